@@ -1,0 +1,183 @@
+"""The five adapter interfaces: the one door through which every model comes in.
+
+A model implements as many of them as it is able to; a task names the one it needs. Methods take whole batches and
+answer in the same order. Whatever they raise becomes a failed sample, never a score.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.audio import Audio
+from harness.clock import Clock, WallClock
+from harness.types import ModelInfo
+
+# ------------------------------------------------------------------------------------------------ requests
+
+
+@dataclass(frozen=True)
+class TranscriptionRequest:
+    """Speech to be written down. `audio` is loaded on first use, at the adapter's `sample_rate`."""
+
+    id: str
+    load_audio: Callable[[], Audio]
+    language: str = "en"
+    seed: int = 0
+
+    @property
+    def audio(self) -> Audio:
+        return self.load_audio()
+
+
+@dataclass(frozen=True)
+class SynthesisRequest:
+    """Text to be spoken, in the voice of `prompt_audio` where the model can clone."""
+
+    id: str
+    text: str
+    language: str = "en"
+    seed: int = 0
+    load_prompt: Callable[[], Audio] | None = None
+    prompt_text: str | None = None
+
+    @property
+    def prompt_audio(self) -> Audio | None:
+        return None if self.load_prompt is None else self.load_prompt()
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A conversation in the chat-template shape of transformers.
+
+    `messages` is a list of `{"role": …, "content": [part, …]}`; a part is `{"type": "text", "text": str}` or
+    `{"type": "audio", "audio": Audio}`.
+    """
+
+    id: str
+    messages: Sequence[Mapping[str, Any]]
+    seed: int = 0
+    max_new_tokens: int = 256
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """A model's turn: text, speech, or both."""
+
+    text: str | None = None
+    audio: Audio | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Discrete codes of one waveform: `codebooks[k]` is an integer array [frames_k], at `frame_rates[k]` Hz."""
+
+    codebooks: Sequence[NDArray[np.int64]]
+    frame_rates: Sequence[float]
+    codebook_sizes: Sequence[int]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def bitrate(self) -> float:
+        """Nominal bits per second: the sum over codebooks of frame rate × log2(size)."""
+        pairs = zip(self.frame_rates, self.codebook_sizes, strict=True)
+        return float(sum(rate * np.log2(size) for rate, size in pairs))
+
+
+# ---------------------------------------------------------------------------------------------- interfaces
+
+
+class Adapter(ABC):
+    """What all adapters share. Construction loads the model; options of the model spec arrive as keywords."""
+
+    reads_audio: ClassVar[bool] = True  # False: the runner need not have the recordings on this machine
+    batch_size: int = 1  # the largest batch the runner hands over, unless the user says otherwise
+    clock: Clock = WallClock()  # what the latency task times this adapter with
+
+    @abstractmethod
+    def info(self) -> ModelInfo:
+        """Name, revision and weights digest, for the manifest. `spec` and `interfaces` are filled in by the caller."""
+
+    def close(self) -> None:  # noqa: B027 - most adapters hold nothing that needs closing
+        """Free what the adapter holds."""
+
+
+class SpeechRecognizer(Adapter):
+    """Speech to text."""
+
+    sample_rate: int = 16_000
+
+    @abstractmethod
+    def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
+        """One raw transcript a request."""
+
+
+class SpeechSynthesizer(Adapter):
+    """Text to speech."""
+
+    @abstractmethod
+    def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
+        """One waveform a request, at the model's own rate."""
+
+    def stream(self, request: SynthesisRequest) -> Iterator[Audio]:
+        """The same speech in chunks, each yielded as soon as it is ready. A model that cannot stream yields one."""
+        yield self.synthesize([request])[0]
+
+
+class AudioLanguageModel(Adapter):
+    """A conversation with text and audio parts to a reply in text, speech or both."""
+
+    sample_rate: int = 16_000
+
+    @abstractmethod
+    def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        """One reply a request."""
+
+
+class AudioCodec(Adapter):
+    """Waveform to discrete codes and back."""
+
+    sample_rate: int = 24_000
+
+    @abstractmethod
+    def encode(self, audios: Sequence[Audio]) -> list[Codes]:
+        """Codes of each waveform (given at `sample_rate`)."""
+
+    @abstractmethod
+    def decode(self, codes: Sequence[Codes]) -> list[Audio]:
+        """A waveform of each item's codes, at `sample_rate`."""
+
+    def stream_decode(self, codes: Codes) -> Iterator[Audio]:
+        """The same waveform chunk by chunk, causally. A codec that cannot yields it whole."""
+        yield self.decode([codes])[0]
+
+
+class DuplexAgent(Adapter):
+    """A spoken-dialogue agent that listens and speaks at once. It never sees audio that has not arrived yet."""
+
+    sample_rate: int = 16_000
+    chunk_seconds: float = 0.08
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget the conversation."""
+
+    @abstractmethod
+    def step(self, user_chunk: Audio) -> Audio:
+        """Take `chunk_seconds` of the user's channel, give the same duration of the agent's."""
+
+
+INTERFACES: dict[str, type[Adapter]] = {
+    cls.__name__: cls for cls in (SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec, DuplexAgent)
+}
+
+
+def interfaces_of(adapter: Adapter | type[Adapter]) -> list[str]:
+    """Names of the interfaces an adapter (or its class) implements, in a fixed order."""
+    cls = adapter if isinstance(adapter, type) else type(adapter)
+    return [name for name, interface in INTERFACES.items() if issubclass(cls, interface)]

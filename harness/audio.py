@@ -1,0 +1,121 @@
+"""Audio in and out: one small value type, checked at the door, resampled by soxr, stored as FLAC."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BadAudio
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A mono waveform: `samples` float32 of shape [frames] in about [-1, 1], at `rate` Hz."""
+
+    samples: Samples
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+    def resampled(self, rate: int) -> Audio:
+        """The same sound at another rate (soxr, very high quality); itself where the rate is already right."""
+        if rate == self.rate:
+            return self
+        import soxr
+
+        return Audio(soxr.resample(self.samples, self.rate, rate, quality="VHQ").astype(np.float32), rate)
+
+
+def check_waveform(samples: object, rate: int, what: str) -> Audio:
+    """Turn what a model or a file gave into `Audio`.
+
+    Takes [frames], [1, frames] or [frames, 1]. Raises `BadAudio` for two or more channels, no samples, NaN or
+    infinity, or a rate outside 1–384 kHz; `what` names the thing in the message.
+    """
+    array = np.asarray(samples)
+    if array.ndim == 2 and 1 in array.shape:
+        array = array.reshape(-1)
+    if array.ndim != 1:
+        raise BadAudio(f"{what}: {array.shape} is not one channel.", "Mix down to mono, one dimension [frames].")
+    if array.size == 0:
+        raise BadAudio(f"{what}: the audio has no samples.", "Leave the sample out or record it again.")
+    if not np.issubdtype(array.dtype, np.floating):
+        raise BadAudio(f"{what}: samples are {array.dtype}, not floats.", "Give float32 samples in [-1, 1].")
+    if not np.isfinite(array).all():
+        raise BadAudio(f"{what}: the audio holds NaN or infinity.", "Check the model or file that made it.")
+    if not 1000 <= int(rate) <= 384_000:
+        raise BadAudio(f"{what}: a sample rate of {rate} Hz is not plausible.", "Give the rate in Hz, such as 16000.")
+    return Audio(np.ascontiguousarray(array, dtype=np.float32), int(rate))
+
+
+def load(path: str | os.PathLike[str], rate: int | None = None) -> Audio:
+    """Read an audio file (wav, flac, ogg, mp3; G.722 through PyAV) as mono float32, resampled to `rate` if given.
+
+    Two or more channels are an error, not a silent mix-down: which channel is meant is the dataset's to say.
+    Raises `BadAudio` naming the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadAudio(f"{path}: no such audio file.", "Check the manifest, or fetch the data: speech-eval data fetch.")
+    if path.suffix == ".g722":
+        audio = _load_g722(path)
+    else:
+        import soundfile
+
+        try:
+            samples, file_rate = soundfile.read(path, dtype="float32", always_2d=False)
+        except soundfile.LibsndfileError as error:
+            raise BadAudio(f"{path}: not a readable audio file ({error}).", "Convert it to WAV or FLAC.") from error
+        audio = check_waveform(samples, file_rate, str(path))
+    return audio if rate is None else audio.resampled(rate)
+
+
+def _load_g722(path: Path) -> Audio:
+    from harness.errors import require
+
+    av = require("av", "demo")
+    with av.open(str(path), format="g722", options={"sample_rate": "16000"}) as container:
+        frames = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
+    if not frames:
+        raise BadAudio(f"{path}: no audio could be decoded.", "Fetch the file again.")
+    return check_waveform(np.concatenate(frames).astype(np.float32) / 32768.0, 16000, str(path))
+
+
+def flac_bytes(audio: Audio) -> bytes:
+    """The waveform as 24-bit FLAC; samples outside [-1, 1] are clipped, as any file would."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(audio.samples, -1.0, 1.0), audio.rate, format="FLAC", subtype="PCM_24")
+    return buffer.getvalue()
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """sha256 of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def leading_silence(audio: Audio, threshold_db: float = -40.0, window_seconds: float = 0.01) -> float | None:
+    """Seconds before the first audible sound; None where nothing is audible at all.
+
+    Audible: the first 10 ms window whose RMS reaches `threshold_db` below full scale (dBFS).
+    """
+    window = max(1, round(audio.rate * window_seconds))
+    padded = np.pad(audio.samples, (0, -len(audio.samples) % window)).reshape(-1, window)
+    rms = np.sqrt(np.mean(np.square(padded, dtype=np.float64), axis=1))
+    loud = np.flatnonzero(rms >= 10.0 ** (threshold_db / 20.0))
+    return None if len(loud) == 0 else float(loud[0] * window / audio.rate)

@@ -1,0 +1,62 @@
+"""Errors that name the thing and the remedy. The command line turns each into one line and an exit code."""
+
+from __future__ import annotations
+
+
+class SpeechEvalError(Exception):
+    """Base of every error this project raises on purpose; the command line exits with `exit_code`."""
+
+    exit_code = 2
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem} {remedy}".strip())
+
+
+class BadInput(SpeechEvalError):
+    """A file, an option or a record that cannot be used as it stands."""
+
+
+class BadAudio(BadInput):
+    """Audio that is missing, empty, not finite, or not decodable."""
+
+
+class UnknownName(BadInput):
+    """A task, model, metric or dataset name that nothing is registered under."""
+
+
+class NotComparable(BadInput):
+    """Two runs whose numbers may not be set side by side."""
+
+
+class RunLocked(BadInput):
+    """Another process is writing the run directory."""
+
+
+class NotFetched(BadInput):
+    """Weights or recordings that are not on this machine yet."""
+
+
+class MissingExtra(SpeechEvalError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"The Python package '{package}' is not installed.",
+            f"Install it with: pip install 'speech-eval-harness[{extra}]'",
+        )
+        self.package = package
+        self.extra = extra
+
+
+def require(module: str, extra: str, package: str | None = None):  # type: ignore[no-untyped-def]
+    """Import an optional `module`, or raise `MissingExtra` that names the `extra` to install."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and module.split(".")[0] != error.name.split(".")[0]:
+            raise
+        raise MissingExtra(package or module.split(".")[0], extra) from error

@@ -1,0 +1,104 @@
+"""What a metric is: a pure function of one sample and its output, and how its numbers add up over samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from harness.audio import Audio
+from harness.errors import SpeechEvalError
+from harness.types import Output, Sample
+
+
+class Unscorable(SpeechEvalError):
+    """The output exists but this metric has no value for it (silence, too short). Counted as a failure."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One number a metric reports over a task's samples.
+
+    estimator `mean`: mean of part `parts[0]`; `ratio`: sum of `parts[0]` over sum of `parts[1]`;
+    `quantile`: the `q` quantile of `parts[0]`, failures taken as infinitely bad.
+    The result is multiplied by `scale` and shown in `unit`.
+    """
+
+    name: str
+    estimator: Literal["mean", "ratio", "quantile"]
+    parts: tuple[str, ...]
+    unit: str
+    direction: Literal["lower", "higher"]
+    scale: float = 1.0
+    q: float = 0.5
+
+
+@dataclass(frozen=True)
+class ScoringItem:
+    """All a metric may look at for one sample. Audio is decoded on first use and resampled once per rate.
+
+    `hypothesis` is the model's text, or what the task's scoring recogniser heard in the model's speech.
+    """
+
+    sample: Sample
+    output: Output
+    hypothesis: str | None = None
+    load_audio: Callable[[int | None], Audio] | None = None
+    load_prompt: Callable[[int | None], Audio] | None = None
+    load_reference: Callable[[int | None], Audio] | None = None
+
+    def audio(self, rate: int | None = None) -> Audio:
+        """The model's speech."""
+        return _required(self.load_audio, self.sample.id, "output audio")(rate)
+
+    def prompt(self, rate: int | None = None) -> Audio:
+        """The voice prompt the model was given."""
+        return _required(self.load_prompt, self.sample.id, "prompt audio")(rate)
+
+    def reference(self, rate: int | None = None) -> Audio:
+        """The dataset's own recording of the sample."""
+        return _required(self.load_reference, self.sample.id, "reference audio")(rate)
+
+
+def _required(load: Callable[[int | None], Audio] | None, sample_id: str, what: str) -> Callable[[int | None], Audio]:
+    if load is None:
+        raise Unscorable(f"Sample {sample_id} has no {what}.", "Use a dataset whose manifest has it.")
+    return load
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric's answer for one sample: numbers that aggregate, and what explains them."""
+
+    parts: dict[str, float]
+    detail: dict[str, Any] | None = None
+
+
+class Metric(ABC):
+    """A metric with its protocol in its id, such as `wer[seed-tts-eval@2024-06]`."""
+
+    id: ClassVar[str]
+    version: ClassVar[int] = 1
+    description: ClassVar[str]
+    source: ClassVar[str]  # where the formula comes from
+    needs: ClassVar[frozenset[str]] = frozenset()  # of: hypothesis, audio, prompt, reference, timing
+    summaries: ClassVar[tuple[Summary, ...]]
+    heavy: ClassVar[bool] = False  # loads a model, so scoring is worth worker processes
+    extra: ClassVar[str] = ""  # the extra of pyproject.toml it needs
+    assets: ClassVar[tuple[str, ...]] = ()  # registry-shipped weights it reads
+
+    def scorer(self) -> str:
+        """Identity of the weights behind the number, empty for a formula."""
+        return ""
+
+    @abstractmethod
+    def score(self, item: ScoringItem) -> Value:
+        """Score one output of status `ok`, or `empty` where the metric can (an empty transcript has a WER).
+
+        Raises `Unscorable` where no value exists. Any other exception stops scoring: it is a defect, not a score.
+        """
+
+    @abstractmethod
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """The parts a missing, failed or unscorable output gets in `strict`. Empty where only a quantile is taken."""

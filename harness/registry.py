@@ -1,0 +1,186 @@
+"""Names to things: tasks, adapters and metrics, found lazily.
+
+Three ways in, one table each: the built-in `module:attr` strings below, entry points of installed packages
+(groups `speech_eval.tasks`, `speech_eval.adapters`, `speech_eval.metrics`), and decorators in a plug-in file
+named on the command line. A name is loaded only when asked for, so listing names imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from harness.errors import BadInput, UnknownName
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """One kind of thing by name. `group` is the entry-point group, `builtin` maps names to `module:attr`."""
+
+    def __init__(self, kind: str, group: str, builtin: dict[str, str]) -> None:
+        self.kind = kind
+        self.group = group
+        self._lazy: dict[str, str] = dict(builtin)
+        self._loaded: dict[str, T] = {}
+        self._scanned = False
+
+    def add(self, name: str, thing: T) -> None:
+        """Register `thing`. A name that is taken by something else is an error, never a silent override."""
+        if self._loaded.get(name) is thing:
+            return
+        if name in self._loaded:
+            raise BadInput(f"The {self.kind} name '{name}' is already registered.", "Choose another name.")
+        self._loaded[name] = thing
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator form of `add`."""
+
+        def decorate(thing: T) -> T:
+            self.add(name, thing)
+            return thing
+
+        return decorate
+
+    def get(self, name: str) -> T:
+        """The thing registered under `name`; raises `UnknownName` with the nearest names."""
+        if name in self._loaded:
+            return self._loaded[name]
+        self._scan()
+        if name in self._lazy:
+            thing = load_attr(self._lazy[name])
+            self._loaded.setdefault(name, thing)
+            return self._loaded[name]
+        near = difflib.get_close_matches(name, self.names(), n=3)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(self.names())}."
+        raise UnknownName(f"No {self.kind} is named '{name}'.", hint)
+
+    def names(self) -> list[str]:
+        self._scan()
+        return sorted({*self._lazy, *self._loaded})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        self._scan()
+        return name in self._lazy or name in self._loaded
+
+    def _scan(self) -> None:
+        if self._scanned:
+            return
+        self._scanned = True
+        for point in entry_points(group=self.group):
+            self._lazy.setdefault(point.name, point.value)
+
+
+def load_attr(target: str) -> Any:
+    """Import `module:attr`."""
+    module, _, attr = target.partition(":")
+    return getattr(importlib.import_module(module), attr)
+
+
+def load_file(path: str | Path) -> Any:
+    """Execute a Python file once and return its module. The file is the user's own code, run with their rights."""
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise BadInput(f"{path}: no such Python file.", "Give the path of a file that exists.")
+    name = f"speech_eval_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BadInput(f"{path}: not a Python file.", "Give a file ending in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise BadInput(f"{path}: {type(error).__name__} while loading: {error}", "Run the file by itself.") from error
+    return module
+
+
+adapters: Registry[Any] = Registry(
+    "model",
+    "speech_eval.adapters",
+    {
+        "oracle": "harness.adapters.doubles:Oracle",
+        "noisy": "harness.adapters.doubles:Noisy",
+        "failing": "harness.adapters.doubles:Failing",
+        "whisper": "harness.adapters.whisper:Whisper",
+        "whisper-tiny.en": "harness.adapters.whisper:WhisperTinyEn",
+        "whisper-base": "harness.adapters.whisper:WhisperBase",
+        "faster-whisper": "harness.adapters.faster_whisper:FasterWhisper",
+        "faster-whisper-tiny.en": "harness.adapters.faster_whisper:FasterWhisperTinyEn",
+        "faster-whisper-base": "harness.adapters.faster_whisper:FasterWhisperBase",
+        "ctc": "harness.adapters.ctc:CTC",
+        "vits": "harness.adapters.vits:Vits",
+        "hibari": "harness.adapters.hibari:Hibari",
+        "kokoro": "harness.adapters.kokoro:Kokoro",
+        "espeak-ng": "harness.adapters.espeak:EspeakNG",
+        "causal-lm": "harness.adapters.causal_lm:CausalLM",
+        "smollm2": "harness.adapters.causal_lm:SmolLM2",
+        "openai": "harness.adapters.openai:OpenAIEndpoint",
+        "cascade": "harness.adapters.cascade:Cascade",
+    },
+)
+
+tasks: Registry[Any] = Registry(
+    "task",
+    "speech_eval.tasks",
+    {"asr": "tasks.asr:asr", "seed-tts": "tasks.seed_tts:seed_tts", "latency": "tasks.latency:latency"},
+)
+
+metrics: Registry[Any] = Registry(
+    "metric",
+    "speech_eval.metrics",
+    {
+        "wer[whisper-normalizer]": "harness.metrics.wer:WhisperWER",
+        "cer[whisper-normalizer]": "harness.metrics.wer:WhisperCER",
+        "wer[seed-tts-eval@2024-06]": "harness.metrics.wer:SeedTTSWER",
+        "sim[cam++@zh-en-common]": "harness.metrics.similarity:CAMPlusPlusSimilarity",
+        "sim[ge2e@resemblyzer]": "harness.metrics.similarity:GE2ESimilarity",
+        "mos[dnsmos-p835]": "harness.metrics.mos:DNSMOS",
+        "ttfa[first-audible@1]": "harness.metrics.latency:TimeToFirstAudio",
+        "rtf[answer@1]": "harness.metrics.latency:RealTimeFactor",
+    },
+)
+
+
+# Architectures of transformers (`model_type` in a checkpoint's config.json) and the adapter that runs them.
+model_types: dict[str, str] = {
+    "whisper": "whisper",
+    "wav2vec2": "ctc",
+    "wav2vec2-bert": "ctc",
+    "hubert": "ctc",
+    "wavlm": "ctc",
+    "vits": "vits",
+    "llama": "causal-lm",
+    "qwen2": "causal-lm",
+    "qwen3": "causal-lm",
+    "gemma3_text": "causal-lm",
+}
+
+
+def register_task(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Decorator for a function that returns a `Task`; it registers under the task's own name."""
+    tasks.add(function().name, function)
+    return function
+
+
+def register_adapter(name: str) -> Callable[[Any], Any]:
+    """Decorator for an adapter class: `--model NAME` builds it, options after the name arrive as keywords."""
+    return adapters.register(name)
+
+
+def register_metric(cls: Any) -> Any:
+    """Decorator for a metric class; it registers under its `id`."""
+    metrics.add(cls.id, cls)
+    return cls

@@ -1,0 +1,53 @@
+"""What a task is: which samples go to which interface, and which metrics judge the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.adapters.base import INTERFACES
+from harness.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark task. Register a function that returns one with `@register_task`.
+
+    interface  the adapter interface it needs, or several: the first one a model has is used
+    dataset    name or path of a manifest; a mapping gives one per interface
+    metrics    metric ids; `primary` is the one a board sorts by, as `metric id` or `metric id/summary name`
+    protocol   the id of the procedure as a whole, such as `seed-tts-eval@2024-06`
+    mode       `answer` keeps what the model said; `timed` streams one request at a time and keeps its clock
+    recogniser model spec of the recogniser that transcribes speech outputs for text metrics
+    """
+
+    name: str
+    version: int
+    interface: str | tuple[str, ...]
+    dataset: str | Mapping[str, str]
+    metrics: tuple[str, ...]
+    primary: str
+    protocol: str
+    description: str
+    mode: Literal["answer", "timed"] = "answer"
+    recogniser: str | None = None
+    options: Mapping[str, int | float | str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.interfaces if name not in INTERFACES]
+        if unknown:
+            raise BadInput(f"Task '{self.name}' names no known interface: {unknown}.", f"Use {', '.join(INTERFACES)}.")
+        if not any(self.primary.split("/")[0] == metric for metric in self.metrics):
+            raise BadInput(f"Task '{self.name}': primary '{self.primary}' is not among its metrics.", "Add it to metrics.")
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        return (self.interface,) if isinstance(self.interface, str) else self.interface
+
+    def interface_for(self, offered: list[str]) -> str | None:
+        """The interface this task would use of those a model offers; None where it cannot run it."""
+        return next((name for name in self.interfaces if name in offered), None)
+
+    def dataset_for(self, interface: str) -> str:
+        return self.dataset if isinstance(self.dataset, str) else self.dataset[interface]

@@ -1,0 +1,224 @@
+"""The records of the harness: every line it stores is one of these, and each carries its schema version.
+
+Records are frozen pydantic models: unknown fields are an error, so a malformed file fails where it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """Base of all stored records."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def line(self) -> str:
+        """The record as one canonical JSON line (sorted keys, no white space, `null` fields left out)."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+    def digest(self) -> str:
+        """sha256 of the canonical line."""
+        return hashlib.sha256(self.line().encode()).hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------- datasets
+
+
+class Sample(Record):
+    """One item of a dataset: what a model is given and what its output is held against.
+
+    Paths are relative to the dataset's root. `text` is the reference transcript for recognition and the text to
+    speak for synthesis. `cluster` groups samples that are not independent (speaker, conversation).
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    id: str = Field(min_length=1)
+    text: str | None = None
+    language: str = "en"
+    audio: str | None = None
+    audio_sha256: str | None = None
+    prompt_audio: str | None = None
+    prompt_audio_sha256: str | None = None
+    prompt_text: str | None = None
+    speaker: str | None = None
+    cluster: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class DatasetInfo(Record):
+    """The header of a dataset manifest: what it is, whence it comes, and what may be done with it."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    version: str
+    description: str
+    languages: list[str]
+    licence: str
+    source: str
+    attribution: str = ""
+    assets: list[str] = Field(default_factory=list)
+    synthetic: bool = False
+
+
+# ---------------------------------------------------------------------------------------------- outputs
+
+
+class StoredAudio(Record):
+    """An audio file of a run directory: `path` relative to it, `rate` in Hz, `frames` samples a channel."""
+
+    path: str
+    sha256: str
+    rate: int
+    frames: int
+    peak: float
+
+
+class Chunk(Record):
+    """One streamed chunk: arrival `seconds` after the request was sent, and how many samples it brought."""
+
+    seconds: float
+    frames: int
+
+
+Status = Literal["ok", "empty", "failed"]
+
+
+class Output(Record):
+    """What a model answered for one sample, stored raw, before any normalisation.
+
+    `seconds` is the wall time of the answer (an equal share of its batch); `chunks` only where a task timed a
+    stream. A failed sample keeps its `error`; nothing is ever scored in its place.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    task: str
+    status: Status
+    seed: int
+    text: str | None = None
+    audio: StoredAudio | None = None
+    error: str | None = None
+    seconds: float | None = None
+    chunks: list[Chunk] | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    def answer_digest(self) -> str:
+        """sha256 of the answer alone: what was said, not how long it took to say it."""
+        return self.model_copy(update={"seconds": None}).digest()
+
+
+class Transcript(Record):
+    """What a scorer's recogniser heard in a sample's audio, raw."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    scorer: str
+    output: str
+    text: str
+
+
+class Score(Record):
+    """One metric on one sample. `parts` holds numbers that aggregate, `detail` what explains them."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    metric: str
+    scorer: str = ""
+    output: str
+    status: Status
+    parts: dict[str, float]
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+# ---------------------------------------------------------------------------------------------- results
+
+
+class Estimate(Record):
+    """A number with its 95 % bootstrap interval over `n` samples. `value` is null where it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+
+
+class MetricResult(Record):
+    """One number of a task: `strict` counts every failure as the worst score, `compat` drops failures as originals do."""
+
+    metric: str
+    name: str
+    unit: str
+    direction: Literal["lower", "higher"]
+    primary: bool = False
+    scorer: str = ""
+    strict: Estimate
+    compat: Estimate
+
+
+class Counts(Record):
+    """Accounting of a task: `expected` comes from the dataset's manifest and the other four add up to it."""
+
+    expected: int
+    ok: int
+    empty: int
+    failed: int
+    missing: int
+
+
+class TaskResult(Record):
+    """All numbers of one task for one model."""
+
+    task: str
+    version: int
+    protocol: str
+    interface: str
+    dataset: str
+    dataset_sha256: str
+    language: list[str]
+    limit: int | None = None
+    leaderboard_grade: bool
+    counts: Counts
+    metrics: list[MetricResult]
+
+
+class Results(Record):
+    """`results.json`: nothing in it depends on time, machine or worker count."""
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    seed: int
+    tasks: list[TaskResult]
+
+
+class ModelInfo(Record):
+    """What identifies a model: its spec, revision and the digest of its weights."""
+
+    spec: str
+    name: str
+    interfaces: list[str]
+    revision: str = ""
+    weights_sha256: str = ""
+    licence: str = ""
+    parameters: int | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Manifest(Record):
+    """`manifest.json`: everything that makes a run's numbers comparable, and what does depend on the machine."""
+
+    schema_version: int = SCHEMA_VERSION
+    harness_version: str
+    model: ModelInfo
+    seed: int
+    tasks: dict[str, dict[str, Any]]
+    environment: dict[str, Any]
+    events: list[dict[str, Any]] = Field(default_factory=list)

@@ -1,0 +1,1 @@
+"""The bundled benchmark tasks, one module each."""
