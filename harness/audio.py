@@ -103,7 +103,7 @@ def flac_bytes(audio: Audio) -> bytes:
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """sha256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -128,10 +128,14 @@ def _hub_model_type(repo: str, revision: str | None) -> str:
         return str(AutoConfig.from_pretrained(repo, revision=revision).model_type)
     except (OSError, ValueError) as error:
         message = str(error).splitlines()[0]
-        raise BadInput(f"hf:{repo}: {message}", "Check the name, the network, and HF_TOKEN for gated models.") from error
+        raise BadInput(
+            f"hf:{repo}: {message}", "Check the name, the network, and HF_TOKEN for gated models."
+        ) from error
 
 
-def _by_model_type(path: str, model_type: str, options: dict[str, Any], trust: bool) -> tuple[type[Adapter], dict[str, Any]]:
+def _by_model_type(
+    path: str, model_type: str, options: dict[str, Any], trust: bool
+) -> tuple[type[Adapter], dict[str, Any]]:
     name = registry.model_types.get(model_type)
     if name is None:
         known = ", ".join(sorted(registry.model_types))

@@ -39,7 +39,9 @@ class Task:
         if unknown:
             raise BadInput(f"Task '{self.name}' names no known interface: {unknown}.", f"Use {', '.join(INTERFACES)}.")
         if not any(self.primary.split("/")[0] == metric for metric in self.metrics):
-            raise BadInput(f"Task '{self.name}': primary '{self.primary}' is not among its metrics.", "Add it to metrics.")
+            raise BadInput(
+                f"Task '{self.name}': primary '{self.primary}' is not among its metrics.", "Add it to metrics."
+            )
 
     @property
     def interfaces(self) -> tuple[str, ...]:

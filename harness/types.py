@@ -151,7 +151,7 @@ class Estimate(Record):
 
 
 class MetricResult(Record):
-    """One number of a task: `strict` counts every failure as the worst score, `compat` drops failures as originals do."""
+    """One number of a task: `strict` scores every failure as the worst, `compat` drops failures as originals do."""
 
     metric: str
     name: str
