@@ -1,0 +1,115 @@
+"""Point estimates with 95 % bootstrap intervals, over samples or over clusters of samples.
+
+All estimators are functions of per-sample weights, so one resampling scheme serves them all: a resample gives
+each sample (or all samples of a cluster) the number of times it was drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.base import Summary
+from harness.types import Estimate
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+_BLOCK = 4_000_000  # weights held at once, in elements
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Per-sample inputs of one estimator: `first` [n], `second` [n] (denominators; ones for a mean)."""
+
+    first: Floats
+    second: Floats
+
+    @property
+    def n(self) -> int:
+        return len(self.first)
+
+
+def rows(summary: Summary, parts: Sequence[dict[str, float]]) -> Rows:
+    """Gather the parts a summary needs. A quantile takes samples without the part as infinitely bad."""
+    worst = np.inf if summary.direction == "lower" else -np.inf
+    if summary.estimator == "quantile":
+        first = np.array([p.get(summary.parts[0], worst) for p in parts], dtype=np.float64)
+        return Rows(first, np.ones(len(first)))
+    first = np.array([p[summary.parts[0]] for p in parts], dtype=np.float64)
+    if summary.estimator == "mean":
+        return Rows(first, np.ones(len(first)))
+    return Rows(first, np.array([p[summary.parts[1]] for p in parts], dtype=np.float64))
+
+
+def estimate(
+    summary: Summary,
+    parts: Sequence[dict[str, float]],
+    *,
+    seed: str,
+    clusters: Sequence[Hashable] | None = None,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """The summary's value over `parts` with a percentile bootstrap interval.
+
+    `seed` is any text; the same text gives the same interval. The interval is left out (null) where fewer than two
+    independent units exist, and the value where it is not finite (no reference words; a quantile among failures).
+    """
+    data = rows(summary, parts)
+    if data.n == 0:
+        return Estimate(value=None, n=0)
+    value = _finite(float(_statistic(summary, data, np.ones((1, data.n)))[0]) * summary.scale)
+    groups = np.arange(data.n) if clusters is None else np.unique(_codes(clusters), return_inverse=True)[1]
+    if value is None or groups.max() == 0:
+        return Estimate(value=value, n=data.n)
+    replicates = bootstrap(summary, data, groups, seed=seed, resamples=resamples) * summary.scale
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(replicates, [tail, 1 - tail], method="inverted_cdf")
+    return Estimate(value=value, low=_finite(float(low)), high=_finite(float(high)), n=data.n)
+
+
+def bootstrap(summary: Summary, data: Rows, groups: NDArray[np.intp], *, seed: str, resamples: int) -> Floats:
+    """`resamples` replicates of the statistic, drawing whole groups with replacement."""
+    count = int(groups.max()) + 1
+    rng = generator(seed)
+    block = max(1, _BLOCK // max(data.n, count))
+    out: list[Floats] = []
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = rng.integers(0, count, size=(size, count))
+        flat = drawn + np.arange(size)[:, None] * count
+        weights = np.bincount(flat.ravel(), minlength=size * count).reshape(size, count)
+        out.append(_statistic(summary, data, weights[:, groups].astype(np.float64)))
+    return np.concatenate(out)
+
+
+def _statistic(summary: Summary, data: Rows, weights: Floats) -> Floats:
+    """The statistic under each row of `weights` [resamples, n]."""
+    if summary.estimator == "quantile":
+        order = np.argsort(data.first, kind="stable")
+        cumulative = np.cumsum(weights[:, order], axis=1)
+        # Inverted distribution function: the least value with at least a share q of the weight at or below it.
+        reached = cumulative >= summary.q * cumulative[:, -1:] - 1e-9
+        return data.first[order][np.argmax(reached, axis=1)]
+    totals = weights @ data.second
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (weights @ data.first) / totals
+
+
+def generator(seed: str) -> np.random.Generator:
+    """A NumPy generator from any text."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
+
+
+def _codes(values: Sequence[Hashable]) -> NDArray[np.intp]:
+    seen: dict[Hashable, int] = {}
+    return np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.intp)
+
+
+def _finite(value: float) -> float | None:
+    return float(round(value, 6)) if np.isfinite(value) else None
