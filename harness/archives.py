@@ -205,7 +205,7 @@ def _apt_download(package: str, version: str, target: Path) -> None:
         raise NotFetched(
             f"{package} {version} is a Debian package and there is no apt-get here.",
             "Use a Debian or Ubuntu machine, put the .deb into a folder named by $SPEECH_EVAL_ARCHIVES, or use the "
-            "dataset 'librivox-en', which needs pip's package index only.",
+            "dataset 'librivox-en' (English), which needs pip's package index only.",
         )
     folder = target.parent / f"apt-{package}"
     folder.mkdir()
@@ -223,8 +223,8 @@ def _apt_download(package: str, version: str, target: Path) -> None:
         if not found:
             raise NotFetched(
                 f"apt-get could not download {package}={version}: {said}.",
-                "Check that the machine's Debian or Ubuntu sources carry it, or use the dataset 'librivox-en', "
-                "which needs pip's package index only.",
+                "Check that the machine's Debian or Ubuntu sources carry it, or use the dataset 'librivox-en' "
+                "(English), which needs pip's package index only.",
             )
         found[0].replace(target)
     finally:
@@ -249,7 +249,8 @@ def _apt(words: list[str], folder: Path, options: list[str]) -> str:
 def safe_relative(path: str) -> PurePosixPath:
     """`path` as a relative path that stays inside its folder; `BadInput` for any other."""
     pure = PurePosixPath(path)
-    if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or ":" in pure.parts[0]:
+    outside = pure.is_absolute() or ".." in pure.parts or re.match("[A-Za-z]:", path) is not None
+    if outside or not pure.parts or "\\" in path or "\0" in path:
         raise BadInput(f"The path {path!r} leaves its folder.", "Use relative paths without '..' and backslashes.")
     return pure
 
