@@ -1,0 +1,261 @@
+"""Tables of one run or several: for the terminal, Markdown, CSV and JSON, from `results.json` alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import BadInput
+from harness.types import SCHEMA_VERSION, Counts, Estimate, MetricResult, Results, TaskResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Format = Literal["text", "markdown", "csv", "json"]
+UNDEFINED = "—"
+_WIDTH = 132  # columns of the plain text table; rich folds longer cells
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_Row = tuple[Results, TaskResult, MetricResult]
+
+
+# ---------------------------------------------------------------------------------------------- numbers
+
+
+def decimals(estimate: Estimate) -> int:
+    """How many decimals the 95 % interval supports: two significant digits of its half width, at most 4 decimals.
+
+    Without an interval (or with one of width zero) three significant digits of the value, at most 2 decimals.
+    """
+    if estimate.low is not None and estimate.high is not None and estimate.high > estimate.low:
+        return _clamp(1 - math.floor(math.log10((estimate.high - estimate.low) / 2)), 4)
+    if not estimate.value:
+        return 1
+    return _clamp(2 - math.floor(math.log10(abs(estimate.value))), 2)
+
+
+def _clamp(places: int, most: int) -> int:
+    return max(0, min(most, places))
+
+
+def number(value: float | None, places: int) -> str:
+    """A number with fixed decimals; `—` where it is not defined; never a negative zero."""
+    if value is None:
+        return UNDEFINED
+    text = f"{value:.{places}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def interval(estimate: Estimate, places: int | None = None) -> str:
+    """`[low, high]`, or nothing where the estimate has no interval. An end among failures is infinitely far."""
+    if estimate.low is None and estimate.high is None:
+        return ""
+    places = decimals(estimate) if places is None else places
+    low = "-∞" if estimate.low is None else number(estimate.low, places)
+    high = "∞" if estimate.high is None else number(estimate.high, places)
+    return f"[{low}, {high}]"
+
+
+def quantity(estimate: Estimate, unit: str = "", places: int | None = None) -> str:
+    """`value [low, high] unit`, rounded to what the interval supports."""
+    places = decimals(estimate) if places is None else places
+    text = number(estimate.value, places)
+    if estimate.value is None:
+        return text
+    return " ".join(part for part in (text, interval(estimate, places), unit) if part)
+
+
+def failures(counts: Counts) -> int:
+    """Samples without a usable answer: empty, failed or missing."""
+    return counts.empty + counts.failed + counts.missing
+
+
+def failure_words(counts: Counts) -> str:
+    """`3 of 100 (1 empty, 2 failed)`, or `0 of 100`."""
+    kinds = [("empty", counts.empty), ("failed", counts.failed), ("missing", counts.missing)]
+    named = ", ".join(f"{count} {kind}" for kind, count in kinds if count)
+    return f"{failures(counts)} of {counts.expected}" + (f" ({named})" if named else "")
+
+
+def primary(task: TaskResult) -> MetricResult | None:
+    """The metric a board sorts by: the one marked primary, else the first; None where the task has no number."""
+    return next((m for m in task.metrics if m.primary), task.metrics[0] if task.metrics else None)
+
+
+def sort_value(metric: MetricResult | None) -> tuple[bool, float]:
+    """Ascending sort key, best first in the metric's own direction and undefined last."""
+    value = None if metric is None else metric.strict.value
+    if metric is None or value is None:
+        return True, 0.0
+    return False, value if metric.direction == "lower" else -value
+
+
+def ordered(metrics: Iterable[MetricResult]) -> list[MetricResult]:
+    """The metrics of a task, primary first, else as reported."""
+    return sorted(metrics, key=lambda metric: not metric.primary)
+
+
+def label(metric: MetricResult) -> str:
+    """`protocol/summary`, or the protocol alone where its bare name says the same: `wer[open-asr]`."""
+    bare = metric.metric.split("[")[0]
+    return metric.metric if metric.name in (bare, metric.metric, "") else f"{metric.metric}/{metric.name}"
+
+
+def short(metric: MetricResult) -> str:
+    """The summary's name, with the metric's before it where it does not start with that: `wer`, `ttfa p50`."""
+    bare = metric.metric.split("[")[0]
+    return metric.name if metric.name.startswith(bare) else f"{bare} {metric.name}".strip()
+
+
+def plain(text: str) -> str:
+    """Text from models and files made safe for a terminal: no control or direction-changing characters."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+# ---------------------------------------------------------------------------------------------- tables
+
+
+def render(results: Sequence[Results], format: Format = "text") -> str:
+    """All numbers of the runs as one document that ends in a newline. Raises `BadInput` for another format."""
+    makers = {"text": _text, "markdown": _markdown, "csv": _csv, "json": _json}
+    if format not in makers:
+        raise BadInput(f"There is no report format '{format}'.", f"Use one of: {', '.join(makers)}.")
+    return makers[format](results)
+
+
+def table(results: Sequence[Results]) -> Table:
+    """The terminal's table: tasks in the order of the runs, models best first, one line a metric.
+
+    Each number is `value [low, high] unit` of `strict`; a line `compat` stands under it where that differs.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = _rows(results)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    made.caption, made.caption_justify = Text(_protocols(rows)), "left"
+    made.add_column("Task", overflow="fold", min_width=8)
+    made.add_column("Model", overflow="fold", min_width=10)
+    made.add_column("Metric", no_wrap=True)
+    made.add_column("Value [95 % interval]", no_wrap=True)
+    made.add_column("n", justify="right", no_wrap=True)
+    made.add_column("Failures", justify="right", no_wrap=True)
+    previous: tuple[str, int] = ("", -1)
+    for result, task, metric in rows:
+        fresh = previous != (task.task, id(task))
+        if fresh and previous[1] != -1:
+            made.add_section()
+        task_name, model, name, value, compat, n, failed = _cells(result, task, metric, short(metric))
+        shown = Text(value, style="bold" if metric.primary else "")
+        if compat:
+            shown.append(f"\ncompat {compat}", style="not bold dim")
+        made.add_row(
+            *([Text(task_name), Text(model)] if fresh else ["", ""]), Text(name), shown, n, failed if fresh else ""
+        )
+        previous = (task.task, id(task))
+    return made
+
+
+def differs(metric: MetricResult) -> bool:
+    """Whether dropping failures, as the original benchmark does, gives another number."""
+    return metric.compat.value is not None and metric.compat.value != metric.strict.value
+
+
+def _rows(results: Sequence[Results]) -> list[_Row]:
+    names = list(dict.fromkeys(task.task for result in results for task in result.tasks))
+    rows: list[_Row] = []
+    for name in names:
+        pairs = [(result, task) for result in results for task in result.tasks if task.task == name]
+        pairs.sort(key=lambda pair: (pair[1].dataset, sort_value(primary(pair[1]))))
+        rows += [(result, task, metric) for result, task in pairs for metric in ordered(task.metrics)]
+    return rows
+
+
+def _protocols(rows: Sequence[_Row]) -> str:
+    """What the short metric names of the table stand for."""
+    ids: dict[str, list[str]] = {}
+    for _, task, metric in rows:
+        ids.setdefault(task.task, []).append(metric.metric)
+    lines = ["* primary metric; ↓ lower is better, ↑ higher is better"]
+    lines += [plain(f"{task}: {', '.join(dict.fromkeys(names))}") for task, names in ids.items()]
+    return "\n".join(lines)
+
+
+def _cells(result: Results, task: TaskResult, metric: MetricResult, name: str) -> list[str]:
+    mark = "" if task.leaderboard_grade else f" (subset of {task.limit})" if task.limit else " (not for the board)"
+    arrow = "↓" if metric.direction == "lower" else "↑"
+    failed = f"{failures(task.counts)}/{task.counts.expected}"
+    return [
+        plain(task.task + mark),
+        plain(result.model),
+        plain(f"{name} {arrow}" + (" *" if metric.primary else "")),
+        plain(quantity(metric.strict, metric.unit)),
+        plain(quantity(metric.compat, metric.unit)) if differs(metric) else "",
+        str(metric.strict.n),
+        failed,
+    ]
+
+
+def _text(results: Sequence[Results]) -> str:
+    from rich.console import Console
+
+    buffer = io.StringIO()
+    Console(file=buffer, width=_WIDTH, color_system=None, highlight=False).print(table(results))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _markdown(results: Sequence[Results]) -> str:
+    lines = [
+        "| Task | Model | Metric | Value [95 % interval] | compat | n | Failures |",
+        "|---|---|---|---|---|--:|--:|",
+    ]
+    for row in _rows(results):
+        cells = [_markdown_cell(cell) for cell in _cells(*row, label(row[2]))]
+        if row[2].primary:
+            cells[3] = f"**{cells[3]}**"
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n\n\\* primary metric; ↓ lower is better, ↑ higher is better\n"
+
+
+def _markdown_cell(text: str) -> str:
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", text)
+
+
+_CSV_HEADER = (
+    *("model", "seed", "task", "task_version", "protocol", "interface", "dataset", "dataset_sha256", "limit"),
+    *("leaderboard_grade", "metric", "name", "unit", "direction", "primary", "scorer"),
+    *("strict", "strict_low", "strict_high", "strict_n", "compat", "compat_low", "compat_high", "compat_n"),
+    *("expected", "ok", "empty", "failed", "missing"),
+)
+
+
+def _csv(results: Sequence[Results]) -> str:
+    """One line a metric, numbers unrounded, undefined numbers empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_CSV_HEADER)
+    for result, task, metric in _rows(results):
+        strict, compat, counts = metric.strict, metric.compat, task.counts
+        row: list[object] = [result.model, result.seed, task.task, task.version, task.protocol, task.interface]
+        row += [task.dataset, task.dataset_sha256, task.limit, task.leaderboard_grade, metric.metric, metric.name]
+        row += [metric.unit, metric.direction, metric.primary, metric.scorer]
+        row += [strict.value, strict.low, strict.high, strict.n, compat.value, compat.low, compat.high, compat.n]
+        row += [counts.expected, counts.ok, counts.empty, counts.failed, counts.missing]
+        writer.writerow([_csv_cell(cell) for cell in row])
+    return buffer.getvalue()
+
+
+def _csv_cell(cell: object) -> object:
+    # a spreadsheet runs text that starts like a formula, and a model's name is whatever its author chose
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _json(results: Sequence[Results]) -> str:
+    data = {"schema_version": SCHEMA_VERSION, "results": [result.model_dump(mode="json") for result in results]}
+    return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
