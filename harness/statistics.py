@@ -7,7 +7,7 @@ each sample (or all samples of a cluster) the number of times it was drawn.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ CONFIDENCE = 0.95
 _BLOCK = 4_000_000  # weights held at once, in elements
 
 Floats = NDArray[np.float64]
+Groups = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -63,32 +64,53 @@ def estimate(
     data = rows(summary, parts)
     if data.n == 0:
         return Estimate(value=None, n=0)
-    value = _finite(float(_statistic(summary, data, np.ones((1, data.n)))[0]) * summary.scale)
-    groups = np.arange(data.n) if clusters is None else np.unique(_codes(clusters), return_inverse=True)[1]
+    value = finite(float(statistic(summary, data, np.ones((1, data.n)))[0]) * summary.scale)
+    groups = np.arange(data.n) if clusters is None else group(clusters)
     if value is None or groups.max() == 0:
         return Estimate(value=value, n=data.n)
     replicates = bootstrap(summary, data, groups, seed=seed, resamples=resamples) * summary.scale
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(replicates, [tail, 1 - tail], method="inverted_cdf")
-    return Estimate(value=value, low=_finite(float(low)), high=_finite(float(high)), n=data.n)
+    return Estimate(value=value, low=finite(float(low)), high=finite(float(high)), n=data.n)
 
 
-def bootstrap(summary: Summary, data: Rows, groups: NDArray[np.intp], *, seed: str, resamples: int) -> Floats:
+def bootstrap(summary: Summary, data: Rows, groups: Groups, *, seed: str, resamples: int) -> Floats:
     """`resamples` replicates of the statistic, drawing whole groups with replacement."""
+    blocks = [statistic(summary, data, weights) for weights in drawn_weights(groups, generator(seed), resamples)]
+    return np.concatenate(blocks)
+
+
+def paired_bootstrap(
+    summary: Summary, a: Rows, b: Rows, groups: Groups, *, seed: str, resamples: int
+) -> tuple[float, Floats]:
+    """The difference statistic(a) - statistic(b) and its replicates, both runs drawn with the same weights."""
+    ones = np.ones((1, a.n))
+    observed = float((statistic(summary, a, ones) - statistic(summary, b, ones))[0])
+    blocks = [
+        statistic(summary, a, weights) - statistic(summary, b, weights)
+        for weights in drawn_weights(groups, generator(seed), resamples)
+    ]
+    return observed, np.concatenate(blocks)
+
+
+def drawn_weights(groups: Groups, rng: np.random.Generator, resamples: int) -> Iterator[Floats]:
+    """Blocks of weights [block, n]: how often each sample is drawn when its group is drawn with replacement."""
     count = int(groups.max()) + 1
-    rng = generator(seed)
-    block = max(1, _BLOCK // max(data.n, count))
-    out: list[Floats] = []
+    block = max(1, _BLOCK // max(len(groups), count))
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        drawn = rng.integers(0, count, size=(size, count))
-        flat = drawn + np.arange(size)[:, None] * count
+        flat = rng.integers(0, count, size=(size, count)) + np.arange(size)[:, None] * count
         weights = np.bincount(flat.ravel(), minlength=size * count).reshape(size, count)
-        out.append(_statistic(summary, data, weights[:, groups].astype(np.float64)))
-    return np.concatenate(out)
+        yield weights[:, groups].astype(np.float64)
 
 
-def _statistic(summary: Summary, data: Rows, weights: Floats) -> Floats:
+def group(clusters: Sequence[Hashable]) -> Groups:
+    """Cluster labels as numbers from zero, in order of first appearance."""
+    seen: dict[Hashable, int] = {}
+    return np.array([seen.setdefault(cluster, len(seen)) for cluster in clusters], dtype=np.intp)
+
+
+def statistic(summary: Summary, data: Rows, weights: Floats) -> Floats:
     """The statistic under each row of `weights` [resamples, n]."""
     if summary.estimator == "quantile":
         order = np.argsort(data.first, kind="stable")
@@ -106,10 +128,5 @@ def generator(seed: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
 
 
-def _codes(values: Sequence[Hashable]) -> NDArray[np.intp]:
-    seen: dict[Hashable, int] = {}
-    return np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.intp)
-
-
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
     return float(round(value, 6)) if np.isfinite(value) else None

@@ -15,8 +15,9 @@ class Task:
     """A benchmark task. Register a function that returns one with `@register_task`.
 
     interface  the adapter interface it needs, or several: the first one a model has is used
-    dataset    name or path of a manifest; a mapping gives one per interface
+    dataset    name or path of a manifest
     metrics    metric ids; `primary` is the one a board sorts by, as `metric id` or `metric id/summary name`
+               (dataset, metrics and primary may each be a mapping from interface to value)
     protocol   the id of the procedure as a whole, such as `seed-tts-eval@2024-06`
     mode       `answer` keeps what the model said; `timed` streams one request at a time and keeps its clock
     recogniser model spec of the recogniser that transcribes speech outputs for text metrics
@@ -26,8 +27,8 @@ class Task:
     version: int
     interface: str | tuple[str, ...]
     dataset: str | Mapping[str, str]
-    metrics: tuple[str, ...]
-    primary: str
+    metrics: tuple[str, ...] | Mapping[str, tuple[str, ...]]
+    primary: str | Mapping[str, str]
     protocol: str
     description: str
     mode: Literal["answer", "timed"] = "answer"
@@ -38,10 +39,12 @@ class Task:
         unknown = [name for name in self.interfaces if name not in INTERFACES]
         if unknown:
             raise BadInput(f"Task '{self.name}' names no known interface: {unknown}.", f"Use {', '.join(INTERFACES)}.")
-        if not any(self.primary.split("/")[0] == metric for metric in self.metrics):
-            raise BadInput(
-                f"Task '{self.name}': primary '{self.primary}' is not among its metrics.", "Add it to metrics."
-            )
+        for interface in self.interfaces:
+            metrics, primary = self.metrics_for(interface), self.primary_for(interface)
+            if primary.split("/")[0] not in metrics:
+                raise BadInput(
+                    f"Task '{self.name}': primary '{primary}' is not among its metrics.", "Add it to metrics."
+                )
 
     @property
     def interfaces(self) -> tuple[str, ...]:
@@ -53,3 +56,9 @@ class Task:
 
     def dataset_for(self, interface: str) -> str:
         return self.dataset if isinstance(self.dataset, str) else self.dataset[interface]
+
+    def metrics_for(self, interface: str) -> tuple[str, ...]:
+        return self.metrics if isinstance(self.metrics, tuple) else self.metrics[interface]
+
+    def primary_for(self, interface: str) -> str:
+        return self.primary if isinstance(self.primary, str) else self.primary[interface]

@@ -110,10 +110,6 @@ class Output(Record):
     chunks: list[Chunk] | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
-    def answer_digest(self) -> str:
-        """sha256 of the answer alone: what was said, not how long it took to say it."""
-        return self.model_copy(update={"seconds": None}).digest()
-
 
 class Transcript(Record):
     """What a scorer's recogniser heard in a sample's audio, raw."""

@@ -1,0 +1,100 @@
+"""Stage three: results from stored scores. Samples are taken in the order of their ids, so files can be in any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness import registry
+from harness.errors import BadInput
+from harness.metrics.base import Metric, Summary
+from harness.statistics import estimate
+from harness.store import RunDirectory
+from harness.types import Counts, MetricResult, Output, Results, Sample, Score, TaskResult
+
+
+def aggregate(run: RunDirectory) -> Results:
+    """All numbers of a run, computed from its stored lines and its manifest's record of what was asked."""
+    manifest = run.manifest()
+    tasks = [_task(run, name, record, manifest.seed) for name, record in sorted(manifest.tasks.items())]
+    return Results(model=manifest.model.spec, seed=manifest.seed, tasks=tasks)
+
+
+def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult:  # type: ignore[type-arg]
+    samples = sorted(run.samples(name), key=lambda sample: sample.id)
+    outputs, scores = run.outputs(name), run.scores(name)
+    metrics = []
+    for metric_id in record["metrics"]:
+        metric: Metric = registry.metrics.get(metric_id)()
+        for summary in metric.summaries:
+            primary = is_primary(record["primary"], metric, summary)
+            metrics.append(_metric(name, metric, summary, primary, samples, outputs, scores, seed))
+    return TaskResult(
+        task=name,
+        version=record["version"],
+        protocol=record["protocol"],
+        interface=record["interface"],
+        dataset=record["dataset"]["name"],
+        dataset_sha256=record["dataset"]["sha256"],
+        language=sorted({sample.language for sample in samples}),
+        limit=record["limit"],
+        leaderboard_grade=record["limit"] is None,
+        counts=count(samples, outputs),
+        metrics=metrics,
+    )
+
+
+def is_primary(primary: str, metric: Metric, summary: Summary) -> bool:
+    """Whether `primary` (`metric id` or `metric id/summary name`) names this summary."""
+    metric_id, _, name = primary.partition("/")
+    return metric.id == metric_id and summary.name == (name or metric.summaries[0].name)
+
+
+def count(samples: Sequence[Sample], outputs: dict[str, Output]) -> Counts:
+    """How many of the expected samples were answered, and how. The parts add up to the whole."""
+    statuses = [outputs[sample.id].status if sample.id in outputs else "missing" for sample in samples]
+    return Counts(
+        expected=len(samples),
+        ok=statuses.count("ok"),
+        empty=statuses.count("empty"),
+        failed=statuses.count("failed"),
+        missing=statuses.count("missing"),
+    )
+
+
+def _metric(
+    task: str,
+    metric: Metric,
+    summary: Summary,
+    primary: bool,
+    samples: Sequence[Sample],
+    outputs: dict[str, Output],
+    scores: dict[tuple[str, str], Score],
+    seed: int,
+) -> MetricResult:
+    """`strict` over every expected sample, failures at their worst; `compat` over the samples that have a value."""
+    strict, compat, clusters, survivors = [], [], [], []
+    for sample in samples:
+        stored = scores.get((sample.id, metric.id))
+        output = outputs.get(sample.id)
+        if output is not None and (stored is None or stored.output != output.digest()):
+            raise BadInput(
+                f"Task '{task}': sample {sample.id} has an output without its {metric.id} score.",
+                "Finish the scoring first: speech-eval score RUN",
+            )
+        strict.append(stored.parts if stored else metric.failure(sample))
+        clusters.append(sample.cluster or f"sample {sample.id}")
+        if stored and stored.status == "ok":
+            compat.append(stored.parts)
+            survivors.append(clusters[-1])
+    scorers = {score.scorer for (_, name), score in scores.items() if name == metric.id and score.scorer}
+    text = f"{seed}/{task}/{metric.id}/{summary.name}"
+    return MetricResult(
+        metric=metric.id,
+        name=summary.name,
+        unit=summary.unit,
+        direction=summary.direction,
+        primary=primary,
+        scorer=", ".join(sorted(scorers)),
+        strict=estimate(summary, strict, seed=text, clusters=clusters),
+        compat=estimate(summary, compat, seed=text, clusters=survivors),
+    )

@@ -1,0 +1,193 @@
+"""Two runs side by side, sample by sample: the difference, its interval, and whether chance explains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import registry
+from harness.errors import NotComparable
+from harness.metrics.base import Metric, Summary
+from harness.statistics import CONFIDENCE, Rows, estimate, finite, generator, group, paired_bootstrap, rows
+from harness.store import RunDirectory
+from harness.types import Estimate, Record, Sample
+
+RESAMPLES = 10_000
+
+
+class Difference(Record):
+    """One number of run A and of run B on the same samples, and `difference` = A - B.
+
+    `p_value` is two-sided, from random swaps of the two runs' outputs within samples; `adjusted` is Holm's correction
+    over all numbers of the comparison. Both are null for quantiles, which get the interval alone.
+    """
+
+    task: str
+    metric: str
+    name: str
+    unit: str
+    direction: str
+    primary: bool
+    n: int
+    a: Estimate
+    b: Estimate
+    difference: Estimate
+    p_value: float | None = None
+    adjusted: float | None = None
+
+
+class Comparison(Record):
+    """Everything two runs have in common. `forced` lists what makes them incomparable, where the user insisted."""
+
+    schema_version: int = 1
+    a: str
+    b: str
+    forced: list[str] = []
+    differences: list[Difference]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Per-sample parts of one summary in two runs, failures scored at their worst, in the order of sample ids."""
+
+    summary: Summary
+    ids: list[str]
+    a: list[dict[str, float]]
+    b: list[dict[str, float]]
+
+
+def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Comparison:
+    """Compare all tasks and metrics that both runs have.
+
+    Raises `NotComparable` where they have none in common, or where dataset, protocol or scorer differ and `force`
+    is off.
+    """
+    reasons = obstacles(a, b)
+    common = sorted(set(a.manifest().tasks) & set(b.manifest().tasks))
+    if not common:
+        raise NotComparable(f"{a.path} and {b.path} have no task in common.", "Run the same tasks for both.")
+    if reasons and not force:
+        raise NotComparable(
+            f"{a.path} and {b.path} are not comparable: {'; '.join(reasons)}.",
+            "Run both under the same conditions, or pass --force to see the marked figures anyway.",
+        )
+    differences = [difference for task in common for difference in _task(a, b, task)]
+    return Comparison(
+        a=a.manifest().model.spec, b=b.manifest().model.spec, forced=reasons, differences=holm(differences)
+    )
+
+
+def obstacles(a: RunDirectory, b: RunDirectory) -> list[str]:
+    """Why the numbers of two runs may not be set side by side; empty where they may."""
+    found = []
+    left, right = a.manifest().tasks, b.manifest().tasks
+    for task in sorted(set(left) & set(right)):
+        for key in ("version", "protocol", "interface", "limit"):
+            if left[task][key] != right[task][key]:
+                found.append(f"{task}: {key} is {left[task][key]!r} and {right[task][key]!r}")
+        if left[task]["dataset"]["sha256"] != right[task]["dataset"]["sha256"]:
+            names = left[task]["dataset"]["name"], right[task]["dataset"]["name"]
+            found.append(f"{task}: the datasets differ ({names[0]} and {names[1]})")
+        for metric in sorted(set(left[task]["metrics"]) & set(right[task]["metrics"])):
+            scorers = _scorers(a, task, metric), _scorers(b, task, metric)
+            if scorers[0] and scorers[1] and scorers[0] != scorers[1]:
+                found.append(f"{task}: {metric} was scored by {sorted(scorers[0])} and {sorted(scorers[1])}")
+    return found
+
+
+def _scorers(run: RunDirectory, task: str, metric: str) -> set[str]:
+    return {score.scorer for (_, name), score in run.scores(task).items() if name == metric and score.scorer}
+
+
+def _task(a: RunDirectory, b: RunDirectory, task: str) -> list[Difference]:
+    record = a.manifest().tasks[task]
+    metrics = [name for name in record["metrics"] if name in b.manifest().tasks[task]["metrics"]]
+    ids = {sample.id for sample in b.samples(task)}
+    samples = [sample for sample in sorted(a.samples(task), key=lambda s: s.id) if sample.id in ids]
+    if not samples:
+        raise NotComparable(f"Task {task}: the runs have no sample in common.", "Use the same dataset.")
+    differences = []
+    for metric_id in metrics:
+        metric: Metric = registry.metrics.get(metric_id)()
+        for summary in metric.summaries:
+            pair = pair_up(a, b, task, metric, summary, samples)
+            primary = record["primary"] in (f"{metric_id}/{summary.name}", metric_id)
+            differences.append(_difference(task, metric_id, pair, primary, samples))
+    return differences
+
+
+def pair_up(
+    a: RunDirectory, b: RunDirectory, task: str, metric: Metric, summary: Summary, samples: list[Sample]
+) -> Pair:
+    """The parts of both runs for the same samples."""
+    sides = []
+    for run in (a, b):
+        scores = run.scores(task)
+        stored = [scores.get((sample.id, metric.id)) for sample in samples]
+        sides.append([s.parts if s else metric.failure(sample) for s, sample in zip(stored, samples, strict=True)])
+    return Pair(summary, [sample.id for sample in samples], sides[0], sides[1])
+
+
+def _difference(task: str, metric_id: str, pair: Pair, primary: bool, samples: list[Sample]) -> Difference:
+    summary = pair.summary
+    seed = f"compare/{task}/{metric_id}/{summary.name}"
+    clusters = [sample.cluster or f"sample {sample.id}" for sample in samples]
+    interval, p_value = paired(summary, rows(summary, pair.a), rows(summary, pair.b), group(clusters), seed)
+    return Difference(
+        task=task,
+        metric=metric_id,
+        name=summary.name,
+        unit=summary.unit,
+        direction=summary.direction,
+        primary=primary,
+        n=len(pair.ids),
+        a=estimate(summary, pair.a, seed=seed, clusters=clusters),
+        b=estimate(summary, pair.b, seed=seed, clusters=clusters),
+        difference=interval,
+        p_value=p_value,
+    )
+
+
+def paired(summary: Summary, a: Rows, b: Rows, groups: NDArray[np.intp], seed: str) -> tuple[Estimate, float | None]:
+    """A - B with a paired bootstrap interval, and the p-value of a paired permutation test (not for quantiles)."""
+    observed, replicates = paired_bootstrap(summary, a, b, groups, seed=seed, resamples=RESAMPLES)
+    if not np.isfinite(observed):
+        return Estimate(value=None, n=a.n), None
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(replicates, [tail, 1 - tail], method="inverted_cdf") * summary.scale
+    value = Estimate(value=finite(observed * summary.scale), low=finite(low), high=finite(high), n=a.n)
+    if summary.estimator == "quantile":
+        return value, None
+    return value, _permutation(a, b, groups, observed, generator(f"{seed}/permutation"))
+
+
+def _permutation(a: Rows, b: Rows, groups: NDArray[np.intp], observed: float, rng: np.random.Generator) -> float:
+    """Share of random swaps within groups whose difference is at least as large, the observed one counted in."""
+    extreme, count = 1, int(groups.max()) + 1
+    block = max(1, 4_000_000 // a.n)
+    for start in range(0, RESAMPLES, block):
+        size = min(block, RESAMPLES - start)
+        swap = rng.integers(0, 2, size=(size, count))[:, groups].astype(np.float64)
+        left = _swapped(a.first, b.first, swap) / _swapped(a.second, b.second, swap)
+        right = _swapped(b.first, a.first, swap) / _swapped(b.second, a.second, swap)
+        extreme += int(np.sum(np.abs(left - right) >= abs(observed) - 1e-12))
+    return extreme / (RESAMPLES + 1)
+
+
+def _swapped(own: NDArray[np.float64], other: NDArray[np.float64], swap: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over samples when each row of `swap` exchanges some samples."""
+    totals: NDArray[np.float64] = own.sum() + swap @ (other - own)
+    return totals
+
+
+def holm(differences: list[Difference]) -> list[Difference]:
+    """Holm's step-down correction over all p-values of a comparison."""
+    tested = sorted((d.p_value, i) for i, d in enumerate(differences) if d.p_value is not None)
+    adjusted: dict[int, float] = {}
+    running = 0.0
+    for rank, (p, index) in enumerate(tested):
+        running = max(running, min(1.0, (len(tested) - rank) * float(p or 0.0)))
+        adjusted[index] = running
+    return [d.model_copy(update={"adjusted": adjusted.get(i)}) for i, d in enumerate(differences)]

@@ -1,0 +1,180 @@
+"""Stage one: take a task's samples through a model and store every raw answer, one line each, as it comes."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from time import perf_counter
+
+from harness.adapters.base import Adapter
+from harness.audio import Audio, load
+from harness.datasets import Dataset
+from harness.drivers import Answer, answer_batch, answer_timed
+from harness.errors import MissingExtra, NotFetched, SpeechEvalError
+from harness.progress import Progress
+from harness.store import RunDirectory
+from harness.task import Task
+from harness.types import Output, Sample
+
+PREFETCHED_BATCHES = 2
+
+
+def sample_seed(seed: int, task: str, sample_id: str) -> int:
+    """The seed of one sample: a function of the run's seed, the task and the sample's id, and of nothing else."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{task}/{sample_id}".encode()).digest()[:4], "big") >> 1
+
+
+def generate(
+    run: RunDirectory,
+    task: Task,
+    interface: str,
+    dataset: Dataset,
+    adapter: Adapter,
+    *,
+    seed: int,
+    batch_size: int | None,
+    retry_failed: bool,
+    progress: Progress,
+) -> None:
+    """Answer every sample of `dataset` that has no stored output yet. Safe to stop and start at any moment."""
+    done = run.outputs(task.name)
+    finished = {key for key, output in done.items() if not (retry_failed and output.status == "failed")}
+    todo = [sample for sample in dataset.samples if sample.id not in finished]
+    total = len(dataset.samples)
+    label = f"{task.name}: generate"
+    progress(label, total - len(todo), total)
+    if not todo:
+        return
+    if bind := getattr(adapter, "bind", None):
+        bind({sample.id: sample for sample in dataset.samples})
+    seeds = {sample.id: sample_seed(seed, task.name, sample.id) for sample in todo}
+    size = 1 if task.mode == "timed" else (batch_size or adapter.batch_size)
+    ask: Callable[[Sequence[Sample]], list[Output]]
+    with AudioReader(dataset, todo, size, adapter.reads_audio) as (read, batches):
+        if task.mode == "timed":
+            _warm_up(task, interface, adapter, dataset, seed, read)
+            ask = lambda batch: [_timed(run, task, interface, adapter, batch[0], seeds, read)]  # noqa: E731
+        else:
+            ask = lambda batch: _batch(run, task, interface, adapter, batch, seeds, read)  # noqa: E731
+        count = total - len(todo)
+        for batch in batches:
+            run.append("outputs", task.name, ask(batch))
+            count += len(batch)
+            progress(label, count, total)
+
+
+# ------------------------------------------------------------------------------------------------ asking
+
+
+def _batch(
+    run: RunDirectory,
+    task: Task,
+    interface: str,
+    adapter: Adapter,
+    batch: Sequence[Sample],
+    seeds: dict[str, int],
+    read: Callable[[str], Audio],
+) -> list[Output]:
+    """One call for the batch; if it raises, one call a sample, so that a failure stays with the sample that fails."""
+    start = perf_counter()
+    try:
+        answers = answer_batch(interface, adapter, batch, [seeds[s.id] for s in batch], read)
+    except Exception as error:
+        if len(batch) == 1:
+            return [_failed(task, batch[0], seeds, error)]
+        return [output for sample in batch for output in _batch(run, task, interface, adapter, [sample], seeds, read)]
+    seconds = (perf_counter() - start) / len(batch)
+    return [_store(run, task, s, seeds, answer, seconds) for s, answer in zip(batch, answers, strict=True)]
+
+
+def _timed(
+    run: RunDirectory,
+    task: Task,
+    interface: str,
+    adapter: Adapter,
+    sample: Sample,
+    seeds: dict[str, int],
+    read: Callable[[str], Audio],
+) -> Output:
+    try:
+        answer = answer_timed(interface, adapter, sample, seeds[sample.id], read)
+    except Exception as error:
+        return _failed(task, sample, seeds, error)
+    return _store(run, task, sample, seeds, answer, answer.seconds)
+
+
+def _warm_up(
+    task: Task, interface: str, adapter: Adapter, dataset: Dataset, seed: int, read: Callable[[str], Audio]
+) -> None:
+    """Untimed requests first, for lazy loading and caches are not what a user of a warm server waits for."""
+    for sample in itertools.islice(dataset.samples, int(task.options.get("warm_up", 2))):
+        try:
+            answer_timed(interface, adapter, sample, sample_seed(seed, task.name, sample.id), read)
+        except Exception:  # the timed pass meets the same failure and records it
+            continue
+
+
+def _store(
+    run: RunDirectory, task: Task, sample: Sample, seeds: dict[str, int], answer: Answer, seconds: float | None
+) -> Output:
+    return Output(
+        id=sample.id,
+        task=task.name,
+        status="empty" if answer.empty else "ok",
+        seed=seeds[sample.id],
+        text=answer.text,
+        audio=None if answer.audio is None else run.write_audio(task.name, sample.id, answer.audio),
+        seconds=None if seconds is None else round(seconds, 6),
+        chunks=answer.chunks,
+        metadata=answer.metadata,
+    )
+
+
+def _failed(task: Task, sample: Sample, seeds: dict[str, int], error: Exception) -> Output:
+    """A failure is an answer too: stored with its reason, scored as one. What is not installed is not the model's."""
+    if isinstance(error, MissingExtra | NotFetched):
+        raise error
+    message = f"{type(error).__name__}: {error}"[:2000]
+    return Output(id=sample.id, task=task.name, status="failed", seed=seeds[sample.id], error=message)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+class AudioReader:
+    """Batches of samples, with the recordings of the next batches read by a thread while the model works."""
+
+    def __init__(self, dataset: Dataset, todo: Sequence[Sample], size: int, reads_audio: bool) -> None:
+        self._batches = [list(todo[i : i + size]) for i in range(0, len(todo), size)]
+        self._reads = reads_audio
+        # Room for what is being read ahead and what is in use, prompts included.
+        cached = lru_cache(maxsize=2 * size * (PREFETCHED_BATCHES + 1))
+        self._load = cached(lambda relative: load(dataset.audio_path(relative)))
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+
+    def __enter__(self) -> tuple[Callable[[str], Audio], Iterator[list[Sample]]]:
+        return self._load, self._iterate()
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _iterate(self) -> Iterator[list[Sample]]:
+        ahead: list[Future[None]] = []
+        for index, batch in enumerate(self._batches):
+            while self._reads and len(ahead) < PREFETCHED_BATCHES and index + len(ahead) < len(self._batches):
+                ahead.append(self._pool.submit(self._prefetch, self._batches[index + len(ahead)]))
+            if ahead:
+                ahead.pop(0).result()
+            yield batch
+
+    def _prefetch(self, batch: Sequence[Sample]) -> None:
+        for sample in batch:
+            for relative in (sample.audio, sample.prompt_audio):
+                if relative is not None:
+                    try:
+                        self._load(relative)
+                    except SpeechEvalError:
+                        continue  # met again, and recorded, when the model asks for this sample

@@ -1,0 +1,317 @@
+"""The main job: a model and some tasks, taken through `generate → score → report` in one run directory.
+
+Each stage reads what the stages before it stored, so a run that was stopped at any moment goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import harness
+from harness import datasets, modelspec, registry
+from harness.adapters.base import Adapter, interfaces_of
+from harness.aggregate import aggregate
+from harness.audio import load
+from harness.datasets import Dataset
+from harness.environment import environment
+from harness.errors import BadInput, NotFetched
+from harness.executors import default_workers
+from harness.generate import generate
+from harness.metrics.base import Metric
+from harness.modelspec import ModelSpec
+from harness.progress import Progress, silent
+from harness.scoring import score
+from harness.store import RunDirectory
+from harness.task import Task
+from harness.types import Manifest, ModelInfo, Results
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The knobs of a run. `data`, `metrics` and `recogniser` replace what the tasks name."""
+
+    seed: int = 0
+    limit: int | None = None
+    batch_size: int | None = None
+    workers: int = field(default_factory=default_workers)
+    data: str | None = None
+    metrics: tuple[str, ...] = ()
+    recogniser: str | None = None
+    retry_failed: bool = False
+    trust_remote_code: bool = False
+    plugins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One task of a model, with everything it will use."""
+
+    task: Task
+    interface: str
+    dataset: Dataset
+    metrics: tuple[str, ...]
+    recogniser: str | None
+    location: str = ""  # the dataset's name or path, as asked for
+    note: str = ""
+
+    def record(self, settings: Settings) -> dict[str, Any]:
+        """What the manifest keeps: the identity of the task, its data and its scorers."""
+        info = self.dataset.info
+        return {
+            "version": self.task.version,
+            "protocol": self.task.protocol,
+            "interface": self.interface,
+            "primary": self.task.primary_for(self.interface),
+            "metrics": list(self.metrics),
+            "recogniser": None if self.recogniser is None else modelspec.redact(self.recogniser),
+            "limit": settings.limit,
+            "samples": len(self.dataset.samples),
+            "note": self.note,
+            "dataset": {
+                "name": info.name,
+                "location": self.location,
+                "version": info.version,
+                "sha256": self.dataset.sha256,
+                "licence": info.licence,
+                "source": info.source,
+                "attribution": info.attribution,
+            },
+        }
+
+
+def plan(spec: ModelSpec, task_names: Sequence[str], settings: Settings) -> tuple[list[Planned], list[str]]:
+    """Which tasks a model can do, and the names of those it cannot. Loads no model and fetches nothing."""
+    cls, _ = modelspec.resolve(spec, trust_remote_code=settings.trust_remote_code)
+    offered = interfaces_of(cls)
+    planned, skipped = [], []
+    for name in dict.fromkeys(task_names):
+        task: Task = registry.tasks.get(name)()
+        interface = task.interface_for(offered)
+        if interface is None:
+            skipped.append(f"{name} needs {' or '.join(task.interfaces)}; {spec.target} is {', '.join(offered)}")
+            continue
+        planned.append(_plan_task(task, interface, settings.data or task.dataset_for(interface), settings))
+    return planned, skipped
+
+
+def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
+    dataset = datasets.load(location)
+    names = settings.metrics or task.metrics_for(interface)
+    for name in names:
+        registry.metrics.get(name)
+    return Planned(
+        task=task,
+        interface=interface,
+        dataset=dataset if settings.limit is None else dataset.subset(settings.limit),
+        metrics=names,
+        recogniser=settings.recogniser or task.recogniser,
+        location=location,
+        note=note,
+    )
+
+
+def run(
+    spec: ModelSpec,
+    task_names: Sequence[str],
+    output: Path,
+    settings: Settings,
+    progress: Progress = silent,
+    notify: Any = None,
+) -> Results:
+    """Run a model on tasks into the run directory `output` and return its results.
+
+    Raises `BadInput` where no task fits the model, or where `output` holds a run that differs in model, seed or data.
+    """
+    planned, skipped = plan(spec, task_names, settings)
+    if not planned:
+        raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
+    say = notify or (lambda message: None)
+    directory = RunDirectory(output)
+    with directory.writing():
+        if directory.has_manifest():
+            _check_same_run(directory, spec, planned, settings)
+        adapter = modelspec.build(spec, trust_remote_code=settings.trust_remote_code)
+        try:
+            reads_audio = adapter.reads_audio
+            planned = [_fetch(item, reads_audio, settings, progress, say) for item in planned]
+            info = modelspec.describe(spec, adapter)
+            _open_manifest(directory, info, planned, settings)
+            for item in planned:
+                _generate(directory, item, adapter, settings, progress)
+        finally:
+            adapter.close()
+        for item in planned:
+            _score(directory, item, settings, progress)
+        results = aggregate(directory)
+        directory.write_results(results)
+        _event(directory, "finished", {})
+    return results
+
+
+def _fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progress, say: Any) -> Planned:
+    """Have the recordings on this machine, or fall back to a set that pip alone can bring, and say so."""
+    needs: set[str] = set().union(*(registry.metrics.get(name).needs for name in item.metrics))
+    wants = (reads_audio and any(s.audio for s in item.dataset.samples)) or bool(needs & {"prompt", "reference"})
+    if not wants:
+        return item
+    try:
+        item.dataset.ensure_audio(progress)
+        return item
+    except NotFetched as error:
+        fallback = None if settings.data else datasets.fallback(item.dataset.info.name)
+        if fallback is None:
+            raise
+        say(f"{error.problem} Using '{fallback}' instead of '{item.dataset.info.name}' for task {item.task.name}.")
+        item = _plan_task(item.task, item.interface, fallback, settings, note=error.problem)
+        item.dataset.ensure_audio(progress)
+        return item
+
+
+def _generate(directory: RunDirectory, item: Planned, adapter: Adapter, settings: Settings, progress: Progress) -> None:
+    directory.replace("samples", item.task.name, item.dataset.samples)
+    if hasattr(adapter, "load_reference"):
+        recordings = {sample.id: sample.audio for sample in item.dataset.samples if sample.audio}
+        adapter.load_reference = lambda key: load(item.dataset.audio_path(recordings[key]))
+    start = perf_counter()
+    generate(
+        directory,
+        item.task,
+        item.interface,
+        item.dataset,
+        adapter,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        retry_failed=settings.retry_failed,
+        progress=progress,
+    )
+    _event(directory, "generated", {"task": item.task.name, "seconds": round(perf_counter() - start, 3)})
+
+
+def _score(
+    directory: RunDirectory, item: Planned, settings: Settings, progress: Progress, *, fresh: bool = False
+) -> None:
+    start = perf_counter()
+    _fetch_scorers(item, progress)
+    score(
+        directory,
+        item.task,
+        item.metrics,
+        item.dataset,
+        recogniser=item.recogniser,
+        workers=settings.workers,
+        plugins=settings.plugins,
+        progress=progress,
+        fresh=fresh,
+    )
+    seconds = round(perf_counter() - start, 3)
+    _event(directory, "scored", {"task": item.task.name, "seconds": seconds, "workers": settings.workers})
+
+
+def _fetch_scorers(item: Planned, progress: Progress) -> None:
+    """Fetch registry-shipped weights before workers start, so that they do not all ask for them at once."""
+    from harness import assets
+
+    for name in item.metrics:
+        cls: type[Metric] = registry.metrics.get(name)
+        for asset in cls.assets:
+            assets.ensure(asset, progress)
+    if item.recogniser and item.recogniser in assets.ASSETS:
+        assets.ensure(item.recogniser, progress)
+
+
+def rescore(path: Path, settings: Settings, progress: Progress = silent) -> Results:
+    """Score a run's stored outputs again, with the metrics it names or those of `settings`; no model is needed."""
+    directory = RunDirectory(path)
+    manifest = directory.manifest()
+    with directory.writing():
+        for name, record in manifest.tasks.items():
+            task: Task = registry.tasks.get(name)()
+            samples = tuple(directory.samples(name))
+            dataset = replace(datasets.load(settings.data or record["dataset"]["location"]), samples=samples)
+            metrics = settings.metrics or tuple(record["metrics"])
+            recogniser = settings.recogniser or record["recogniser"]
+            item = Planned(task, record["interface"], dataset, metrics, recogniser)
+            if settings.metrics or settings.recogniser:
+                merged = list(dict.fromkeys([*record["metrics"], *metrics]))
+                record |= {"metrics": merged, "recogniser": recogniser}
+            needs: set[str] = set().union(*(registry.metrics.get(name).needs for name in metrics))
+            if needs & {"prompt", "reference"}:
+                dataset.ensure_audio(progress)
+            _score(directory, item, settings, progress, fresh=True)
+        latest = directory.manifest()
+        directory.write_manifest(latest.model_copy(update={"tasks": manifest.tasks}))
+        results = aggregate(directory)
+        directory.write_results(results)
+    return results
+
+
+def report(path: Path) -> Results:
+    """Write `results.json` again from the stored scores."""
+    directory = RunDirectory(path)
+    directory.manifest()
+    with directory.writing():
+        results = aggregate(directory)
+        directory.write_results(results)
+    return results
+
+
+# ---------------------------------------------------------------------------------------------- manifest
+
+
+def _check_same_run(directory: RunDirectory, spec: ModelSpec, planned: list[Planned], settings: Settings) -> None:
+    """A run directory belongs to one model and seed, and each of its tasks to one data set and limit."""
+    manifest = directory.manifest()
+    remedy = "Choose another --output."
+    asked, held = modelspec.redact(spec.text), manifest.model.spec
+    if held != asked:
+        raise BadInput(f"{directory.path} holds a run of '{held}', not of '{asked}'.", remedy)
+    if manifest.seed != settings.seed:
+        raise BadInput(f"{directory.path} holds a run with seed {manifest.seed}, not {settings.seed}.", remedy)
+    for item in planned:
+        record = manifest.tasks.get(item.task.name)
+        fallback = datasets.fallback(item.dataset.info.name)
+        if record is None or record["dataset"]["name"] == fallback:
+            continue
+        for key, now in (("version", item.task.version), ("limit", settings.limit)):
+            if record[key] != now:
+                raise BadInput(
+                    f"{directory.path}: task '{item.task.name}' was run with {key} {record[key]}, not {now}.", remedy
+                )
+        if record["dataset"]["sha256"] != item.dataset.sha256:
+            raise BadInput(f"{directory.path}: the data of task '{item.task.name}' has changed since.", remedy)
+
+
+def _open_manifest(directory: RunDirectory, info: ModelInfo, planned: list[Planned], settings: Settings) -> None:
+    tasks = {item.task.name: item.record(settings) for item in planned}
+    events: list[dict[str, Any]] = []
+    if directory.has_manifest():
+        before = directory.manifest()
+        if (before.model.revision, before.model.weights_sha256) != (info.revision, info.weights_sha256):
+            raise BadInput(
+                f"{directory.path}: the weights of '{info.spec}' have changed since this run began.",
+                "Choose another --output for the new weights.",
+            )
+        tasks = {**before.tasks, **tasks}
+        events = list(before.events)
+    directory.write_manifest(
+        Manifest(
+            harness_version=harness.__version__,
+            model=info,
+            seed=settings.seed,
+            tasks=tasks,
+            environment=environment(),
+            events=events,
+        )
+    )
+    _event(directory, "started", {"tasks": [item.task.name for item in planned], "workers": settings.workers})
+
+
+def _event(directory: RunDirectory, what: str, detail: dict[str, Any]) -> None:
+    manifest = directory.manifest()
+    event = {"event": what, "at": datetime.now(UTC).isoformat(timespec="seconds"), **detail}
+    directory.write_manifest(manifest.model_copy(update={"events": [*manifest.events, event]}))

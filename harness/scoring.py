@@ -1,0 +1,237 @@
+"""Stage two: score stored outputs. A pure function of the run directory and the dataset; the model is not needed.
+
+Every sample is scored by itself, in a process with one thread, so numbers do not depend on workers or order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness import modelspec, registry
+from harness.adapters.base import SpeechRecognizer, TranscriptionRequest
+from harness.audio import Audio, load
+from harness.datasets import Dataset
+from harness.errors import BadInput, SpeechEvalError
+from harness.executors import run_inline, run_processes
+from harness.metrics.base import Metric, ScoringItem, Unscorable
+from harness.progress import Progress
+from harness.store import RunDirectory
+from harness.task import Task
+from harness.types import Output, Sample, Score, Status, Transcript
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a scoring process needs to score one sample."""
+
+    run: Path
+    sample: Sample
+    output: Output
+    metrics: tuple[str, ...]
+    recogniser: str | None  # model spec; only where a transcript has to be made
+    transcript: Transcript | None
+    audio_files: dict[str, Path]  # of: prompt, reference
+    plugins: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of a job."""
+
+    scores: list[Score]
+    transcript: Transcript | None
+
+
+def score(
+    run: RunDirectory,
+    task: Task,
+    metric_ids: Sequence[str],
+    dataset: Dataset,
+    *,
+    recogniser: str | None,
+    workers: int,
+    plugins: Sequence[str],
+    progress: Progress,
+    fresh: bool = False,
+) -> None:
+    """Score every stored output by every metric, leaving out what is scored already unless `fresh`."""
+    jobs = _jobs(run, task, metric_ids, dataset, recogniser, plugins, fresh)
+    total = len(dataset.samples)
+    done = total - len(jobs)
+    label = f"{task.name}: score"
+    progress(label, done, total)
+    heavy = any(job.recogniser for job in jobs) or any(registry.metrics.get(name).heavy for name in metric_ids)
+    answers: Iterator[Scored] = run_processes(score_sample, jobs, workers) if heavy else run_inline(score_sample, jobs)
+    for answer in answers:
+        if answer.transcript is not None:
+            run.append("transcripts", task.name, [answer.transcript])
+        run.append("scores", task.name, answer.scores)
+        done += 1
+        progress(label, done, total)
+
+
+def _jobs(
+    run: RunDirectory,
+    task: Task,
+    metric_ids: Sequence[str],
+    dataset: Dataset,
+    recogniser: str | None,
+    plugins: Sequence[str],
+    fresh: bool,
+) -> list[Job]:
+    outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.scores(task.name)
+    classes: dict[str, type[Metric]] = {name: registry.metrics.get(name) for name in metric_ids}
+    hears = any("hypothesis" in cls.needs for cls in classes.values())
+    jobs = []
+    for sample in dataset.samples:
+        output = outputs.get(sample.id)
+        if output is None:
+            continue
+        digest = output.digest()
+        transcript = transcripts.get(sample.id)
+        spoken = hears and output.audio is not None and output.text is None
+        if transcript and (fresh or transcript.output != digest or not _same_recogniser(transcript, recogniser)):
+            transcript = None
+        wanted = tuple(
+            name
+            for name in metric_ids
+            if fresh
+            or (stored := scores.get((sample.id, name))) is None
+            or stored.output != digest
+            or (spoken and "hypothesis" in classes[name].needs and transcript is None)
+        )
+        if not wanted:
+            continue
+        listens = spoken and transcript is None and any("hypothesis" in classes[name].needs for name in wanted)
+        if listens and recogniser is None:
+            raise BadInput(f"Task '{task.name}' scores speech by text and names no recogniser.", "Give --recogniser.")
+        jobs.append(
+            Job(
+                run=run.path,
+                sample=sample,
+                output=output,
+                metrics=wanted,
+                recogniser=recogniser if listens else None,
+                transcript=transcript if spoken else None,
+                audio_files=_audio_files(dataset, sample, classes),
+                plugins=tuple(plugins),
+            )
+        )
+    return jobs
+
+
+def _same_recogniser(transcript: Transcript, recogniser: str | None) -> bool:
+    return recogniser is not None and transcript.scorer.rpartition("@")[0] == modelspec.redact(recogniser)
+
+
+def _audio_files(dataset: Dataset, sample: Sample, classes: dict[str, type[Metric]]) -> dict[str, Path]:
+    needs = frozenset().union(*(cls.needs for cls in classes.values()))
+    files = {}
+    if "prompt" in needs and sample.prompt_audio is not None:
+        files["prompt"] = dataset.audio_path(sample.prompt_audio)
+    if "reference" in needs and sample.audio is not None:
+        files["reference"] = dataset.audio_path(sample.audio)
+    return files
+
+
+# -------------------------------------------------------------------------------------- in the process
+
+
+def score_sample(job: Job) -> Scored:
+    """Transcribe (where asked) and score one sample."""
+    for plugin in job.plugins:
+        registry.load_file(plugin)
+    transcript = job.transcript
+    item = _item(job, None)
+    if job.recogniser is not None:
+        transcript = _transcribe(job, item)
+    hypothesis = transcript.text if transcript is not None else job.output.text
+    item = _item(job, hypothesis)
+    scores = [_score_one(job, item, _metric(name), transcript) for name in job.metrics]
+    return Scored(scores=scores, transcript=transcript if job.recogniser is not None else None)
+
+
+def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcript | None) -> Score:
+    scorer = metric.scorer()
+    if "hypothesis" in metric.needs and transcript is not None:
+        scorer = transcript.scorer
+
+    def made(status: Status, parts: dict[str, float], detail: dict[str, Any] | None) -> Score:
+        return Score(
+            id=job.sample.id,
+            metric=metric.id,
+            scorer=scorer,
+            output=job.output.digest(),
+            status=status,
+            parts=parts,
+            detail=detail or {},
+        )
+
+    # An empty transcript is an answer (all words deleted); an empty waveform is not.
+    answered = job.output.status == "ok" or (job.output.status == "empty" and job.output.text is not None)
+    if not answered:
+        reason = job.output.error or "the answer was empty"
+        return made("failed", metric.failure(job.sample), {"reason": reason})
+    try:
+        value = metric.score(item)
+    except Unscorable as error:
+        return made("failed", metric.failure(job.sample), {"reason": error.problem})
+    except SpeechEvalError:
+        raise
+    except Exception as error:
+        raise SpeechEvalError(
+            f"{metric.id} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
+            "Scores so far are kept; mend the metric or leave it out, then run: speech-eval score",
+        ) from error
+    return made("ok", value.parts, value.detail)
+
+
+def _transcribe(job: Job, item: ScoringItem) -> Transcript:
+    assert job.recogniser is not None
+    adapter, identity = _recogniser(job.recogniser)
+    audio = item.audio(adapter.sample_rate)
+    request = TranscriptionRequest(id=job.sample.id, load_audio=lambda: audio, language=job.sample.language)
+    text = adapter.transcribe([request])[0]
+    return Transcript(id=job.sample.id, scorer=identity, output=job.output.digest(), text=text)
+
+
+def _item(job: Job, hypothesis: str | None) -> ScoringItem:
+    stored = job.output.audio
+    return ScoringItem(
+        sample=job.sample,
+        output=job.output,
+        hypothesis=hypothesis,
+        load_audio=None if stored is None else _reader(RunDirectory(job.run).audio_path(stored)),
+        load_prompt=_reader(job.audio_files.get("prompt")),
+        load_reference=_reader(job.audio_files.get("reference")),
+    )
+
+
+def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
+    return None if path is None else (lambda rate: _read(path, rate))
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, rate: int | None) -> Audio:
+    """Decoded once and resampled once a rate, whatever the number of metrics that ask."""
+    return load(path) if rate is None else _read(path, None).resampled(rate)
+
+
+@cache
+def _metric(name: str) -> Metric:
+    metric: Metric = registry.metrics.get(name)()
+    return metric
+
+
+@lru_cache(maxsize=2)
+def _recogniser(spec: str) -> tuple[Any, str]:
+    parsed = modelspec.parse(spec)
+    adapter = modelspec.build(parsed)
+    if not isinstance(adapter, SpeechRecognizer):
+        raise BadInput(f"The recogniser '{modelspec.redact(spec)}' cannot transcribe.", "Name a SpeechRecognizer.")
+    info = adapter.info()
+    return adapter, f"{modelspec.redact(spec)}@{(info.weights_sha256 or info.revision)[:12]}"
