@@ -1,0 +1,68 @@
+"""Rows for `speech-eval list`: what is registered, described without loading anything heavy."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from harness import datasets, registry
+from harness.adapters.base import interfaces_of
+from harness.errors import UnknownName
+
+KINDS = ("tasks", "models", "metrics", "data")
+
+
+def rows(kind: str) -> list[dict[str, Any]]:
+    """One row a registered thing of `kind`; raises `UnknownName` for another kind."""
+    if kind not in KINDS:
+        raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join(KINDS)}.")
+    return {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
+
+
+def _tasks() -> list[dict[str, Any]]:
+    found = []
+    for name in registry.tasks:
+        task = registry.tasks.get(name)()
+        found.append(
+            {
+                "name": name,
+                "version": task.version,
+                "interfaces": list(task.interfaces),
+                "datasets": sorted({task.dataset_for(i) for i in task.interfaces}),
+                "metrics": list(dict.fromkeys(m for i in task.interfaces for m in task.metrics_for(i))),
+                "protocol": task.protocol,
+                "description": task.description,
+            }
+        )
+    return found
+
+
+def _models() -> list[dict[str, Any]]:
+    found = []
+    for name in registry.adapters:
+        cls = registry.adapters.get(name)
+        text = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
+        found.append({"name": name, "interfaces": interfaces_of(cls), "description": text})
+    return found
+
+
+def _metrics() -> list[dict[str, Any]]:
+    found = []
+    for name in registry.metrics:
+        cls = registry.metrics.get(name)
+        found.append(
+            {
+                "id": cls.id,
+                "version": cls.version,
+                "numbers": [f"{s.name} ({s.unit}, {s.direction} is better)" for s in cls.summaries],
+                "needs": sorted(cls.needs),
+                "extra": cls.extra,
+                "description": cls.description,
+                "source": cls.source,
+            }
+        )
+    return found
+
+
+def _data() -> list[dict[str, Any]]:
+    return [datasets.summary(name) for name in datasets.names()]

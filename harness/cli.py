@@ -1,0 +1,449 @@
+"""The command line: reads the words, draws progress, sets the exit code. It holds no logic.
+
+Exit codes: 0 done · 1 the gate found a regression · 2 bad words or bad input, or the gate could not judge ·
+3 done, with more failed samples than --max-failures · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness import __version__
+from harness.errors import BadInput, SpeechEvalError
+
+app = typer.Typer(
+    name="speech-eval",
+    help="Evaluate speech models: codecs, TTS, ASR, audio LLMs and spoken dialogue, through one adapter interface.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help=True)
+board_app = typer.Typer(help="A static leaderboard from run directories.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(board_app, name="leaderboard")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file that registers tasks or metrics.")]
+Runs = Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN...")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Scoring processes (default: cores, at most 4).")]
+Recogniser = Annotated[str | None, typer.Option(help="Model spec of the recogniser that transcribes speech outputs.")]
+Metrics = Annotated[str | None, typer.Option(help="Comma-separated metric ids instead of the task's own.")]
+
+
+def main() -> None:
+    """Console entry point: errors raised on purpose become one line and an exit code."""
+    try:
+        app()
+    except SpeechEvalError as error:
+        from harness.console import say
+
+        say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        from harness.console import say
+
+        say("interrupted; give the same command again to go on from here")
+        sys.exit(130)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"speech-eval {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+# --------------------------------------------------------------------------------------------------- run
+
+
+@app.command()
+def run(
+    model: Annotated[list[str], typer.Option("--model", "-m", help="Model spec; may be given several times.")],
+    tasks: Annotated[str, typer.Option("--tasks", "-t", help="Comma-separated task names.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory (default: runs/MODEL).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="A stable subset; not leaderboard-grade.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the run; every sample derives its own.")] = 0,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Requests the model gets at once.")] = None,
+    workers: Workers = None,
+    data: Annotated[str | None, typer.Option(help="Dataset name or path instead of the task's own.")] = None,
+    metrics: Metrics = None,
+    recogniser: Recogniser = None,
+    max_failures: Annotated[int, typer.Option(min=0, help="Failed samples that are still exit code 0.")] = 0,
+    retry_failed: Annotated[bool, typer.Option(help="Ask again for samples that failed before.")] = False,
+    trust_remote_code: Annotated[bool, typer.Option(help="Let a checkpoint run its own code.")] = False,
+    plugin: Plugins = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run; load and fetch nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Evaluate one or several models on one or several tasks. Stopped runs go on where they stopped."""
+    from harness import runner
+    from harness.console import bars, emit, out, say
+
+    settings = _settings(
+        seed=seed,
+        limit=limit,
+        batch_size=batch_size,
+        workers=workers,
+        data=data,
+        metrics=_split(metrics),
+        recogniser=recogniser,
+        retry_failed=retry_failed,
+        trust_remote_code=trust_remote_code,
+        plugins=_load_plugins(plugin),
+    )
+    jobs = _jobs(model, _split(tasks), output, settings)
+    for job in jobs:
+        for line in job["skipped"]:
+            say(f"skipped: {line}")
+    if dry_run:
+        plans = [{k: v for k, v in job.items() if k != "spec"} for job in jobs]
+        return emit({"dry_run": plans}) if json else _show_plans(plans)
+    finished = []
+    with bars() as progress:
+        for job in jobs:
+            progress.prefix = f"{job['model']} · " if len(jobs) > 1 else ""
+            names = [str(task["task"]) for task in job["tasks"]]
+            finished.append(runner.run(job["spec"], names, Path(job["output"]), settings, progress, say))
+    failed = sum(t.counts.failed + t.counts.empty + t.counts.missing for result in finished for t in result.tasks)
+    code = 3 if failed > max_failures else 0
+    paths = [job["output"] for job in jobs]
+    if json:
+        runs = [{"path": p, "results": r.model_dump(mode="json")} for p, r in zip(paths, finished, strict=True)]
+        emit({"runs": runs, "failed": failed, "exit_code": code})
+    else:
+        from harness.report import table
+
+        out.print(table(finished))
+        for path in paths:
+            out.print(f"run directory: {path}", markup=False, soft_wrap=True)
+    if failed > max_failures:
+        say(f"{failed} samples failed or were empty, {max_failures} allowed (--max-failures)")
+    raise typer.Exit(code)
+
+
+def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settings: Any) -> list[dict[str, Any]]:
+    """One job a model: its plan and its run directory. Every task must fit a model, and every model a task."""
+    from harness import modelspec, runner
+
+    if not tasks:
+        raise BadInput("--tasks names no task.", "See: speech-eval list tasks")
+    specs = [modelspec.parse(text) for text in dict.fromkeys(models)]
+    base = output or Path("runs")
+    jobs = []
+    for spec in specs:
+        planned, skipped = runner.plan(spec, tasks, settings)
+        if not planned:
+            raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
+        folder = output if output is not None and len(specs) == 1 else base / spec.slug
+        jobs.append(
+            {
+                "model": modelspec.redact(spec.text),
+                "spec": spec,
+                "output": str(folder),
+                "tasks": [{"task": item.task.name, **item.record(settings)} for item in planned],
+                "skipped": skipped,
+            }
+        )
+    covered = {task["task"] for job in jobs for task in job["tasks"]}
+    orphans = [name for name in tasks if name not in covered]
+    if orphans:
+        raise BadInput(f"No model given can do: {', '.join(orphans)}.", "Leave the task out or add a model for it.")
+    folders = [job["output"] for job in jobs]
+    if len(set(folders)) != len(folders):
+        raise BadInput("Two models would share a run directory.", "Run them with separate --output folders.")
+    return jobs
+
+
+def _show_plans(plans: list[dict[str, Any]]) -> None:
+    from harness.console import out
+
+    for plan in plans:
+        for task in plan["tasks"]:
+            out.print(
+                f"{plan['model']}: {task['task']} on {task['dataset']['name']} ({task['samples']} samples), "
+                f"{', '.join(task['metrics'])} -> {plan['output']}",
+                markup=False,
+                soft_wrap=True,
+            )
+
+
+def _settings(**given: Any) -> Any:
+    from harness.runner import Settings
+
+    return Settings(**{k: v for k, v in given.items() if v is not None})
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+
+
+def _load_plugins(files: list[Path] | None) -> tuple[str, ...]:
+    from harness import registry
+
+    for file in files or []:
+        registry.load_file(file)
+    return tuple(str(file.resolve()) for file in files or [])
+
+
+# ------------------------------------------------------------------------------------------ score, report
+
+
+@app.command()
+def score(
+    path: Annotated[Path, typer.Argument(help="Run directory.", metavar="RUN")],
+    metrics: Metrics = None,
+    recogniser: Recogniser = None,
+    workers: Workers = None,
+    plugin: Plugins = None,
+    json: Json = False,
+) -> None:
+    """Score a run's stored outputs again, without the model."""
+    from harness import runner
+    from harness.console import bars
+
+    settings = _settings(metrics=_split(metrics), recogniser=recogniser, workers=workers, plugins=_load_plugins(plugin))
+    with bars() as progress:
+        results = runner.rescore(path, settings, progress)
+    _show([results], json)
+
+
+@app.command()
+def report(
+    runs: Runs,
+    format: Annotated[str, typer.Option(help="text, markdown, csv or json.")] = "text",
+    plugin: Plugins = None,
+    json: Json = False,
+) -> None:
+    """Compute results.json again from stored scores and print the numbers."""
+    from harness import runner
+    from harness.report import render
+
+    _load_plugins(plugin)
+    results = [runner.report(path) for path in runs]
+    if json or format == "text":
+        return _show(results, json)
+    if format not in ("markdown", "csv", "json"):
+        raise BadInput(f"No report format '{format}'.", "Use text, markdown, csv or json.")
+    typer.echo(render(results, format))  # type: ignore[arg-type]
+
+
+def _show(results: list[Any], json: bool) -> None:
+    from harness.console import emit, out
+
+    if json:
+        return emit({"runs": [result.model_dump(mode="json") for result in results]})
+    from harness.report import table
+
+    out.print(table(results))
+
+
+# ------------------------------------------------------------------------------------------ list, doctor
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="tasks, models, metrics or data.")],
+    plugin: Plugins = None,
+    json: Json = False,
+) -> None:
+    """List what is registered."""
+    from harness import catalogue
+    from harness.console import emit
+
+    _load_plugins(plugin)
+    rows = catalogue.rows(kind)
+    if json:
+        return emit({kind: rows})
+    _table(rows)
+
+
+@app.command()
+def doctor(
+    verify: Annotated[bool, typer.Option(help="Hash every fetched file again.")] = True, json: Json = False
+) -> None:
+    """Show what is installed, what each extra would add, and which offline weights are present and verified."""
+    from harness.console import emit, out
+    from harness.doctor import examine
+
+    found = examine(verify)
+    if json:
+        return emit(found)
+    out.print(f"speech-eval {found['version']}, Python {found['environment']['python']}", markup=False)
+    for extra, state in found["extras"].items():
+        missing = [name for name, version in state["packages"].items() if version is None]
+        text = "installed" if state["complete"] else f"missing {', '.join(missing)}"
+        out.print(f"  extra {extra}: {text}", markup=False, soft_wrap=True)
+    out.print(f"offline weights and recordings in {found['cache']}", markup=False, soft_wrap=True)
+    _table([{k: a[k] for k in ("name", "role", "present", "verified", "licence")} for a in found["assets"]])
+    for asset in found["assets"]:
+        for problem in asset["problems"]:
+            out.print(f"  {asset['name']}: {problem}", markup=False, soft_wrap=True)
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.console import out
+
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0] if rows else []:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(value)) for value in row.values()))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+# --------------------------------------------------------------------------------------------------- data
+
+
+@data_app.command("list")
+def data_list(json: Json = False) -> None:
+    """Bundled datasets: languages, size, licence, and whether the recordings are on this machine."""
+    list_("data", None, json)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    names: Annotated[list[str], typer.Argument(help="Datasets or offline weights, by name; `all` for everything.")],
+    json: Json = False,
+) -> None:
+    """Fetch recordings and weights, each pinned by version and sha256."""
+    from harness import assets, datasets
+    from harness.console import bars, emit, out
+
+    wanted = [*datasets.names(), *assets.ASSETS] if names == ["all"] else names
+    fetched: dict[str, str] = {}
+    with bars() as progress:
+        for name in wanted:
+            if name in assets.ASSETS:
+                fetched[name] = str(assets.ensure(name, progress))
+            else:
+                dataset = datasets.load(name)
+                dataset.ensure_audio(progress)
+                fetched[name] = "ready"
+    if json:
+        return emit({"fetched": fetched})
+    for name, where in fetched.items():
+        out.print(f"{name}: {where}", markup=False, soft_wrap=True)
+
+
+@data_app.command("check")
+def data_check(
+    name: Annotated[str, typer.Argument(help="Dataset name, manifest or folder.")], json: Json = False
+) -> None:
+    """Check every file of a dataset: present, right digest, readable, mono, finite, not silent."""
+    from harness import datasets
+    from harness.console import emit, out
+
+    dataset = datasets.load(name)
+    problems = datasets.check(dataset)
+    if json:
+        emit({"name": name, "samples": len(dataset.samples), "sha256": dataset.sha256, "problems": problems})
+    else:
+        for problem in problems:
+            out.print(problem, markup=False, soft_wrap=True)
+        out.print(f"{name}: {len(dataset.samples)} samples, {len(problems)} problems", markup=False)
+    raise typer.Exit(2 if problems else 0)
+
+
+# ------------------------------------------------------------------------- compare, gate, leaderboard
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="Run directory A.")],
+    b: Annotated[Path, typer.Argument(help="Run directory B.")],
+    force: Annotated[bool, typer.Option("--force", help="Compare incomparable runs, and mark the result.")] = False,
+    plugin: Plugins = None,
+    json: Json = False,
+) -> None:
+    """Compare two runs sample by sample: differences, intervals, p-values with Holm's correction."""
+    from harness.compare import compare as compare_runs
+    from harness.console import emit, out, say
+    from harness.report import quantity
+    from harness.store import RunDirectory
+
+    _load_plugins(plugin)
+    comparison = compare_runs(RunDirectory(a), RunDirectory(b), force=force)
+    if json:
+        return emit(comparison.model_dump(mode="json"))
+    for reason in comparison.forced:
+        say(f"NOT COMPARABLE: {reason}")
+    out.print(f"A: {comparison.a}\nB: {comparison.b}", markup=False, soft_wrap=True)
+    _table(
+        [
+            {
+                "task": d.task,
+                "metric": f"{d.metric}/{d.name}",
+                "A": quantity(d.a, d.unit),
+                "B": quantity(d.b, d.unit),
+                "A - B": quantity(d.difference, d.unit),
+                "p (Holm)": "" if d.adjusted is None else f"{d.adjusted:.4f}",
+                "n": d.n,
+            }
+            for d in comparison.differences
+        ]
+    )
+
+
+@app.command()
+def gate(
+    path: Annotated[Path, typer.Argument(help="Run directory to judge.", metavar="RUN")],
+    rules: Annotated[Path, typer.Option("--rules", help="YAML file of rules.")],
+    baseline: Annotated[Path | None, typer.Option(help="Run directory of the baseline.")] = None,
+    plugin: Plugins = None,
+    json: Json = False,
+) -> None:
+    """Judge a run by rules: exit 0 pass, 1 regression, 2 could not judge."""
+    from harness.console import emit, out
+    from harness.gate import judge, load_rules
+    from harness.store import RunDirectory
+
+    _load_plugins(plugin)
+    verdict = judge(RunDirectory(path), None if baseline is None else RunDirectory(baseline), load_rules(rules))
+    if json:
+        emit({**verdict.model_dump(mode="json"), "exit_code": verdict.exit_code})
+    else:
+        for item in verdict.judgements:
+            what = item.rule.metric or "failures"
+            out.print(f"{item.outcome}: {item.rule.task} {what}: {item.reason}", markup=False, soft_wrap=True)
+        out.print(f"verdict: {verdict.outcome}", markup=False)
+    raise typer.Exit(verdict.exit_code)
+
+
+@board_app.command("build")
+def leaderboard_build(
+    runs: Runs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the site.")] = Path("site"),
+    audio: Annotated[bool, typer.Option(help="Include audio players.")] = True,
+    json: Json = False,
+) -> None:
+    """Build a static site from run directories; it opens from disk, with no server and no network."""
+    from harness.console import bars, emit, out
+    from harness.registry import load_attr
+
+    with bars() as progress:
+        index = load_attr("leaderboard.build:build")(runs, output, audio=audio, progress=progress)
+    if json:
+        return emit({"index": str(index)})
+    out.print(f"leaderboard: {Path(index).resolve().as_uri()}", markup=False, soft_wrap=True)
