@@ -1,0 +1,43 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both build .venv from the pinned set first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.demo
+	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model hibari --model espeak-ng --tasks seed-tts,latency --limit 40 --output $(DEMO)
+	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model whisper-tiny.en --tasks asr,latency --limit 60 --output $(DEMO)/whisper-tiny.en
+	$(BIN)/speech-eval leaderboard build $(DEMO) --output site
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# torch goes in by itself first: asked for as another package's need it would bring several gigabytes of CUDA.
+.venv/.torch: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "speech-eval needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing PyTorch (CPU)..."
+	$(PIP) "torch==2.13.0"
+	touch $@
+
+.venv/.demo: .venv/.torch pyproject.toml constraints.txt
+	@echo "installing speech-eval and what the demo needs..."
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+.venv/.dev: .venv/.demo pyproject.toml constraints.txt
+	@echo "installing what the tests need..."
+	$(PIP) --editable '.[demo,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv runs site
