@@ -6,6 +6,8 @@ Only maintainers run this, when an asset or a manifest changes; the results are 
 
 from __future__ import annotations
 
+import gzip
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 
 from harness import archives, assets
 from harness.assets import Archive, Asset
+from harness.audio import load as load_audio
+from harness.types import DatasetInfo, Sample
 
 DATA = Path(__file__).parent / "data"
 _LIBRIVOX = "pocketsphinx-5.1.1/test/data/librivox"
@@ -250,11 +254,147 @@ def _pin(entry: dict[str, Any], folder: Path) -> Asset:
     return Asset.model_validate({**entry, "packages": packages, "files": files, "sizes": sizes})
 
 
+# ---------------------------------------------------------------------------------------------- manifests
+
+
+_UNSPOKEN = re.compile(r"[\[\](){}<>*#@=/+%&|_\d]| \? ")
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_G722_BYTES_PER_SECOND = 8000
+_LONGEST_SECONDS = 30.0
+_RULE = (
+    "Kept are the prompts whose text says what is spoken: at least two words, no digits, brackets or symbols, not of "
+    "the folders digits, letters, phonetic and silence, at most 30 s, each recording once. Leading and trailing dots "
+    "and quotation marks are taken off the texts."
+)
+_LICENCE_NAMES = {"CC-BY-SA-3.0": "CC BY-SA 3.0", "CC-BY-3.0": "CC BY 3.0"}
+
+
+def spoken_text(text: str) -> str | None:
+    """The text of a prompt where it says in words what is spoken, else None."""
+    text = " ".join(text.split())
+    if _UNSPOKEN.search(text):
+        return None
+    text = re.sub(r"\.{2,}$", "", text.strip(' "“”„…').lstrip(".").strip()).strip(' "“”„…')
+    return text if len(_WORD.findall(text)) >= 2 else None
+
+
+def asterisk(language: str) -> tuple[DatasetInfo, list[Sample]]:
+    """The manifest of one language's telephone prompts."""
+    asset = assets.ASSETS[f"asterisk-{language}"]
+    speaker, locale, holder = ASTERISK[language][1], ASTERISK[language][2], ASTERISK[language][4]
+    folder = assets.ensure(asset.name)
+    samples: list[Sample] = []
+    heard: set[str] = set()
+    for line in (
+        gzip.decompress((folder / f"core-sounds-{language}.txt.gz").read_bytes()).decode("utf-8-sig").split("\n")
+    ):
+        name, _, raw = line.partition(":")
+        text, path = spoken_text(raw), f"{name}.g722"
+        if line.startswith(";") or text is None or path not in asset.files or asset.files[path] in heard:
+            continue
+        seconds = asset.sizes[path] / _G722_BYTES_PER_SECOND
+        if name.startswith(("digits/", "letters/", "phonetic/", "silence/")) or seconds > _LONGEST_SECONDS:
+            continue
+        heard.add(asset.files[path])
+        samples.append(
+            Sample(
+                id=f"{language}-{name.replace('/', '-')}",
+                text=text,
+                language=language,
+                audio=f"{asset.name}/{path}",
+                audio_sha256=asset.files[path],
+                speaker=speaker,
+                metadata={"seconds": round(seconds, 3)},
+            )
+        )
+    info = DatasetInfo(
+        name=asset.name,
+        version="1",
+        description=f"Telephone prompts in {locale}, one professional voice, 16 kHz G.722. {_RULE}",
+        languages=[language],
+        licence=asset.licence,
+        source="Asterisk core sounds 1.6.1 (Debian)",
+        attribution=f"Asterisk core sounds, (c) {holder}, {_LICENCE_NAMES[asset.licence]}.",
+        assets=[asset.name],
+    )
+    return info, samples
+
+
+def librivox() -> tuple[DatasetInfo, list[Sample]]:
+    """The manifest of the five sentences in the test data of PocketSphinx."""
+    asset = assets.ASSETS["librivox-pocketsphinx"]
+    folder = assets.ensure(asset.name)
+    samples = []
+    for line in (folder / "transcription").read_text(encoding="utf-8").splitlines():
+        match = re.fullmatch(r"<s> (.+) </s> \((\S+)\)", line.strip())
+        if match is None:
+            continue
+        path = f"{match[2]}.wav"
+        samples.append(
+            Sample(
+                id=f"librivox-{match[2].rsplit('-', 1)[-1]}",
+                text=match[1],
+                audio=f"{asset.name}/{path}",
+                audio_sha256=asset.files[path],
+                speaker="librivox-sense-and-sensibility-01",
+                metadata={"seconds": round(load_audio(folder / path).seconds, 3)},
+            )
+        )
+    info = DatasetInfo(
+        name="librivox-en",
+        version="1",
+        description="Five English sentences of one reader, 16 kHz: small, but to be had wherever pip works.",
+        languages=["en"],
+        licence="public domain",
+        source="LibriVox, Sense and Sensibility by Jane Austen, chapter 1; test data of PocketSphinx 5.1.1",
+        attribution="LibriVox volunteers.",
+        assets=[asset.name],
+    )
+    return info, samples
+
+
+def sentences() -> tuple[DatasetInfo, list[Sample]]:
+    """The manifest of our English sentences, each with one of the five LibriVox sentences as its prompt."""
+    prompts = librivox()[1]
+    samples = []
+    for number, text in enumerate((DATA / "sentences-en.txt").read_text(encoding="utf-8").splitlines()):
+        prompt = prompts[number % len(prompts)]
+        samples.append(
+            Sample(
+                id=f"sentence-{number + 1:03d}",
+                text=text,
+                prompt_audio=prompt.audio,
+                prompt_audio_sha256=prompt.audio_sha256,
+                prompt_text=prompt.text,
+            )
+        )
+    info = DatasetInfo(
+        name="sentences-en",
+        version="1",
+        description="A hundred English sentences to speak, 7–20 words, no digits or abbreviations; LibriVox prompts.",
+        languages=["en"],
+        licence="Apache-2.0 (texts); public domain (prompts)",
+        source="written for this project; prompts from LibriVox",
+        attribution="Prompts: LibriVox volunteers.",
+        assets=["librivox-pocketsphinx"],
+    )
+    return info, samples
+
+
+def write_manifests(folder: Path) -> None:
+    """Write every bundled manifest into `folder`."""
+    for info, samples in (*map(asterisk, ASTERISK), librivox(), sentences()):
+        lines = "".join(record.line() + "\n" for record in (info, *samples))
+        (folder / f"{info.name}.jsonl").write_text(lines, encoding="utf-8")
+
+
 def main(words: list[str]) -> int:
     """Run one of the two builds."""
     if len(words) == 2 and words[0] == "assets":
         lines = ",\n".join(asset.line() for asset in pin(Path(words[1])))
         (DATA / "assets.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    elif words == ["manifests"]:
+        write_manifests(DATA)
     else:
         print(__doc__, file=sys.stderr)
         return 2
