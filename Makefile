@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo
@@ -15,11 +15,6 @@ demo: .venv/.demo
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
-
-lint: .venv/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 
 # torch goes in by itself first: asked for as another package's need it would bring several gigabytes of CUDA.
 .venv/.torch: constraints.txt
