@@ -76,7 +76,7 @@ class Endpoint(Adapter):
         httpx = require("httpx", "api")
         self.url, self.model = _check_url(url), model
         # The value is not repeated: someone may have put the key itself here.
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", str(api_key_env)) or str(api_key_env).startswith("sk"):
+        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", str(api_key_env)):
             raise BadInput("api_key_env is not the name of an environment variable.", "Put the key in one, name it.")
         if response_format not in ("wav", "pcm"):
             raise BadInput(f"response_format={response_format} is not supported.", "Use wav or pcm.")
