@@ -1,0 +1,91 @@
+"""Mean opinion scores predicted without a reference."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import assets
+from harness.audio import leading_silence
+from harness.errors import require
+from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from harness.types import Sample
+
+_RATE = 16_000
+_SECONDS = 9.01
+_WINDOW = int(_SECONDS * _RATE)
+_WEIGHTS = "sig_bak_ovr.onnx"
+
+# From the network's raw outputs to the P.835 scale, highest power first (DNS Challenge, not personalised).
+_POLYNOMIALS = {
+    "sig": (-0.08397278, 1.22083953, 0.0052439),
+    "bak": (-0.13166888, 1.60915514, -0.39604546),
+    "ovrl": (-0.06766283, 1.11546468, 0.04602535),
+}
+
+
+class DNSMOS(Metric):
+    """DNSMOS P.835: quality of the speech (`sig`), of the background (`bak`) and of the whole (`ovrl`), 1 to 5.
+
+    A predictor trained on noise suppression: it hears noise and distortion well, a lost upper band hardly, and
+    nothing of whether the right words were said.
+    """
+
+    id = "mos[dnsmos-p835]"
+    description = "Predicted P.835 mean opinion scores: overall, signal, background"
+    source = "Reddy et al. 2022 (DNSMOS P.835, arXiv:2110.01763), Microsoft DNS Challenge dnsmos_local.py"
+    needs = frozenset({"audio"})
+    summaries = (
+        Summary("ovrl", "mean", ("ovrl",), unit="MOS", direction="higher"),
+        Summary("sig", "mean", ("sig",), unit="MOS", direction="higher"),
+        Summary("bak", "mean", ("bak",), unit="MOS", direction="higher"),
+    )
+    heavy = True
+    extra = "metrics"
+    assets = ("dnsmos",)
+
+    def scorer(self) -> str:
+        return f"dnsmos@{assets.ASSETS['dnsmos'].files[_WEIGHTS][:12]}"
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: `ovrl`, `sig`, `bak`, each the mean over windows. Raises `Unscorable` where nothing is audible."""
+        audio = item.audio(_RATE)
+        if leading_silence(audio) is None:
+            raise Unscorable(f"Sample {item.sample.id}: nothing audible in the answer.", "Check the model's output.")
+        segments = windows(np.clip(audio.samples, -1.0, 1.0))
+        raw = np.stack([self._session.run(None, {"input_1": segment[None]})[0][0] for segment in segments])
+        parts = {
+            name: float(np.mean(np.polyval(_POLYNOMIALS[name], raw[:, column].astype(np.float64))))
+            for column, name in enumerate(("sig", "bak", "ovrl"))
+        }
+        return Value(parts=parts, detail={"windows": len(segments)})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """1, the bottom of the opinion scale, for each."""
+        return {"ovrl": 1.0, "sig": 1.0, "bak": 1.0}
+
+    @cached_property
+    def _session(self) -> Any:
+        runtime = require("onnxruntime", self.extra)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        path = assets.ensure("dnsmos") / _WEIGHTS
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def windows(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The 9.01 s windows of 16 kHz samples, one every second; a shorter clip is doubled until it fills one.
+
+    The original computes a window's end as `int((start + 9.01) * 16000)`. For starts of 7 to 23 s that rounds one
+    sample short, and it drops short windows; so do we, to give the published numbers.
+    """
+    while len(samples) < _WINDOW:
+        samples = np.concatenate([samples, samples])
+    count = int(len(samples) // _RATE - _SECONDS) + 1
+    spans = ((second * _RATE, int((second + _SECONDS) * _RATE)) for second in range(count))
+    segments = (samples[start:end] for start, end in spans)
+    return [segment for segment in segments if len(segment) == _WINDOW]

@@ -1,0 +1,1 @@
+"""Networks and acoustic front ends of the metrics."""

@@ -1,0 +1,168 @@
+"""The text normalisers of Whisper: one for English, one for every other language.
+
+Same answers as `whisper.normalizers` of openai-whisper 20250625 and as transformers' `EnglishTextNormalizer` with
+that spelling table (Radford et al. 2022, appendix C). The rules and the table are OpenAI's (MIT, see `data/`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from functools import cache
+from importlib.resources import files
+
+from harness.text.numbers import standardize_numbers
+
+_FILLERS = re.compile(r"\b(hmm|mm|mhm|mmm|uh|um)\b")
+
+_TITLES = {
+    "mr": "mister",
+    "mrs": "missus",
+    "st": "saint",
+    "dr": "doctor",
+    "prof": "professor",
+    "capt": "captain",
+    "gov": "governor",
+    "ald": "alderman",
+    "gen": "general",
+    "sen": "senator",
+    "rep": "representative",
+    "pres": "president",
+    "rev": "reverend",
+    "hon": "honorable",
+    "asst": "assistant",
+    "assoc": "associate",
+    "lt": "lieutenant",
+    "col": "colonel",
+    "jr": "junior",
+    "sr": "senior",
+    "esq": "esquire",
+}
+
+_WORDS = {
+    "won't": "will not",
+    "can't": "can not",
+    "let's": "let us",
+    "ain't": "aint",
+    "y'all": "you all",
+    "wanna": "want to",
+    "gotta": "got to",
+    "gonna": "going to",
+    "i'ma": "i am going to",
+    "imma": "i am going to",
+    "woulda": "would have",
+    "coulda": "could have",
+    "shoulda": "should have",
+    "ma'am": "madam",
+    **{short: f"{full} " for short, full in _TITLES.items()},
+}
+
+_ENDINGS = {
+    "'d been": " had been",
+    "'s been": " has been",
+    "'d gone": " had gone",
+    "'s gone": " has gone",
+    "'d done": " had done",
+    "'s got": " has got",
+    "n't": " not",
+    "'re": " are",
+    "'s": " is",
+    "'d": " would",
+    "'ll": " will",
+    "'t": " not",
+    "'ve": " have",
+    "'m": " am",
+}
+
+# In this order: whole words first, then perfect tenses before the general endings they contain.
+_EXPANSIONS = [
+    *((re.compile(rf"\b{word}\b"), expansion) for word, expansion in _WORDS.items()),
+    *((re.compile(rf"{ending}\b"), expansion) for ending, expansion in _ENDINGS.items()),
+]
+
+# Letters that NFKD does not take apart.
+_LETTERS = {
+    "œ": "oe",
+    "Œ": "OE",
+    "ø": "o",
+    "Ø": "O",
+    "æ": "ae",
+    "Æ": "AE",
+    "ß": "ss",
+    "ẞ": "SS",
+    "đ": "d",
+    "Đ": "D",
+    "ð": "d",
+    "Ð": "D",
+    "þ": "th",
+    "Þ": "th",
+    "ł": "l",
+    "Ł": "L",
+}
+
+_KEPT_IN_NUMBERS = ".%$¢€£"
+
+
+def whisper_normalize(text: str, language: str) -> str:
+    """`text` as Whisper's evaluation compares it: the English normaliser for `en`, the basic one for the rest."""
+    primary = re.split(r"[-_]", language.lower())[0]
+    return whisper_english(text) if primary == "en" else whisper_basic(text)
+
+
+def whisper_basic(text: str) -> str:
+    """Lower case, without what stands in brackets, every mark, symbol and punctuation a space. Diacritics stay."""
+    text = _without_brackets(text.lower())
+    text = "".join(" " if _is_symbol(char) else char for char in unicodedata.normalize("NFKC", text)).lower()
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def whisper_english(text: str) -> str:
+    """Lower case, fillers and bracketed words out, contractions and titles written out, numbers in digits, American
+    spelling, no diacritics."""
+    text = _FILLERS.sub("", _without_brackets(text.lower()))
+    text = re.sub(r"\s+'", "'", text)
+    for pattern, expansion in _EXPANSIONS:
+        text = pattern.sub(expansion, text)
+    text = re.sub(r"(\d),(\d)", r"\1\2", text)
+    text = re.sub(r"\.([^0-9]|$)", r" \1", text)
+    text = standardize_numbers(_plain_letters(text))
+    spelling = spelling_table()
+    text = " ".join(spelling.get(word, word) for word in text.split())
+    # Symbols that do not belong to a number go last.
+    text = re.sub(r"[.$¢€£]([^0-9])", r" \1", text)
+    text = re.sub(r"([^0-9])%", r"\1 ", text)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+@cache
+def spelling_table() -> dict[str, str]:
+    """British to American spellings: `english.json` of openai-whisper, byte for byte."""
+    table: dict[str, str] = json.loads(
+        files("harness.text").joinpath("data/whisper_english_spelling.json").read_text(encoding="utf-8")
+    )
+    return table
+
+
+def _without_brackets(text: str) -> str:
+    text = re.sub(r"[<\[][^>\]]*[>\]]", "", text)
+    return re.sub(r"\(([^)]+?)\)", "", text)
+
+
+def _is_symbol(char: str) -> bool:
+    return unicodedata.category(char)[0] in "MSP"
+
+
+def _plain_letters(text: str) -> str:
+    """Diacritics dropped, symbols a space, except those that numbers are written with."""
+    return "".join(_plain_letter(char) for char in unicodedata.normalize("NFKD", text))
+
+
+def _plain_letter(char: str) -> str:
+    if char in _KEPT_IN_NUMBERS:
+        return char
+    if char in _LETTERS:
+        return _LETTERS[char]
+    if unicodedata.category(char) == "Mn":
+        return ""
+    return " " if _is_symbol(char) else char
