@@ -258,13 +258,13 @@ def _pin(entry: dict[str, Any], folder: Path) -> Asset:
 
 
 _UNSPOKEN = re.compile(r"[\[\](){}<>*#@=/+%&|_\d]| \? ")
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_WORD = re.compile(r"[^\W\d_]{2,}(?:['’-][^\W\d_]+)*")
 _G722_BYTES_PER_SECOND = 8000
 _LONGEST_SECONDS = 30.0
 _RULE = (
-    "Kept are the prompts whose text says what is spoken: at least two words, no digits, brackets or symbols, not of "
-    "the folders digits, letters, phonetic and silence, at most 30 s, each recording once. Leading and trailing dots "
-    "and quotation marks are taken off the texts."
+    "Kept are the prompts whose text says what is spoken: two words of two letters or more, no digits, brackets or "
+    "symbols, not of the folders digits, letters, phonetic and silence, at most 30 s, each recording once. Leading and "
+    "trailing dots and quotation marks are taken off the texts."
 )
 _LICENCE_NAMES = {"CC-BY-SA-3.0": "CC BY-SA 3.0", "CC-BY-3.0": "CC BY 3.0"}
 

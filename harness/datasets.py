@@ -85,11 +85,17 @@ class Dataset:
 
     def audio_files(self) -> dict[str, str | None]:
         """Every audio path that the samples name, prompts included, with its sha256 where the manifest has one."""
-        files: dict[str, str | None] = {}
+        return dict(self.audio_digests())
+
+    def audio_digests(self) -> list[tuple[str, str | None]]:
+        """Each audio path with each sha256 that a sample states for it, None where a sample states none."""
+        pairs: dict[tuple[str, str | None], None] = {}
         for sample in self.samples:
-            pairs = ((sample.audio, sample.audio_sha256), (sample.prompt_audio, sample.prompt_audio_sha256))
-            files.update({path: sha256 for path, sha256 in pairs if path is not None})
-        return files
+            if sample.audio is not None:
+                pairs[sample.audio, sample.audio_sha256] = None
+            if sample.prompt_audio is not None:
+                pairs[sample.prompt_audio, sample.prompt_audio_sha256] = None
+        return list(pairs)
 
     def ensure_audio(self, progress: Progress | None = None) -> None:
         """Fetch the assets of the dataset; then every audio file must be there, or `NotFetched` names what is not."""
@@ -332,7 +338,7 @@ def check(dataset: Dataset) -> list[str]:
     silent (peak below 1e-4) or have a rate below 8 kHz, and for samples with neither text nor audio.
     """
     problems = [f"{sample.id}: neither text nor audio" for sample in dataset.samples if not _has_content(sample)]
-    for relative, sha256 in dataset.audio_files().items():
+    for relative, sha256 in dataset.audio_digests():
         try:
             problem = _file_problem(dataset.audio_path(relative), sha256)
         except SpeechEvalError as error:
