@@ -45,7 +45,7 @@ def fetch(kind: str, package: str, version: str, filename: str, sha256: str, tar
 
     A folder named by $SPEECH_EVAL_ARCHIVES is looked into first (machines without a network); then the package index
     of pip, or apt for `kind` "deb". Raises `NotFetched` where the archive cannot be had, `BadInput` where it is not
-    the pinned one; `target` is then gone.
+    the pinned one.
     """
     local = os.environ.get("SPEECH_EVAL_ARCHIVES")
     try:
@@ -61,15 +61,12 @@ def fetch(kind: str, package: str, version: str, filename: str, sha256: str, tar
                 f"{filename}: sha256 is {found}, pinned is {sha256}.",
                 "The archive was changed or damaged on its way: fetch again, and do not use it if this stays.",
             )
-    except BaseException as error:
-        target.unlink(missing_ok=True)
+    except OSError as error:
         raise plain(error, filename) from error
 
 
-def plain(error: BaseException, what: str) -> BaseException:
-    """An operating system's error as one of ours; any other error as it is."""
-    if not isinstance(error, OSError):
-        return error
+def plain(error: OSError, what: str) -> NotFetched:
+    """An operating system's error as one of ours."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NotFetched(f"{what}: the disk is full.", "Free space, or set $SPEECH_EVAL_CACHE to a larger disk.")
     return NotFetched(f"{what} could not be stored ({error}).", "Check the cache folder, $SPEECH_EVAL_CACHE.")
