@@ -140,7 +140,7 @@ def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settin
         raise BadInput("--tasks names no task.", "See: speech-eval list tasks")
     specs = [modelspec.parse(text) for text in dict.fromkeys(models)]
     base = output or Path("runs")
-    jobs = []
+    jobs: list[dict[str, Any]] = []
     for spec in specs:
         planned, skipped = runner.plan(spec, tasks, settings)
         if not planned:
