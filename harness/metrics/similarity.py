@@ -44,7 +44,7 @@ class _SpeakerSimilarity(Metric):
         return Value(parts={"similarity": min(1.0, max(-1.0, cosine))})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """0, the similarity of unrelated vectors and below that of any two voices seen; -1 no model can reach."""
+        """0, what unrelated voices come to. No model gets to -1, and one failure would then count for many."""
         return {"similarity": 0.0}
 
     @abstractmethod

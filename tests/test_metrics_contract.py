@@ -1,0 +1,81 @@
+"""What holds for every registered metric."""
+
+from __future__ import annotations
+
+import sys
+from subprocess import run
+
+import numpy as np
+import pytest
+from metric_items import reader
+
+from harness import assets, registry
+from harness.audio import Audio
+from harness.metrics.base import Metric, ScoringItem
+from harness.types import Chunk, Output, Sample, StoredAudio
+
+NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name).__module__.startswith("harness.")]
+
+
+@pytest.fixture(params=NAMES)
+def metric(request: pytest.FixtureRequest) -> Metric:
+    made: Metric = registry.metrics.get(request.param)()
+    return made
+
+
+def full_item() -> ScoringItem:
+    """An item with everything that any metric may ask for."""
+    audio = reader("0880")
+    sample = Sample(id="s", text="he was not an ill disposed young man")
+    kept = StoredAudio(path="a.flac", sha256="0" * 64, rate=audio.rate, frames=len(audio.samples), peak=0.5)
+    chunks = [Chunk(seconds=0.1, frames=kept.frames)]
+    output = Output(id="s", task="t", status="ok", seed=0, audio=kept, seconds=0.5, chunks=chunks)
+
+    def load(rate: int | None) -> Audio:
+        return audio if rate is None else audio.resampled(rate)
+
+    return ScoringItem(sample, output, "he was not disposed", load_audio=load, load_prompt=load, load_reference=load)
+
+
+def test_it_is_registered_under_its_id_and_says_where_it_comes_from(metric: Metric) -> None:
+    assert registry.metrics.get(metric.id) is type(metric)
+    assert metric.description and metric.source and metric.summaries
+
+
+def test_its_summaries_have_names_of_their_own(metric: Metric) -> None:
+    names = [summary.name for summary in metric.summaries]
+    assert len(set(names)) == len(names)
+
+
+def test_its_summaries_refer_to_parts_that_it_gives(metric: Metric) -> None:
+    parts = metric.score(full_item()).parts
+    assert all(isinstance(value, float) and np.isfinite(value) for value in parts.values())
+    for summary in metric.summaries:
+        assert set(summary.parts) <= set(parts)
+        assert len(summary.parts) == (2 if summary.estimator == "ratio" else 1)
+
+
+def test_a_failure_gives_the_same_parts_unless_only_quantiles_are_taken(metric: Metric) -> None:
+    failure = metric.failure(full_item().sample)
+    if all(summary.estimator == "quantile" for summary in metric.summaries):
+        assert failure == {}
+    else:
+        assert set(failure) == set(metric.score(full_item()).parts)
+
+
+def test_the_same_item_gets_the_same_score_twice(metric: Metric) -> None:
+    assert metric.score(full_item()) == type(metric)().score(full_item())
+
+
+def test_its_assets_are_known_and_named_by_its_scorer(metric: Metric) -> None:
+    assert all(name in assets.ASSETS for name in metric.assets)
+    assert bool(metric.scorer()) == bool(metric.assets)
+
+
+def test_importing_the_metrics_loads_no_framework() -> None:
+    code = (
+        "import sys; from harness import registry; [registry.metrics.get(n)() for n in registry.metrics.names()];"
+        "sys.exit(', '.join({'torch', 'onnxruntime', 'transformers'} & set(sys.modules)) or 0)"
+    )
+    done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

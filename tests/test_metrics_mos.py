@@ -1,0 +1,83 @@
+"""DNSMOS against the published code, on recorded speech."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from metric_items import reader, speech_item
+
+from harness.audio import Audio
+from harness.metrics.base import Unscorable
+from harness.metrics.mos import DNSMOS, windows
+
+RATE = 16_000
+
+
+@cache
+def metric() -> DNSMOS:
+    return DNSMOS()
+
+
+def scores(audio: Audio) -> dict[str, float]:
+    return metric().score(speech_item(audio)).parts
+
+
+# By the code of speechmos 0.0.1.1 with the same weights.
+@pytest.mark.parametrize(
+    ("number", "golden"),
+    [
+        ("0870", {"ovrl": 3.2424, "sig": 3.6023, "bak": 3.9238}),
+        ("0890", {"ovrl": 2.7929, "sig": 3.4758, "bak": 3.1695}),
+    ],
+)
+def test_scores_are_those_of_the_original_code(number: str, golden: dict[str, float]) -> None:
+    assert scores(reader(number)) == pytest.approx(golden, abs=1e-3)
+
+
+def test_scores_of_a_long_clip_leave_out_the_windows_that_the_original_loses() -> None:
+    long = Audio(np.concatenate([reader(number).samples for number in ("0870", "0890", "0920")]), RATE)
+    assert long.seconds > 18
+    assert scores(long) == pytest.approx({"ovrl": 3.0130, "sig": 3.5875, "bak": 3.4674}, abs=1e-3)
+
+
+def test_quality_falls_as_noise_is_added() -> None:
+    clean = reader("0920").samples
+    noise = np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)
+    level = np.sqrt(np.mean(clean**2))
+    noisy = [clean, *(clean + noise * level * np.float32(10 ** (-snr / 20)) for snr in (20, 10, 0))]
+    found = [scores(Audio(samples, RATE)) for samples in noisy]
+    for name in ("ovrl", "bak"):
+        values = [score[name] for score in found]
+        assert all(better > worse + 0.1 for better, worse in pairwise(values)), name
+
+
+def test_any_rate_is_resampled() -> None:
+    assert scores(reader("0870").resampled(24_000))["ovrl"] == pytest.approx(3.2424, abs=0.05)
+
+
+def test_silence_has_no_value_and_a_failure_gets_the_bottom_of_the_scale() -> None:
+    with pytest.raises(Unscorable):
+        metric().score(speech_item(Audio(np.zeros(RATE, np.float32), RATE)))
+    assert set(metric().failure(speech_item(None).sample).values()) == {1.0}
+
+
+def test_a_short_clip_is_doubled_until_it_fills_a_window() -> None:
+    clip = np.arange(50_000, dtype=np.float32)
+    (first, *rest) = windows(clip)
+    assert len(first) == 144_160
+    assert np.array_equal(first[50_000:100_000], clip)
+    assert len(rest) == 2  # doubled twice: 12.5 s
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count"), [(9.01, 1), (10, 1), (11, 2), (16, 7), (25, 7), (32, 7), (33, 7), (34, 8)]
+)
+def test_windows_of_a_clip(seconds: float, count: int) -> None:
+    assert len(windows(np.zeros(int(seconds * RATE), np.float32))) == count
+
+
+def test_the_scorer_names_the_weights() -> None:
+    assert metric().scorer() == "dnsmos@269fbebdb513"
