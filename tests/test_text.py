@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import string
+import sys
 from importlib.resources import files
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.errors import MissingExtra
 from harness.text import (
     mainland_chinese,
     seed_tts_normalize,
@@ -177,6 +179,10 @@ def test_seed_tts_chinese_is_spread_out_and_keeps_case(text: str, expected: str)
     assert seed_tts_normalize(text, "zh") == expected
 
 
+def test_seed_tts_knows_chinese_by_region_too() -> None:
+    assert seed_tts_normalize("你好", "zh-CN") == "你 好"
+
+
 def test_seed_tts_punctuation_is_that_of_zhon() -> None:
     hanzi = pytest.importorskip("zhon.hanzi")
     assert set(HANZI_PUNCTUATION) == set(hanzi.punctuation)
@@ -190,3 +196,9 @@ def test_of_all_punctuation_only_the_apostrophe_survives(text: str) -> None:
 def test_traditional_characters_and_taiwan_phrases_become_mainland_ones() -> None:
     pytest.importorskip("zhconv")
     assert mainland_chinese("計程車和軟體") == "计程车和软件"
+
+
+def test_chinese_without_its_package_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zhconv", None)
+    with pytest.raises(MissingExtra, match=r"\[zh\]"):
+        mainland_chinese("你好")

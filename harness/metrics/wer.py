@@ -10,7 +10,7 @@ import jiwer
 
 from harness.errors import BadInput
 from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.text import mainland_chinese, seed_tts_normalize, whisper_normalize
+from harness.text import mainland_chinese, primary_language, seed_tts_normalize, whisper_normalize
 from harness.types import Sample
 
 _ratio = partial(Summary, estimator="ratio", unit="%", direction="lower", scale=100.0)
@@ -150,7 +150,9 @@ class SeedTTSWER(Metric):
         language = item.sample.language
         reference = seed_tts_normalize(_reference(item.sample), language)
         heard = _hypothesis(item)
-        hypothesis = seed_tts_normalize(mainland_chinese(heard) if language == "zh" else heard, language)
+        hypothesis = seed_tts_normalize(
+            mainland_chinese(heard) if primary_language(language) == "zh" else heard, language
+        )
         length, edits = _counts(jiwer.process_words(reference, hypothesis))
         if length == 0:
             raise Unscorable(f"Sample {item.sample.id}: nothing but punctuation to say.", "Leave the sample out.")

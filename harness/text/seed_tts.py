@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 
 from harness.errors import require
+from harness.text.language import primary_language
 
 # The characters of `zhon.hanzi.punctuation`, the same in zhon 2.0.2 and 2.1.1; U+3000 is the ideographic space.
 HANZI_PUNCTUATION = (
@@ -23,10 +24,13 @@ def seed_tts_normalize(text: str, language: str) -> str:
     between every two characters and every other language is lower-cased. Numbers are left as they are written.
     """
     text = text.translate(_DELETE).replace("  ", " ")
-    return " ".join(text) if language == "zh" else text.lower()
+    return " ".join(text) if primary_language(language) == "zh" else text.lower()
 
 
 def mainland_chinese(text: str) -> str:
-    """Mainland characters and phrases (`zhconv`, zh-cn), which the original applies to the hypothesis alone."""
-    converted: str = require("zhconv", "metrics").convert(text, "zh-cn")
+    """Mainland characters and phrases (`zhconv`, zh-cn), which the original applies to the hypothesis alone.
+
+    Raises `MissingExtra` without the package, which is under the GPL and therefore in an extra of its own.
+    """
+    converted: str = require("zhconv", "zh").convert(text, "zh-cn")
     return converted

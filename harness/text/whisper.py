@@ -12,6 +12,7 @@ import unicodedata
 from functools import cache
 from importlib.resources import files
 
+from harness.text.language import primary_language
 from harness.text.numbers import standardize_numbers
 
 _FILLERS = re.compile(r"\b(hmm|mm|mhm|mmm|uh|um)\b")
@@ -106,8 +107,7 @@ _KEPT_IN_NUMBERS = ".%$¢€£"
 
 def whisper_normalize(text: str, language: str) -> str:
     """`text` as Whisper's evaluation compares it: the English normaliser for `en`, the basic one for the rest."""
-    primary = re.split(r"[-_]", language.lower())[0]
-    return whisper_english(text) if primary == "en" else whisper_basic(text)
+    return whisper_english(text) if primary_language(language) == "en" else whisper_basic(text)
 
 
 def whisper_basic(text: str) -> str:
