@@ -71,7 +71,7 @@ def _metric(
     scores: dict[tuple[str, str], Score],
     seed: int,
 ) -> MetricResult:
-    """`strict` over every expected sample, failures at their worst; `compat` over the samples that have a value."""
+    """`strict` over every expected sample, failures at their worst; `compat` over what the original would count."""
     strict, compat, clusters, survivors = [], [], [], []
     for sample in samples:
         stored = scores.get((sample.id, metric.id))
@@ -83,8 +83,9 @@ def _metric(
             )
         strict.append(stored.parts if stored else metric.failure(sample))
         clusters.append(sample.cluster or f"sample {sample.id}")
-        if stored and stored.status == "ok":
-            compat.append(stored.parts)
+        counted = stored.compat_parts() if stored else metric.compat_failure(sample)
+        if counted is not None:
+            compat.append(counted)
             survivors.append(clusters[-1])
     scorers = {score.scorer for (_, name), score in scores.items() if name == metric.id and score.scorer}
     text = f"{seed}/{task}/{metric.id}/{summary.name}"

@@ -5,12 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field
 
 from harness import registry
 from harness.errors import NotComparable
 from harness.metrics.base import Metric, Summary
-from harness.statistics import CONFIDENCE, Rows, estimate, finite, generator, group, paired_bootstrap, rows
+from harness.statistics import (
+    CONFIDENCE,
+    Floats,
+    Groups,
+    Rows,
+    estimate,
+    finite,
+    generator,
+    group,
+    paired_bootstrap,
+    rows,
+)
 from harness.store import RunDirectory
 from harness.types import Estimate, Record, Sample
 
@@ -21,7 +32,7 @@ class Difference(Record):
     """One number of run A and of run B on the same samples, and `difference` = A - B.
 
     `p_value` is two-sided, from random swaps of the two runs' outputs within samples; `adjusted` is Holm's correction
-    over all numbers of the comparison. Both are null for quantiles, which get the interval alone.
+    over all numbers of the comparison. Both are null for quantiles and composites, which get the interval alone.
     """
 
     task: str
@@ -44,7 +55,7 @@ class Comparison(Record):
     schema_version: int = 1
     a: str
     b: str
-    forced: list[str] = []
+    forced: list[str] = Field(default_factory=list)
     differences: list[Difference]
 
 
@@ -150,7 +161,7 @@ def _difference(task: str, metric_id: str, pair: Pair, primary: bool, samples: l
     )
 
 
-def paired(summary: Summary, a: Rows, b: Rows, groups: NDArray[np.intp], seed: str) -> tuple[Estimate, float | None]:
+def paired(summary: Summary, a: Rows, b: Rows, groups: Groups, seed: str) -> tuple[Estimate, float | None]:
     """A - B with a paired bootstrap interval, and the p-value of a paired permutation test (not for quantiles)."""
     observed, replicates = paired_bootstrap(summary, a, b, groups, seed=seed, resamples=RESAMPLES)
     if not np.isfinite(observed):
@@ -158,27 +169,36 @@ def paired(summary: Summary, a: Rows, b: Rows, groups: NDArray[np.intp], seed: s
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(replicates, [tail, 1 - tail], method="inverted_cdf") * summary.scale
     value = Estimate(value=finite(observed * summary.scale), low=finite(low), high=finite(high), n=a.n)
-    if summary.estimator == "quantile":
+    if summary.estimator not in ("mean", "ratio"):
         return value, None
-    return value, _permutation(a, b, groups, observed, generator(f"{seed}/permutation"))
+    rng = generator(f"{seed}/permutation")
+    return value, _permutation(_fraction(summary, a), _fraction(summary, b), groups, observed, rng)
 
 
-def _permutation(a: Rows, b: Rows, groups: NDArray[np.intp], observed: float, rng: np.random.Generator) -> float:
+def _fraction(summary: Summary, data: Rows) -> tuple[Floats, Floats]:
+    """Numerators and denominators per sample; a mean's denominators are ones."""
+    first = data.columns[summary.parts[0]]
+    return first, data.columns[summary.parts[1]] if summary.estimator == "ratio" else np.ones(data.n)
+
+
+def _permutation(
+    a: tuple[Floats, Floats], b: tuple[Floats, Floats], groups: Groups, observed: float, rng: np.random.Generator
+) -> float:
     """Share of random swaps within groups whose difference is at least as large, the observed one counted in."""
     extreme, count = 1, int(groups.max()) + 1
-    block = max(1, 4_000_000 // a.n)
+    block = max(1, 4_000_000 // len(groups))
     for start in range(0, RESAMPLES, block):
         size = min(block, RESAMPLES - start)
         swap = rng.integers(0, 2, size=(size, count))[:, groups].astype(np.float64)
-        left = _swapped(a.first, b.first, swap) / _swapped(a.second, b.second, swap)
-        right = _swapped(b.first, a.first, swap) / _swapped(b.second, a.second, swap)
+        left = _swapped(a[0], b[0], swap) / _swapped(a[1], b[1], swap)
+        right = _swapped(b[0], a[0], swap) / _swapped(b[1], a[1], swap)
         extreme += int(np.sum(np.abs(left - right) >= abs(observed) - 1e-12))
     return extreme / (RESAMPLES + 1)
 
 
-def _swapped(own: NDArray[np.float64], other: NDArray[np.float64], swap: NDArray[np.float64]) -> NDArray[np.float64]:
+def _swapped(own: Floats, other: Floats, swap: Floats) -> Floats:
     """Sums over samples when each row of `swap` exchanges some samples."""
-    totals: NDArray[np.float64] = own.sum() + swap @ (other - own)
+    totals: Floats = own.sum() + swap @ (other - own)
     return totals
 
 

@@ -160,7 +160,7 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
     if "hypothesis" in metric.needs and transcript is not None:
         scorer = transcript.scorer
 
-    def made(status: Status, parts: dict[str, float], detail: dict[str, Any] | None) -> Score:
+    def made(status: Status, parts: dict[str, float], compat: Any, detail: dict[str, Any] | None) -> Score:
         return Score(
             id=job.sample.id,
             metric=metric.id,
@@ -168,18 +168,21 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
             output=job.output.digest(),
             status=status,
             parts=parts,
+            compat=compat,
             detail=detail or {},
         )
+
+    def lost(reason: str) -> Score:
+        return made("failed", metric.failure(job.sample), metric.compat_failure(job.sample), {"reason": reason})
 
     # An empty transcript is an answer (all words deleted); an empty waveform is not.
     answered = job.output.status == "ok" or (job.output.status == "empty" and job.output.text is not None)
     if not answered:
-        reason = job.output.error or "the answer was empty"
-        return made("failed", metric.failure(job.sample), {"reason": reason})
+        return lost(job.output.error or "the answer was empty")
     try:
         value = metric.score(item)
     except Unscorable as error:
-        return made("failed", metric.failure(job.sample), {"reason": error.problem})
+        return lost(error.problem)
     except SpeechEvalError:
         raise
     except Exception as error:
@@ -187,7 +190,7 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
             f"{metric.id} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
             "Scores so far are kept; mend the metric or leave it out, then run: speech-eval score",
         ) from error
-    return made("ok", value.parts, value.detail)
+    return made("ok", value.parts, value.compat, value.detail)
 
 
 def _transcribe(job: Job, item: ScoringItem) -> Transcript:

@@ -26,26 +26,20 @@ Groups = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Rows:
-    """Per-sample inputs of one estimator: `first` [n], `second` [n] (denominators; ones for a mean)."""
+    """Per-sample inputs of one summary: `columns[part]` is [n]."""
 
-    first: Floats
-    second: Floats
-
-    @property
-    def n(self) -> int:
-        return len(self.first)
+    columns: dict[str, Floats]
+    n: int
 
 
 def rows(summary: Summary, parts: Sequence[dict[str, float]]) -> Rows:
     """Gather the parts a summary needs. A quantile takes samples without the part as infinitely bad."""
-    worst = np.inf if summary.direction == "lower" else -np.inf
     if summary.estimator == "quantile":
-        first = np.array([p.get(summary.parts[0], worst) for p in parts], dtype=np.float64)
-        return Rows(first, np.ones(len(first)))
-    first = np.array([p[summary.parts[0]] for p in parts], dtype=np.float64)
-    if summary.estimator == "mean":
-        return Rows(first, np.ones(len(first)))
-    return Rows(first, np.array([p[summary.parts[1]] for p in parts], dtype=np.float64))
+        worst = np.inf if summary.direction == "lower" else -np.inf
+        values = [p.get(summary.parts[0], worst) for p in parts]
+        return Rows({summary.parts[0]: np.array(values, dtype=np.float64)}, len(parts))
+    columns = {name: np.array([p[name] for p in parts], dtype=np.float64) for name in summary.parts}
+    return Rows(columns, len(parts))
 
 
 def estimate(
@@ -112,15 +106,23 @@ def group(clusters: Sequence[Hashable]) -> Groups:
 
 def statistic(summary: Summary, data: Rows, weights: Floats) -> Floats:
     """The statistic under each row of `weights` [resamples, n]."""
-    if summary.estimator == "quantile":
-        order = np.argsort(data.first, kind="stable")
-        cumulative = np.cumsum(weights[:, order], axis=1)
-        # Inverted distribution function: the least value with at least a share q of the weight at or below it.
-        reached = cumulative >= summary.q * cumulative[:, -1:] - 1e-9
-        return data.first[order][np.argmax(reached, axis=1)]
-    totals = weights @ data.second
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (weights @ data.first) / totals
+        if summary.estimator == "function":
+            assert summary.function is not None
+            return summary.function(data.columns, weights)
+        first = data.columns[summary.parts[0]]
+        if summary.estimator == "quantile":
+            return _quantile(first, weights, summary.q)
+        if summary.estimator == "mean":
+            return (weights @ first) / weights.sum(axis=1)
+        return (weights @ first) / (weights @ data.columns[summary.parts[1]])
+
+
+def _quantile(values: Floats, weights: Floats, q: float) -> Floats:
+    """Inverted distribution function: the least value with at least a share `q` of the weight at or below it."""
+    order = np.argsort(values, kind="stable")
+    cumulative = np.cumsum(weights[:, order], axis=1)
+    return values[order][np.argmax(cumulative >= q * cumulative[:, -1:] - 1e-9, axis=1)]
 
 
 def generator(seed: str) -> np.random.Generator:

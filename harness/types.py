@@ -122,7 +122,11 @@ class Transcript(Record):
 
 
 class Score(Record):
-    """One metric on one sample. `parts` holds numbers that aggregate, `detail` what explains them."""
+    """One metric on one sample. `parts` holds numbers that aggregate, `detail` what explains them.
+
+    `compat` holds the parts that the original benchmark's own accounting gives; without it, a scored sample counts
+    there with `parts` and a failed one is left out.
+    """
 
     schema_version: int = SCHEMA_VERSION
     id: str
@@ -131,7 +135,14 @@ class Score(Record):
     output: str
     status: Status
     parts: dict[str, float]
+    compat: dict[str, float] | None = None
     detail: dict[str, Any] = Field(default_factory=dict)
+
+    def compat_parts(self) -> dict[str, float] | None:
+        """The parts that count in `compat`; None where the sample is left out."""
+        if self.compat is not None:
+            return self.compat
+        return self.parts if self.status == "ok" else None
 
 
 # ---------------------------------------------------------------------------------------------- results

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.audio import Audio
 from harness.errors import SpeechEvalError
 from harness.types import Output, Sample
@@ -21,17 +24,19 @@ class Summary:
     """One number a metric reports over a task's samples.
 
     estimator `mean`: mean of part `parts[0]`; `ratio`: sum of `parts[0]` over sum of `parts[1]`;
-    `quantile`: the `q` quantile of `parts[0]`, failures taken as infinitely bad.
+    `quantile`: the `q` quantile of `parts[0]`, failures taken as infinitely bad; `function`: `function(columns,
+    weights)` with `columns[part]` [n] and weights [resamples, n], how often each sample counts, gives [resamples].
     The result is multiplied by `scale` and shown in `unit`.
     """
 
     name: str
-    estimator: Literal["mean", "ratio", "quantile"]
+    estimator: Literal["mean", "ratio", "quantile", "function"]
     parts: tuple[str, ...]
     unit: str
     direction: Literal["lower", "higher"]
     scale: float = 1.0
     q: float = 0.5
+    function: Callable[[dict[str, NDArray[np.float64]], NDArray[np.float64]], NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,14 @@ def _required(load: Callable[[int | None], Audio] | None, sample_id: str, what: 
 
 @dataclass(frozen=True)
 class Value:
-    """A metric's answer for one sample: numbers that aggregate, and what explains them."""
+    """A metric's answer for one sample: numbers that aggregate, and what explains them.
+
+    `compat` holds the parts the original benchmark would compute where they are not the same as `parts`.
+    """
 
     parts: dict[str, float]
     detail: dict[str, Any] | None = None
+    compat: dict[str, float] | None = None
 
 
 class Metric(ABC):
@@ -102,3 +111,7 @@ class Metric(ABC):
     @abstractmethod
     def failure(self, sample: Sample) -> dict[str, float]:
         """The parts a missing, failed or unscorable output gets in `strict`. Empty where only a quantile is taken."""
+
+    def compat_failure(self, sample: Sample) -> dict[str, float] | None:
+        """The parts such an output gets in `compat`; None where the original leaves it out."""
+        return None
