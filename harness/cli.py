@@ -248,6 +248,31 @@ def _show(results: list[Any], json: bool) -> None:
     out.print(table(results))
 
 
+@app.command()
+def metric(
+    metric_id: Annotated[str, typer.Argument(help="Metric id, such as 'wer[seed-tts-eval@2024-06]'.")],
+    input: Annotated[Path, typer.Option("--input", "-i", help="JSON lines: id, hypothesis, reference, language, …")],
+    plugin: Plugins = None,
+    json: Json = False,
+) -> None:
+    """Run one metric over records of your own."""
+    from harness.console import emit, out
+    from harness.metric_input import evaluate
+
+    _load_plugins(plugin)
+    found = evaluate(metric_id, input)
+    if json:
+        return emit(found)
+    aggregate = found["aggregate"]
+    _table(
+        [
+            {"number": name, "strict": aggregate["strict"][name], "compat": aggregate["compat"][name], "unit": unit}
+            for name, unit in aggregate["units"].items()
+        ]
+    )
+    out.print(f"{found['metric']}: {found['n']} records", markup=False)
+
+
 # ------------------------------------------------------------------------------------------ list, doctor
 
 
