@@ -24,7 +24,9 @@ def once(target: Path, make: Callable[[Path], None]) -> Path:
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
             make(work)
-            work.chmod(0o755)  # mkdtemp makes it private; a cache may be shared
+            work.chmod(0o755)  # mkdtemp and safetensors make private files; a cache may be shared
+            for file in work.iterdir():
+                file.chmod(0o644)
             work.rename(target)
         finally:
             shutil.rmtree(work, ignore_errors=True)
