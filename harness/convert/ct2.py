@@ -38,15 +38,17 @@ class _Cursor:
 
 
 def read(path: Path) -> tuple[str, dict[str, NDArray[np.generic]]]:
-    """The name of the model's specification and its tensors by name, aliases filled in, int8 weights dequantised.
+    """The name of the model's specification and its tensors by name, aliases filled in.
 
-    Raises `BadInput` naming the file where it is not such a file, or is cut short.
+    Raises `BadInput` naming the file where it is not such a file, is cut short, or holds quantised weights.
     """
     try:
         spec, tensors = _read(_Cursor(path.read_bytes()))
     except (OSError, ValueError, KeyError, struct.error) as error:
         raise BadInput(f"{path}: not a whole CTranslate2 model ({error}).", "Fetch or convert it again.") from error
-    return spec, {name: _dequantised(name, tensors) for name in tensors if not name.endswith("_scale")}
+    if any(name.endswith("/weight_scale") for name in tensors):
+        raise BadInput(f"{path}: the weights are quantised.", "Convert the model anew as float16 or float32.")
+    return spec, tensors
 
 
 def _read(cursor: _Cursor) -> tuple[str, dict[str, NDArray[np.generic]]]:
@@ -65,12 +67,3 @@ def _read(cursor: _Cursor) -> tuple[str, dict[str, NDArray[np.generic]]]:
     if cursor.position != len(cursor.data):
         raise ValueError(f"{len(cursor.data) - cursor.position} bytes are left over")
     return spec, tensors
-
-
-def _dequantised(name: str, tensors: dict[str, NDArray[np.generic]]) -> NDArray[np.generic]:
-    tensor, scale = tensors[name], tensors.get(f"{name}_scale")
-    if tensor.dtype != np.int8 or scale is None:
-        return tensor
-    # One scale a row (output channel), by which the float weight was multiplied before rounding.
-    rows = scale.astype(np.float32).reshape(-1, *[1] * (tensor.ndim - 1))
-    return (tensor.astype(np.float32) / rows).astype(np.float32)
