@@ -95,6 +95,7 @@ def _metric(
         unit=summary.unit,
         direction=summary.direction,
         primary=primary,
+        headline=summary.headline,
         scorer=", ".join(sorted(scorers)),
         strict=estimate(summary, strict, seed=text, clusters=clusters),
         compat=estimate(summary, compat, seed=text, clusters=survivors),

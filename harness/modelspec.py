@@ -78,7 +78,8 @@ def resolve(spec: ModelSpec, *, trust_remote_code: bool = False) -> tuple[type[A
         url, _, model = rest.partition("#")
         return registry.adapters.get("openai"), {"url": url, "model": model, **options}
     if colon and scheme == "cascade":
-        return registry.adapters.get("cascade"), {"parts": rest, **options}
+        trusted = {"trust_remote_code": True} if trust_remote_code else {}
+        return registry.adapters.get("cascade"), {"parts": rest, **trusted, **options}
     if colon and scheme == "hf":
         repo, _, revision = rest.partition("@")
         if revision:

@@ -105,10 +105,15 @@ def label(metric: MetricResult) -> str:
     return metric.metric if metric.name in (bare, metric.metric, "") else f"{metric.metric}/{metric.name}"
 
 
-def short(metric: MetricResult) -> str:
-    """The summary's name, with the metric's before it where it does not start with that: `wer`, `ttfa p50`."""
-    bare = metric.metric.split("[")[0]
-    return metric.name if metric.name.startswith(bare) else f"{bare} {metric.name}".strip()
+def short(metric: MetricResult, task: TaskResult | None = None) -> str:
+    """The summary's name, with the metric's before it where it does not start with that: `wer`, `mos ovrl`.
+
+    Where two metrics of `task` share the bare name, the protocol follows: `wer [seed-tts-eval@2024-06]`.
+    """
+    bare, _, protocol = metric.metric.partition("[")
+    name = metric.name if metric.name.startswith(bare) else f"{bare} {metric.name}".strip()
+    namesakes = {other.metric for other in (task.metrics if task else ()) if other.metric.split("[")[0] == bare}
+    return f"{name} [{protocol}" if len(namesakes) > 1 and protocol else name
 
 
 def plain(text: str) -> str:
@@ -128,7 +133,7 @@ def render(results: Sequence[Results], format: Format = "text") -> str:
 
 
 def table(results: Sequence[Results]) -> Table:
-    """The terminal's table: tasks in the order of the runs, models best first, one line a metric.
+    """The terminal's table: tasks in the order of the runs, models best first, one line a headline number.
 
     Each number is `value [low, high] unit` of `strict`; a line `compat` stands under it where that differs.
     """
@@ -136,7 +141,7 @@ def table(results: Sequence[Results]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    rows = _rows(results)
+    rows = [row for row in _rows(results) if row[2].headline or row[2].primary]
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     made.caption, made.caption_justify = Text(_protocols(rows)), "left"
     made.add_column("Task", overflow="fold", min_width=8)
@@ -150,7 +155,7 @@ def table(results: Sequence[Results]) -> Table:
         fresh = previous != (task.task, id(task))
         if fresh and previous[1] != -1:
             made.add_section()
-        task_name, model, name, value, compat, n, failed = _cells(result, task, metric, short(metric))
+        task_name, model, name, value, compat, n, failed = _cells(result, task, metric, short(metric, task))
         shown = Text(value, style="bold" if metric.primary else "")
         if compat:
             shown.append(f"\ncompat {compat}", style="not bold dim")

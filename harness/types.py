@@ -165,6 +165,7 @@ class MetricResult(Record):
     unit: str
     direction: Literal["lower", "higher"]
     primary: bool = False
+    headline: bool = True
     scorer: str = ""
     strict: Estimate
     compat: Estimate

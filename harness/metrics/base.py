@@ -36,6 +36,7 @@ class Summary:
     direction: Literal["lower", "higher"]
     scale: float = 1.0
     q: float = 0.5
+    headline: bool = True  # shown on boards and in the terminal; the others are in results and on run pages
     function: Callable[[dict[str, NDArray[np.float64]], NDArray[np.float64]], NDArray[np.float64]] | None = None
 
 

@@ -60,9 +60,9 @@ class RealTimeFactor(Metric):
     needs = frozenset({"reference", "timing"})
     summaries = (
         _seconds(name="rtf-p50", parts=("rtf",), q=0.5, unit=""),
-        _seconds(name="rtf-p95", parts=("rtf",), q=0.95, unit=""),
+        _seconds(name="rtf-p95", parts=("rtf",), q=0.95, unit="", headline=False),
         _seconds(name="seconds-p50", parts=("seconds",), q=0.5),
-        _seconds(name="seconds-p95", parts=("seconds",), q=0.95),
+        _seconds(name="seconds-p95", parts=("seconds",), q=0.95, headline=False),
     )
 
     def score(self, item: ScoringItem) -> Value:

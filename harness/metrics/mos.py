@@ -40,8 +40,8 @@ class DNSMOS(Metric):
     needs = frozenset({"audio"})
     summaries = (
         Summary("ovrl", "mean", ("ovrl",), unit="MOS", direction="higher"),
-        Summary("sig", "mean", ("sig",), unit="MOS", direction="higher"),
-        Summary("bak", "mean", ("bak",), unit="MOS", direction="higher"),
+        Summary("sig", "mean", ("sig",), unit="MOS", direction="higher", headline=False),
+        Summary("bak", "mean", ("bak",), unit="MOS", direction="higher", headline=False),
     )
     heavy = True
     extra = "metrics"

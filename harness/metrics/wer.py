@@ -94,10 +94,10 @@ class WhisperWER(_WhisperErrorRate):
     units = "words"
     summaries = (
         _ratio(name="wer", parts=("errors", "reference_words")),
-        _ratio(name="substitutions", parts=("substitutions", "reference_words")),
-        _ratio(name="deletions", parts=("deletions", "reference_words")),
-        _ratio(name="insertions", parts=("insertions", "reference_words")),
-        _mean(name="utterance-wer", parts=("utterance_rate",)),
+        _ratio(name="substitutions", parts=("substitutions", "reference_words"), headline=False),
+        _ratio(name="deletions", parts=("deletions", "reference_words"), headline=False),
+        _ratio(name="insertions", parts=("insertions", "reference_words"), headline=False),
+        _mean(name="utterance-wer", parts=("utterance_rate",), headline=False),
     )
 
     def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
@@ -112,10 +112,10 @@ class WhisperCER(_WhisperErrorRate):
     units = "characters"
     summaries = (
         _ratio(name="cer", parts=("errors", "reference_characters")),
-        _ratio(name="substitutions", parts=("substitutions", "reference_characters")),
-        _ratio(name="deletions", parts=("deletions", "reference_characters")),
-        _ratio(name="insertions", parts=("insertions", "reference_characters")),
-        _mean(name="utterance-cer", parts=("utterance_rate",)),
+        _ratio(name="substitutions", parts=("substitutions", "reference_characters"), headline=False),
+        _ratio(name="deletions", parts=("deletions", "reference_characters"), headline=False),
+        _ratio(name="insertions", parts=("insertions", "reference_characters"), headline=False),
+        _mean(name="utterance-cer", parts=("utterance_rate",), headline=False),
     )
 
     def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
@@ -136,9 +136,9 @@ class SeedTTSWER(Metric):
     summaries = (
         _mean(name="wer", parts=("wer",)),
         _ratio(name="corpus-wer", parts=("errors", "reference_words")),
-        _mean(name="substitutions", parts=("substitution_rate",)),
-        _mean(name="deletions", parts=("deletion_rate",)),
-        _mean(name="insertions", parts=("insertion_rate",)),
+        _mean(name="substitutions", parts=("substitution_rate",), headline=False),
+        _mean(name="deletions", parts=("deletion_rate",), headline=False),
+        _mean(name="insertions", parts=("insertion_rate",), headline=False),
     )
 
     def score(self, item: ScoringItem) -> Value:
