@@ -20,7 +20,7 @@ def latency() -> Task:
             "SpeechSynthesizer": "ttfa[first-audible@1]/ttfa-p50",
             "SpeechRecognizer": "rtf[answer@1]/seconds-p50",
         },
-        protocol="latency@1: sequential requests, 2 warm-up requests, TTFA = first byte + leading silence",
+        protocol="latency@1",
         description="Time to first byte, leading silence, time to first audible sample, real-time factor",
         mode="timed",
         options={"warm_up": 2},

@@ -19,7 +19,7 @@ def seed_tts() -> Task:
             "mos[dnsmos-p835]",
         ),
         primary="wer[seed-tts-eval@2024-06]/wer",
-        protocol="seed-tts-eval@2024-06 text scoring; recogniser, speaker encoder and MOS predictor as named",
+        protocol="seed-tts-eval@2024-06",
         description="Seed-TTS-eval's macro WER of a recogniser's transcript, speaker similarity to the prompt, DNSMOS",
         recogniser="whisper-base",
     )
