@@ -249,6 +249,29 @@ def _show(results: list[Any], json: bool) -> None:
 
 
 @app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="Run directory.", metavar="RUN")],
+    workers: Workers = None,
+    plugin: Plugins = None,
+    json: Json = False,
+) -> None:
+    """Prove that a run's numbers follow from its stored outputs; exit 1 where one does not."""
+    from harness.console import bars, emit, out
+    from harness.verify import verify as verify_run
+
+    with bars() as progress:
+        found = verify_run(path, _settings(workers=workers, plugins=_load_plugins(plugin)), progress)
+    if json:
+        emit({**found.model_dump(mode="json"), "exit_code": found.exit_code})
+    else:
+        for line in found.differences:
+            out.print(line, markup=False, soft_wrap=True)
+        verdict = "verified" if not found.differences else f"{len(found.differences)} differences"
+        out.print(f"{found.run}: {found.numbers} numbers recomputed from stored outputs, {verdict}", markup=False)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
 def metric(
     metric_id: Annotated[str, typer.Argument(help="Metric id, such as 'wer[seed-tts-eval@2024-06]'.")],
     input: Annotated[Path, typer.Option("--input", "-i", help="JSON lines: id, hypothesis, reference, language, …")],

@@ -6,6 +6,7 @@
     PATH.py:CLASS            a class in your own file
     openai:URL#MODEL         an OpenAI-compatible server
     cascade:ASR+LLM+TTS      three specs that answer speech with speech
+    outputs:DIR              answers made elsewhere, by sample id: audio files, or .txt/.jsonl files
 
 Options follow after commas: `hf:openai/whisper-large-v3,dtype=bfloat16,batch_size=8`.
 """
@@ -80,6 +81,8 @@ def resolve(spec: ModelSpec, *, trust_remote_code: bool = False) -> tuple[type[A
     if colon and scheme == "cascade":
         trusted = {"trust_remote_code": True} if trust_remote_code else {}
         return registry.adapters.get("cascade"), {"parts": rest, **trusted, **options}
+    if colon and scheme == "outputs":
+        return registry.load_attr("harness.adapters.stored:folder_class")(Path(rest)), {"path": rest, **options}
     if colon and scheme == "hf":
         repo, _, revision = rest.partition("@")
         if revision:
@@ -95,7 +98,7 @@ def resolve(spec: ModelSpec, *, trust_remote_code: bool = False) -> tuple[type[A
     if colon or "/" in target or path.suffix:
         raise BadInput(
             f"'{target}' is neither a directory nor a model spec.",
-            "Use NAME, hf:ORG/REPO, a checkpoint directory, FILE.py:CLASS, openai:URL#MODEL or cascade:ASR+LLM+TTS.",
+            "Use NAME, hf:ORG/REPO, a checkpoint directory, FILE.py:CLASS, openai:URL#MODEL, cascade:… or outputs:DIR.",
         )
     return registry.adapters.get(target), options
 

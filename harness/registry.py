@@ -114,6 +114,7 @@ adapters: Registry[Any] = Registry(
         "oracle": "harness.adapters.doubles:Oracle",
         "noisy": "harness.adapters.doubles:Noisy",
         "failing": "harness.adapters.doubles:Failing",
+        "ground-truth": "harness.adapters.stored:GroundTruth",
         "whisper": "harness.adapters.whisper:Whisper",
         "whisper-tiny.en": "harness.adapters.whisper:WhisperTinyEn",
         "whisper-base": "harness.adapters.whisper:WhisperBase",

@@ -1,0 +1,130 @@
+"""Answers that exist already: the dataset's own recordings, and outputs that were made elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.adapters.base import (
+    Adapter,
+    AudioLanguageModel,
+    ChatReply,
+    ChatRequest,
+    SpeechRecognizer,
+    SpeechSynthesizer,
+    SynthesisRequest,
+    TranscriptionRequest,
+)
+from harness.audio import Audio, file_sha256, load
+from harness.errors import BadInput
+from harness.types import ModelInfo
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+
+
+class GroundTruth(SpeechSynthesizer):
+    """The human recordings of the dataset, for the row that calibrates a synthesis board."""
+
+    def __init__(self) -> None:
+        self.load_reference: Callable[[str], Audio] | None = None  # set by the runner
+
+    def info(self) -> ModelInfo:
+        return ModelInfo(spec="", name="ground truth", interfaces=[], revision="the dataset's recordings")
+
+    def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
+        return [self._recording(request.id) for request in requests]
+
+    def _recording(self, sample_id: str) -> Audio:
+        if self.load_reference is None:
+            raise BadInput("ground-truth was asked without a dataset.", "Use it through: speech-eval run")
+        try:
+            return self.load_reference(sample_id)
+        except KeyError as error:
+            raise BadInput(
+                f"Sample {sample_id} has no recording of its own text.",
+                "Use a dataset with recordings, such as a Seed-TTS-eval list with ground-truth files.",
+            ) from error
+
+
+class _Folder(Adapter):
+    """A folder of answers by sample id. A missing answer fails its sample; nothing is made up."""
+
+    reads_audio = False
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    def info(self) -> ModelInfo:
+        digest = hashlib.sha256()
+        for file in sorted(p for p in self.path.rglob("*") if p.is_file()):
+            digest.update(f"{file.relative_to(self.path)} {file_sha256(file)}\n".encode())
+        return ModelInfo(spec="", name=self.path.name, interfaces=[], weights_sha256=digest.hexdigest())
+
+    def _file(self, name: str) -> Path:
+        path = self.path / name
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise BadInput(f"'{name}' leads out of {self.path}.", "Rename the sample.")
+        return path
+
+
+class StoredSpeech(_Folder, SpeechSynthesizer):
+    """Speech made elsewhere: `DIR/<sample id>.wav` (or .flac, .ogg, .mp3)."""
+
+    def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
+        return [self._speech(request.id) for request in requests]
+
+    def _speech(self, sample_id: str) -> Audio:
+        for suffix in AUDIO_SUFFIXES:
+            if (file := self._file(sample_id + suffix)).is_file():
+                return load(file)
+        raise BadInput(f"{self.path} has no audio for sample {sample_id}.", f"Expected {sample_id}.wav there.")
+
+
+class StoredText(_Folder, SpeechRecognizer, AudioLanguageModel):
+    """Text made elsewhere: `DIR/<sample id>.txt`, or one `DIR/*.jsonl` of `{"id": …, "text": …}` lines."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._texts: dict[str, str] = {}
+        for file in sorted(self.path.glob("*.jsonl")):
+            for number, line in enumerate(file.read_text("utf-8").split("\n"), 1):
+                if line.strip():
+                    self._add(line, f"{file}, line {number}")
+
+    def _add(self, line: str, where: str) -> None:
+        try:
+            record = json.loads(line)
+            key, text = str(record["id"]), record["text"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise BadInput(f"{where}: not an answer ({error!r}).", 'Write {"id": "…", "text": "…"} a line.') from error
+        if key in self._texts or not isinstance(text, str):
+            raise BadInput(f"{where}: a second or no text for '{key}'.", "Give every id one text.")
+        self._texts[key] = text
+
+    def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
+        return [self._text(request.id) for request in requests]
+
+    def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        return [ChatReply(text=self._text(request.id)) for request in requests]
+
+    def _text(self, sample_id: str) -> str:
+        if sample_id in self._texts:
+            return self._texts[sample_id]
+        file = self._file(f"{sample_id}.txt")
+        if not file.is_file():
+            raise BadInput(f"{self.path} has no text for sample {sample_id}.", f"Expected {sample_id}.txt there.")
+        return file.read_text("utf-8")
+
+
+def folder_class(path: Path) -> type[_Folder]:
+    """Which kind of answers a folder holds. Raises `BadInput` for a folder with neither or both."""
+    if not path.is_dir():
+        raise BadInput(f"outputs:{path}: no such folder.", "Give the folder your model's outputs are in.")
+    names = [file.suffix.lower() for file in path.rglob("*") if file.is_file()]
+    speech, text = any(s in AUDIO_SUFFIXES for s in names), any(s in (".txt", ".jsonl") for s in names)
+    if speech == text:
+        found = "audio and text" if speech else "neither audio nor text"
+        raise BadInput(f"outputs:{path} holds {found}.", "Keep audio files, or .txt/.jsonl files, one kind a folder.")
+    return StoredSpeech if speech else StoredText
