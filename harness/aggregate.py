@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness import registry
 from harness.errors import BadInput
-from harness.metrics.base import Metric, Summary
+from harness.metrics.base import Metric, Summary, Unit
 from harness.statistics import estimate
 from harness.store import RunDirectory
 from harness.types import Counts, MetricResult, Output, Results, Sample, Score, TaskResult
@@ -72,7 +72,7 @@ def _metric(
     seed: int,
 ) -> MetricResult:
     """`strict` over every expected sample, failures at their worst; `compat` over what the original would count."""
-    strict, compat, clusters, survivors = [], [], [], []
+    singles = []
     for sample in samples:
         stored = scores.get((sample.id, metric.id))
         output = outputs.get(sample.id)
@@ -81,12 +81,9 @@ def _metric(
                 f"Task '{task}': sample {sample.id} has an output without its {metric.id} score.",
                 "Finish the scoring first: speech-eval score RUN",
             )
-        strict.append(stored.parts if stored else metric.failure(sample))
-        clusters.append(sample.cluster or f"sample {sample.id}")
-        counted = stored.compat_parts() if stored else metric.compat_failure(sample)
-        if counted is not None:
-            compat.append(counted)
-            survivors.append(clusters[-1])
+        singles.append(unit(metric, sample, stored))
+    units = metric.pool(singles)
+    counted = [(u.compat, u.cluster) for u in units if u.compat is not None]
     scorers = {score.scorer for (_, name), score in scores.items() if name == metric.id and score.scorer}
     text = f"{seed}/{task}/{metric.id}/{summary.name}"
     return MetricResult(
@@ -97,6 +94,13 @@ def _metric(
         primary=primary,
         headline=summary.headline,
         scorer=", ".join(sorted(scorers)),
-        strict=estimate(summary, strict, seed=text, clusters=clusters),
-        compat=estimate(summary, compat, seed=text, clusters=survivors),
+        strict=estimate(summary, [u.strict for u in units], seed=text, clusters=[u.cluster for u in units]),
+        compat=estimate(summary, [c for c, _ in counted], seed=text, clusters=[cluster for _, cluster in counted]),
     )
+
+
+def unit(metric: Metric, sample: Sample, score: Score | None) -> Unit:
+    """A sample's share of the aggregates; without a score it is a missing answer."""
+    if score is None:
+        return Unit(sample, metric.failure(sample), metric.compat_failure(sample))
+    return Unit(sample, score.parts, score.compat_parts(), score.detail)

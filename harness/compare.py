@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from harness import registry
+from harness.aggregate import unit
 from harness.errors import NotComparable
 from harness.metrics.base import Metric, Summary
 from harness.statistics import (
@@ -61,10 +62,10 @@ class Comparison(Record):
 
 @dataclass(frozen=True)
 class Pair:
-    """Per-sample parts of one summary in two runs, failures scored at their worst, in the order of sample ids."""
+    """Parts of one summary in two runs, unit by unit (a sample each, mostly), failures scored at their worst."""
 
     summary: Summary
-    ids: list[str]
+    clusters: list[str]
     a: list[dict[str, float]]
     b: list[dict[str, float]]
 
@@ -125,7 +126,7 @@ def _task(a: RunDirectory, b: RunDirectory, task: str) -> list[Difference]:
         for summary in metric.summaries:
             pair = pair_up(a, b, task, metric, summary, samples)
             primary = record["primary"] in (f"{metric_id}/{summary.name}", metric_id)
-            differences.append(_difference(task, metric_id, pair, primary, samples))
+            differences.append(_difference(task, metric_id, pair, primary))
     return differences
 
 
@@ -133,19 +134,17 @@ def pair_up(
     a: RunDirectory, b: RunDirectory, task: str, metric: Metric, summary: Summary, samples: list[Sample]
 ) -> Pair:
     """The parts of both runs for the same samples."""
-    sides = []
-    for run in (a, b):
-        scores = run.scores(task)
-        stored = [scores.get((sample.id, metric.id)) for sample in samples]
-        sides.append([s.parts if s else metric.failure(sample) for s, sample in zip(stored, samples, strict=True)])
-    return Pair(summary, [sample.id for sample in samples], sides[0], sides[1])
+    left, right = (
+        metric.pool([unit(metric, sample, scores.get((sample.id, metric.id))) for sample in samples])
+        for scores in (a.scores(task), b.scores(task))
+    )
+    return Pair(summary, [u.cluster for u in left], [u.strict for u in left], [u.strict for u in right])
 
 
-def _difference(task: str, metric_id: str, pair: Pair, primary: bool, samples: list[Sample]) -> Difference:
+def _difference(task: str, metric_id: str, pair: Pair, primary: bool) -> Difference:
     summary = pair.summary
     seed = f"compare/{task}/{metric_id}/{summary.name}"
-    clusters = [sample.cluster or f"sample {sample.id}" for sample in samples]
-    interval, p_value = paired(summary, rows(summary, pair.a), rows(summary, pair.b), group(clusters), seed)
+    interval, p_value = paired(summary, rows(summary, pair.a), rows(summary, pair.b), group(pair.clusters), seed)
     return Difference(
         task=task,
         metric=metric_id,
@@ -153,9 +152,9 @@ def _difference(task: str, metric_id: str, pair: Pair, primary: bool, samples: l
         unit=summary.unit,
         direction=summary.direction,
         primary=primary,
-        n=len(pair.ids),
-        a=estimate(summary, pair.a, seed=seed, clusters=clusters),
-        b=estimate(summary, pair.b, seed=seed, clusters=clusters),
+        n=len(pair.clusters),
+        a=estimate(summary, pair.a, seed=seed, clusters=pair.clusters),
+        b=estimate(summary, pair.b, seed=seed, clusters=pair.clusters),
         difference=interval,
         p_value=p_value,
     )

@@ -151,7 +151,7 @@ def _not_inferior(
     summary = next(summary for summary in metric.summaries if summary.name == name)
     samples = sorted(run.samples(rule.task), key=lambda sample: sample.id)
     pair = pair_up(run, baseline, rule.task, metric, summary, samples)
-    clusters = group([sample.cluster or f"sample {sample.id}" for sample in samples])
+    clusters = group(pair.clusters)
     seed = f"gate/{rule.task}/{metric_id}/{name}"
     a, b = rows(summary, pair.a), rows(summary, pair.b)
     observed, replicates = paired_bootstrap(summary, a, b, clusters, seed=seed, resamples=RESAMPLES)

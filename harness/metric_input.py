@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from harness import registry
 from harness.audio import Audio, load
 from harness.errors import BadInput
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from harness.metrics.base import Metric, ScoringItem, Summary, Unit, Unscorable, Value
 from harness.statistics import estimate, rows, statistic
 from harness.types import Output, Sample, Status
 
@@ -34,8 +34,9 @@ def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
     """
     metric: Metric = registry.metrics.get(metric_id)()
     scored = [(sample, *_score(metric, item)) for sample, item in read(path)]
-    strict = [parts for _, _, parts, _, _ in scored]
-    compat = [parts for _, _, _, parts, _ in scored if parts is not None]
+    units = metric.pool([Unit(sample, parts, compat, detail) for sample, _, parts, compat, detail in scored])
+    strict = [unit.strict for unit in units]
+    compat = [unit.compat for unit in units if unit.compat is not None]
     return {
         "metric": metric.id,
         "version": metric.version,

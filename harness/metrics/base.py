@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -85,6 +85,23 @@ class Value:
     compat: dict[str, float] | None = None
 
 
+@dataclass(frozen=True)
+class Unit:
+    """What counts once in the aggregates: a sample, or several that the protocol scores as one.
+
+    `compat` is None where the original leaves the unit out. `sample.cluster`, else its id, is what is resampled.
+    """
+
+    sample: Sample
+    strict: dict[str, float]
+    compat: dict[str, float] | None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cluster(self) -> str:
+        return self.sample.cluster or f"sample {self.sample.id}"
+
+
 class Metric(ABC):
     """A metric with its protocol in its id, such as `wer[seed-tts-eval@2024-06]`."""
 
@@ -116,3 +133,8 @@ class Metric(ABC):
     def compat_failure(self, sample: Sample) -> dict[str, float] | None:
         """The parts such an output gets in `compat`; None where the original leaves it out."""
         return None
+
+    def pool(self, units: Sequence[Unit]) -> Sequence[Unit]:
+        """Units from the scored samples, each of which comes as a unit of its own: the same, unless the protocol
+        scores several samples as one (the chunks of a call)."""
+        return units
