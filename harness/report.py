@@ -138,31 +138,33 @@ def table(results: Sequence[Results]) -> Table:
     Each number is `value [low, high] unit` of `strict`; a line `compat` stands under it where that differs.
     """
     from rich import box
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     rows = [row for row in _rows(results) if row[2].headline or row[2].primary]
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     made.caption, made.caption_justify = Text(_protocols(rows)), "left"
-    made.add_column("Task", overflow="fold", min_width=8)
-    made.add_column("Model", overflow="fold", min_width=10)
-    made.add_column("Metric", no_wrap=True)
+    made.add_column("Task, model", overflow="fold")
+    made.add_column("Metric", overflow="fold", min_width=10)
     made.add_column("Value [95 % interval]", no_wrap=True)
     made.add_column("n", justify="right", no_wrap=True)
     made.add_column("Failures", justify="right", no_wrap=True)
-    previous: tuple[str, int] = ("", -1)
+    shown_task, shown_model = None, None
     for result, task, metric in rows:
-        fresh = previous != (task.task, id(task))
-        if fresh and previous[1] != -1:
-            made.add_section()
-        task_name, model, name, value, compat, n, failed = _cells(result, task, metric, short(metric, task))
-        shown = Text(value, style="bold" if metric.primary else "")
+        if shown_task != task.task:
+            if shown_task is not None:
+                made.add_section()
+            made.add_row(Text(plain(task.task), style="bold"))
+        _, model, name, value, compat, n, failed = _cells(result, task, metric, short(metric, task))
+        named, shown = Text(name), Text(value, style="bold" if metric.primary else "")
         if compat:
-            shown.append(f"\ncompat {compat}", style="not bold dim")
-        made.add_row(
-            *([Text(task_name), Text(model)] if fresh else ["", ""]), Text(name), shown, n, failed if fresh else ""
-        )
-        previous = (task.task, id(task))
+            named.append("\ncompat", style="dim")
+            shown.append(f"\n{compat}", style="not bold dim")
+        fresh = shown_model is not task
+        lead = Padding(Text(model + plain(_mark(task))), (0, 0, 0, 2)) if fresh else ""
+        made.add_row(lead, named, shown, n, failed if fresh else "")
+        shown_task, shown_model = task.task, task
     return made
 
 
@@ -191,12 +193,18 @@ def _protocols(rows: Sequence[_Row]) -> str:
     return "\n".join(lines)
 
 
+def _mark(task: TaskResult) -> str:
+    """Why a task's numbers do not belong on a board; empty where they do."""
+    if task.leaderboard_grade:
+        return ""
+    return f" (subset of {task.limit})" if task.limit else " (not for the board)"
+
+
 def _cells(result: Results, task: TaskResult, metric: MetricResult, name: str) -> list[str]:
-    mark = "" if task.leaderboard_grade else f" (subset of {task.limit})" if task.limit else " (not for the board)"
     arrow = "↓" if metric.direction == "lower" else "↑"
     failed = f"{failures(task.counts)}/{task.counts.expected}"
     return [
-        plain(task.task + mark),
+        plain(task.task + _mark(task)),
         plain(result.model),
         plain(f"{name} {arrow}" + (" *" if metric.primary else "")),
         plain(quantity(metric.strict, metric.unit)),

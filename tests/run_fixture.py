@@ -60,11 +60,9 @@ _SUMMARIES: dict[str, tuple[tuple[str, Summary], ...]] = {
         ("rtf[wall@1]", Summary("rtf", "ratio", ("seconds", "speech"), "", "lower")),
     ),
 }
-_DATASETS: dict[str, dict[str, Any]] = {
-    ASR: {"name": "readings", "description": "Sentences read aloud.", "licence": "CC-BY-4.0"},
-    TTS: {"name": "readings-prompts", "description": "Sentences to speak in a given voice.", "licence": "CC0-1.0"},
-    LATENCY: {"name": "readings", "description": "Sentences read aloud.", "licence": "CC-BY-4.0"},
-}
+_READINGS = {"name": "readings", "version": "1", "licence": "CC-BY-4.0", "source": "read aloud", "attribution": "Jo"}
+_PROMPTS = {**_READINGS, "name": "readings-prompts", "licence": "CC0-1.0"}
+_DATASETS: dict[str, dict[str, Any]] = {ASR: _READINGS, TTS: _PROMPTS, LATENCY: _READINGS}
 
 
 def tone(seed: int, seconds: float = 0.6, rate: int = 16000) -> Audio:
@@ -101,7 +99,7 @@ def write_run(
             model=ModelInfo(
                 spec=model,
                 name=model,
-                interfaces=["recognize"],
+                interfaces=["SpeechRecognizer", "SpeechSynthesizer"],
                 revision="3f2a9c",
                 weights_sha256=f"{zlib.crc32(model.encode()):08x}" * 8,
                 licence="MIT",
@@ -109,7 +107,7 @@ def write_run(
                 options={"batch_size": 4},
             ),
             seed=seed,
-            tasks={task: {"dataset": {"version": "1", **_DATASETS[task]}} for task in tasks},
+            tasks={task: {"recogniser": "whisper-tiny.en", "dataset": _DATASETS[task]} for task in tasks},
             environment={
                 "python": "3.11.9",
                 "packages": {"numpy": "2.3.1", "torch": "2.13.0"},
@@ -195,7 +193,7 @@ def _write_task(
         task=task,
         version=1,
         protocol={ASR: "open-asr@2025-10", TTS: "seed-tts-eval@2024-06", LATENCY: "leading-silence@1"}[task],
-        interface={ASR: "recognize", TTS: "synthesize", LATENCY: "synthesize"}[task],
+        interface="SpeechRecognizer" if task == ASR else "SpeechSynthesizer",
         dataset=_DATASETS[task]["name"],
         dataset_sha256=f"{zlib.crc32(task.encode()):08x}" * 8,
         language=["en"],

@@ -1,0 +1,228 @@
+"""What a run's own page shows: numbers, failures, and the samples that went worst, to read and to hear."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import report
+from harness.types import MetricResult, Output, Sample, Score, TaskResult
+from leaderboard.media import AudioShelf, Clip
+from leaderboard.runs import Run, TaskLines
+from leaderboard.words import Piece, difference, rate
+
+MAX_FAILURES = 100
+_MAX_TEXT = 4000  # characters of one text; a runaway answer must not make the page unreadable
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A sample without a usable answer, or one that a metric could not score."""
+
+    id: str
+    status: str
+    error: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SampleView:
+    """One sample: `reference` and `answer` raw, `pieces` the difference of the normalised texts where there is one."""
+
+    id: str
+    language: str
+    speaker: str
+    reference: str
+    answer: str
+    answer_label: str
+    answer_by: str
+    pieces: list[Piece]
+    parts: list[tuple[str, str]]
+    clips: list[Clip]
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """A task of a run. `failures_total` and `samples_total` say how many there are beyond those shown."""
+
+    result: TaskResult
+    metrics: list[MetricResult]
+    facts: list[tuple[str, str]]
+    failures: list[Failure]
+    failures_total: int
+    samples: list[SampleView]
+    samples_total: int
+    stored: bool
+
+
+def task_view(run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf, max_samples: int) -> TaskView:
+    """Everything the page shows of one task."""
+    failures = _failures(lines)
+    answered = [s for s in lines.samples if (o := lines.outputs.get(s.id)) is not None and o.status == "ok"]
+    ranked = _worst_first(answered, lines, report.primary(result))
+    shown = [_sample(run, result.task, sample, lines, pieces, shelf) for sample, pieces in ranked[:max_samples]]
+    return TaskView(
+        result=result,
+        metrics=sorted(result.metrics, key=lambda metric: (not metric.primary, not metric.headline)),
+        facts=_task_facts(run, result),
+        failures=failures[:MAX_FAILURES],
+        failures_total=len(failures),
+        samples=shown,
+        samples_total=len(answered),
+        stored=bool(lines.outputs),
+    )
+
+
+def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
+    data, record = run.dataset(result.task), run.record(result.task)
+    facts = [
+        ("Protocol", result.protocol),
+        ("Interface", result.interface),
+        ("Dataset", f"{result.dataset} {data.get('version', '')}".strip()),
+        ("Dataset sha256", result.dataset_sha256),
+        ("Licence", data.get("licence")),
+        ("Source", data.get("source")),
+        ("Attribution", data.get("attribution")),
+        ("Language", ", ".join(result.language)),
+        ("Limit", result.limit),
+        ("Recogniser", record.get("recogniser")),
+        ("Note", record.get("note")),
+    ]
+    return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
+
+
+def _failures(lines: TaskLines) -> list[Failure]:
+    found = []
+    for sample in lines.samples:
+        output = lines.outputs.get(sample.id)
+        text = clip_text(sample.text or "")
+        if output is None:
+            found.append(Failure(sample.id, "missing", "no output is stored", text))
+        elif output.status != "ok":
+            found.append(Failure(sample.id, output.status, clip_text(output.error or "the answer was empty"), text))
+        else:
+            for score in lines.scores.get(sample.id, []):
+                if score.status == "failed":
+                    reason = clip_text(f"{score.metric}: {score.detail.get('reason', 'no value')}")
+                    found.append(Failure(sample.id, "not scorable", reason, text))
+    return found
+
+
+def _worst_first(
+    samples: Sequence[Sample], lines: TaskLines, primary: MetricResult | None
+) -> list[tuple[Sample, list[Piece]]]:
+    ranked = []
+    for sample in samples:
+        scores = lines.scores.get(sample.id, [])
+        pair = _compared(scores, primary)
+        pieces = difference(*pair) if pair else []
+        own = [score for score in scores if primary is not None and score.metric == primary.metric]
+        badness = _badness(own[0], primary) if own and primary else None
+        if badness is None and pair:
+            badness = rate(pair[0], pieces)
+        ranked.append((-1.0 if badness is None else -badness, sample.id, sample, pieces))
+    ranked.sort(key=lambda item: item[:2])
+    return [(sample, pieces) for _, _, sample, pieces in ranked]
+
+
+def _badness(score: Score, primary: MetricResult) -> float | None:
+    """How bad a sample's score is, more is worse; None where its parts do not say it by name."""
+    if score.status != "ok":
+        return float("inf")
+    parts, bare = score.parts, primary.metric.split("[")[0]
+    value = next((parts[name] for name in (primary.name, bare, *primary.name.split()) if name in parts), None)
+    if value is None and len(parts) == 1:
+        value = next(iter(parts.values()))
+    if value is None:
+        return None
+    return value if primary.direction == "lower" else -value
+
+
+def _compared(scores: Sequence[Score], primary: MetricResult | None) -> tuple[str, str] | None:
+    """The normalised texts that the primary metric compared, else those of any metric that compared texts."""
+    for score in sorted(scores, key=lambda score: primary is None or score.metric != primary.metric):
+        reference, hypothesis = score.detail.get("reference"), score.detail.get("hypothesis")
+        if isinstance(reference, str) and isinstance(hypothesis, str):
+            return clip_text(reference), clip_text(hypothesis)
+    return None
+
+
+def _sample(
+    run: Run, task: str, sample: Sample, lines: TaskLines, pieces: list[Piece], shelf: AudioShelf
+) -> SampleView:
+    output = lines.outputs[sample.id]
+    heard = lines.transcripts.get(sample.id)
+    clips = [
+        shelf.given(run, task, "Input", sample.audio, sample.audio_sha256) if output.audio is None else None,
+        shelf.given(run, task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),
+        shelf.output(run, output.audio),
+    ]
+    return SampleView(
+        id=sample.id,
+        language=sample.language,
+        speaker=sample.speaker or "",
+        reference=clip_text(sample.text or ""),
+        answer=clip_text(_answer(output, heard.text if heard else None)),
+        answer_label="Heard" if heard and output.text is None else "Answer",
+        answer_by=clip_text(heard.scorer) if heard and output.text is None else "",
+        pieces=pieces,
+        parts=[part for score in lines.scores.get(sample.id, []) for part in _parts(score)],
+        clips=[clip for clip in clips if clip is not None],
+    )
+
+
+def _answer(output: Output, heard: str | None) -> str:
+    return output.text if output.text is not None else heard or ""
+
+
+def _parts(score: Score) -> list[tuple[str, str]]:
+    if score.status == "failed":
+        return [(score.metric, "not scorable")]
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in sorted(score.parts.items()))
+    return [(score.metric, numbers)]
+
+
+def clip_text(text: str) -> str:
+    """The text, or its beginning with a statement of how much is left out."""
+    if len(text) <= _MAX_TEXT:
+        return text
+    return f"{text[:_MAX_TEXT]} … ({len(text) - _MAX_TEXT} more characters)"
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """What identifies the run, in words."""
+    model, environment = run.manifest.model, run.manifest.environment
+    git = environment.get("git")
+    commit = f"{git.get('commit', '')}{' (with changes)' if git.get('dirty') else ''}" if isinstance(git, dict) else ""
+    facts: list[tuple[str, Any]] = [
+        ("Model", model.name),
+        ("Spec", model.spec),
+        ("Revision", model.revision),
+        ("Weights sha256", model.weights_sha256),
+        ("Licence", model.licence),
+        ("Parameters", f"{model.parameters:,}" if model.parameters else ""),
+        ("Options", _pairs(model.options)),
+        ("Interfaces", ", ".join(model.interfaces)),
+        ("Seed", run.results.seed),
+        ("Harness", run.manifest.harness_version),
+        ("Commit", commit),
+        ("Python", environment.get("python", "")),
+        ("Platform", environment.get("platform", "")),
+        ("Hardware", _pairs(environment.get("hardware", {}))),
+        ("Packages", _pairs(environment.get("packages", {}))),
+    ]
+    return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
+
+
+def _pairs(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value or "")
+    shown = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in value.items() if v not in (None, [])}
+    return " · ".join(f"{name} {text}" for name, text in shown.items())
+
+
+def manifest_json(run: Run) -> str:
+    """The whole manifest, readable."""
+    return json.dumps(run.manifest.model_dump(mode="json"), ensure_ascii=False, indent=2, sort_keys=True)
