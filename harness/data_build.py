@@ -16,6 +16,7 @@ from typing import Any
 from harness import archives, assets
 from harness.assets import Archive, Asset
 from harness.audio import load as load_audio
+from harness.turn_data import dialogues
 from harness.types import DatasetInfo, Sample
 
 DATA = Path(__file__).parent / "data"
@@ -383,7 +384,7 @@ def sentences() -> tuple[DatasetInfo, list[Sample]]:
 
 def write_manifests(folder: Path) -> None:
     """Write every bundled manifest into `folder`."""
-    for info, samples in (*map(asterisk, ASTERISK), librivox(), sentences()):
+    for info, samples in (*map(asterisk, ASTERISK), librivox(), sentences(), dialogues(librivox()[1])):
         lines = "".join(record.line() + "\n" for record in (info, *samples))
         (folder / f"{info.name}.jsonl").write_text(lines, encoding="utf-8")
 

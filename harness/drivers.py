@@ -13,12 +13,14 @@ from harness.adapters.base import (
     AudioCodec,
     AudioLanguageModel,
     ChatRequest,
+    DuplexAgent,
     SpeechRecognizer,
     SpeechSynthesizer,
     SynthesisRequest,
     TranscriptionRequest,
 )
 from harness.audio import Audio, check_waveform
+from harness.duplex import converse, user_channel
 from harness.types import Chunk, Sample
 
 LoadAudio = Callable[[str], Audio]  # path relative to the dataset's root -> audio at its own rate
@@ -163,6 +165,17 @@ def _reconstruct(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], 
     ]
 
 
+def _converse(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
+    """The agent's channel of each conversation. An agent with `expect` is told whose turn comes (annotated doubles)."""
+    assert isinstance(adapter, DuplexAgent)
+    answers = []
+    for sample in samples:
+        if expect := getattr(adapter, "expect", None):
+            expect(sample.id)
+        answers.append(Answer(audio=converse(adapter, user_channel(sample, load))))
+    return answers
+
+
 def _text(text: object) -> str:
     if not isinstance(text, str):
         raise TypeError(f"the model gave {type(text).__name__}, not a transcript")
@@ -183,6 +196,7 @@ _BATCH: dict[str, Callable[[Any, Sequence[Sample], Sequence[int], LoadAudio], li
     "SpeechSynthesizer": _synthesise,
     "AudioLanguageModel": _reply,
     "AudioCodec": _reconstruct,
+    "DuplexAgent": _converse,
 }
 _TIMED: dict[str, Callable[[Any, Sample, int, LoadAudio], Answer]] = {
     "SpeechRecognizer": _recognise_timed,

@@ -130,13 +130,20 @@ adapters: Registry[Any] = Registry(
         "smollm2": "harness.adapters.causal_lm:SmolLM2",
         "openai": "harness.adapters.openai:OpenAIEndpoint",
         "cascade": "harness.adapters.cascade:Cascade",
+        "vad-timeout": "harness.adapters.turn_agents:VadTimeout",
+        "turn-oracle": "harness.adapters.turn_agents:TurnOracle",
     },
 )
 
 tasks: Registry[Any] = Registry(
     "task",
     "speech_eval.tasks",
-    {"asr": "tasks.asr:asr", "seed-tts": "tasks.seed_tts:seed_tts", "latency": "tasks.latency:latency"},
+    {
+        "asr": "tasks.asr:asr",
+        "seed-tts": "tasks.seed_tts:seed_tts",
+        "latency": "tasks.latency:latency",
+        "turn-taking": "tasks.turn_taking:turn_taking",
+    },
 )
 
 metrics: Registry[Any] = Registry(
@@ -151,6 +158,11 @@ metrics: Registry[Any] = Registry(
         "mos[dnsmos-p835]": "harness.metrics.mos:DNSMOS",
         "ttfa[first-audible@1]": "harness.metrics.latency:TimeToFirstAudio",
         "rtf[answer@1]": "harness.metrics.latency:RealTimeFactor",
+        "turn-taking[fdb@1.0]": "harness.metrics.turn_taking:SmoothTurnTaking",
+        "pause-handling[fdb@1.0]": "harness.metrics.turn_taking:PauseHandling",
+        "interruption[fdb@1.0]": "harness.metrics.turn_taking:Interruption",
+        "backchannel[fdb@1.0]": "harness.metrics.backchannel:Backchannel",
+        "turn-taking[vad-segments@1]": "harness.metrics.turn_segments:SegmentTurnTaking",
     },
 )
 

@@ -23,10 +23,21 @@ def metric(request: pytest.FixtureRequest) -> Metric:
     return made
 
 
+# What metrics read from the record itself.
+FIELDS = {
+    "words": [["he", 2.1, 2.3], ["was", 2.3, 2.5], ["not", 2.5, 2.8], ["disposed", 2.8, 3.4]],
+    "turn_end": 1.8,
+    "judge": "Analysis: it fits.\nI would rate the AI's response as 4.",
+    "segments": [[2.1, 3.4]],
+    "duration": 10.0,
+    "distribution": [0.1, 0.4, 0.5],
+}
+
+
 def full_item() -> ScoringItem:
     """An item with everything that any metric may ask for."""
     audio = reader("0880")
-    sample = Sample(id="s", text="he was not an ill disposed young man")
+    sample = Sample(id="s", text="he was not an ill disposed young man", metadata=FIELDS)
     kept = StoredAudio(path="a.flac", sha256="0" * 64, rate=audio.rate, frames=len(audio.samples), peak=0.5)
     chunks = [Chunk(seconds=0.1, frames=kept.frames)]
     output = Output(id="s", task="t", status="ok", seed=0, audio=kept, seconds=0.5, chunks=chunks)
@@ -52,7 +63,8 @@ def test_its_summaries_refer_to_parts_that_it_gives(metric: Metric) -> None:
     assert all(isinstance(value, float) and np.isfinite(value) for value in parts.values())
     for summary in metric.summaries:
         assert set(summary.parts) <= set(parts)
-        assert len(summary.parts) == (2 if summary.estimator == "ratio" else 1)
+        if summary.estimator != "function":
+            assert len(summary.parts) == (2 if summary.estimator == "ratio" else 1)
 
 
 def test_a_failure_gives_the_same_parts_unless_only_quantiles_are_taken(metric: Metric) -> None:
