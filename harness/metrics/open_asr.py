@@ -1,0 +1,302 @@
+"""Word error rate and throughput as the Open ASR Leaderboard computes them, one metric for each epoch of its protocol.
+
+The numbers of different epochs are not comparable. Facts on each epoch, and what is left to the data, are in
+docs/protocols.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
+import jiwer
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BadInput, require
+from harness.metrics.base import Metric, ScoringItem, Summary, Unit, Value
+from harness.metrics.wer import _counts, _hypothesis, _reference
+from harness.text import primary_language
+from harness.text.open_asr import Epoch, open_asr_english
+from harness.types import Sample
+
+Floats = NDArray[np.float64]
+
+# Text that stands in place of a reference where a recording is not to be scored.
+NOT_SCORED = "ignore time segment in scoring"
+CALL_FIELDS = ("call", "group", "parent_id")
+ORDER_FIELDS = ("index", "order", "chunk", "chunk_index")
+EDITS = ("substitutions", "deletions", "insertions")
+
+
+def composite(columns: dict[str, Floats], weights: Floats) -> Floats:
+    """The leaderboard's average: the mean over sets of each set's word error rate in per cent, rounded to 2 decimals.
+
+    `columns` has `errors`, `reference_words` and `set` (the set's code), each [n]; `weights` is [resamples, n], how
+    often each unit counts. A set of which nothing was drawn does not count; one without reference words has no rate,
+    and then the average has none. Returns [resamples].
+    """
+    total, sets = np.zeros(len(weights)), np.zeros(len(weights))
+    for code in np.unique(columns["set"]):
+        of_set = columns["set"] == code
+        drawn = weights[:, of_set]
+        rates = 100 * ((drawn @ columns["errors"][of_set]) / (drawn @ columns["reference_words"][of_set]))
+        counts = drawn.sum(axis=1) > 0
+        # Python's rounding is exact where NumPy's is not.
+        total += np.where(counts, [round(float(rate), 2) for rate in rates], 0.0)
+        sets += counts
+    return np.asarray(total / sets)
+
+
+def throughput(columns: dict[str, Floats], weights: Floats) -> Floats:
+    """RTFx [resamples]: seconds of audio over seconds of work. Not defined while a unit that counts lacks either."""
+    untimed = (columns["processing_seconds"] <= 0) | (columns["audio_seconds"] <= 0)
+    rates = (weights @ columns["audio_seconds"]) / (weights @ columns["processing_seconds"])
+    return np.where(weights @ untimed.astype(np.float64) > 0, np.nan, rates)
+
+
+_ratio = partial(Summary, estimator="ratio", unit="%", direction="lower", scale=100.0)
+
+
+class _OpenASR(Metric):
+    """Word error rate over the corpus, English only, under the rules of one epoch."""
+
+    needs = frozenset({"hypothesis"})
+    epoch: ClassVar[Epoch]
+    summaries = (
+        _ratio(name="wer", parts=("errors", "reference_words")),
+        _ratio(name="substitutions", parts=("substitutions", "reference_words"), headline=False),
+        _ratio(name="deletions", parts=("deletions", "reference_words"), headline=False),
+        _ratio(name="insertions", parts=("insertions", "reference_words"), headline=False),
+        Summary(
+            name="composite",
+            estimator="function",
+            parts=("errors", "reference_words", "set"),
+            unit="%",
+            direction="lower",
+            function=composite,
+            headline=False,
+        ),
+    )
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: `errors`, `substitutions`, `deletions`, `insertions`, `reference_words`, and `set`, a code of the
+        sample's metadata field `set`. Raises `Unscorable` where there is no transcript, `BadInput` where there is no
+        reference or the language is not English."""
+        return self._value(item.sample, _hypothesis(item))
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """Every word of the reference deleted; one error where it is blank, so that silence never wins."""
+        value = self._value(sample, "")
+        blank = value.detail is not None and not value.detail["reference"]
+        return {**value.parts, "errors": 1.0} if blank else value.parts
+
+    def _value(self, sample: Sample, text: str) -> Value:
+        if primary_language(sample.language) != "en":
+            raise BadInput(
+                f"Sample {sample.id} is in '{sample.language}', and {self.id} is for English.",
+                "Use wer[whisper-normalizer].",
+            )
+        reference = open_asr_english(_reference(sample), self.epoch)
+        hypothesis = open_asr_english(text, self.epoch)
+        length, edits = self._align(reference, hypothesis)
+        parts = {
+            "errors": sum(edits.values()),
+            **edits,
+            "reference_words": float(length),
+            "set": set_code(sample.metadata.get("set")),
+        }
+        return Value(parts, detail={"reference": reference, "hypothesis": hypothesis})
+
+    @abstractmethod
+    def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
+        """Words of the reference, and the edits against it."""
+
+
+class _ByJiwer(_OpenASR):
+    """Epochs A and B: jiwer's alignment. The original leaves out samples whose reference is blank after normalisation
+    (`strict` counts what is heard in them as insertions) and failed requests."""
+
+    def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
+        if reference == NOT_SCORED:
+            return 0, dict.fromkeys(EDITS, 0.0)
+        return _counts(jiwer.process_words(reference, hypothesis))
+
+    def _value(self, sample: Sample, text: str) -> Value:
+        value = super()._value(sample, text)
+        if value.detail is None or value.detail["reference"]:
+            return value
+        return replace(value, compat={**dict.fromkeys(value.parts, 0.0), "set": value.parts["set"]})
+
+
+class _ByKaldialign(_OpenASR):
+    """From epoch C on: kaldialign's edit distance, where neighbouring words of one side that make up a word of the
+    other are no error; the denominator stays the number of reference words as written. What is heard against a blank
+    reference is inserted."""
+
+    extra = "metrics"
+
+    def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
+        kaldialign = require("kaldialign", self.extra)
+        found = kaldialign.edit_distance(reference.split(), hypothesis.split(), merge_compounds=True)
+        edits = {"substitutions": found["sub"], "deletions": found["del"], "insertions": found["ins"]}
+        return found["ref_len"], {name: float(count) for name, count in edits.items()}
+
+
+class OpenASRA(_ByJiwer):
+    """Epoch A, to April 2026."""
+
+    id = "wer[open-asr@A]"
+    epoch = "A"
+    description = "Word error rate of the Open ASR Leaderboard, epoch A: Whisper-like normalisation, jiwer"
+    source = "huggingface/open_asr_leaderboard, commit b5b410e: normalizer/*.py"
+
+
+class OpenASRB(_ByJiwer):
+    """Epoch B, from April to June 2026, as it stood at its end."""
+
+    id = "wer[open-asr@B]"
+    epoch = "B"
+    description = "Word error rate of the Open ASR Leaderboard, epoch B: acronyms, names and more fillers, jiwer"
+    source = "huggingface/open_asr_leaderboard, commit 31c5b6f (from 9f7a6b4 on): normalizer/*.py"
+
+
+class OpenASRC(_ByKaldialign):
+    """Epoch C, June 2026."""
+
+    id = "wer[open-asr@C]"
+    epoch = "C"
+    description = "Word error rate of the Open ASR Leaderboard, epoch C: compounds merged in the alignment"
+    source = "huggingface/open_asr_leaderboard, commit 6962cd2: normalizer/*.py; kaldialign 0.12.0"
+
+
+class OpenASRD(_ByKaldialign):
+    """Epoch D, from July 2026: the cleaned sets. A failed request is an empty transcript."""
+
+    id = "wer[open-asr@D]"
+    epoch: ClassVar[Epoch] = "D"
+    description = "Word error rate of the Open ASR Leaderboard, epoch D: as C, for the cleaned sets"
+    source = "huggingface/open_asr_leaderboard, commit f51b134: normalizer/*.py; kaldialign 0.12.0"
+
+    def compat_failure(self, sample: Sample) -> dict[str, float] | None:
+        return self._value(sample, "").parts
+
+
+class OpenASRE(OpenASRD):
+    """Epoch E, from August 2026: chunks of one call are put together and scored as one.
+
+    A chunk names its call (`call`, `group` or `parent_id`) and its place (`index`, `order`, `chunk` or `chunk_index`)
+    in its metadata, and its reference is that of the whole call. Samples without a call are scored as in epoch D.
+    """
+
+    id = "wer[open-asr@E]"
+    epoch = "E"
+    description = "Word error rate of the Open ASR Leaderboard, epoch E: as D, chunks scored call by call"
+    source = "huggingface/open_asr_leaderboard, commit d1e99b2: normalizer/*.py; kaldialign 0.12.0"
+
+    def score(self, item: ScoringItem) -> Value:
+        """As in `_OpenASR`; a chunk has no parts of its own, only its raw transcript in the detail."""
+        call = _call(item.sample)
+        if call is None:
+            return super().score(item)
+        return Value(parts={}, detail={"call": call[0], "index": call[1], "hypothesis": _hypothesis(item)})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """As in `_OpenASR`; of a chunk no parts: its words are missing from the call's transcript."""
+        return super().failure(sample) if _call(sample) is None else {}
+
+    def compat_failure(self, sample: Sample) -> dict[str, float] | None:
+        return super().compat_failure(sample) if _call(sample) is None else {}
+
+    def pool(self, units: Sequence[Unit]) -> Sequence[Unit]:
+        """One unit a call, after the samples without a call."""
+        calls: dict[tuple[str, str], list[tuple[float, Unit]]] = {}
+        pooled = []
+        for unit in units:
+            call = _call(unit.sample)
+            if call is None:
+                pooled.append(unit)
+            else:
+                calls.setdefault((str(unit.sample.metadata.get("set")), call[0]), []).append((call[1], unit))
+        for (_, name), chunks in sorted(calls.items()):
+            chunks.sort(key=lambda chunk: chunk[0])
+            pooled.append(self._whole(name, [unit for _, unit in chunks]))
+        return pooled
+
+    def _whole(self, call: str, chunks: list[Unit]) -> Unit:
+        """The call as one unit: its chunks' transcripts in order, normalised together."""
+        references = {chunk.sample.text for chunk in chunks}
+        if len(references) > 1:
+            raise BadInput(
+                f"The chunks of call '{call}' have different references.",
+                "Give every chunk the transcript of the whole call.",
+            )
+        first = chunks[0].sample
+        sample = first.model_copy(update={"id": call, "cluster": first.cluster or f"call {call}"})
+        heard = [chunk.detail["hypothesis"].strip() for chunk in chunks if "hypothesis" in chunk.detail]
+        value = self._value(sample, " ".join(text for text in heard if text))
+        strict = value.parts if heard else _OpenASR.failure(self, sample)
+        return Unit(sample, strict, value.parts, value.detail or {})
+
+
+def _call(sample: Sample) -> tuple[str, float] | None:
+    """Name of the call that a sample is a chunk of, and its place in it; None for a sample of its own."""
+    name = next((sample.metadata[field] for field in CALL_FIELDS if sample.metadata.get(field) is not None), None)
+    if name is None:
+        return None
+    place = next((sample.metadata[field] for field in ORDER_FIELDS if sample.metadata.get(field) is not None), None)
+    if not isinstance(place, int | float):
+        raise BadInput(
+            f"Sample {sample.id} is a chunk of call '{name}' and has no number in `{ORDER_FIELDS[0]}`.",
+            "Give every chunk its place in the call.",
+        )
+    return str(name), float(place)
+
+
+def set_code(name: Any) -> float:
+    """A set's name as a number that a column can hold: 48 bits of its digest, 0 for no name."""
+    return 0.0 if name is None else float(int.from_bytes(hashlib.sha256(str(name).encode()).digest()[:6], "big"))
+
+
+class OpenASRThroughput(Metric):
+    """RTFx: seconds of audio over seconds of work, both summed over all samples. A throughput, not a latency: the
+    answers of a batch share its time."""
+
+    id = "rtfx[open-asr]"
+    description = "RTFx of the Open ASR Leaderboard: audio transcribed per time spent, over all samples"
+    source = "huggingface/open_asr_leaderboard, commit d1e99b2: normalizer/eval_utils.py (unweighted since afbfabc)"
+    needs = frozenset({"reference", "timing"})
+    summaries = (
+        Summary(
+            name="rtfx",
+            estimator="function",
+            parts=("audio_seconds", "processing_seconds"),
+            unit="×",
+            direction="higher",
+            function=throughput,
+        ),
+    )
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: `audio_seconds`, `processing_seconds`. Records without a run give them as `duration` and `time`.
+
+        Raises `BadInput` naming the field that is missing. Where one of them is 0 there is no RTFx, as in the original.
+        """
+        processing = _seconds(item.sample, "time") if item.output.seconds is None else item.output.seconds
+        audio = _seconds(item.sample, "duration") if item.load_reference is None else item.reference().seconds
+        return Value({"audio_seconds": audio, "processing_seconds": processing})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """Neither audio nor time. `strict` is then not defined: no time that could be counted would be true."""
+        return {"audio_seconds": 0.0, "processing_seconds": 0.0}
+
+
+def _seconds(sample: Sample, field: str) -> float:
+    value = sample.metadata.get(field)
+    if not isinstance(value, int | float):
+        raise BadInput(f"Sample {sample.id} has no number in `{field}`.", f"Give `{field}` in seconds.")
+    return float(value)
