@@ -126,10 +126,20 @@ def is_present(name: str) -> bool:
 
 
 def directory(name: str) -> Path:
-    """The asset's directory. Raises `NotFetched` where it is not here."""
+    """The asset's directory. Raises `NotFetched` where it is not here.
+
+    Asked once a recording: sizes are looked at the first time, and after that only that the directory is still there.
+    """
+    folder = _folder(_asset(name))
+    if folder in _seen and (folder / _MARKER).is_file():
+        return folder
     if not is_present(name):
         raise NotFetched(f"The asset '{name}' is not on this machine.", f"Fetch it: speech-eval data fetch {name}.")
-    return _folder(_asset(name))
+    _seen.add(folder)
+    return folder
+
+
+_seen: set[Path] = set()  # asset directories found whole by this process
 
 
 def _asset(name: str) -> Asset:
