@@ -35,6 +35,7 @@ class AudioShelf:
         self.enabled = enabled
         self.used: set[str] = set()
         self._sources: dict[Path, Clip] = {}
+        self._copies: dict[str, Clip] = {}
         self._datasets: dict[str, datasets.Dataset | None] = {}
 
     def output(self, run: Run, stored: StoredAudio | None) -> Clip | None:
@@ -85,16 +86,28 @@ class AudioShelf:
         digest = file_sha256(path)
         if sha256 is not None and digest != sha256:
             return Clip("", problem="the audio file is not the one that was recorded (its sha256 differs)")
-        try:
-            audio = load(path)
-        except SpeechEvalError:
-            return Clip("", problem="the audio file cannot be decoded")
+        if digest not in self._copies:
+            self._copies[digest] = self._compress(path, digest)
+        return self._copies[digest]
+
+    def _compress(self, path: Path, digest: str) -> Clip:
         name = hashlib.sha256(f"opus {digest}".encode()).hexdigest()[:24] + ".ogg"
-        self.used.add(name)
-        if not (self.folder / name).is_file():
+        copy = self.folder / name
+        if not copy.is_file():
+            try:
+                audio = load(path)
+            except SpeechEvalError:
+                return Clip("", problem="the audio file cannot be decoded")
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_opus(self.folder / name, audio)
-        return Clip("", f"audio/{name}", audio.seconds)
+            write_opus(copy, audio)
+        self.used.add(name)
+        return Clip("", f"audio/{name}", _seconds(copy))
+
+
+def _seconds(path: Path) -> float:
+    import soundfile
+
+    return float(soundfile.info(path).duration)
 
 
 def write_opus(path: Path, audio: Audio) -> None:
