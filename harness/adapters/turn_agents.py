@@ -86,8 +86,6 @@ class VadTimeout(_Speaker):
 class TurnOracle(_Speaker):
     """Takes every turn `delay` seconds after its annotated end, whatever it hears."""
 
-    reads_audio = True
-
     def __init__(self, delay: float = 0.2, chunk_seconds: float = 0.08, reply: str | None = None) -> None:
         super().__init__(chunk_seconds, reply)
         if not isinstance(delay, int | float) or not 0.0 <= delay <= 60.0:

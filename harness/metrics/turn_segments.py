@@ -37,7 +37,8 @@ class SegmentTurnTaking(Metric):
     """How an agent takes the turn: without cutting the user off, and how soon.
 
     Latency is the mean over clean turns only, so it must be read beside their share: an agent that cuts in is not
-    quick. TOR and latency are Full-Duplex-Bench's in spirit; without words, 1 s of speech is what makes a turn.
+    quick. TOR and latency are Full-Duplex-Bench's in spirit; without words, 1 s of speech is what makes a turn. What
+    the agent says for less than 0.25 s is no segment: a cut-off that it takes back at once is not counted.
     """
 
     id = "turn-taking[vad-segments@1]"
