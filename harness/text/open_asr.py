@@ -1,7 +1,7 @@
 """The English normalisers of the Open ASR Leaderboard, one for each epoch of its protocol.
 
 Epoch A is Whisper's English normaliser with another spelling table. B adds fillers, name variants, joined acronyms
-and compounds, and writes out `'s` after fifteen words only; C adds compounds and spellings; D writes "flyer" as
+and compounds, and writes out `'s` after thirteen words only; C adds compounds and spellings; D writes "flyer" as
 "flier"; E is D. Same answers as huggingface/open_asr_leaderboard, `normalizer/normalizer.py`, at b5b410e (A), 31c5b6f
 (B, its last state), 6962cd2 (C), f51b134 (D) and d1e99b2 (E). Word lists: `data/open_asr_english.json`, Apache-2.0.
 """
