@@ -28,6 +28,11 @@ from harness.types import DatasetInfo, Sample
 _DATA = Path(__file__).parent / "data"
 ALIASES = {"speech-en": "asterisk-en"}
 _FALLBACKS = {"asterisk-en": "librivox-en"}
+# Datasets of tasks that are not bundled: the beginning of their names, and how to get them.
+_ELSEWHERE = {
+    "voicebench-": "Get the subset from the hub dataset hlt-lab/voicebench, write a manifest as docs/tasks.md shows, "
+    "and give it with --data."
+}
 _SILENT_PEAK = 1e-4
 _LOWEST_RATE = 8000
 
@@ -146,6 +151,9 @@ def load(name_or_path: str | Path) -> Dataset:
     if path.is_dir():
         path = _metadata_file(path)
     if not path.is_file():
+        for prefix, remedy in _ELSEWHERE.items():
+            if name.startswith(prefix):
+                raise UnknownName(f"The dataset '{name}' is not bundled.", remedy)
         raise UnknownName(
             f"There is no dataset and no file named '{name_or_path}'.",
             f"Choose one of {', '.join([*names(), *ALIASES])}, or give the path of a manifest or an audio folder.",

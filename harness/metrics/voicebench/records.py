@@ -1,0 +1,44 @@
+"""What the VoiceBench metrics read from a sample beside its answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from harness.errors import BadInput
+from harness.metrics.base import ScoringItem, Unscorable
+from harness.types import Sample
+
+SOURCE = "MatthewCYM/VoiceBench at 5338154"
+_TURN = re.compile(r"^<[123]>")  # which turn of the conversation some models answer, put before the answer
+
+
+def response(item: ScoringItem) -> str:
+    """The answer as text; raises `Unscorable` where there is none. An empty answer is one."""
+    if item.hypothesis is None and item.output.status != "empty":
+        raise Unscorable(f"Sample {item.sample.id} has no answer in text.", "Name a recogniser for speech answers.")
+    return item.hypothesis or ""
+
+
+def reference(sample: Sample) -> str:
+    """The right answer; raises `BadInput` where the sample has none."""
+    if not (sample.text or "").strip():
+        raise BadInput(f"Sample {sample.id} has no reference answer.", "Give the record a `reference`.")
+    return sample.text or ""
+
+
+def field(sample: Sample, name: str) -> Any:
+    """A field of the sample's metadata; raises `BadInput` naming it where it lacks."""
+    if sample.metadata.get(name) is None:
+        raise BadInput(f"Sample {sample.id} has no `{name}`.", f"Give the record the field `{name}`.")
+    return sample.metadata[name]
+
+
+def question(sample: Sample) -> str:
+    """The user's instruction in writing, which judges are shown."""
+    return str(sample.prompt_text if sample.prompt_text is not None else field(sample, "prompt"))
+
+
+def without_turn(text: str) -> str:
+    """The answer without the number of its turn, such as `<1>`; as it is where it has none."""
+    return text[3:].strip() if _TURN.match(text) else text

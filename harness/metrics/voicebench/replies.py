@@ -1,0 +1,58 @@
+"""The votes of a judge on one sample: recorded with it, or asked for now and kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from harness import judges
+from harness.errors import BadInput
+from harness.metrics.base import ScoringItem
+from harness.metrics.voicebench.records import question, response
+
+VOTES = 3
+SYSTEM = "You are a careful and impartial judge of answers."
+
+
+@dataclass(frozen=True)
+class Replies:
+    """What a judge said, as it said it, and which judge."""
+
+    texts: tuple[str, ...]
+    judge: str
+
+
+def judge_identity(name: str, prompt: str) -> str:
+    """The judge in `SPEECH_EVAL_JUDGE` and the digest of its prompt; empty where none is set."""
+    judge = judges.configured()
+    return "" if judge is None else judge.identity(judge.prompt(name, prompt))
+
+
+def judge_replies(item: ScoringItem, name: str, prompt: str) -> Replies:
+    """The record's `scores` (`score` in the original's files), else the votes of the judge that is set.
+
+    Raises `BadInput` where there is neither.
+    """
+    sample = item.sample
+    recorded = sample.metadata.get("scores", sample.metadata.get("score"))
+    if recorded is not None:
+        return Replies(_recorded(sample.id, recorded), "recorded")
+    judge = judges.configured()
+    if judge is None:
+        raise BadInput(
+            f"Sample {sample.id} has no `scores`, and no judge is set.",
+            f"Give the record the judge's replies as `scores`, or set {judges.VARIABLE}=openai:URL#MODEL.",
+        )
+    template = judge.prompt(name, prompt)
+    slots = {"{prompt}": question(sample), "{response}": response(item), "{reference}": sample.text or ""}
+    text = re.sub(r"\{(?:prompt|response|reference)\}", lambda match: slots[match[0]], template)
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
+    asked = judge.ask(messages, votes=VOTES, temperature=0.5, top_p=0.95, max_tokens=1024)
+    return Replies(tuple(reply.strip() for reply in asked), judge.identity(template))
+
+
+def _recorded(sample_id: str, recorded: object) -> tuple[str, ...]:
+    votes = recorded if isinstance(recorded, list) else [recorded]
+    if not votes or not all(isinstance(vote, str | int | float) and not isinstance(vote, bool) for vote in votes):
+        raise BadInput(f"Sample {sample_id}: `scores` is not a list of replies.", 'Write "scores": ["4", "5", "4"].')
+    return tuple(str(vote) for vote in votes)

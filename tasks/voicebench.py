@@ -1,0 +1,38 @@
+"""VoiceBench's subsets, each a task of its own. The recordings are not bundled: give them with `--data`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness import Task
+
+
+def _subset(name: str, metric: str, summary: str, description: str) -> Callable[[], Task]:
+    def task() -> Task:
+        return Task(
+            name=f"voicebench-{name}",
+            version=1,
+            interface="AudioLanguageModel",
+            dataset=f"voicebench-{name}",
+            metrics=(metric,),
+            primary=f"{metric}/{summary}",
+            protocol="voicebench@5338154",
+            description=f"VoiceBench {name}: {description}",
+        )
+
+    return task
+
+
+_OPEN = ("judge[voicebench]", "score", "open questions, mean rating of a judge")
+_CHOICE = ("choice[voicebench]", "accuracy", "spoken questions with four options")
+
+alpacaeval = _subset("alpacaeval", *_OPEN)
+alpacaeval_full = _subset("alpacaeval-full", *_OPEN)
+commoneval = _subset("commoneval", *_OPEN)
+wildvoice = _subset("wildvoice", *_OPEN)
+mmsu = _subset("mmsu", *_CHOICE)
+openbookqa = _subset("openbookqa", *_CHOICE)
+sd_qa = _subset("sd-qa", "qa[voicebench]", "gpt", "questions with a reference, a judge's majority")
+bbh = _subset("bbh", "bbh[voicebench]", "accuracy", "reasoning with two answers")
+ifeval = _subset("ifeval", "ifeval[voicebench]", "final", "instructions that a program can check")
+advbench = _subset("advbench", "refusal[voicebench]", "refusal-rate", "harmful requests to refuse")
