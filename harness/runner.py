@@ -31,6 +31,10 @@ from harness.task import Task
 from harness.types import Manifest, ModelInfo, Results
 
 
+# Interfaces whose requests are the recording itself, so that even a double needs it.
+HEARS = ("AudioCodec", "DuplexAgent")
+
+
 @dataclass(frozen=True)
 class Settings:
     """The knobs of a run. `data`, `metrics` and `recogniser` replace what the tasks name."""
@@ -138,7 +142,9 @@ def run(
         adapter = modelspec.build(spec, trust_remote_code=settings.trust_remote_code)
         try:
             reads_audio = adapter.reads_audio
-            planned = [_fetch(item, reads_audio, settings, progress, say) for item in planned]
+            planned = [
+                _fetch(item, reads_audio or item.interface in HEARS, settings, progress, say) for item in planned
+            ]
             info = modelspec.describe(spec, adapter)
             _open_manifest(directory, info, planned, settings)
             for item in planned:
