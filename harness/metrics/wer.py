@@ -135,7 +135,7 @@ class SeedTTSWER(Metric):
     needs = frozenset({"hypothesis"})
     summaries = (
         _mean(name="wer", parts=("wer",)),
-        _ratio(name="corpus-wer", parts=("errors", "reference_words")),
+        _ratio(name="corpus-wer", parts=("errors", "reference_words"), headline=False),
         _mean(name="substitutions", parts=("substitution_rate",), headline=False),
         _mean(name="deletions", parts=("deletion_rate",), headline=False),
         _mean(name="insertions", parts=("insertion_rate",), headline=False),
