@@ -30,8 +30,8 @@ ALIASES = {"speech-en": "asterisk-en"}
 _FALLBACKS = {"asterisk-en": "librivox-en"}
 # Datasets of tasks that are not bundled: the beginning of their names, and how to get them.
 _ELSEWHERE = {
-    "voicebench-": "Get the subset from the hub dataset hlt-lab/voicebench, write a manifest as docs/tasks.md shows, "
-    "and give it with --data."
+    "voicebench-": "Get the subset from the hub dataset hlt-lab/voicebench, write it down as docs/protocols.md shows, "
+    "and give the folder with --data."
 }
 _SILENT_PEAK = 1e-4
 _LOWEST_RATE = 8000
