@@ -13,6 +13,7 @@ from harness.adapters.base import (
     AudioCodec,
     AudioLanguageModel,
     ChatRequest,
+    Codes,
     DuplexAgent,
     SpeechRecognizer,
     SpeechSynthesizer,
@@ -158,11 +159,28 @@ def _reconstruct(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], 
     decoded = adapter.decode(codes)
     return [
         Answer(
-            audio=_audio(audio, sample.id),
-            metadata={"bitrate": code.bitrate, "frames": [len(book) for book in code.codebooks]},
+            audio=_audio(answer, sample.id),
+            metadata={"seconds": round(audio.seconds, 6), "codebooks": _codebooks(code)},
         )
-        for audio, code, sample in zip(decoded, codes, samples, strict=True)
+        for answer, audio, code, sample in zip(decoded, audios, codes, samples, strict=True)
     ]
+
+
+def _codebooks(codes: Codes) -> list[dict[str, Any]]:
+    """One record a codebook: `frames`, `frame_rate` in Hz, `size`, and `histogram`, pairs [count, how many codes occur
+    that often], which is all that entropy and usage depend on. Raises `ValueError` for codes outside their book."""
+    records = []
+    for book, rate, size in zip(codes.codebooks, codes.frame_rates, codes.codebook_sizes, strict=True):
+        array = np.asarray(book)
+        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"codes are whole numbers of shape [frames], not {array.dtype} {array.shape}")
+        if array.size and not (array.min() >= 0 and array.max() < size):
+            raise ValueError(f"codes from {array.min()} to {array.max()} are outside their codebook of {size}")
+        counts, codes_with = np.unique(np.unique(array, return_counts=True)[1], return_counts=True)
+        histogram = np.stack([counts, codes_with], axis=1).tolist()
+        record = {"frames": len(array), "frame_rate": float(rate), "size": int(size), "histogram": histogram}
+        records.append(record)
+    return records
 
 
 def _converse(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:

@@ -57,18 +57,19 @@ def mel_power(samples: NDArray[np.float32], bands: int = 40) -> Features:
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
     window = np.hanning(length + 1)[:-1]
     power = np.abs(np.fft.rfft(frames * window)) ** 2
-    return (power @ _slaney_filters(bands, length).T).astype(np.float32)
+    return (power @ slaney_filters(bands, length, _RATE).T).astype(np.float32)
 
 
 @cache
-def _slaney_filters(bands: int, size: int) -> Floats:
-    """Triangles that are straight in Hz, [bands, size / 2 + 1]; linear mel below 1 kHz, logarithmic above."""
+def slaney_filters(bands: int, size: int, rate: int) -> Floats:
+    """Triangles of unit area up to half of `rate`, straight in Hz, [bands, size / 2 + 1]; centres linear in mel below
+    1 kHz, logarithmic above (librosa's `filters.mel`)."""
     per_mel, knee, step = 200.0 / 3.0, 1000.0, np.log(6.4) / 27.0
-    top = knee / per_mel + np.log(_RATE / 2 / knee) / step
+    top = knee / per_mel + np.log(rate / 2 / knee) / step
     mels = np.linspace(0.0, top, bands + 2)
     above = knee * np.exp(step * (mels - knee / per_mel))
     edges = np.where(mels < knee / per_mel, per_mel * mels, above)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    bins = np.arange(size // 2 + 1) * _RATE / size
+    bins = np.arange(size // 2 + 1) * rate / size
     triangles = np.maximum(0.0, np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)))
     return triangles * 2.0 / (right - left)

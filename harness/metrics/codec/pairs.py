@@ -1,0 +1,60 @@
+"""A codec's output beside the recording it was made from: one rate, one length, nothing shifted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.audio import Samples, leading_silence
+from harness.metrics.base import ScoringItem, Unscorable
+
+LONGEST_FRAME = 0.08  # seconds, of the codecs in wide use; the tolerance where an output states no frame rate
+SHORTEST_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`reference` and `output`, float32 [frames] each, both at `rate` Hz."""
+
+    reference: Samples
+    output: Samples
+    rate: int
+
+
+def pair(item: ScoringItem, rate: int | None = None) -> Pair:
+    """Recording and output at `rate` (None: the recording's own), the longer one cut at its end.
+
+    Codecs pad to whole frames, so up to one frame of the codec (at least 10 ms) may differ. Nothing is shifted: a codec
+    gives its delay back itself, for a listener who compares would hear it too. Raises `Unscorable` for a larger
+    difference, and where either side has nothing audible in it.
+    """
+    name = item.sample.id
+    rate = item.reference().rate if rate is None else rate
+    reference, output = item.reference(rate), item.audio(rate)
+    allowed, difference = tolerance(item), output.seconds - reference.seconds
+    if abs(difference) > allowed:
+        longer = "longer" if difference > 0 else "shorter"
+        raise Unscorable(
+            f"Sample {name}: the output is {abs(difference):.3f} s {longer} than the recording, over {allowed:.3f} s.",
+            "Decode to the recording's length.",
+        )
+    for audio, what in ((reference, "recording"), (output, "output")):
+        if leading_silence(audio) is None:
+            raise Unscorable(f"Sample {name}: nothing audible in the {what}.", "Check the model or the data.")
+    frames = min(len(reference.samples), len(output.samples))
+    return Pair(reference.samples[:frames], output.samples[:frames], rate)
+
+
+def tolerance(item: ScoringItem) -> float:
+    """Seconds by which the lengths may differ: one frame of the slowest codebook, 80 ms where none is stated."""
+    rates = [book["frame_rate"] for book in codebooks(item) or []]
+    return max(SHORTEST_TOLERANCE, 1.0 / min(rates) if rates else LONGEST_FRAME)
+
+
+def codebooks(item: ScoringItem) -> list[dict[str, Any]] | None:
+    """What is stored of an output's codes, one record a codebook; None where nothing is.
+
+    A record: `frames`, `frame_rate` in Hz, `size`, `histogram` (pairs [count, how many codes occur that often]).
+    """
+    stored = item.output.metadata.get("codebooks", item.sample.metadata.get("codebooks"))
+    return stored if isinstance(stored, list) and stored else None

@@ -1,0 +1,45 @@
+"""Scale-invariant signal-to-distortion ratio of waveforms."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.base import Metric, ScoringItem, Summary, Value
+from harness.metrics.codec.pairs import pair
+from harness.types import Sample
+
+LOWEST, HIGHEST = -30.0, 100.0  # dB; see `SISDR`
+
+
+class SISDR(Metric):
+    """Energy of the recording's projection over the energy of the rest, in dB, means not removed.
+
+    Values are held between -30 and 100 dB. Above, a value measures floating-point precision (identical signals would
+    score 50 dB or 170 dB by precision alone); below lies what has nothing to do with the recording. Codecs that draw
+    the phase anew are near 0 dB however good they sound.
+    """
+
+    id = "si-sdr[torchmetrics-definition]"
+    description = "Scale-invariant signal-to-distortion ratio of the decoded waveform, at the recording's rate"
+    source = "Le Roux et al. 2019, as torchmetrics' scale_invariant_signal_distortion_ratio with zero_mean=False"
+    needs = frozenset({"audio", "reference"})
+    summaries = (Summary("si-sdr", "mean", ("si-sdr",), unit="dB", direction="higher"),)
+
+    def score(self, item: ScoringItem) -> Value:
+        """Part: `si-sdr`. Raises `Unscorable` for silence."""
+        both = pair(item)
+        return Value(parts={"si-sdr": min(HIGHEST, max(LOWEST, si_sdr(both.reference, both.output)))})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """-30 dB, the bottom of the scale as it is kept here."""
+        return {"si-sdr": LOWEST}
+
+
+def si_sdr(reference: NDArray[np.floating], output: NDArray[np.floating]) -> float:
+    """SI-SDR in dB of two waveforms [frames], in double precision, with torchmetrics' epsilons."""
+    target, estimate = reference.astype(np.float64), output.astype(np.float64)
+    tiny = np.finfo(np.float64).eps
+    scale = (estimate @ target + tiny) / (target @ target + tiny)
+    distortion = scale * target - estimate
+    return float(10 * np.log10((scale**2 * (target @ target) + tiny) / (distortion @ distortion + tiny)))

@@ -1,0 +1,19 @@
+"""Whether the speaker survived: similarity of the output to its own recording."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.metrics.base import ScoringItem, Value
+from harness.metrics.similarity import CAMPlusPlusSimilarity
+
+
+class CAMPlusPlusReferenceSimilarity(CAMPlusPlusSimilarity):
+    """`sim[cam++@zh-en-common]` with the sample's recording in the place of the voice prompt."""
+
+    id = "sim-reference[cam++@zh-en-common]"
+    description = "Cosine similarity of CAM++ speaker embeddings of the output and the recording it was made from"
+    needs = frozenset({"audio", "reference"})
+
+    def score(self, item: ScoringItem) -> Value:
+        return super().score(replace(item, load_prompt=item.load_reference))
