@@ -30,7 +30,6 @@ from harness.store import RunDirectory
 from harness.task import Task
 from harness.types import Manifest, ModelInfo, Results
 
-
 # Interfaces whose requests are the recording itself, so that even a double needs it.
 HEARS = ("AudioCodec", "DuplexAgent")
 
