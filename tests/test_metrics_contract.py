@@ -22,6 +22,8 @@ def metric(request: pytest.FixtureRequest) -> Metric:
     made: Metric = registry.metrics.get(request.param)()
     if made.extra == "pedant":
         pytest.importorskip("qa_metrics")
+    if made.extra == "visqol":
+        pytest.importorskip("visqol")
     return made
 
 
@@ -37,6 +39,8 @@ FIELDS = {
     "kwargs": [{}],
     "scores": ["4", "5", "4"],
     "value": 4.5,
+    "seconds": 2.99,
+    "codebooks": [{"frames": 3, "frame_rate": 12.5, "size": 4, "histogram": [[1, 1], [2, 1]]}],
 }
 # Samples of metrics that want an answer of another kind than a transcript.
 OWN = {
