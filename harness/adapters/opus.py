@@ -23,8 +23,8 @@ class Opus(AudioCodec):
 
     The codes are the packets' bytes: one codebook of 256 symbols. The rate is constant so that all packets have one
     size; with a variable one, their lengths would be bits that no code carries. What the encoder looks ahead is cut off
-    the decoded front. What then remains is SILK's own, up to 4 samples (80 µs) by mode, none of it above some 50 kb/s:
-    nothing to the ear, but a few dB of SI-SDR. `application` is libopus' tuning: audio, voip (which also filters out
+    the decoded front. What then remains is SILK's own, a few samples (0.1 ms) by mode, and nothing above some 50 kb/s:
+    not heard, but a few dB of SI-SDR. `application` is libopus' tuning: audio, voip (which also filters out
     the lowest frequencies and so turns the phase) or lowdelay.
     """
 
