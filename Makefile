@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 
 demo: .venv/.demo
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model hibari --model espeak-ng --tasks seed-tts,latency --limit 40 --output $(DEMO)
-	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model whisper-tiny.en --tasks asr,latency --limit 60 --output $(DEMO)/whisper-tiny.en
+	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model whisper-tiny.en --tasks asr,latency --limit 40 --output $(DEMO)/whisper-tiny.en
 	$(BIN)/speech-eval leaderboard build $(DEMO) --output site
 
 test: .venv/.dev

@@ -108,12 +108,13 @@ def label(metric: MetricResult) -> str:
 def short(metric: MetricResult, task: TaskResult | None = None) -> str:
     """The summary's name, with the metric's before it where it does not start with that: `wer`, `mos ovrl`.
 
-    Where two metrics of `task` share the bare name, the protocol follows: `wer [seed-tts-eval@2024-06]`.
+    Where two metrics of `task` share the bare name, the protocol follows: `wer [seed-tts-eval]`.
     """
     bare, _, protocol = metric.metric.partition("[")
     name = metric.name if metric.name.startswith(bare) else f"{bare} {metric.name}".strip()
     namesakes = {other.metric for other in (task.metrics if task else ()) if other.metric.split("[")[0] == bare}
-    return f"{name} [{protocol}" if len(namesakes) > 1 and protocol else name
+    family = protocol.rstrip("]").split("@")[0]
+    return f"{name} [{family}]" if len(namesakes) > 1 and family else name
 
 
 def plain(text: str) -> str:
