@@ -60,19 +60,8 @@ class CausalLM(AudioLanguageModel):
             self._settings = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
 
     def info(self) -> ModelInfo:
-        return ModelInfo(
-            spec="",
-            name=self._checkpoint.name,
-            interfaces=[],
-            revision=self._checkpoint.revision,
-            weights_sha256=torch_support.weights_digest(self._checkpoint.weights()),
-            licence=self._checkpoint.licence(),
-            parameters=self._model.num_parameters(),
-            metadata={
-                "dtype": str(self._model.dtype).removeprefix("torch."),
-                **{key: value for key, value in self._settings.items() if value is not None},
-            },
-        )
+        settings = {key: value for key, value in self._settings.items() if value is not None}
+        return self._checkpoint.info(self._model, **settings)
 
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """One text reply a request. Raises `BadInput` for audio parts and for conversations that are too long."""

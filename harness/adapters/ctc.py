@@ -66,16 +66,7 @@ class CTC(SpeechRecognizer):
             )
 
     def info(self) -> ModelInfo:
-        return ModelInfo(
-            spec="",
-            name=self._checkpoint.name,
-            interfaces=[],
-            revision=self._checkpoint.revision,
-            weights_sha256=torch_support.weights_digest(self._checkpoint.weights()),
-            licence=self._checkpoint.licence(),
-            parameters=self._model.num_parameters(),
-            metadata={"dtype": str(self._model.dtype).removeprefix("torch."), "decoding": "greedy"},
-        )
+        return self._checkpoint.info(self._model, decoding="greedy")
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         """One transcript a request. Raises `BadAudio` for audio that is shorter than one frame of the model."""

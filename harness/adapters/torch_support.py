@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput, require
+from harness.types import ModelInfo
 
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
 _INDEX = "model.safetensors.index.json"
@@ -48,6 +49,19 @@ class Checkpoint:
         Raises `BadInput` naming a shard the index lists and the directory lacks.
         """
         return _weights(self.directory)
+
+    def info(self, model: Any, **metadata: Any) -> ModelInfo:
+        """What the manifest keeps of the loaded `model`; `metadata` is the adapter's own settings."""
+        return ModelInfo(
+            spec="",
+            name=self.name,
+            interfaces=[],
+            revision=self.revision,
+            weights_sha256=weights_digest(self.weights()),
+            licence=self.licence(),
+            parameters=model.num_parameters(),
+            metadata={"dtype": str(model.dtype).removeprefix("torch."), **metadata},
+        )
 
 
 def _weights(directory: Path) -> list[Path]:

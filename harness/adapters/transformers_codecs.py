@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.adapters.base import AudioCodec, Codes
-from harness.adapters.torch_support import load_model, locate, positive, weights_digest
+from harness.adapters.torch_support import load_model, locate, positive
 from harness.audio import Audio, Samples
 from harness.errors import BadAudio, BadInput, require
 from harness.types import ModelInfo
@@ -46,16 +46,7 @@ class TransformersCodec(AudioCodec):
         self.sample_rate = int(self._config.sampling_rate)
 
     def info(self) -> ModelInfo:
-        return ModelInfo(
-            spec="",
-            name=self._checkpoint.name,
-            interfaces=[],
-            revision=self._checkpoint.revision,
-            weights_sha256=weights_digest(self._checkpoint.weights()),
-            licence=self._checkpoint.licence(),
-            parameters=self._model.num_parameters(),
-            metadata={"n_codebooks": self._depth, "dtype": str(self._model.dtype).removeprefix("torch.")},
-        )
+        return self._checkpoint.info(self._model, n_codebooks=self._depth)
 
     def encode(self, audios: Sequence[Audio]) -> list[Codes]:
         return [self._encode_one(audio) for audio in audios]

@@ -50,16 +50,7 @@ class Whisper(SpeechRecognizer):
         self.batch_size = 1 if self._model.device.type == "cpu" else 16
 
     def info(self) -> ModelInfo:
-        return ModelInfo(
-            spec="",
-            name=self._checkpoint.name,
-            interfaces=[],
-            revision=self._checkpoint.revision,
-            weights_sha256=torch_support.weights_digest(self._checkpoint.weights()),
-            licence=self._checkpoint.licence(),
-            parameters=self._model.num_parameters(),
-            metadata={"dtype": str(self._model.dtype).removeprefix("torch."), "num_beams": self.num_beams},
-        )
+        return self._checkpoint.info(self._model, num_beams=self.num_beams)
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         """One transcript a request. Raises `BadInput` for a language the checkpoint does not know."""
