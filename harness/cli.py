@@ -13,6 +13,19 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
+from harness.commands import data, judgement, leaderboard
+from harness.commands.common import (
+    Json,
+    Metrics,
+    Plugins,
+    Recogniser,
+    Runs,
+    Workers,
+    load_plugins,
+    settings_of,
+    split,
+    table,
+)
 from harness.errors import BadInput, SpeechEvalError
 
 app = typer.Typer(
@@ -22,17 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help=True)
-board_app = typer.Typer(help="A static leaderboard from run directories.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
-app.add_typer(board_app, name="leaderboard")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file that registers tasks or metrics.")]
-Runs = Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN...")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Scoring processes (default: cores, at most 4).")]
-Recogniser = Annotated[str | None, typer.Option(help="Model spec of the recogniser that transcribes speech outputs.")]
-Metrics = Annotated[str | None, typer.Option(help="Comma-separated metric ids instead of the task's own.")]
 
 
 def main() -> None:
@@ -90,19 +92,19 @@ def run(
     from harness import runner
     from harness.console import bars, emit, out, say
 
-    settings = _settings(
+    settings = settings_of(
         seed=seed,
         limit=limit,
         batch_size=batch_size,
         workers=workers,
         data=data,
-        metrics=_split(metrics),
+        metrics=split(metrics),
         recogniser=recogniser,
         retry_failed=retry_failed,
         trust_remote_code=trust_remote_code,
-        plugins=_load_plugins(plugin),
+        plugins=load_plugins(plugin),
     )
-    jobs = _jobs(model, _split(tasks), output, settings)
+    jobs = _jobs(model, split(tasks), output, settings)
     for job in jobs:
         for line in job["skipped"]:
             say(f"skipped: {line}")
@@ -178,24 +180,6 @@ def _show_plans(plans: list[dict[str, Any]]) -> None:
             )
 
 
-def _settings(**given: Any) -> Any:
-    from harness.runner import Settings
-
-    return Settings(**{k: v for k, v in given.items() if v is not None})
-
-
-def _split(text: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
-
-
-def _load_plugins(files: list[Path] | None) -> tuple[str, ...]:
-    from harness import registry
-
-    for file in files or []:
-        registry.load_file(file)
-    return tuple(str(file.resolve()) for file in files or [])
-
-
 # ------------------------------------------------------------------------------------------ score, report
 
 
@@ -212,7 +196,7 @@ def score(
     from harness import runner
     from harness.console import bars
 
-    settings = _settings(metrics=_split(metrics), recogniser=recogniser, workers=workers, plugins=_load_plugins(plugin))
+    settings = settings_of(metrics=split(metrics), recogniser=recogniser, workers=workers, plugins=load_plugins(plugin))
     with bars() as progress:
         results = runner.rescore(path, settings, progress)
     _show([results], json)
@@ -229,7 +213,7 @@ def report(
     from harness import runner
     from harness.report import render
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     results = [runner.report(path) for path in runs]
     if json or format == "text":
         return _show(results, json)
@@ -260,7 +244,7 @@ def verify(
     from harness.verify import verify as verify_run
 
     with bars() as progress:
-        found = verify_run(path, _settings(workers=workers, plugins=_load_plugins(plugin)), progress)
+        found = verify_run(path, settings_of(workers=workers, plugins=load_plugins(plugin)), progress)
     if json:
         emit({**found.model_dump(mode="json"), "exit_code": found.exit_code})
     else:
@@ -282,12 +266,12 @@ def metric(
     from harness.console import emit, out
     from harness.metric_input import evaluate
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     found = evaluate(metric_id, input)
     if json:
         return emit(found)
     aggregate = found["aggregate"]
-    _table(
+    table(
         [
             {"number": name, "strict": aggregate["strict"][name], "compat": aggregate["compat"][name], "unit": unit}
             for name, unit in aggregate["units"].items()
@@ -309,11 +293,11 @@ def list_(
     from harness import catalogue
     from harness.console import emit
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     rows = catalogue.rows(kind)
     if json:
         return emit({kind: rows})
-    _table(rows)
+    table(rows)
 
 
 @app.command()
@@ -333,165 +317,13 @@ def doctor(
         text = "installed" if state["complete"] else f"missing {', '.join(missing)}"
         out.print(f"  extra {extra}: {text}", markup=False, soft_wrap=True)
     out.print(f"offline weights and recordings in {found['cache']}", markup=False, soft_wrap=True)
-    _table([{k: a[k] for k in ("name", "role", "present", "verified", "licence")} for a in found["assets"]])
+    table([{k: a[k] for k in ("name", "role", "present", "verified", "licence")} for a in found["assets"]])
     for asset in found["assets"]:
         for problem in asset["problems"]:
             out.print(f"  {asset['name']}: {problem}", markup=False, soft_wrap=True)
 
 
-def _table(rows: list[dict[str, Any]]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from harness.console import out
-
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0] if rows else []:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(_cell(value)) for value in row.values()))
-    out.print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
-
-
-# --------------------------------------------------------------------------------------------------- data
-
-
-@data_app.command("list")
-def data_list(json: Json = False) -> None:
-    """Bundled datasets: languages, size, licence, and whether the recordings are on this machine."""
-    list_("data", None, json)
-
-
-@data_app.command("fetch")
-def data_fetch(
-    names: Annotated[list[str], typer.Argument(help="Datasets or offline weights, by name; `all` for everything.")],
-    json: Json = False,
-) -> None:
-    """Fetch recordings and weights, each pinned by version and sha256."""
-    from harness import assets, datasets
-    from harness.console import bars, emit, out
-
-    wanted = [*datasets.names(), *assets.ASSETS] if names == ["all"] else names
-    fetched: dict[str, str] = {}
-    with bars() as progress:
-        for name in wanted:
-            if name in assets.ASSETS:
-                fetched[name] = str(assets.ensure(name, progress))
-            else:
-                dataset = datasets.load(name)
-                dataset.ensure_audio(progress)
-                fetched[name] = "ready"
-    if json:
-        return emit({"fetched": fetched})
-    for name, where in fetched.items():
-        out.print(f"{name}: {where}", markup=False, soft_wrap=True)
-
-
-@data_app.command("check")
-def data_check(
-    name: Annotated[str, typer.Argument(help="Dataset name, manifest or folder.")], json: Json = False
-) -> None:
-    """Check every file of a dataset: present, right digest, readable, mono, finite, not silent."""
-    from harness import datasets
-    from harness.console import emit, out
-
-    dataset = datasets.load(name)
-    problems = datasets.check(dataset)
-    if json:
-        emit({"name": name, "samples": len(dataset.samples), "sha256": dataset.sha256, "problems": problems})
-    else:
-        for problem in problems:
-            out.print(problem, markup=False, soft_wrap=True)
-        out.print(f"{name}: {len(dataset.samples)} samples, {len(problems)} problems", markup=False)
-    raise typer.Exit(2 if problems else 0)
-
-
-# ------------------------------------------------------------------------- compare, gate, leaderboard
-
-
-@app.command()
-def compare(
-    a: Annotated[Path, typer.Argument(help="Run directory A.")],
-    b: Annotated[Path, typer.Argument(help="Run directory B.")],
-    force: Annotated[bool, typer.Option("--force", help="Compare incomparable runs, and mark the result.")] = False,
-    plugin: Plugins = None,
-    json: Json = False,
-) -> None:
-    """Compare two runs sample by sample: differences, intervals, p-values with Holm's correction."""
-    from harness.compare import compare as compare_runs
-    from harness.console import emit, out, say
-    from harness.report import quantity
-    from harness.store import RunDirectory
-
-    _load_plugins(plugin)
-    comparison = compare_runs(RunDirectory(a), RunDirectory(b), force=force)
-    if json:
-        return emit(comparison.model_dump(mode="json"))
-    for reason in comparison.forced:
-        say(f"NOT COMPARABLE: {reason}")
-    out.print(f"A: {comparison.a}\nB: {comparison.b}", markup=False, soft_wrap=True)
-    _table(
-        [
-            {
-                "task": d.task,
-                "metric": f"{d.metric}/{d.name}",
-                "A": quantity(d.a, d.unit),
-                "B": quantity(d.b, d.unit),
-                "A - B": quantity(d.difference, d.unit),
-                "p (Holm)": "" if d.adjusted is None else f"{d.adjusted:.4f}",
-                "n": d.n,
-            }
-            for d in comparison.differences
-        ]
-    )
-
-
-@app.command()
-def gate(
-    path: Annotated[Path, typer.Argument(help="Run directory to judge.", metavar="RUN")],
-    rules: Annotated[Path, typer.Option("--rules", help="YAML file of rules.")],
-    baseline: Annotated[Path | None, typer.Option(help="Run directory of the baseline.")] = None,
-    plugin: Plugins = None,
-    json: Json = False,
-) -> None:
-    """Judge a run by rules: exit 0 pass, 1 regression, 2 could not judge."""
-    from harness.console import emit, out
-    from harness.gate import judge, load_rules
-    from harness.store import RunDirectory
-
-    _load_plugins(plugin)
-    verdict = judge(RunDirectory(path), None if baseline is None else RunDirectory(baseline), load_rules(rules))
-    if json:
-        emit({**verdict.model_dump(mode="json"), "exit_code": verdict.exit_code})
-    else:
-        for item in verdict.judgements:
-            what = item.rule.metric or "failures"
-            out.print(f"{item.outcome}: {item.rule.task} {what}: {item.reason}", markup=False, soft_wrap=True)
-        out.print(f"verdict: {verdict.outcome}", markup=False)
-    raise typer.Exit(verdict.exit_code)
-
-
-@board_app.command("build")
-def leaderboard_build(
-    runs: Runs,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the site.")] = Path("site"),
-    audio: Annotated[bool, typer.Option(help="Include audio players.")] = True,
-    json: Json = False,
-) -> None:
-    """Build a static site from run directories; it opens from disk, with no server and no network."""
-    from harness.console import bars, emit, out
-    from harness.registry import load_attr
-
-    with bars() as progress:
-        index = load_attr("leaderboard.build:build")(runs, output, audio=audio, progress=progress)
-    if json:
-        return emit({"index": str(index)})
-    out.print(f"leaderboard: {Path(index).resolve().as_uri()}", markup=False, soft_wrap=True)
+app.command()(judgement.compare)
+app.command()(judgement.gate)
+app.add_typer(data.app, name="data")
+app.add_typer(leaderboard.app, name="leaderboard")

@@ -1,0 +1,55 @@
+"""What the commands share: option types, plug-in loading, tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file that registers tasks or metrics.")]
+Runs = Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN...")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Scoring processes (default: cores, at most 4).")]
+Recogniser = Annotated[str | None, typer.Option(help="Model spec of the recogniser that transcribes speech outputs.")]
+Metrics = Annotated[str | None, typer.Option(help="Comma-separated metric ids instead of the task's own.")]
+
+
+def settings_of(**given: Any) -> Any:
+    from harness.runner import Settings
+
+    return Settings(**{k: v for k, v in given.items() if v is not None})
+
+
+def split(text: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+
+
+def load_plugins(files: list[Path] | None) -> tuple[str, ...]:
+    from harness import registry
+
+    for file in files or []:
+        registry.load_file(file)
+    return tuple(str(file.resolve()) for file in files or [])
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.console import out
+
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0] if rows else []:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(value)) for value in row.values()))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
