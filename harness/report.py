@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from harness.calibration import GROUND_TRUTH, NOT_CALIBRATED, uncalibrated
 from harness.errors import BadInput
 from harness.types import SCHEMA_VERSION, Counts, Estimate, MetricResult, Results, TaskResult
 
@@ -151,19 +152,22 @@ def table(results: Sequence[Results]) -> Table:
     made.add_column("Value [95 % interval]", no_wrap=True)
     made.add_column("n", justify="right", no_wrap=True)
     made.add_column("Failures", justify="right", no_wrap=True)
+    marks = _marks(results)
+    if any(NOT_CALIBRATED in mark for mark in marks.values()):
+        made.caption.append(f"\n{NOT_CALIBRATED}: no row of --model {GROUND_TRUTH} by the same scorer on the same data")
     shown_task, shown_model = None, None
     for result, task, metric in rows:
         if shown_task != task.task:
             if shown_task is not None:
                 made.add_section()
             made.add_row(Text(plain(task.task), style="bold"))
-        _, model, name, value, compat, n, failed = _cells(result, task, metric, short(metric, task))
+        _, model, name, value, compat, n, failed = _cells(result, task, metric, short(metric, task), marks[id(task)])
         named, shown = Text(name), Text(value, style="bold" if metric.primary else "")
         if compat:
             named.append("\ncompat", style="dim")
             shown.append(f"\n{compat}", style="not bold dim")
         fresh = shown_model is not task
-        lead = Padding(Text(model + plain(_mark(task))), (0, 0, 0, 2)) if fresh else ""
+        lead = Padding(Text(model + plain(marks[id(task)])), (0, 0, 0, 2)) if fresh else ""
         made.add_row(lead, named, shown, n, failed if fresh else "")
         shown_task, shown_model = task.task, task
     return made
@@ -194,18 +198,21 @@ def _protocols(rows: Sequence[_Row]) -> str:
     return "\n".join(lines)
 
 
-def _mark(task: TaskResult) -> str:
-    """Why a task's numbers do not belong on a board; empty where they do."""
-    if task.leaderboard_grade:
-        return ""
-    return f" (subset of {task.limit})" if task.limit else " (not for the board)"
+def _marks(results: Sequence[Results]) -> dict[int, str]:
+    """What keeps the numbers of a task (by its `id`) from being read like others: ` (subset of 40, not calibrated)`."""
+    marks = {}
+    for task in (task for result in results for task in result.tasks):
+        words = [] if task.leaderboard_grade else [f"subset of {task.limit}" if task.limit else "not for the board"]
+        words += [NOT_CALIBRATED] if uncalibrated(task, results) else []
+        marks[id(task)] = f" ({', '.join(words)})" if words else ""
+    return marks
 
 
-def _cells(result: Results, task: TaskResult, metric: MetricResult, name: str) -> list[str]:
+def _cells(result: Results, task: TaskResult, metric: MetricResult, name: str, mark: str) -> list[str]:
     arrow = "↓" if metric.direction == "lower" else "↑"
     failed = f"{failures(task.counts)}/{task.counts.expected}"
     return [
-        plain(task.task + _mark(task)),
+        plain(task.task + mark),
         plain(result.model),
         plain(f"{name} {arrow}" + (" *" if metric.primary else "")),
         plain(quantity(metric.strict, metric.unit)),
@@ -228,8 +235,9 @@ def _markdown(results: Sequence[Results]) -> str:
         "| Task | Model | Metric | Value [95 % interval] | compat | n | Failures |",
         "|---|---|---|---|---|--:|--:|",
     ]
+    marks = _marks(results)
     for row in _rows(results):
-        cells = [_markdown_cell(cell) for cell in _cells(*row, label(row[2]))]
+        cells = [_markdown_cell(cell) for cell in _cells(*row, label(row[2]), marks[id(row[1])])]
         if row[2].primary:
             cells[3] = f"**{cells[3]}**"
         lines.append("| " + " | ".join(cells) + " |")
@@ -243,7 +251,7 @@ def _markdown_cell(text: str) -> str:
 
 _CSV_HEADER = (
     *("model", "seed", "task", "task_version", "protocol", "interface", "dataset", "dataset_sha256", "limit"),
-    *("leaderboard_grade", "metric", "name", "unit", "direction", "primary", "scorer"),
+    *("leaderboard_grade", "metric", "name", "unit", "direction", "primary", "scorer", "calibrated"),
     *("strict", "strict_low", "strict_high", "strict_n", "compat", "compat_low", "compat_high", "compat_n"),
     *("expected", "ok", "empty", "failed", "missing"),
 )
@@ -259,6 +267,7 @@ def _csv(results: Sequence[Results]) -> str:
         row: list[object] = [result.model, result.seed, task.task, task.version, task.protocol, task.interface]
         row += [task.dataset, task.dataset_sha256, task.limit, task.leaderboard_grade, metric.metric, metric.name]
         row += [metric.unit, metric.direction, metric.primary, metric.scorer]
+        row += [metric.metric not in uncalibrated(task, results)]
         row += [strict.value, strict.low, strict.high, strict.n, compat.value, compat.low, compat.high, compat.n]
         row += [counts.expected, counts.ok, counts.empty, counts.failed, counts.missing]
         writer.writerow([_csv_cell(cell) for cell in row])
@@ -271,5 +280,10 @@ def _csv_cell(cell: object) -> object:
 
 
 def _json(results: Sequence[Results]) -> str:
-    data = {"schema_version": SCHEMA_VERSION, "results": [result.model_dump(mode="json") for result in results]}
+    pairs = [(result, task, uncalibrated(task, results)) for result in results for task in result.tasks]
+    data = {
+        "schema_version": SCHEMA_VERSION,
+        "results": [result.model_dump(mode="json") for result in results],
+        "uncalibrated": [{"model": r.model, "task": t.task, "metrics": list(names)} for r, t, names in pairs if names],
+    }
     return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

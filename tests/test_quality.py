@@ -23,6 +23,7 @@ LEADERBOARD_MAY = {
     "harness",
     "harness.types",
     "harness.errors",
+    "harness.calibration",
     "harness.report",
     "harness.datasets",
     "harness.store",
