@@ -33,6 +33,7 @@ _ELSEWHERE = {
     "voicebench-": "Get the subset from the hub dataset hlt-lab/voicebench, write it down as docs/protocols.md shows, "
     "and give the folder with --data."
 }
+SPLITS = ("train", "held-out")
 _SILENT_PEAK = 1e-4
 _LOWEST_RATE = 8000
 
@@ -139,11 +140,15 @@ def fallback(name: str) -> str | None:
 
 
 def load(name_or_path: str | Path) -> Dataset:
-    """A bundled dataset by name, or one's own: a manifest, an audio folder or a `meta.lst`, by path.
+    """A bundled dataset by name, or one's own: a manifest, an audio folder or a `meta.lst`, by path; `@train` or
+    `@held-out` after either takes that split.
 
     Nothing is fetched. Raises `UnknownName` for what is neither, `BadInput` naming file and line for what cannot be
     used.
     """
+    base, _, part = str(name_or_path).rpartition("@")
+    if base and part in SPLITS:
+        return split(load(base), part)
     name = ALIASES.get(str(name_or_path), str(name_or_path))
     if name in names():
         return _from_manifest(_DATA / f"{name}.jsonl", bundled=True)
@@ -163,6 +168,20 @@ def load(name_or_path: str | Path) -> Dataset:
     if path.suffix == ".csv":
         return _made(path, _csv_rows(path))
     return _from_manifest(path)
+
+
+def held_out(sample_id: str) -> bool:
+    """Whether a sample is of the eighth of every dataset that nothing is trained on: a function of its id alone."""
+    return hashlib.sha256(f"held-out/{sample_id}".encode()).digest()[0] < 32
+
+
+def split(dataset: Dataset, part: str) -> Dataset:
+    """`NAME@held-out`, the samples that `held_out` keeps from training, or `NAME@train`, the others."""
+    kept = tuple(sample for sample in dataset.samples if held_out(sample.id) == (part == "held-out"))
+    if not kept:
+        raise BadInput(f"{dataset.info.name} has no sample in its split '{part}'.", "Use the whole dataset.")
+    info = dataset.info.model_copy(update={"name": f"{dataset.info.name}@{part}"})
+    return dataclasses.replace(dataset, info=info, samples=kept, sha256=_identity(kept))
 
 
 def summary(name: str | Path) -> dict[str, Any]:

@@ -252,3 +252,18 @@ def test_the_check_finds_each_kind_of_bad_audio(tmp_path: Path) -> None:
         "good.wav: .*sha256",
     ):
         assert re.search(f"^{problem}", found, re.MULTILINE), problem
+
+
+def test_the_two_splits_share_nothing_and_leave_nothing_out() -> None:
+    whole, train, kept = (datasets.load(name) for name in ("asterisk-en", "asterisk-en@train", "asterisk-en@held-out"))
+    assert {s.id for s in train.samples} | {s.id for s in kept.samples} == {s.id for s in whole.samples}
+    assert len(train) + len(kept) == len(whole)
+    assert 0.08 < len(kept) / len(whole) < 0.18
+    assert kept.info.name == "asterisk-en@held-out"
+
+
+def test_a_sample_stays_in_its_split_when_others_are_added() -> None:
+    whole = datasets.load("asterisk-en")
+    part = Dataset.of(whole.info, whole.samples[::3])
+    kept = {s.id for s in datasets.split(part, "held-out").samples}
+    assert kept == {s.id for s in part.samples if datasets.held_out(s.id)}
