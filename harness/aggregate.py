@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from harness import registry
 from harness.errors import BadInput
@@ -15,8 +16,15 @@ from harness.types import Counts, MetricResult, Output, Results, Sample, Score, 
 def aggregate(run: RunDirectory) -> Results:
     """All numbers of a run, computed from its stored lines and its manifest's record of what was asked."""
     manifest = run.manifest()
-    tasks = [_task(run, name, record, manifest.seed) for name, record in sorted(manifest.tasks.items())]
+    tasks = [_task(run, name, record, manifest.seed) for name, record in sorted(manifest.tasks.items(), key=_order)]
     return Results(model=manifest.model.spec, seed=manifest.seed, tasks=tasks)
+
+
+def _order(item: tuple[str, dict[str, Any]]) -> tuple[str, int]:
+    """By name, the points of a sweep by their value."""
+    name, record = item
+    point = record.get("sweep")
+    return (name, 0) if point is None else (point["task"], point["value"])
 
 
 def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult:  # type: ignore[type-arg]
@@ -38,6 +46,7 @@ def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult: 
         language=sorted({sample.language for sample in samples}),
         limit=record["limit"],
         leaderboard_grade=record["limit"] is None,
+        sweep=record.get("sweep"),
         counts=count(samples, outputs),
         metrics=metrics,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -150,20 +151,44 @@ def _reply(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: 
 
 def _reconstruct(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
     assert isinstance(adapter, AudioCodec)
-    audios = []
-    for sample in samples:
-        if sample.audio is None:
-            raise ValueError(f"the dataset has no recording for sample {sample.id}")
-        audios.append(load(sample.audio).resampled(adapter.sample_rate))
+    audios = [_recording(sample, adapter.sample_rate, load) for sample in samples]
     codes = adapter.encode(audios)
     decoded = adapter.decode(codes)
     return [
-        Answer(
-            audio=_audio(answer, sample.id),
-            metadata={"seconds": round(audio.seconds, 6), "codebooks": _codebooks(code)},
-        )
-        for answer, audio, code, sample in zip(decoded, audios, codes, samples, strict=True)
+        _reconstruction(sample, audio, code, answer)
+        for sample, audio, code, answer in zip(samples, audios, codes, decoded, strict=True)
     ]
+
+
+def encode_once(adapter: AudioCodec, sample: Sample, load: LoadAudio) -> Callable[[int], Answer]:
+    """Encode the sample's recording and return what decodes its first `depth` codebooks.
+
+    An answer's `seconds` are those of the encoding and of its own decoding.
+    """
+    audio = _recording(sample, adapter.sample_rate, load)
+    start = perf_counter()
+    (codes,) = adapter.encode([audio])
+    encoding = perf_counter() - start
+
+    def decode(depth: int) -> Answer:
+        start = perf_counter()
+        kept = adapter.truncate(codes, depth)
+        (decoded,) = adapter.decode([kept])
+        seconds = encoding + perf_counter() - start
+        return replace(_reconstruction(sample, audio, kept, decoded), seconds=seconds)
+
+    return decode
+
+
+def _recording(sample: Sample, rate: int, load: LoadAudio) -> Audio:
+    if sample.audio is None:
+        raise ValueError(f"the dataset has no recording for sample {sample.id}")
+    return load(sample.audio).resampled(rate)
+
+
+def _reconstruction(sample: Sample, audio: Audio, codes: Codes, decoded: Audio) -> Answer:
+    metadata = {"seconds": round(audio.seconds, 6), "codebooks": _codebooks(codes)}
+    return Answer(audio=_audio(decoded, sample.id), metadata=metadata)
 
 
 def _codebooks(codes: Codes) -> list[dict[str, Any]]:

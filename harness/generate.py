@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from time import perf_counter
 
-from harness.adapters.base import Adapter
+from harness.adapters.base import Adapter, AudioCodec
 from harness.audio import Audio, load
 from harness.datasets import Dataset
-from harness.drivers import Answer, answer_batch, answer_timed
+from harness.drivers import Answer, answer_batch, answer_timed, encode_once
 from harness.errors import MissingExtra, NotFetched, SpeechEvalError
 from harness.progress import Progress
 from harness.store import RunDirectory
@@ -66,7 +66,63 @@ def generate(
             progress(label, count, total)
 
 
+def generate_sweep(
+    run: RunDirectory,
+    points: Sequence[Task],
+    dataset: Dataset,
+    adapter: AudioCodec,
+    *,
+    seed: int,
+    retry_failed: bool,
+    progress: Progress,
+) -> None:
+    """Encode every sample once and decode it at the depth of each of `points`, leaving out what is stored already."""
+    done = {
+        (point.name, key)
+        for point in points
+        for key, output in run.outputs(point.name).items()
+        if not (retry_failed and output.status == "failed")
+    }
+    todo = [sample for sample in dataset.samples if any((point.name, sample.id) not in done for point in points)]
+    total = len(dataset.samples)
+    label = f"{points[0].point.task if points[0].point else ''}: generate"
+    progress(label, total - len(todo), total)
+    with AudioReader(dataset, todo, 1, adapter.reads_audio) as (read, batches):
+        for count, (sample,) in enumerate(batches, total - len(todo) + 1):
+            wanted = [point for point in points if (point.name, sample.id) not in done]
+            for point, output in zip(wanted, _depths(run, wanted, adapter, sample, seed, read), strict=True):
+                run.append("outputs", point.name, [output])
+            progress(label, count, total)
+
+
 # ------------------------------------------------------------------------------------------------ asking
+
+
+def _depths(
+    run: RunDirectory,
+    points: Sequence[Task],
+    adapter: AudioCodec,
+    sample: Sample,
+    seed: int,
+    read: Callable[[str], Audio],
+) -> Iterator[Output]:
+    """One output a point, as it comes. What cannot be encoded fails at every depth; what cannot be decoded, there."""
+    decode: Callable[[int], Answer] | Exception
+    try:
+        decode = encode_once(adapter, sample, read)
+    except Exception as error:
+        decode = error
+    for point in points:
+        assert point.point is not None
+        seeds = {sample.id: sample_seed(seed, point.name, sample.id)}
+        try:
+            if isinstance(decode, Exception):
+                raise decode
+            answer = decode(point.point.value)
+        except Exception as error:
+            yield _failed(point, sample, seeds, error)
+        else:
+            yield _store(run, point, sample, seeds, answer, answer.seconds)
 
 
 def _batch(

@@ -148,6 +148,7 @@ tasks: Registry[Any] = Registry(
         "latency": "tasks.latency:latency",
         "turn-taking": "tasks.turn_taking:turn_taking",
         "codec-reconstruction": "tasks.codec_reconstruction:codec_reconstruction",
+        "codec-depth": "tasks.codec_reconstruction:codec_depth",
         "voicebench-advbench": "tasks.voicebench:advbench",
         "voicebench-alpacaeval": "tasks.voicebench:alpacaeval",
         "voicebench-alpacaeval-full": "tasks.voicebench:alpacaeval_full",

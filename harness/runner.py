@@ -21,12 +21,13 @@ from harness.datasets import Dataset
 from harness.environment import environment
 from harness.errors import BadInput, NotFetched
 from harness.executors import default_workers
-from harness.generate import generate
+from harness.generate import generate, generate_sweep
 from harness.metrics.base import Metric
 from harness.modelspec import ModelSpec
 from harness.progress import Progress, silent
 from harness.scoring import score
 from harness.store import RunDirectory
+from harness.sweep import points_of, record_of, recorded
 from harness.task import Task
 from harness.types import Manifest, ModelInfo, Results
 
@@ -75,6 +76,7 @@ class Planned:
             "limit": settings.limit,
             "samples": len(self.dataset.samples),
             "note": self.note,
+            **({} if self.task.point is None else {"sweep": self.task.point.model_dump()}),
             "dataset": {
                 "name": info.name,
                 "location": self.location,
@@ -144,10 +146,12 @@ def run(
             planned = [
                 _fetch(item, reads_audio or item.interface in HEARS, settings, progress, say) for item in planned
             ]
+            groups = [[replace(item, task=task) for task in points_of(item.task, adapter)] for item in planned]
+            planned = [item for group in groups for item in group]
             info = modelspec.describe(spec, adapter)
             _open_manifest(directory, info, planned, settings)
-            for item in planned:
-                _generate(directory, item, adapter, settings, progress)
+            for group in groups:
+                _generate(directory, group, adapter, settings, progress)
         finally:
             adapter.close()
         for item in planned:
@@ -177,24 +181,41 @@ def _fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progr
         return item
 
 
-def _generate(directory: RunDirectory, item: Planned, adapter: Adapter, settings: Settings, progress: Progress) -> None:
-    directory.replace("samples", item.task.name, item.dataset.samples)
+def _generate(
+    directory: RunDirectory, group: Sequence[Planned], adapter: Adapter, settings: Settings, progress: Progress
+) -> None:
+    """The answers of a task, or of all points of a sweep at once."""
+    for point in group:
+        directory.replace("samples", point.task.name, point.dataset.samples)
+    item = group[0]
     if hasattr(adapter, "load_reference"):
         recordings = {sample.id: sample.audio for sample in item.dataset.samples if sample.audio}
         adapter.load_reference = lambda key: load(item.dataset.audio_path(recordings[key]))
     start = perf_counter()
-    generate(
-        directory,
-        item.task,
-        item.interface,
-        item.dataset,
-        adapter,
-        seed=settings.seed,
-        batch_size=settings.batch_size,
-        retry_failed=settings.retry_failed,
-        progress=progress,
-    )
-    _event(directory, "generated", {"task": item.task.name, "seconds": round(perf_counter() - start, 3)})
+    if item.task.point is None:
+        generate(
+            directory,
+            item.task,
+            item.interface,
+            item.dataset,
+            adapter,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+            retry_failed=settings.retry_failed,
+            progress=progress,
+        )
+    else:
+        generate_sweep(
+            directory,
+            [point.task for point in group],
+            item.dataset,
+            adapter,
+            seed=settings.seed,
+            retry_failed=settings.retry_failed,
+            progress=progress,
+        )
+    name = item.task.name if item.task.point is None else item.task.point.task
+    _event(directory, "generated", {"task": name, "seconds": round(perf_counter() - start, 3)})
 
 
 def _score(
@@ -235,7 +256,7 @@ def rescore(path: Path, settings: Settings, progress: Progress = silent) -> Resu
     manifest = directory.manifest()
     with directory.writing():
         for name, record in manifest.tasks.items():
-            task: Task = registry.tasks.get(name)()
+            task = recorded(name, record)
             samples = tuple(directory.samples(name))
             dataset = replace(datasets.load(settings.data or record["dataset"]["location"]), samples=samples)
             metrics = settings.metrics or tuple(record["metrics"])
@@ -278,7 +299,7 @@ def _check_same_run(directory: RunDirectory, spec: ModelSpec, planned: list[Plan
     if manifest.seed != settings.seed:
         raise BadInput(f"{directory.path} holds a run with seed {manifest.seed}, not {settings.seed}.", remedy)
     for item in planned:
-        record = manifest.tasks.get(item.task.name)
+        record = record_of(item.task.name, manifest.tasks)
         fallback = datasets.fallback(item.dataset.info.name)
         if record is None or record["dataset"]["name"] == fallback:
             continue

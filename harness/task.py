@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from harness.adapters.base import INTERFACES
 from harness.errors import BadInput
+from harness.types import SweepPoint
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Task:
     protocol   the id of the procedure as a whole, such as `seed-tts-eval@2024-06`
     mode       `answer` keeps what the model said; `timed` streams one request at a time and keeps its clock
     recogniser model spec of the recogniser that transcribes speech outputs for text metrics
+    sweep      `depth`: a codec's recordings are encoded once and decoded at several depths, each a task result of its
+               own; `point` is then set on the task of each depth (see `at`)
     """
 
     name: str
@@ -34,6 +37,8 @@ class Task:
     mode: Literal["answer", "timed"] = "answer"
     recogniser: str | None = None
     options: Mapping[str, int | float | str] = field(default_factory=dict)
+    sweep: Literal["", "depth"] = ""
+    point: SweepPoint | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.interfaces if name not in INTERFACES]
@@ -45,6 +50,11 @@ class Task:
                 raise BadInput(
                     f"Task '{self.name}': primary '{primary}' is not among its metrics.", "Add it to metrics."
                 )
+
+    def at(self, value: int) -> Task:
+        """This task at one point of its sweep, under a name of its own: `codec-depth@depth=4`."""
+        point = SweepPoint(task=self.name, axis=self.sweep, value=value)
+        return replace(self, name=f"{self.name}@{self.sweep}={value}", point=point)
 
     @property
     def interfaces(self) -> tuple[str, ...]:

@@ -181,8 +181,16 @@ class Counts(Record):
     missing: int
 
 
+class SweepPoint(Record):
+    """Which point of a sweep a task result is: `task` at `value` on `axis`, such as `codec-depth` at depth 4."""
+
+    task: str
+    axis: str
+    value: int
+
+
 class TaskResult(Record):
-    """All numbers of one task for one model."""
+    """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`."""
 
     task: str
     version: int
@@ -193,6 +201,7 @@ class TaskResult(Record):
     language: list[str]
     limit: int | None = None
     leaderboard_grade: bool
+    sweep: SweepPoint | None = None
     counts: Counts
     metrics: list[MetricResult]
 

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness import Task, register_task
+
+METRICS = (
+    "bitrate[measured@1]",
+    "stoi[pystoi]",
+    "estoi[pystoi]",
+    "pesq-wb[p862.2]",
+    "pesq-nb[p862]",
+    "mel-distance[multi-resolution]",
+    "stft-distance[multi-resolution]",
+    "mcd[mel-13@1]",
+    "si-sdr[torchmetrics-definition]",
+    "f0[yin@1]",
+    "sim-reference[cam++@zh-en-common]",
+    "mos[dnsmos-p835]",
+    "wer[whisper-normalizer]",
+)
 
 
 @register_task
@@ -14,23 +32,22 @@ def codec_reconstruction() -> Task:
         version=1,
         interface="AudioCodec",
         dataset="asterisk-en",
-        metrics=(
-            "bitrate[measured@1]",
-            "stoi[pystoi]",
-            "estoi[pystoi]",
-            "pesq-wb[p862.2]",
-            "pesq-nb[p862]",
-            "mel-distance[multi-resolution]",
-            "stft-distance[multi-resolution]",
-            "mcd[mel-13@1]",
-            "si-sdr[torchmetrics-definition]",
-            "f0[yin@1]",
-            "sim-reference[cam++@zh-en-common]",
-            "mos[dnsmos-p835]",
-            "wer[whisper-normalizer]",
-        ),
+        metrics=METRICS,
         primary="stoi[pystoi]/stoi",
         protocol="codec-reconstruction@1",
         description="Recorded speech through a codec and back: what is kept, axis by axis, at which measured bitrate",
         recogniser="whisper-base",
+    )
+
+
+@register_task
+def codec_depth() -> Task:
+    """How fast quality comes with bits: the same numbers after 1, 2, 4, … and all of the quantizer's levels, from one
+    encoding of each recording. The last point is `codec-reconstruction` itself."""
+    return replace(
+        codec_reconstruction(),
+        name="codec-depth",
+        protocol="codec-depth@1",
+        description="A codec's first 1, 2, 4, … all quantizer levels, encoded once and decoded at each depth",
+        sweep="depth",
     )

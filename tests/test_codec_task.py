@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from metric_items import announcer, reader
+from tiny_codecs import FAMILIES, save_tiny_codec
 
 from harness import modelspec, runner
 from harness.adapters.base import AudioCodec, Codes
@@ -104,72 +105,9 @@ def test_opus_names_a_bad_option(options: str) -> None:
 # ------------------------------------------------------------------------------------ neural families
 
 
-FAMILIES: dict[str, tuple[str, dict[str, Any], int, float]] = {
-    "encodec": (
-        "EncodecModel",
-        {
-            "hidden_size": 16,
-            "num_filters": 4,
-            "codebook_size": 32,
-            "codebook_dim": 16,
-            "target_bandwidths": [0.75, 1.5],
-            "num_lstm_layers": 1,
-        },
-        4,
-        75.0,
-    ),
-    "dac": (
-        "DacModel",
-        {
-            "encoder_hidden_size": 4,
-            "downsampling_ratios": [2, 4, 5, 8],
-            "decoder_hidden_size": 32,
-            "n_codebooks": 4,
-            "codebook_size": 32,
-            "codebook_dim": 4,
-            "sampling_rate": 16_000,
-        },
-        4,
-        50.0,
-    ),
-    "mimi": (
-        "MimiModel",
-        {
-            "hidden_size": 16,
-            "num_filters": 4,
-            "codebook_size": 32,
-            "codebook_dim": 8,
-            "vector_quantization_hidden_dimension": 8,
-            "num_quantizers": 8,
-            "num_hidden_layers": 1,
-            "intermediate_size": 32,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 2,
-            "upsample_groups": 16,
-        },
-        8,
-        12.5,
-    ),
-}
-
-
 @pytest.fixture(scope="module", params=FAMILIES)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    model_name, options, _, _ = FAMILIES[request.param]
-    torch.manual_seed(0)
-    cls = getattr(transformers, model_name)
-    model = cls(cls.config_class(**options)).eval()
-    for name, tensor in [*model.named_buffers(), *model.named_parameters()]:
-        if name.endswith(("embed", "embed_sum")):  # untrained codebooks are all zeros
-            torch.nn.init.normal_(tensor.data, std=0.03)
-    if request.param == "encodec":  # an untrained encoder hardly varies: its first codebook is its own frames
-        with torch.inference_mode():
-            frames = model.encoder(0.1 * torch.randn(1, 1, 24_000))[0].T
-        model.quantizer.layers[0].codebook.embed.copy_(frames[:64:2])
-    path = tmp_path_factory.mktemp(request.param)
-    model.save_pretrained(path)
-    return request.param, path
+    return request.param, save_tiny_codec(request.param, tmp_path_factory.mktemp(request.param))
 
 
 def sounds(rate: int) -> list[Audio]:

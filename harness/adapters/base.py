@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -143,6 +143,21 @@ class AudioCodec(Adapter):
     """Waveform to discrete codes and back."""
 
     sample_rate: int = 24_000
+
+    @property
+    def depths(self) -> Sequence[int]:
+        """How many of the first codebooks decode without the others, ascending, the last one all of them: 1 to 8 for
+        residual quantisers of 8 levels. Empty where the codes are all or nothing."""
+        return ()
+
+    def truncate(self, codes: Codes, depth: int) -> Codes:
+        """The first `depth` codebooks of `codes`, for `decode`; `depth` is one of `depths`."""
+        return replace(
+            codes,
+            codebooks=codes.codebooks[:depth],
+            frame_rates=codes.frame_rates[:depth],
+            codebook_sizes=codes.codebook_sizes[:depth],
+        )
 
     @abstractmethod
     def encode(self, audios: Sequence[Audio]) -> list[Codes]:

@@ -48,6 +48,10 @@ class TransformersCodec(AudioCodec):
     def info(self) -> ModelInfo:
         return self._checkpoint.info(self._model, n_codebooks=self._depth)
 
+    @property
+    def depths(self) -> Sequence[int]:
+        return range(1, self._depth + 1)
+
     def encode(self, audios: Sequence[Audio]) -> list[Codes]:
         return [self._encode_one(audio) for audio in audios]
 

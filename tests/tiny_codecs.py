@@ -1,0 +1,75 @@
+"""Tiny checkpoints of the real codec classes with random weights, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# By family: class, configuration, codebooks, frames a second.
+FAMILIES: dict[str, tuple[str, dict[str, Any], int, float]] = {
+    "encodec": (
+        "EncodecModel",
+        {
+            "hidden_size": 16,
+            "num_filters": 4,
+            "codebook_size": 32,
+            "codebook_dim": 16,
+            "target_bandwidths": [0.75, 1.5],
+            "num_lstm_layers": 1,
+        },
+        4,
+        75.0,
+    ),
+    "dac": (
+        "DacModel",
+        {
+            "encoder_hidden_size": 4,
+            "downsampling_ratios": [2, 4, 5, 8],
+            "decoder_hidden_size": 32,
+            "n_codebooks": 4,
+            "codebook_size": 32,
+            "codebook_dim": 4,
+            "sampling_rate": 16_000,
+        },
+        4,
+        50.0,
+    ),
+    "mimi": (
+        "MimiModel",
+        {
+            "hidden_size": 16,
+            "num_filters": 4,
+            "codebook_size": 32,
+            "codebook_dim": 8,
+            "vector_quantization_hidden_dimension": 8,
+            "num_quantizers": 8,
+            "num_hidden_layers": 1,
+            "intermediate_size": 32,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "upsample_groups": 16,
+        },
+        8,
+        12.5,
+    ),
+}
+
+
+def save_tiny_codec(family: str, path: Path) -> Path:
+    """Write a seeded checkpoint of `family` to `path` and return it; skips the test without torch or transformers."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    model_name, options, _, _ = FAMILIES[family]
+    torch.manual_seed(0)
+    cls = getattr(transformers, model_name)
+    model = cls(cls.config_class(**options)).eval()
+    for name, tensor in [*model.named_buffers(), *model.named_parameters()]:
+        if name.endswith(("embed", "embed_sum")):  # untrained codebooks are all zeros
+            torch.nn.init.normal_(tensor.data, std=0.03)
+    if family == "encodec":  # an untrained encoder hardly varies: its first codebook is its own frames
+        with torch.inference_mode():
+            frames = model.encoder(0.1 * torch.randn(1, 1, 24_000))[0].T
+        model.quantizer.layers[0].codebook.embed.copy_(frames[:64:2])
+    model.save_pretrained(path)
+    return path
