@@ -1,0 +1,1 @@
+"""Neural audio codecs: encoder, quantizer, decoder, and what trains them."""

@@ -1,0 +1,127 @@
+"""Blocks of the encoders and decoders: Snake, residual unit, ConvNeXt, windowed attention."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reference_models.codec.config import ConvUnits, TransformerConfig
+from reference_models.codec.streaming import Conv1d, StreamState
+
+
+class Snake(nn.Module):
+    """x + sin²(αx) / α with one α a channel (Ziyin et al. 2020): periodic, which suits voiced speech. [B, C, T]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.sin(self.alpha * x).square() / (self.alpha + 1e-9)
+
+
+def activation(units: ConvUnits, channels: int) -> nn.Module:
+    return Snake(channels) if units.activation == "snake" else nn.ELU()
+
+
+class ResidualUnit(nn.Module):
+    """x + 1×1(act(dilated(act(x)))), [B, C, T] to [B, C, T]."""
+
+    def __init__(self, channels: int, dilation: int, units: ConvUnits, causal: bool) -> None:
+        super().__init__()
+        hidden = channels // units.compress
+        groups = hidden if units.depthwise else 1
+        self.act1 = activation(units, channels)
+        self.conv1 = Conv1d(channels, hidden, units.kernel, causal=causal, dilation=dilation, groups=groups)
+        self.act2 = activation(units, hidden)
+        self.conv2 = Conv1d(hidden, channels, 1, causal=causal)
+
+    def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
+        return x + self.conv2(self.act2(self.conv1(self.act1(x), state)), state)
+
+
+class ConvNeXtBlock(nn.Module):
+    """A depthwise convolution over time, then an MLP over channels, both added to x [B, C, T] (Liu et al. 2022)."""
+
+    def __init__(self, channels: int, scale: float, causal: bool) -> None:
+        super().__init__()
+        self.mix = Conv1d(channels, channels, 7, causal=causal, groups=channels, norm=False)
+        self.norm = nn.LayerNorm(channels)
+        self.up = nn.Linear(channels, 3 * channels)
+        self.down = nn.Linear(3 * channels, channels)
+        self.scale = nn.Parameter(torch.full((channels,), scale))
+
+    def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
+        y = self.norm(self.mix(x, state).mT)  # [B, T, C]
+        return x + (self.scale * self.down(F.gelu(self.up(y)))).mT
+
+
+class Transformer(nn.Module):
+    """Pre-norm layers over [B, D, T]. Frame i attends to the last `context` frames where causal, else to that many on
+    either side.
+    """
+
+    def __init__(self, config: TransformerConfig, dim: int, causal: bool) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TransformerLayer(config, dim, causal) for _ in range(config.layers))
+
+    def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
+        x = x.mT  # [B, T, D]
+        for layer in self.layers:
+            x = layer(x, state)
+        return x.mT
+
+
+class TransformerLayer(nn.Module):
+    """x + a·attention(norm(x)), then x + b·mlp(norm(x)), with learned a and b a channel (LayerScale)."""
+
+    def __init__(self, config: TransformerConfig, dim: int, causal: bool) -> None:
+        super().__init__()
+        self.attention = Attention(dim, config.heads, config.context, causal)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.up = nn.Linear(dim, config.mlp, bias=False)
+        self.down = nn.Linear(config.mlp, dim, bias=False)
+        self.scale1 = nn.Parameter(torch.full((dim,), config.layer_scale))
+        self.scale2 = nn.Parameter(torch.full((dim,), config.layer_scale))
+
+    def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
+        x = x + self.scale1 * self.attention(self.norm1(x), state)
+        return x + self.scale2 * self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Attention(nn.Module):
+    """Multi-head attention within a window, rotary positions, over [B, T, D]."""
+
+    def __init__(self, dim: int, heads: int, context: int, causal: bool) -> None:
+        super().__init__()
+        self.heads, self.context, self.causal = heads, context, causal
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.out = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
+        batch, time, dim = x.shape
+        q, k, v = self.qkv(x).view(batch, time, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)  # [B, H, T, d]
+        start, past_k, past_v = (
+            (0, k[:, :, :0], v[:, :, :0]) if state is None else state.get(self, (0, k[:, :, :0], v[:, :, :0]))
+        )
+        q, k = rotate(q, start), rotate(k, start)
+        k, v = torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2)  # [B, H, P + T, d]
+        if state is not None:
+            keep = max(0, k.shape[2] - (self.context - 1))
+            state[self] = (start + time, k[:, :, keep:], v[:, :, keep:])
+        past = k.shape[2] - time
+        ago = torch.arange(past, past + time, device=x.device)[:, None] - torch.arange(past + time, device=x.device)
+        mask = (ago.abs() < self.context) & ((ago >= 0) | (not self.causal))  # [T, P + T]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(y.transpose(1, 2).reshape(batch, time, dim))
+
+
+def rotate(x: Tensor, start: int) -> Tensor:
+    """Rotary position embedding of x [B, H, T, d], whose first frame is number `start` (Su et al. 2021)."""
+    time, half = x.shape[2], x.shape[3] // 2
+    rate = 10_000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
+    angle = torch.arange(start, start + time, device=x.device, dtype=torch.float32)[:, None] * rate  # [T, d/2]
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)

@@ -1,0 +1,13 @@
+"""Vector quantisation with one codebook (BigCodec, WavTokenizer)."""
+
+from __future__ import annotations
+
+from reference_models.codec.config import VQConfig
+from reference_models.codec.quantizers.rvq import ResidualLevels
+
+
+class SingleVQ(ResidualLevels):
+    """One codebook is a residual quantizer that leaves the rest uncoded."""
+
+    def __init__(self, config: VQConfig, dim: int) -> None:
+        super().__init__(config, dim, strides=[1], dropout=0.0)

@@ -1,0 +1,77 @@
+"""Convolutions that give the same answer on a whole waveform and chunk by chunk.
+
+A causal layer's only memory is the end of what it saw. `StreamState` holds that memory for all layers of one stream,
+each under itself; without a state, a layer sees silence before the waveform, which is how every stream starts too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+
+class StreamState(dict[nn.Module, Any]):
+    """What the layers of one stream remember between two chunks. Make one a stream; drop it to forget."""
+
+
+def remember(layer: nn.Module, x: Tensor, context: int, state: StreamState | None) -> Tensor:
+    """`x` [B, C, T] with the `context` frames before it (zeros at the start) on its left; `state` is kept up."""
+    past = None if state is None else state.get(layer)
+    x = F.pad(x, (context, 0)) if past is None else torch.cat((past, x), dim=-1)
+    if state is not None:
+        state[layer] = x[..., x.shape[-1] - context :]
+    return x
+
+
+class Conv1d(nn.Module):
+    """[B, C_in, T] to [B, C_out, T / stride], padded with zeros: before it where causal, else on both sides."""
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        *,
+        causal: bool,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        norm: bool = True,
+    ) -> None:
+        super().__init__()
+        conv = nn.Conv1d(c_in, c_out, kernel, stride=stride, dilation=dilation, groups=groups)
+        self.conv = weight_norm(conv) if norm else conv
+        self.causal = causal
+        self.context = (kernel - 1) * dilation + 1 - stride
+
+    def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
+        if self.causal:
+            return self.conv(remember(self, x, self.context, state))
+        right = self.context // 2
+        return self.conv(F.pad(x, (self.context - right, right)))
+
+
+class ConvTranspose1d(nn.Module):
+    """[B, C_in, T] to [B, C_out, T × stride]. The kernel of 2 × stride makes neighbours overlap; the overhang is cut
+    off after the waveform where causal (and added to the next chunk in a stream), else on both sides.
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, stride: int, causal: bool) -> None:
+        super().__init__()
+        self.conv = weight_norm(nn.ConvTranspose1d(c_in, c_out, 2 * stride, stride=stride, bias=False))
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        self.causal = causal
+        self.overhang = stride
+
+    def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
+        y = self.conv(x)  # [B, C_out, T × stride + overhang]
+        left = 0 if self.causal else self.overhang // 2
+        if state is not None:
+            if self in state:
+                y = torch.cat((y[..., : self.overhang] + state[self], y[..., self.overhang :]), dim=-1)
+            state[self] = y[..., y.shape[-1] - self.overhang :]
+        return y[..., left : y.shape[-1] - (self.overhang - left)] + self.bias[:, None]
