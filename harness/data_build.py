@@ -138,6 +138,23 @@ WHEELS: list[dict[str, Any]] = [
         "packages": [_wheel("speechmos", "0.0.1.1", {"speechmos/dnsmos_models/sig_bak_ovr.onnx": "sig_bak_ovr.onnx"})],
     },
     {
+        "name": "distillmos",
+        "role": "mos",
+        "licence": "MIT",
+        "source": "Microsoft DistillMOS, variant 7",
+        "description": "Predicted quality without a reference, distilled from XLS-R; a PyTorch checkpoint, 16 kHz.",
+        "packages": [
+            _wheel(
+                "distillmos",
+                "0.9.1",
+                {
+                    "distillmos/weights/distill_mos_v7.pt": "distill_mos_v7.pt",
+                    "distillmos-0.9.1.dist-info/LICENSE": "LICENSE",
+                },
+            )
+        ],
+    },
+    {
         "name": "silero-vad",
         "role": "vad",
         "licence": "MIT",

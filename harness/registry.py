@@ -172,6 +172,7 @@ metrics: Registry[Any] = Registry(
         "sim[cam++@zh-en-common]": "harness.metrics.similarity:CAMPlusPlusSimilarity",
         "sim[ge2e@resemblyzer]": "harness.metrics.similarity:GE2ESimilarity",
         "mos[dnsmos-p835]": "harness.metrics.mos:DNSMOS",
+        "mos[distillmos@7]": "harness.metrics.mos:DistillMOS",
         "ttfa[first-audible@1]": "harness.metrics.latency:TimeToFirstAudio",
         "rtf[answer@1]": "harness.metrics.latency:RealTimeFactor",
         "bitrate[measured@1]": "harness.metrics.codec.bitrate:Bitrate",

@@ -19,6 +19,7 @@ METRICS = (
     "f0[yin@1]",
     "sim-reference[cam++@zh-en-common]",
     "mos[dnsmos-p835]",
+    "mos[distillmos@7]",
     "wer[whisper-normalizer]",
 )
 

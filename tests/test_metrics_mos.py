@@ -1,4 +1,4 @@
-"""DNSMOS against the published code, on recorded speech."""
+"""Predicted opinion scores against the published code, on recorded speech."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metric_items import reader, speech_item
 
 from harness.audio import Audio
 from harness.metrics.base import Unscorable
-from harness.metrics.mos import DNSMOS, windows
+from harness.metrics.mos import DNSMOS, DistillMOS, windows
 
 RATE = 16_000
 
@@ -81,3 +81,46 @@ def test_windows_of_a_clip(seconds: float, count: int) -> None:
 
 def test_the_scorer_names_the_weights() -> None:
     assert metric().scorer() == "dnsmos@269fbebdb513"
+
+
+# ------------------------------------------------------------------------------------------ DistillMOS
+
+
+@cache
+def distillmos() -> DistillMOS:
+    pytest.importorskip("torch")
+    return DistillMOS()
+
+
+def with_noise(samples: np.ndarray, decibels: float) -> np.ndarray:
+    noise = np.random.default_rng(0).standard_normal(len(samples)).astype(np.float32)
+    return samples + noise * np.float32(np.sqrt(np.mean(samples**2)) * 10 ** (-decibels / 20))
+
+
+def opinion(samples: np.ndarray) -> float:
+    return distillmos().score(speech_item(Audio(samples, RATE))).parts["mos"]
+
+
+# By the code of distillmos 0.9.1 and xls-r-sqa 0.1.0: clean, and with white noise at 5 dB.
+@pytest.mark.parametrize(("number", "clean", "noisy"), [("0870", 4.4812, 2.0195), ("0880", 3.4346, 2.1859)])
+def test_distillmos_is_that_of_the_original_code(number: str, clean: float, noisy: float) -> None:
+    samples = reader(number).samples
+    assert opinion(samples) == pytest.approx(clean, abs=1e-3)
+    assert opinion(with_noise(samples, 5)) == pytest.approx(noisy, abs=1e-3)
+
+
+def test_distillmos_averages_excerpts_of_long_speech_as_the_original_does() -> None:
+    long = np.concatenate([reader(number).samples for number in ("0870", "0880", "0890", "0920")])
+    value = distillmos().score(speech_item(Audio(long, RATE)))
+    assert value.detail == {"excerpts": 15}
+    assert value.parts["mos"] == pytest.approx(4.2220, abs=1e-3)
+
+
+def test_distillmos_takes_no_note_of_the_level() -> None:
+    samples = reader("0870").samples
+    assert opinion(samples * np.float32(0.25)) == pytest.approx(opinion(samples), abs=1e-3)
+
+
+def test_silence_has_no_distillmos() -> None:
+    with pytest.raises(Unscorable):
+        opinion(np.zeros(RATE, np.float32))

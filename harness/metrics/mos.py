@@ -18,6 +18,7 @@ _RATE = 16_000
 _SECONDS = 9.01
 _WINDOW = int(_SECONDS * _RATE)
 _WEIGHTS = "sig_bak_ovr.onnx"
+_DISTILLMOS = "distill_mos_v7.pt"
 
 # From the network's raw outputs to the P.835 scale, highest power first (DNS Challenge, not personalised).
 _POLYNOMIALS = {
@@ -25,6 +26,14 @@ _POLYNOMIALS = {
     "bak": (-0.13166888, 1.60915514, -0.39604546),
     "ovrl": (-0.06766283, 1.11546468, 0.04602535),
 }
+
+
+def audible(item: ScoringItem) -> NDArray[np.float32]:
+    """The output's samples at 16 kHz. Raises `Unscorable` where nothing is audible."""
+    audio = item.audio(_RATE)
+    if leading_silence(audio) is None:
+        raise Unscorable(f"Sample {item.sample.id}: nothing audible in the answer.", "Check the model's output.")
+    return audio.samples
 
 
 class DNSMOS(Metric):
@@ -52,10 +61,7 @@ class DNSMOS(Metric):
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: `ovrl`, `sig`, `bak`, each the mean over windows. Raises `Unscorable` where nothing is audible."""
-        audio = item.audio(_RATE)
-        if leading_silence(audio) is None:
-            raise Unscorable(f"Sample {item.sample.id}: nothing audible in the answer.", "Check the model's output.")
-        segments = windows(np.clip(audio.samples, -1.0, 1.0))
+        segments = windows(np.clip(audible(item), -1.0, 1.0))
         raw = np.stack([self._session.run(None, {"input_1": segment[None]})[0][0] for segment in segments])
         parts = {
             name: float(np.mean(np.polyval(_POLYNOMIALS[name], raw[:, column].astype(np.float64))))
@@ -75,6 +81,46 @@ class DNSMOS(Metric):
         options.inter_op_num_threads = 1
         path = assets.ensure("dnsmos") / _WEIGHTS
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+class _PredictedMOS(Metric):
+    """One predicted opinion score a sample, from 1 to 5, of the 16 kHz output alone."""
+
+    needs = frozenset({"audio"})
+    summaries = (Summary("mos", "mean", ("mos",), unit="MOS", direction="higher"),)
+    heavy = True
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """1, the bottom of the opinion scale."""
+        return {"mos": 1.0}
+
+
+class DistillMOS(_PredictedMOS):
+    """DistillMOS: noise, distortion and gaps, by a small network that learned from XLS-R. Excerpts of 7.68 s at most a
+    second apart, each brought to peak 1, and their mean: it takes no note of the level. Its training data are telephone
+    and noise-suppression corpora; of voices made by models it knows little."""
+
+    id = "mos[distillmos@7]"
+    description = "Predicted mean opinion score by DistillMOS (variant 7)"
+    source = "Stahl and Gamper 2025 (arXiv:2502.05356), weights of the Python package distillmos 0.9.1"
+    extra = "metrics"
+    assets = ("distillmos",)
+
+    def scorer(self) -> str:
+        return f"distillmos@{assets.ASSETS['distillmos'].files[_DISTILLMOS][:12]}"
+
+    def score(self, item: ScoringItem) -> Value:
+        """Part: `mos`. Raises `Unscorable` where nothing is audible."""
+        torch = require("torch", self.extra)
+        value, excerpts = self._network.rate(torch.from_numpy(audible(item)))
+        return Value(parts={"mos": value}, detail={"excerpts": excerpts})
+
+    @cached_property
+    def _network(self) -> Any:
+        require("torch", self.extra)
+        from harness.metrics.nets.distillmos import load
+
+        return load(assets.ensure("distillmos") / _DISTILLMOS)
 
 
 def windows(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
