@@ -171,6 +171,7 @@ metrics: Registry[Any] = Registry(
         "wer[seed-tts-eval@2024-06]": "harness.metrics.wer:SeedTTSWER",
         "sim[cam++@zh-en-common]": "harness.metrics.similarity:CAMPlusPlusSimilarity",
         "sim[ge2e@resemblyzer]": "harness.metrics.similarity:GE2ESimilarity",
+        "sim[wavlm-large-ecapa@unispeech]": "harness.metrics.similarity:WavLMSimilarity",
         "mos[dnsmos-p835]": "harness.metrics.mos:DNSMOS",
         "mos[distillmos@7]": "harness.metrics.mos:DistillMOS",
         "ttfa[first-audible@1]": "harness.metrics.latency:TimeToFirstAudio",

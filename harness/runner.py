@@ -108,7 +108,7 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, no
     dataset = datasets.load(location)
     names = settings.metrics or task.metrics_for(interface)
     for name in names:
-        registry.metrics.get(name)
+        registry.metrics.get(name).ready()
     return Planned(
         task=task,
         interface=interface,

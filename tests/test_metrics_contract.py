@@ -11,6 +11,7 @@ from metric_items import reader
 
 from harness import assets, registry
 from harness.audio import Audio
+from harness.errors import NotFetched
 from harness.metrics.base import Metric, ScoringItem
 from harness.types import Chunk, Output, Sample, StoredAudio
 
@@ -20,6 +21,10 @@ NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name)
 @pytest.fixture(params=NAMES)
 def metric(request: pytest.FixtureRequest) -> Metric:
     made: Metric = registry.metrics.get(request.param)()
+    try:
+        made.ready()
+    except NotFetched as error:
+        pytest.skip(error.problem)
     if made.extra == "pedant":
         pytest.importorskip("qa_metrics")
     for extra, module in (("visqol", "visqol"), ("codec-metrics", "pesq")):  # built from source

@@ -115,6 +115,10 @@ class Metric(ABC):
     extra: ClassVar[str] = ""  # the extra of pyproject.toml it needs
     assets: ClassVar[tuple[str, ...]] = ()  # registry-shipped weights it reads
 
+    @classmethod
+    def ready(cls) -> None:  # noqa: B027 - most metrics need nothing that a user has to bring
+        """Called before a run begins. Raises `NotFetched` where the user has something to bring first."""
+
     def scorer(self) -> str:
         """Identity of the weights behind the number, empty for a formula."""
         return ""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import assets
-from harness.audio import Audio, leading_silence
-from harness.errors import BadInput, require
+from harness.audio import Audio, file_sha256, leading_silence
+from harness.errors import BadInput, NotFetched, require
 from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
 from harness.types import Sample
 
+WAVLM_ECAPA = "SPEECH_EVAL_WAVLM_ECAPA"  # environment variable: the path of UniSpeech's wavlm_large_finetune.pth
 MIN_SECONDS = 0.4  # less speech than this says too little about its speaker
 
 
@@ -113,3 +116,80 @@ class GE2ESimilarity(_SpeakerSimilarity):
         from harness.metrics.nets.ge2e import GE2E
 
         return GE2E.load(path)
+
+
+class WavLMSimilarity(_SpeakerSimilarity):
+    """Seed-TTS-eval's SIM: the cosine of WavLM-large ECAPA-TDNN embeddings, as it comes out, below 0 too.
+
+    The published weights are the user's to bring; the environment variable `SPEECH_EVAL_WAVLM_ECAPA` names the file.
+    """
+
+    id = "sim[wavlm-large-ecapa@unispeech]"
+    description = "Cosine similarity of WavLM-large ECAPA-TDNN speaker embeddings of the output and the voice prompt"
+    source = "BytedanceSpeech/seed-tts-eval, commit 752f429: verification_pair_list_v2.py, models/ecapa_tdnn.py"
+
+    @classmethod
+    def ready(cls) -> None:
+        weights_path()
+        require("torch", cls.extra)
+        require("transformers", cls.extra)
+
+    def scorer(self) -> str:
+        return self._identity
+
+    def score(self, item: ScoringItem) -> Value:
+        """Part: `similarity`. An answer under 0.4 s or without anything audible is worth a failure's; the original
+        takes the cosine all the same: that is `compat`. Raises `Unscorable` under 45 ms, where the original skips."""
+        answer, prompt = item.audio(), item.prompt()
+        first, second = (self._embed_or_skip(item, audio) for audio in (answer, prompt))
+        cosine = float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-8))
+        if problem := _unusable(answer):
+            return Value(
+                parts=self.failure(item.sample),
+                detail={"reason": f"the answer {problem}"},
+                compat={"similarity": cosine},
+            )
+        return Value(parts={"similarity": cosine})
+
+    def _embed_or_skip(self, item: ScoringItem, audio: Audio) -> NDArray[np.float64]:
+        try:
+            return self.embed(audio)
+        except ValueError as error:
+            raise Unscorable(f"Sample {item.sample.id}: {error}.", "Check the answer and the prompt.") from error
+
+    def embed(self, audio: Audio) -> NDArray[np.float64]:
+        """[256], of speech at any rate. Raises `ValueError` for speech too short for two frames."""
+        network = self._network
+        import torch
+
+        from harness.metrics.nets.features import sinc_resample
+        from harness.metrics.nets.wavlm_ecapa import MIN_SAMPLES
+
+        samples = sinc_resample(audio.samples, audio.rate, 16_000)
+        if len(samples) < MIN_SAMPLES:
+            raise ValueError(f"{audio.seconds:.3f} s are too short for a speaker embedding")
+        with torch.no_grad():
+            embedding = network(torch.from_numpy(samples)[None])[0]
+        return np.asarray(embedding.numpy(), dtype=np.float64)
+
+    @cached_property
+    def _identity(self) -> str:
+        return f"wavlm-large-ecapa@{file_sha256(weights_path())[:12]}"
+
+    @cached_property
+    def _network(self) -> Any:
+        self.ready()
+        from harness.metrics.nets.wavlm_ecapa import WavLMECAPA
+
+        return WavLMECAPA.load(weights_path())
+
+
+def weights_path() -> Path:
+    """The file that `SPEECH_EVAL_WAVLM_ECAPA` names. Raises `NotFetched` where it names none that exists."""
+    named = os.environ.get(WAVLM_ECAPA)
+    if named and Path(named).is_file():
+        return Path(named)
+    raise NotFetched(
+        f"{WAVLM_ECAPA} names no file ({named})." if named else f"{WAVLM_ECAPA} is not set.",
+        "Download wavlm_large_finetune.pth (linked in the README of seed-tts-eval) and set the variable to its path.",
+    )
