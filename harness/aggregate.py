@@ -7,7 +7,7 @@ from typing import Any
 
 from harness import registry
 from harness.errors import BadInput
-from harness.metrics.base import Metric, Summary, Unit
+from harness.metrics.base import Metric, Summary, Unit, clusters
 from harness.statistics import estimate
 from harness.store import RunDirectory
 from harness.types import Counts, MetricResult, Output, Results, Sample, Score, TaskResult
@@ -92,9 +92,13 @@ def _metric(
             )
         singles.append(unit(metric, sample, stored))
     units = metric.pool(singles)
-    counted = [(u.compat, u.cluster) for u in units if u.compat is not None]
+    labels = clusters(units)
+    strict = [unit.strict for unit in units]
+    counted = [(unit.compat, label) for unit, label in zip(units, labels, strict=True) if unit.compat is not None]
+    compat = [parts for parts, _ in counted]
     scorers = {score.scorer for (_, name), score in scores.items() if name == metric.id and score.scorer}
     text = f"{seed}/{task}/{metric.id}/{summary.name}"
+    first = estimate(summary, strict, seed=text, clusters=labels)
     return MetricResult(
         metric=metric.id,
         name=summary.name,
@@ -103,8 +107,8 @@ def _metric(
         primary=primary,
         headline=summary.headline,
         scorer=", ".join(sorted(scorers)),
-        strict=estimate(summary, [u.strict for u in units], seed=text, clusters=[u.cluster for u in units]),
-        compat=estimate(summary, [c for c, _ in counted], seed=text, clusters=[cluster for _, cluster in counted]),
+        strict=first,
+        compat=first if compat == strict else estimate(summary, compat, seed=text, clusters=[c for _, c in counted]),
     )
 
 

@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from harness import registry
-from harness.aggregate import unit
+from harness.aggregate import is_primary, unit
 from harness.errors import NotComparable
-from harness.metrics.base import Metric, Summary
+from harness.metrics.base import Metric, Summary, clusters
 from harness.statistics import (
-    CONFIDENCE,
+    RESAMPLES,
     Floats,
     Groups,
     Rows,
-    estimate,
+    bootstrap_p,
     finite,
-    generator,
     group,
-    paired_bootstrap,
+    interval,
+    joint_bootstrap,
+    linear,
+    paired_permutation,
+    permutation_p,
     rows,
+    statistic,
 )
 from harness.store import RunDirectory
-from harness.types import Estimate, Record, Sample
+from harness.types import Estimate, Output, Record, Sample, Score
 
-RESAMPLES = 10_000
+POWER = 0.8
+SHOWN = 10  # most changed samples a task
+# What the manifests' records of a task must agree on, besides the dataset and the scorers.
+CONDITIONS = ("version", "protocol", "interface", "limit", "recogniser", "conditions", "sweep")
+
+Test = Literal["permutation", "bootstrap"]
 
 
 class Difference(Record):
-    """One number of run A and of run B on the same samples, and `difference` = A - B.
+    """One number of run A and of run B on the same samples, and `difference` = A - B, all in `unit`.
 
-    `p_value` is two-sided, from random swaps of the two runs' outputs within samples; `adjusted` is Holm's correction
-    over all numbers of the comparison. Both are null for quantiles and composites, which get the interval alone.
+    `p_value` is two-sided: for means and ratios from random swaps of the two runs' outputs within clusters, for
+    quantiles and composites from the bootstrap (`test` says which). `adjusted` is Holm's correction over all numbers of
+    the comparison. `effect_size` is the difference over the standard deviation of its units (Cohen's d of paired data).
+    `detectable` is the least true difference that data like these show in four of five experiments (two-sided, 5 %).
     """
 
     task: str
@@ -42,12 +54,41 @@ class Difference(Record):
     unit: str
     direction: str
     primary: bool
+    headline: bool
     n: int
+    units: int  # independent ones: samples, or clusters of samples
     a: Estimate
     b: Estimate
     difference: Estimate
+    test: Test | None = None
     p_value: float | None = None
     adjusted: float | None = None
+    effect_size: float | None = None
+    detectable: float | None = None
+
+
+class Side(Record):
+    """What one run has for a sample. `text` is its answer, or what the recogniser heard; `audio` a file's path."""
+
+    status: str
+    value: float | None = None
+    text: str | None = None
+    audio: str | None = None
+    error: str | None = None
+
+
+class Changed(Record):
+    """A sample whose share of the task's primary number changed; `change` = A - B of its leading part."""
+
+    task: str
+    metric: str
+    id: str
+    change: float | None  # null: infinite, one side has no answer to time
+    reference: str | None
+    reference_audio: str | None  # relative to the dataset's root, as in the manifest
+    prompt_audio: str | None
+    a: Side
+    b: Side
 
 
 class Comparison(Record):
@@ -58,6 +99,7 @@ class Comparison(Record):
     b: str
     forced: list[str] = Field(default_factory=list)
     differences: list[Difference]
+    changed: list[Changed] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,9 +107,18 @@ class Pair:
     """Parts of one summary in two runs, unit by unit (a sample each, mostly), failures scored at their worst."""
 
     summary: Summary
+    ids: list[str]
     clusters: list[str]
     a: list[dict[str, float]]
     b: list[dict[str, float]]
+
+    @property
+    def groups(self) -> Groups:
+        return group(self.clusters)
+
+    @property
+    def sides(self) -> tuple[Rows, Rows]:
+        return rows(self.summary, self.a), rows(self.summary, self.b)
 
 
 def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Comparison:
@@ -85,66 +136,101 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Compari
             f"{a.path} and {b.path} are not comparable: {'; '.join(reasons)}.",
             "Run both under the same conditions, or pass --force to see the marked figures anyway.",
         )
-    differences = [difference for task in common for difference in _task(a, b, task)]
+    differences, changed = [], []
+    for task in common:
+        for metric_id, primary, pair in pairs(a, b, task):
+            differences.append(_difference(task, metric_id, pair, primary))
+            if primary:
+                changed += _changed(a, b, task, metric_id, pair)
     return Comparison(
-        a=a.manifest().model.spec, b=b.manifest().model.spec, forced=reasons, differences=holm(differences)
+        a=a.manifest().model.spec,
+        b=b.manifest().model.spec,
+        forced=reasons,
+        differences=holm(differences),
+        changed=changed,
     )
+
+
+# ---------------------------------------------------------------------------------------- comparability
 
 
 def obstacles(a: RunDirectory, b: RunDirectory) -> list[str]:
     """Why the numbers of two runs may not be set side by side; empty where they may."""
-    found = []
     left, right = a.manifest().tasks, b.manifest().tasks
-    for task in sorted(set(left) & set(right)):
-        for key in ("version", "protocol", "interface", "limit"):
-            if left[task][key] != right[task][key]:
-                found.append(f"{task}: {key} is {left[task][key]!r} and {right[task][key]!r}")
-        if left[task]["dataset"]["sha256"] != right[task]["dataset"]["sha256"]:
-            names = left[task]["dataset"]["name"], right[task]["dataset"]["name"]
-            found.append(f"{task}: the datasets differ ({names[0]} and {names[1]})")
-        for metric in sorted(set(left[task]["metrics"]) & set(right[task]["metrics"])):
-            scorers = _scorers(a, task, metric), _scorers(b, task, metric)
-            if scorers[0] and scorers[1] and scorers[0] != scorers[1]:
-                found.append(f"{task}: {metric} was scored by {sorted(scorers[0])} and {sorted(scorers[1])}")
+    return [reason for task in sorted(set(left) & set(right)) for reason in task_obstacles(a, b, task)]
+
+
+def task_obstacles(a: RunDirectory, b: RunDirectory, task: str) -> list[str]:
+    """Why the numbers of one common task may not be set side by side. A judge is a scorer."""
+    left, right = a.manifest().tasks[task], b.manifest().tasks[task]
+    found = [
+        f"{task}: {key} is {left.get(key)!r} and {right.get(key)!r}"
+        for key in CONDITIONS
+        if left.get(key) != right.get(key)
+    ]
+    if left["dataset"]["sha256"] != right["dataset"]["sha256"]:
+        found.append(f"{task}: the datasets differ ({left['dataset']['name']} and {right['dataset']['name']})")
+    scorers = _scorers(a, task), _scorers(b, task)
+    for metric in sorted(set(left["metrics"]) & set(right["metrics"])):
+        one, other = (side.get(metric, set()) for side in scorers)
+        if one and other and one != other:
+            found.append(f"{task}: {metric} was scored by {', '.join(sorted(one))} and {', '.join(sorted(other))}")
     return found
 
 
-def _scorers(run: RunDirectory, task: str, metric: str) -> set[str]:
-    return {score.scorer for (_, name), score in run.scores(task).items() if name == metric and score.scorer}
+def _scorers(run: RunDirectory, task: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for (_, metric), score in run.scores(task).items():
+        if score.scorer:
+            found.setdefault(metric, set()).add(score.scorer)
+    return found
 
 
-def _task(a: RunDirectory, b: RunDirectory, task: str) -> list[Difference]:
+# ---------------------------------------------------------------------------------------------- pairing
+
+
+def pairs(a: RunDirectory, b: RunDirectory, task: str) -> list[tuple[str, bool, Pair]]:
+    """All numbers of a task that both runs have: metric id, whether it is the primary number, and the paired parts."""
     record = a.manifest().tasks[task]
     metrics = [name for name in record["metrics"] if name in b.manifest().tasks[task]["metrics"]]
     ids = {sample.id for sample in b.samples(task)}
     samples = [sample for sample in sorted(a.samples(task), key=lambda s: s.id) if sample.id in ids]
     if not samples:
         raise NotComparable(f"Task {task}: the runs have no sample in common.", "Use the same dataset.")
-    differences = []
+    scores = a.scores(task), b.scores(task)
+    found = []
     for metric_id in metrics:
         metric: Metric = registry.metrics.get(metric_id)()
-        for summary in metric.summaries:
-            pair = pair_up(a, b, task, metric, summary, samples)
-            primary = record["primary"] in (f"{metric_id}/{summary.name}", metric_id)
-            differences.append(_difference(task, metric_id, pair, primary))
-    return differences
+        made = _paired_parts(metric, samples, scores)
+        found += [(metric_id, is_primary(record["primary"], metric, s), Pair(s, *made)) for s in metric.summaries]
+    return found
 
 
-def pair_up(
-    a: RunDirectory, b: RunDirectory, task: str, metric: Metric, summary: Summary, samples: list[Sample]
-) -> Pair:
-    """The parts of both runs for the same samples."""
+def pair_up(a: RunDirectory, b: RunDirectory, task: str, metric: Metric, summary: Summary) -> Pair:
+    """The parts of one number in both runs, over the samples of `a`."""
+    samples = sorted(a.samples(task), key=lambda sample: sample.id)
+    return Pair(summary, *_paired_parts(metric, samples, (a.scores(task), b.scores(task))))
+
+
+_Scores = dict[tuple[str, str], Score]
+_Parts = list[dict[str, float]]
+
+
+def _paired_parts(
+    metric: Metric, samples: list[Sample], scores: tuple[_Scores, _Scores]
+) -> tuple[list[str], list[str], _Parts, _Parts]:
     left, right = (
-        metric.pool([unit(metric, sample, scores.get((sample.id, metric.id))) for sample in samples])
-        for scores in (a.scores(task), b.scores(task))
+        metric.pool([unit(metric, sample, side.get((sample.id, metric.id))) for sample in samples]) for side in scores
     )
-    return Pair(summary, [u.cluster for u in left], [u.strict for u in left], [u.strict for u in right])
+    return [u.sample.id for u in left], clusters(left), [u.strict for u in left], [u.strict for u in right]
+
+
+# ------------------------------------------------------------------------------------------- differences
 
 
 def _difference(task: str, metric_id: str, pair: Pair, primary: bool) -> Difference:
     summary = pair.summary
     seed = f"compare/{task}/{metric_id}/{summary.name}"
-    interval, p_value = paired(summary, rows(summary, pair.a), rows(summary, pair.b), group(pair.clusters), seed)
     return Difference(
         task=task,
         metric=metric_id,
@@ -152,53 +238,54 @@ def _difference(task: str, metric_id: str, pair: Pair, primary: bool) -> Differe
         unit=summary.unit,
         direction=summary.direction,
         primary=primary,
+        headline=summary.headline,
         n=len(pair.clusters),
-        a=estimate(summary, pair.a, seed=seed, clusters=pair.clusters),
-        b=estimate(summary, pair.b, seed=seed, clusters=pair.clusters),
-        difference=interval,
-        p_value=p_value,
+        units=len(set(pair.clusters)),
+        **paired(summary, *pair.sides, pair.groups, seed),
     )
 
 
-def paired(summary: Summary, a: Rows, b: Rows, groups: Groups, seed: str) -> tuple[Estimate, float | None]:
-    """A - B with a paired bootstrap interval, and the p-value of a paired permutation test (not for quantiles)."""
-    observed, replicates = paired_bootstrap(summary, a, b, groups, seed=seed, resamples=RESAMPLES)
-    if not np.isfinite(observed):
-        return Estimate(value=None, n=a.n), None
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(replicates, [tail, 1 - tail], method="inverted_cdf") * summary.scale
-    value = Estimate(value=finite(observed * summary.scale), low=finite(low), high=finite(high), n=a.n)
-    if summary.estimator not in ("mean", "ratio"):
-        return value, None
-    rng = generator(f"{seed}/permutation")
-    return value, _permutation(_fraction(summary, a), _fraction(summary, b), groups, observed, rng)
+def paired(summary: Summary, a: Rows, b: Rows, groups: Groups, seed: str, resamples: int = RESAMPLES) -> dict[str, Any]:
+    """`a`, `b` and `difference` as estimates, and the paired test of A - B, as fields of a `Difference`."""
+    one = np.ones((1, a.n))
+    values = [float(statistic(summary, side, one)[0]) * summary.scale for side in (a, b)]
+    observed, units = values[0] - values[1], int(groups.max()) + 1
+    if units < 2:
+        return {
+            name: Estimate(value=finite(value), n=a.n)
+            for name, value in zip(("a", "b", "difference"), (*values, observed), strict=True)
+        }
+    left, right = joint_bootstrap(summary, [a, b], groups, seed=seed, resamples=resamples) * summary.scale
+    with np.errstate(invalid="ignore"):
+        replicates = left - right
+    found: dict[str, Any] = {"a": _estimate(values[0], left, units, a.n), "b": _estimate(values[1], right, units, a.n)}
+    found["difference"] = _estimate(observed, replicates, units, a.n)
+    if not np.isfinite(observed) or not np.isfinite(replicates).all():
+        return found
+    error = float(np.std(replicates))
+    found["detectable"] = finite(_z_sum() * error)
+    found["effect_size"] = finite(observed / (error * np.sqrt(units))) if error > 0 else None
+    found["test"] = "permutation" if linear(summary) else "bootstrap"
+    if linear(summary):
+        change, swapped = paired_permutation(summary, a, b, groups, seed=f"{seed}/permutation", resamples=resamples)
+        found["p_value"] = permutation_p(change, swapped, units, two_sided=True)
+    else:
+        found["p_value"] = bootstrap_p(replicates)
+    return found
 
 
-def _fraction(summary: Summary, data: Rows) -> tuple[Floats, Floats]:
-    """Numerators and denominators per sample; a mean's denominators are ones."""
-    first = data.columns[summary.parts[0]]
-    return first, data.columns[summary.parts[1]] if summary.estimator == "ratio" else np.ones(data.n)
+def _estimate(value: float, replicates: Floats, units: int, n: int) -> Estimate:
+    if not np.isfinite(value):
+        return Estimate(value=None, n=n)
+    low, high = interval(replicates, units)
+    return Estimate(value=finite(value), low=low, high=high, n=n)
 
 
-def _permutation(
-    a: tuple[Floats, Floats], b: tuple[Floats, Floats], groups: Groups, observed: float, rng: np.random.Generator
-) -> float:
-    """Share of random swaps within groups whose difference is at least as large, the observed one counted in."""
-    extreme, count = 1, int(groups.max()) + 1
-    block = max(1, 4_000_000 // len(groups))
-    for start in range(0, RESAMPLES, block):
-        size = min(block, RESAMPLES - start)
-        swap = rng.integers(0, 2, size=(size, count))[:, groups].astype(np.float64)
-        left = _swapped(a[0], b[0], swap) / _swapped(a[1], b[1], swap)
-        right = _swapped(b[0], a[0], swap) / _swapped(b[1], a[1], swap)
-        extreme += int(np.sum(np.abs(left - right) >= abs(observed) - 1e-12))
-    return extreme / (RESAMPLES + 1)
+def _z_sum() -> float:
+    """Standard errors between no difference and one that a two-sided test at 5 % finds with `POWER`."""
+    from scipy.special import ndtri
 
-
-def _swapped(own: Floats, other: Floats, swap: Floats) -> Floats:
-    """Sums over samples when each row of `swap` exchanges some samples."""
-    totals: Floats = own.sum() + swap @ (other - own)
-    return totals
+    return float(ndtri(0.975) + ndtri(POWER))
 
 
 def holm(differences: list[Difference]) -> list[Difference]:
@@ -210,3 +297,56 @@ def holm(differences: list[Difference]) -> list[Difference]:
         running = max(running, min(1.0, (len(tested) - rank) * float(p or 0.0)))
         adjusted[index] = running
     return [d.model_copy(update={"adjusted": adjusted.get(i)}) for i, d in enumerate(differences)]
+
+
+# --------------------------------------------------------------------------------------- changed samples
+
+
+def _changed(a: RunDirectory, b: RunDirectory, task: str, metric_id: str, pair: Pair) -> list[Changed]:
+    """The samples that differ most between the runs, in the first part that differs at all; largest change first."""
+    part = next((p for p in pair.summary.parts if _column(pair.a, p) != _column(pair.b, p)), pair.summary.parts[0])
+    left, right = (np.array(_column(side, part)) for side in (pair.a, pair.b))
+    with np.errstate(invalid="ignore"):
+        change = np.where(left == right, 0.0, left - right)
+    order = [i for i in np.argsort(-np.abs(change), kind="stable")[:SHOWN] if change[i] != 0]
+    samples = {sample.id: sample for sample in a.samples(task)}
+    sides = [_Answers(a, task), _Answers(b, task)]
+    found = []
+    for index in order:
+        key = pair.ids[index]
+        sample = samples.get(key)  # None for a unit that pools several samples, a call of chunks
+        found.append(
+            Changed(
+                task=task,
+                metric=f"{metric_id}/{part}",
+                id=key,
+                change=finite(float(change[index])),
+                reference=None if sample is None else sample.text,
+                reference_audio=None if sample is None else sample.audio,
+                prompt_audio=None if sample is None else sample.prompt_audio,
+                a=sides[0].side(key, float(left[index])),
+                b=sides[1].side(key, float(right[index])),
+            )
+        )
+    return found
+
+
+def _column(side: list[dict[str, float]], part: str) -> list[float]:
+    return [float(parts.get(part, np.inf)) for parts in side]
+
+
+class _Answers:
+    """What one run holds of a task's samples, read once."""
+
+    def __init__(self, run: RunDirectory, task: str) -> None:
+        self._run = run
+        self._outputs, self._transcripts = run.outputs(task), run.transcripts(task)
+
+    def side(self, key: str, value: float) -> Side:
+        output: Output | None = self._outputs.get(key)
+        if output is None:
+            return Side(status="missing", value=finite(value))
+        heard = self._transcripts.get(key)
+        text = output.text if output.text is not None or heard is None else heard.text
+        audio = None if output.audio is None else str(self._run.audio_path(output.audio))
+        return Side(status=output.status, value=finite(value), text=text, audio=audio, error=output.error)

@@ -1,14 +1,18 @@
 """The gate: rules over a run and its baseline, one verdict, one exit code. What cannot be judged never passes.
 
-Rules are a YAML list:
+docs/gate.md explains each kind of rule. Rules are a YAML list:
 
-    - {task: asr, metric: 'wer[whisper-normalizer]/wer', max: 10}               an absolute bound
-    - {task: asr, metric: 'wer[whisper-normalizer]/wer', margin: 0.5, alpha: 0.05}   not worse than baseline by margin
-    - {task: asr, failures: 0}                                             at most so many failed samples
+    - {task: asr, metric: 'wer[whisper-normalizer]/wer', max: 10}              an absolute bound
+    - {task: asr, metric: 'wer[whisper-normalizer]/wer', margin: 0.5}          not worse than the baseline by more
+    - {task: latency, metric: 'ttfa[first-audible@1]/ttfa-p50', factor: 1.2}   not slower than the baseline by more
+    - {task: asr, failures: 0}                                                 at most so many samples without an answer
+    - {task: asr, completeness: 1}                                             least share of samples asked for at all
+    - {task: seed-tts, stop_rate: 0.98}                                        least share of answers ended by the model
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,21 +20,26 @@ import numpy as np
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from harness import registry
-from harness.compare import obstacles, pair_up
+from harness import gate_tests, registry
+from harness.compare import Pair, pair_up, task_obstacles
 from harness.errors import BadInput
+from harness.gate_tests import Finding, Outcome
 from harness.metrics.base import Metric
-from harness.statistics import group, paired_bootstrap, rows
+from harness.rounds import round_of
 from harness.store import RunDirectory
 from harness.types import Record, TaskResult
 
-Outcome = Literal["pass", "regression", "could not judge"]
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "could not judge": 2}
-RESAMPLES = 10_000
+Kind = Literal["max", "min", "margin", "factor", "failures", "completeness", "stop_rate"]
+KINDS: tuple[Kind, ...] = ("max", "min", "margin", "factor", "failures", "completeness", "stop_rate")
+_ON_A_NUMBER = ("max", "min", "margin", "factor")
 
 
 class Rule(Record):
-    """One line of the rules file; exactly one of `max`, `min`, `margin`, `failures`."""
+    """One line of the rules file; exactly one of `KINDS`, in the metric's unit, or a share for the last two.
+
+    `alpha` is the risk of each of the rule's two one-sided tests, `minimum_n` the least number of independent units.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,26 +48,47 @@ class Rule(Record):
     max: float | None = None
     min: float | None = None
     margin: float | None = Field(default=None, ge=0)
+    factor: float | None = Field(default=None, gt=1)
     failures: int | None = Field(default=None, ge=0)
-    alpha: float = Field(default=0.05, gt=0, lt=1)
+    completeness: float | None = Field(default=None, ge=0, le=1)
+    stop_rate: float | None = Field(default=None, ge=0, le=1)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
     minimum_n: int = Field(default=20, ge=2)
 
     @model_validator(mode="after")
     def _one_bound(self) -> Rule:
-        bounds = [name for name in ("max", "min", "margin", "failures") if getattr(self, name) is not None]
+        bounds = [name for name in KINDS if getattr(self, name) is not None]
         if len(bounds) != 1:
-            raise ValueError("a rule has exactly one of max, min, margin, failures")
-        if bounds != ["failures"] and not self.metric:
+            raise ValueError(f"a rule has exactly one of {', '.join(KINDS)}")
+        if bounds[0] in _ON_A_NUMBER and not self.metric:
             raise ValueError("a rule on a number names its metric, such as 'wer[whisper-normalizer]/wer'")
         return self
 
+    @property
+    def kind(self) -> Kind:
+        return next(name for name in KINDS if getattr(self, name) is not None)
+
+    @property
+    def limit(self) -> float:
+        return float(getattr(self, self.kind))
+
+    @property
+    def title(self) -> str:
+        """`asr wer[whisper-normalizer]/wer: margin 0.5`."""
+        return f"{self.task} {self.metric}".strip() + f": {self.kind.replace('_', ' ')} {self.limit:g}"
+
 
 class Judgement(Record):
-    """What one rule came to, and why."""
+    """What one rule came to, and why. `value` is what was judged (a number, a worsening, a ratio, a share), `bound` the
+    end of its interval that decides, both in the unit of the rule; `n` counts independent units."""
 
     rule: Rule
     outcome: Outcome
     reason: str
+    n: int | None = None
+    value: float | None = None
+    bound: float | None = None
+    p_value: float | None = None
 
 
 class Verdict(Record):
@@ -94,75 +124,120 @@ def load_rules(path: Path) -> list[Rule]:
     return rules
 
 
-def judge(run: RunDirectory, baseline: RunDirectory | None, rules: list[Rule]) -> Verdict:
+def judge(run: RunDirectory, baseline: RunDirectory | None, rules: Sequence[Rule]) -> Verdict:
     """Hold a run against the rules."""
     results = {task.task: task for task in run.results().tasks}
-    judgements = [_judge(run, baseline, rule, results.get(rule.task)) for rule in rules]
+    judgements = []
+    for rule in rules:
+        task = results.get(rule.task)
+        if task is None:
+            finding = _unjudged(f"the run has no task '{rule.task}'")
+        else:
+            finding = _JUDGES[rule.kind](run, baseline, rule, task)
+        judgements.append(Judgement(rule=rule, **finding.fields()))
     outcomes = {judgement.outcome for judgement in judgements}
     order: tuple[Outcome, ...] = ("regression", "could not judge", "pass")
     return Verdict(
         run=str(run.path),
         baseline=None if baseline is None else str(baseline.path),
-        outcome=next(outcome for outcome in order if outcome in outcomes),
+        outcome=next((outcome for outcome in order if outcome in outcomes), "could not judge"),
         judgements=judgements,
     )
 
 
-def _judge(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult | None) -> Judgement:
-    def say(outcome: Outcome, reason: str) -> Judgement:
-        return Judgement(rule=rule, outcome=outcome, reason=reason)
+def _unjudged(reason: str) -> Finding:
+    return Finding("could not judge", reason)
 
-    if task is None:
-        return say("could not judge", f"the run has no task '{rule.task}'")
-    if rule.failures is not None:
-        failed = task.counts.failed + task.counts.missing + task.counts.empty
-        outcome: Outcome = "pass" if failed <= rule.failures else "regression"
-        return say(outcome, f"{failed} of {task.counts.expected} samples failed, {rule.failures} allowed")
+
+# ------------------------------------------------------------------------------------- facts of the run
+
+
+def _failures(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    failed = task.counts.failed + task.counts.missing + task.counts.empty
+    text = f"{failed} of {task.counts.expected} samples failed, {rule.limit:g} allowed"
+    return Finding("pass" if failed <= rule.limit else "regression", text, task.counts.expected, failed, failed)
+
+
+def _completeness(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    there, expected = task.counts.expected - task.counts.missing, task.counts.expected
+    if not expected:
+        return _unjudged("the task has no samples")
+    share = there / expected
+    text = f"{there} of {expected} samples have an output, a share of {share:.4g}, at least {rule.limit:g} wanted"
+    return Finding("pass" if share >= rule.limit else "regression", text, expected, share, share)
+
+
+def _stop_rate(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    """`metadata.stopped` of an output says whether the model ended its answer itself, before any limit of length. An
+    expected sample without an answer did not."""
+    outputs = run.outputs(rule.task)
+    known = [outputs[s.id].metadata.get("stopped") for s in run.samples(rule.task) if s.id in outputs]
+    if not any(isinstance(stopped, bool) for stopped in known):
+        return _unjudged("no output says whether the model ended its answer itself (metadata.stopped)")
+    if task.counts.expected < rule.minimum_n:
+        return _too_few(task.counts.expected, rule)
+    return gate_tests.share(sum(stopped is True for stopped in known), task.counts.expected, rule.limit, rule.alpha)
+
+
+# ------------------------------------------------------------------------------- numbers with a margin
+
+
+def _number(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    """Rules on a metric: refuse what cannot be tested, then test."""
     if task.counts.missing:
-        return say("could not judge", f"{task.counts.missing} of {task.counts.expected} samples are missing")
-    found = [m for m in task.metrics if rule.metric in (f"{m.metric}/{m.name}", m.metric)]
-    if not found or found[0].strict.value is None:
-        return say("could not judge", f"the run has no value for '{rule.metric}'")
-    metric = found[0]
-    if metric.strict.n < rule.minimum_n:
-        return say("could not judge", f"{metric.strict.n} samples, at least {rule.minimum_n} needed")
-    value = metric.strict.value
-    assert value is not None
-    if rule.max is not None:
-        return say("pass" if value <= rule.max else "regression", f"{value:.4g} against at most {rule.max:g}")
-    if rule.min is not None:
-        return say("pass" if value >= rule.min else "regression", f"{value:.4g} against at least {rule.min:g}")
-    return say(*_not_inferior(run, baseline, rule, metric.metric, metric.name))
+        return _unjudged(f"{task.counts.missing} of {task.counts.expected} samples are missing")
+    found = next((m for m in task.metrics if rule.metric in (f"{m.metric}/{m.name}", m.metric)), None)
+    if found is None:
+        return _unjudged(f"the run has no value for '{rule.metric}'")
+    against: RunDirectory | None = run  # an absolute bound needs no other run
+    if rule.kind in ("margin", "factor"):
+        against = baseline
+        if baseline is None:
+            return _unjudged(f"a {rule.kind} needs --baseline")
+        held = baseline.manifest().tasks.get(rule.task)
+        if held is None or found.metric not in held["metrics"]:
+            return _unjudged(f"the baseline has no '{found.metric}' for task '{rule.task}'")
+        if reasons := task_obstacles(run, baseline, rule.task):
+            return _unjudged("; ".join(reasons))
+    assert against is not None
+    metric: Metric = registry.metrics.get(found.metric)()
+    summary = next(summary for summary in metric.summaries if summary.name == found.name)
+    pair = pair_up(run, against, rule.task, metric, summary)
+    seed = f"gate/{rule.task}/{found.metric}/{found.name}"
+    if rule.kind == "factor":
+        return _slower(run, pair, rule)
+    units = len(set(pair.clusters))
+    if units < rule.minimum_n:
+        return _too_few(units, rule)
+    a, b = pair.sides
+    if rule.kind == "margin":
+        return gate_tests.margin(summary, a, b, pair.groups, limit=rule.limit, alpha=rule.alpha, seed=seed)
+    high = rule.kind == "max"
+    return gate_tests.absolute(summary, a, pair.groups, high=high, limit=rule.limit, alpha=rule.alpha, seed=seed)
 
 
-def _not_inferior(
-    run: RunDirectory, baseline: RunDirectory | None, rule: Rule, metric_id: str, name: str
-) -> tuple[Outcome, str]:
-    """Non-inferiority: pass only if the whole one-sided 1 - alpha interval of the worsening is below the margin."""
-    if baseline is None:
-        return "could not judge", "a margin needs --baseline"
-    reasons = [reason for reason in obstacles(run, baseline) if reason.startswith(f"{rule.task}:")]
-    if reasons:
-        return "could not judge", "; ".join(reasons)
-    held = baseline.manifest().tasks.get(rule.task)
-    if held is None or metric_id not in held["metrics"]:
-        return "could not judge", f"the baseline has no '{metric_id}' for task '{rule.task}'"
-    metric: Metric = registry.metrics.get(metric_id)()
-    summary = next(summary for summary in metric.summaries if summary.name == name)
-    samples = sorted(run.samples(rule.task), key=lambda sample: sample.id)
-    pair = pair_up(run, baseline, rule.task, metric, summary, samples)
-    clusters = group(pair.clusters)
-    seed = f"gate/{rule.task}/{metric_id}/{name}"
-    a, b = rows(summary, pair.a), rows(summary, pair.b)
-    observed, replicates = paired_bootstrap(summary, a, b, clusters, seed=seed, resamples=RESAMPLES)
-    if not np.isfinite(observed):
-        return "could not judge", "the difference is not finite"
-    sign = summary.scale * (1.0 if summary.direction == "lower" else -1.0)  # positive: the run is worse
-    point, worsening = observed * sign, replicates * sign
-    bound = float(np.quantile(worsening, 1 - rule.alpha))
-    assert rule.margin is not None
-    text = f"worse by {point:.4g} {summary.unit}, {1 - rule.alpha:.0%} bound {bound:.4g}, margin {rule.margin:g}"
-    if bound <= rule.margin:
-        return "pass", text
-    lower = float(np.quantile(worsening, rule.alpha))
-    return ("regression", text) if lower > rule.margin or point > rule.margin else ("could not judge", text)
+def _too_few(units: int, rule: Rule) -> Finding:
+    return Finding("could not judge", f"{units} independent units, at least {rule.minimum_n} needed", units)
+
+
+def _slower(run: RunDirectory, pair: Pair, rule: Rule) -> Finding:
+    """The rank test of latency rules, over the rounds in which the two runs took turns."""
+    samples = {sample.id: sample for sample in run.samples(rule.task)}
+    if any("round" not in samples[key].metadata for key in pair.ids):
+        return _unjudged("the samples were timed once; run both models in one call with --rounds")
+    if len(pair.ids) < rule.minimum_n:
+        return _too_few(len(pair.ids), rule)
+    rounds = np.array([round_of(samples[key]) for key in pair.ids])
+    return gate_tests.factor(pair.summary, *pair.sides, rounds, limit=rule.limit, alpha=rule.alpha)
+
+
+_Judge = Callable[[RunDirectory, RunDirectory | None, Rule, TaskResult], Finding]
+_JUDGES: dict[Kind, _Judge] = {
+    "max": _number,
+    "min": _number,
+    "margin": _number,
+    "factor": _number,
+    "failures": _failures,
+    "completeness": _completeness,
+    "stop_rate": _stop_rate,
+}

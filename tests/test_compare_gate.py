@@ -114,7 +114,7 @@ def test_one_verdict_drives_json_and_exit_code(runs: dict[str, RunDirectory], tm
     [
         ("", "non-empty YAML list"),
         ("{task: asr}", "non-empty YAML list"),
-        ("- {task: asr}", "exactly one of max, min, margin, failures"),
+        ("- {task: asr}", "exactly one of max, min, margin, factor"),
         ("- {task: asr, max: 1}", "names its metric"),
         ("- {task: asr, failures: 0, colour: red}", "rule 1"),
         ("- [", "not YAML"),

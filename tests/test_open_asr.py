@@ -335,7 +335,7 @@ def test_words_are_normalised_across_the_seam_of_two_chunks() -> None:
     units = [Unit(sample, {}, {}, {"hypothesis": text}) for sample, text in zip(samples, chunks, strict=True)]
     (whole,) = metric("E").pool(units)
     assert whole.strict["errors"] == 0 and whole.strict["reference_words"] == 5
-    assert whole.cluster == "call c" and whole.detail["hypothesis"] == "the bbc has the wifi"
+    assert whole.sample.cluster == "call c" and whole.detail["hypothesis"] == "the bbc has the wifi"
 
 
 def test_a_missing_chunk_deletes_its_words_and_a_call_without_any_is_all_deleted(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ class Value:
 class Unit:
     """What counts once in the aggregates: a sample, or several that the protocol scores as one.
 
-    `compat` is None where the original leaves the unit out. `sample.cluster`, else its id, is what is resampled.
+    `compat` is None where the original leaves the unit out. What is resampled is `clusters` of all units.
     """
 
     sample: Sample
@@ -97,9 +97,22 @@ class Unit:
     compat: dict[str, float] | None
     detail: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def cluster(self) -> str:
-        return self.sample.cluster or f"sample {self.sample.id}"
+
+def clusters(units: Sequence[Unit]) -> list[str]:
+    """What is not independent, a label a unit: its conversation or other `cluster`, else its speaker, else itself.
+
+    Where all units share one speaker, that speaker is a condition of the number and the units are what varies.
+    """
+    speakers = {unit.sample.speaker for unit in units}
+    return [
+        unit.sample.cluster
+        or (
+            f"speaker {unit.sample.speaker}"
+            if unit.sample.speaker and len(speakers) > 1
+            else f"sample {unit.sample.id}"
+        )
+        for unit in units
+    ]
 
 
 class Metric(ABC):
