@@ -47,6 +47,7 @@ def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult: 
         limit=record["limit"],
         leaderboard_grade=record["limit"] is None,
         sweep=record.get("sweep"),
+        conditions=record.get("conditions", {}),
         counts=count(samples, outputs),
         metrics=metrics,
     )

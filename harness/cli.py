@@ -15,9 +15,11 @@ import typer
 from harness import __version__
 from harness.commands import data, judgement, leaderboard
 from harness.commands.common import (
+    Executor,
     Json,
     Metrics,
     Plugins,
+    RayAddress,
     Recogniser,
     Runs,
     Workers,
@@ -75,9 +77,12 @@ def run(
     tasks: Annotated[str, typer.Option("--tasks", "-t", help="Comma-separated task names.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory (default: runs/MODEL).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="A stable subset; not leaderboard-grade.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often timed tasks ask; several models take turns.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the run; every sample derives its own.")] = 0,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Requests the model gets at once.")] = None,
     workers: Workers = None,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     data: Annotated[str | None, typer.Option(help="Dataset name or path instead of the task's own.")] = None,
     metrics: Metrics = None,
     recogniser: Recogniser = None,
@@ -95,6 +100,9 @@ def run(
     settings = settings_of(
         seed=seed,
         limit=limit,
+        rounds=rounds,
+        executor=executor,
+        ray_address=ray_address,
         batch_size=batch_size,
         workers=workers,
         data=data,
@@ -113,10 +121,12 @@ def run(
         return emit({"dry_run": plans}) if json else _show_plans(plans)
     finished = []
     with bars() as progress:
-        for job in jobs:
+        calls = [(job["spec"], [str(task["task"]) for task in job["tasks"]], Path(job["output"])) for job in jobs]
+        if rounds > 1:
+            finished = runner.run_in_turns(calls, settings, progress, say)
+        for job, call in zip(jobs, calls if rounds == 1 else [], strict=False):
             progress.prefix = f"{job['model']} · " if len(jobs) > 1 else ""
-            names = [str(task["task"]) for task in job["tasks"]]
-            finished.append(runner.run(job["spec"], names, Path(job["output"]), settings, progress, say))
+            finished.append(runner.run(*call, settings, progress, say))
     failed = sum(t.counts.failed + t.counts.empty + t.counts.missing for result in finished for t in result.tasks)
     code = 3 if failed > max_failures else 0
     paths = [job["output"] for job in jobs]
@@ -189,6 +199,8 @@ def score(
     metrics: Metrics = None,
     recogniser: Recogniser = None,
     workers: Workers = None,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
@@ -196,7 +208,14 @@ def score(
     from harness import runner
     from harness.console import bars
 
-    settings = settings_of(metrics=split(metrics), recogniser=recogniser, workers=workers, plugins=load_plugins(plugin))
+    settings = settings_of(
+        metrics=split(metrics),
+        recogniser=recogniser,
+        workers=workers,
+        executor=executor,
+        ray_address=ray_address,
+        plugins=load_plugins(plugin),
+    )
     with bars() as progress:
         results = runner.rescore(path, settings, progress)
     _show([results], json)

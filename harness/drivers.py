@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -22,7 +24,9 @@ from harness.adapters.base import (
     TranscriptionRequest,
 )
 from harness.audio import Audio, check_waveform
+from harness.datasets import Dataset
 from harness.duplex import converse, user_channel
+from harness.progress import Progress
 from harness.types import Chunk, Sample
 
 LoadAudio = Callable[[str], Audio]  # path relative to the dataset's root -> audio at its own rate
@@ -43,6 +47,33 @@ class Answer:
         return self.audio is None and not (self.text or "").strip()
 
 
+@dataclass(frozen=True)
+class Job:
+    """What a `Driver` may know of the run: the task's options, its dataset, the run's seed, and `folder`, where files
+    may be kept that outlive a killed process."""
+
+    options: Mapping[str, int | float | str]
+    dataset: Dataset
+    seed: int
+    folder: Path
+
+
+class Driver(ABC):
+    """A task's own way of asking a model: where one request a sample is not all, as when something is trained first."""
+
+    def __init__(self, adapter: Any, job: Job) -> None:
+        self.adapter = adapter
+        self.job = job
+
+    @abstractmethod
+    def prepare(self, progress: Progress) -> None:
+        """What comes before the first request. Called again in a run that goes on, so it must come out the same."""
+
+    @abstractmethod
+    def answer(self, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
+        """One answer a sample, as `answer_batch` gives them."""
+
+
 def answer_batch(
     interface: str, adapter: Adapter, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio
 ) -> list[Answer]:
@@ -53,15 +84,12 @@ def answer_batch(
     return answers
 
 
-def answer_timed(interface: str, adapter: Adapter, sample: Sample, seed: int, load: LoadAudio) -> Answer:
-    """Ask the model for one sample against its clock: streamed where the interface streams."""
-    return _TIMED[interface](adapter, sample, seed, load)
-
-
 # ------------------------------------------------------------------------------------------- recognition
 
 
-def _transcription(sample: Sample, seed: int, rate: int, load: LoadAudio) -> TranscriptionRequest:
+def transcription_request(sample: Sample, seed: int, rate: int, load: LoadAudio) -> TranscriptionRequest:
+    """The sample's recording at `rate` Hz, read when the adapter asks for it."""
+
     def audio() -> Audio:
         if sample.audio is None:
             raise ValueError("the dataset has no recording for this sample")
@@ -72,25 +100,16 @@ def _transcription(sample: Sample, seed: int, rate: int, load: LoadAudio) -> Tra
 
 def _recognise(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
     assert isinstance(adapter, SpeechRecognizer)
-    requests = [_transcription(s, seed, adapter.sample_rate, load) for s, seed in zip(samples, seeds, strict=True)]
+    rate = adapter.sample_rate
+    requests = [transcription_request(s, seed, rate, load) for s, seed in zip(samples, seeds, strict=True)]
     return [Answer(text=_text(text)) for text in adapter.transcribe(requests)]
-
-
-def _recognise_timed(adapter: Any, sample: Sample, seed: int, load: LoadAudio) -> Answer:
-    assert isinstance(adapter, SpeechRecognizer)
-    request = _transcription(sample, seed, adapter.sample_rate, load)
-    if adapter.reads_audio:
-        audio = request.audio  # reading the file is not the model's time
-        request = TranscriptionRequest(sample.id, lambda: audio, sample.language, seed)
-    start = adapter.clock.now()
-    text = adapter.transcribe([request])[0]
-    return Answer(text=_text(text), seconds=adapter.clock.now() - start)
 
 
 # --------------------------------------------------------------------------------------------- synthesis
 
 
-def _synthesis(sample: Sample, seed: int, load: LoadAudio) -> SynthesisRequest:
+def synthesis_request(sample: Sample, seed: int, load: LoadAudio) -> SynthesisRequest:
+    """The sample's text, and its voice prompt, read when the adapter asks for it. Raises for a sample without text."""
     if not (sample.text or "").strip():
         raise ValueError("the sample has no text to speak")
     prompt = sample.prompt_audio
@@ -106,42 +125,25 @@ def _synthesis(sample: Sample, seed: int, load: LoadAudio) -> SynthesisRequest:
 
 def _synthesise(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
     assert isinstance(adapter, SpeechSynthesizer)
-    requests = [_synthesis(s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
+    requests = [synthesis_request(s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
     return [Answer(audio=_audio(audio, s.id)) for audio, s in zip(adapter.synthesize(requests), samples, strict=True)]
-
-
-def _synthesise_timed(adapter: Any, sample: Sample, seed: int, load: LoadAudio) -> Answer:
-    assert isinstance(adapter, SpeechSynthesizer)
-    request = _synthesis(sample, seed, load)
-    pieces: list[Audio] = []
-    chunks: list[Chunk] = []
-    start = adapter.clock.now()
-    for piece in adapter.stream(request):
-        chunks.append(Chunk(seconds=round(adapter.clock.now() - start, 6), frames=len(piece.samples)))
-        pieces.append(piece)
-    seconds = adapter.clock.now() - start
-    if not any(len(piece.samples) for piece in pieces):
-        return Answer(chunks=chunks, seconds=seconds)
-    rates = {piece.rate for piece in pieces}
-    if len(rates) != 1:
-        raise ValueError(f"the stream changed its sample rate: {sorted(rates)}")
-    whole = check_waveform(np.concatenate([p.samples for p in pieces]), rates.pop(), f"sample {sample.id}")
-    return Answer(audio=whole, chunks=chunks, seconds=seconds)
 
 
 # ------------------------------------------------------------------------------- conversation and codecs
 
 
+def chat_request(adapter: AudioLanguageModel, sample: Sample, seed: int, load: LoadAudio) -> ChatRequest:
+    """One user turn: the sample's recording if it has one and the model hears, else its prompt text."""
+    if sample.audio is not None and adapter.reads_audio:
+        part: dict[str, Any] = {"type": "audio", "audio": load(sample.audio).resampled(adapter.sample_rate)}
+    else:
+        part = {"type": "text", "text": sample.prompt_text or sample.text or ""}
+    return ChatRequest(id=sample.id, messages=[{"role": "user", "content": [part]}], seed=seed)
+
+
 def _reply(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
-    """One user turn a sample: its recording if it has one, else its prompt text."""
     assert isinstance(adapter, AudioLanguageModel)
-    requests = []
-    for sample, seed in zip(samples, seeds, strict=True):
-        if sample.audio is not None and adapter.reads_audio:
-            part: dict[str, Any] = {"type": "audio", "audio": load(sample.audio).resampled(adapter.sample_rate)}
-        else:
-            part = {"type": "text", "text": sample.prompt_text or sample.text or ""}
-        requests.append(ChatRequest(id=sample.id, messages=[{"role": "user", "content": [part]}], seed=seed))
+    requests = [chat_request(adapter, s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
     replies = adapter.reply(requests)
     return [
         Answer(text=reply.text, audio=None if reply.audio is None else _audio(reply.audio, sample.id))
@@ -151,7 +153,7 @@ def _reply(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: 
 
 def _reconstruct(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
     assert isinstance(adapter, AudioCodec)
-    audios = [_recording(sample, adapter.sample_rate, load) for sample in samples]
+    audios = [recording(sample, adapter.sample_rate, load) for sample in samples]
     codes = adapter.encode(audios)
     decoded = adapter.decode(codes)
     return [
@@ -165,7 +167,7 @@ def encode_once(adapter: AudioCodec, sample: Sample, load: LoadAudio) -> Callabl
 
     An answer's `seconds` are those of the encoding and of its own decoding.
     """
-    audio = _recording(sample, adapter.sample_rate, load)
+    audio = recording(sample, adapter.sample_rate, load)
     start = perf_counter()
     (codes,) = adapter.encode([audio])
     encoding = perf_counter() - start
@@ -180,18 +182,19 @@ def encode_once(adapter: AudioCodec, sample: Sample, load: LoadAudio) -> Callabl
     return decode
 
 
-def _recording(sample: Sample, rate: int, load: LoadAudio) -> Audio:
+def recording(sample: Sample, rate: int, load: LoadAudio) -> Audio:
+    """The sample's recording at `rate` Hz. Raises for a sample without one."""
     if sample.audio is None:
         raise ValueError(f"the dataset has no recording for sample {sample.id}")
     return load(sample.audio).resampled(rate)
 
 
 def _reconstruction(sample: Sample, audio: Audio, codes: Codes, decoded: Audio) -> Answer:
-    metadata = {"seconds": round(audio.seconds, 6), "codebooks": _codebooks(codes)}
+    metadata = {"seconds": round(audio.seconds, 6), "codebooks": codebook_records(codes)}
     return Answer(audio=_audio(decoded, sample.id), metadata=metadata)
 
 
-def _codebooks(codes: Codes) -> list[dict[str, Any]]:
+def codebook_records(codes: Codes) -> list[dict[str, Any]]:
     """One record a codebook: `frames`, `frame_rate` in Hz, `size`, and `histogram`, pairs [count, how many codes occur
     that often], which is all that entropy and usage depend on. Raises `ValueError` for codes outside their book."""
     records = []
@@ -240,8 +243,4 @@ _BATCH: dict[str, Callable[[Any, Sequence[Sample], Sequence[int], LoadAudio], li
     "AudioLanguageModel": _reply,
     "AudioCodec": _reconstruct,
     "DuplexAgent": _converse,
-}
-_TIMED: dict[str, Callable[[Any, Sample, int, LoadAudio], Answer]] = {
-    "SpeechRecognizer": _recognise_timed,
-    "SpeechSynthesizer": _synthesise_timed,
 }

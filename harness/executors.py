@@ -1,4 +1,4 @@
-"""Where scoring runs: worker processes of this machine. Same jobs, same results, whatever their number."""
+"""Where scoring runs: processes of this machine, or a Ray cluster. Same jobs, same results on any number of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
-from harness.errors import SpeechEvalError
+from harness.errors import BadInput, SpeechEvalError, require
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -40,6 +41,23 @@ def default_workers() -> int:
     """Cores this process may use, at most four."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, min(4, cores))
+
+
+class Executor(Protocol):
+    """Runs `function` over `jobs` with up to `workers` at once and gives the answers as they are ready."""
+
+    def __call__(self, function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[Answer]: ...
+
+
+def executor(name: str, ray_address: str | None = None) -> Executor | None:
+    """The executor of that name; None for `local`, which takes processes only for work that is worth them."""
+    if name == "ray":
+        return partial(run_ray, address=ray_address)
+    if name != "local":
+        raise BadInput(f"There is no executor '{name}'.", "Use local or ray.")
+    if ray_address is not None:
+        raise BadInput("A Ray address was given without Ray.", "Add --executor ray.")
+    return None
 
 
 def run_inline(function: Callable[[Job], Answer], jobs: Sequence[Job]) -> Iterator[Answer]:
@@ -77,3 +95,60 @@ def run_processes(function: Callable[[Job], Answer], jobs: Sequence[Job], worker
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def run_ray(
+    function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int, address: str | None = None
+) -> Iterator[Answer]:
+    """Answers as they are ready, from up to `workers` Ray actors of one core and one thread each.
+
+    Without `address` Ray is started on this machine and stopped again; with one (`auto`, `ray://host:10001`) the
+    cluster's nodes need this package and must see the run directory and the recordings under the same paths. A job's
+    exception is raised here; an actor that dies raises `SpeechEvalError`.
+    """
+    workers = min(workers, len(jobs))
+    if workers < 1:
+        return
+    ray = require("ray", "ray")
+    started = not ray.is_initialized()
+    if started:
+        local = {"num_cpus": workers, "include_dashboard": False} if address is None else {"address": address}
+        ray.init(log_to_driver=False, configure_logging=False, **local)
+    try:
+        yield from _from_actors(ray, function, jobs, workers)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+class _Worker:
+    """What an actor is made of: it keeps the models that its first job loads."""
+
+    def run(self, function: Callable[[Any], Any], job: Any) -> Any:
+        return function(job)
+
+
+def _from_actors(ray: Any, function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[Answer]:
+    threads = {**dict.fromkeys(_THREAD_VARIABLES, "1"), "TOKENIZERS_PARALLELISM": "false"}
+    # A cluster has graphics cards of its own to give; scoring is to come out the same with and without them.
+    make = ray.remote(num_cpus=1, runtime_env={"env_vars": threads})(_Worker)
+    actors = [make.remote() for _ in range(workers)]
+    queue = iter(jobs)
+    running = {actor.run.remote(function, job): actor for actor, job in zip(actors, queue, strict=False)}
+    try:
+        while running:
+            done, _ = ray.wait(list(running), num_returns=1)
+            actor = running.pop(done[0])
+            if (job := next(queue, None)) is not None:
+                running[actor.run.remote(function, job)] = actor
+            yield ray.get(done[0])
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayActorError as error:
+        raise SpeechEvalError(
+            "A Ray actor died while scoring, most likely for want of memory. Scores so far are kept.",
+            "Give the same command again with fewer --workers.",
+        ) from error
+    finally:
+        for actor in actors:
+            ray.kill(actor)

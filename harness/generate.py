@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter
 
 from harness.adapters.base import Adapter, AudioCodec
 from harness.audio import Audio, load
 from harness.datasets import Dataset
-from harness.drivers import Answer, answer_batch, answer_timed, encode_once
+from harness.drivers import Answer, Driver, answer_batch, encode_once
 from harness.errors import MissingExtra, NotFetched, SpeechEvalError
 from harness.progress import Progress
 from harness.store import RunDirectory
@@ -38,6 +37,7 @@ def generate(
     batch_size: int | None,
     retry_failed: bool,
     progress: Progress,
+    driver: Driver | None = None,
 ) -> None:
     """Answer every sample of `dataset` that has no stored output yet. Safe to stop and start at any moment."""
     done = run.outputs(task.name)
@@ -51,17 +51,14 @@ def generate(
     if bind := getattr(adapter, "bind", None):
         bind({sample.id: sample for sample in dataset.samples})
     seeds = {sample.id: sample_seed(seed, task.name, sample.id) for sample in todo}
-    size = 1 if task.mode == "timed" else (batch_size or adapter.batch_size)
-    ask: Callable[[Sequence[Sample]], list[Output]]
+    size = batch_size or adapter.batch_size
+    if driver is not None:
+        driver.prepare(progress)
+    answer = partial(answer_batch, interface, adapter) if driver is None else driver.answer
     with AudioReader(dataset, todo, size, adapter.reads_audio) as (read, batches):
-        if task.mode == "timed":
-            _warm_up(task, interface, adapter, dataset, seed, read)
-            ask = lambda batch: [_timed(run, task, interface, adapter, batch[0], seeds, read)]  # noqa: E731
-        else:
-            ask = lambda batch: _batch(run, task, interface, adapter, batch, seeds, read)  # noqa: E731
         count = total - len(todo)
         for batch in batches:
-            run.append("outputs", task.name, ask(batch))
+            run.append("outputs", task.name, _batch(run, task, answer, batch, seeds, read))
             count += len(batch)
             progress(label, count, total)
 
@@ -114,22 +111,21 @@ def _depths(
         decode = error
     for point in points:
         assert point.point is not None
-        seeds = {sample.id: sample_seed(seed, point.name, sample.id)}
+        own = sample_seed(seed, point.name, sample.id)
         try:
             if isinstance(decode, Exception):
                 raise decode
             answer = decode(point.point.value)
         except Exception as error:
-            yield _failed(point, sample, seeds, error)
+            yield failed(point, sample, own, error)
         else:
-            yield _store(run, point, sample, seeds, answer, answer.seconds)
+            yield stored(run, point, sample, own, answer, answer.seconds)
 
 
 def _batch(
     run: RunDirectory,
     task: Task,
-    interface: str,
-    adapter: Adapter,
+    answer: Callable[[Sequence[Sample], Sequence[int], Callable[[str], Audio]], list[Answer]],
     batch: Sequence[Sample],
     seeds: dict[str, int],
     read: Callable[[str], Audio],
@@ -137,50 +133,22 @@ def _batch(
     """One call for the batch; if it raises, one call a sample, so that a failure stays with the sample that fails."""
     start = perf_counter()
     try:
-        answers = answer_batch(interface, adapter, batch, [seeds[s.id] for s in batch], read)
+        answers = answer(batch, [seeds[s.id] for s in batch], read)
     except Exception as error:
         if len(batch) == 1:
-            return [_failed(task, batch[0], seeds, error)]
-        return [output for sample in batch for output in _batch(run, task, interface, adapter, [sample], seeds, read)]
+            return [failed(task, batch[0], seeds[batch[0].id], error)]
+        return [output for sample in batch for output in _batch(run, task, answer, [sample], seeds, read)]
     seconds = (perf_counter() - start) / len(batch)
-    return [_store(run, task, s, seeds, answer, seconds) for s, answer in zip(batch, answers, strict=True)]
+    return [stored(run, task, s, seeds[s.id], given, seconds) for s, given in zip(batch, answers, strict=True)]
 
 
-def _timed(
-    run: RunDirectory,
-    task: Task,
-    interface: str,
-    adapter: Adapter,
-    sample: Sample,
-    seeds: dict[str, int],
-    read: Callable[[str], Audio],
-) -> Output:
-    try:
-        answer = answer_timed(interface, adapter, sample, seeds[sample.id], read)
-    except Exception as error:
-        return _failed(task, sample, seeds, error)
-    return _store(run, task, sample, seeds, answer, answer.seconds)
-
-
-def _warm_up(
-    task: Task, interface: str, adapter: Adapter, dataset: Dataset, seed: int, read: Callable[[str], Audio]
-) -> None:
-    """Untimed requests first, for lazy loading and caches are not what a user of a warm server waits for."""
-    for sample in itertools.islice(dataset.samples, int(task.options.get("warm_up", 2))):
-        try:
-            answer_timed(interface, adapter, sample, sample_seed(seed, task.name, sample.id), read)
-        except Exception:  # the timed pass meets the same failure and records it
-            continue
-
-
-def _store(
-    run: RunDirectory, task: Task, sample: Sample, seeds: dict[str, int], answer: Answer, seconds: float | None
-) -> Output:
+def stored(run: RunDirectory, task: Task, sample: Sample, seed: int, answer: Answer, seconds: float | None) -> Output:
+    """The line of an answer, its speech written to a file of the run."""
     return Output(
         id=sample.id,
         task=task.name,
         status="empty" if answer.empty else "ok",
-        seed=seeds[sample.id],
+        seed=seed,
         text=answer.text,
         audio=None if answer.audio is None else run.write_audio(task.name, sample.id, answer.audio),
         seconds=None if seconds is None else round(seconds, 6),
@@ -189,12 +157,12 @@ def _store(
     )
 
 
-def _failed(task: Task, sample: Sample, seeds: dict[str, int], error: Exception) -> Output:
+def failed(task: Task, sample: Sample, seed: int, error: Exception) -> Output:
     """A failure is an answer too: stored with its reason, scored as one. What is not installed is not the model's."""
     if isinstance(error, MissingExtra | NotFetched):
         raise error
     message = f"{type(error).__name__}: {error}"[:2000]
-    return Output(id=sample.id, task=task.name, status="failed", seed=seeds[sample.id], error=message)
+    return Output(id=sample.id, task=task.name, status="failed", seed=seed, error=message)
 
 
 # ---------------------------------------------------------------------------------------------- reading

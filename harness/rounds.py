@@ -1,10 +1,10 @@
 """Rounds: every sample asked for several times, so that two models can take turns and the machine's drift hits both.
 
 The contract of the records. In a run with `--rounds R`, R > 1, each sample of a timed task stands R times in
-`samples/<task>.jsonl`: its id is `<id>@<round>`, its `metadata` holds `round`, from 1 to R, and `item`, the id that the
-dataset gave it; its `cluster` is the dataset's own or else `item <id>`, for repetitions of one item are not independent.
-Everything else is as in the dataset. A sample without `round` was asked for once: round 1. Two runs that were
-interleaved have the same ids, so (item, round) pairs across them.
+`samples/<task>.jsonl`: its id is `<id>@<round>`, its `metadata` holds `round`, from 1 to R, and `item`, the id that
+the dataset gave it; its `cluster` is the dataset's own or else `item <id>`, for repetitions of one item are not
+independent. Everything else is as in the dataset. A sample without `round` was asked for once: round 1. Two runs that
+were interleaved have the same ids, so (item, round) pairs across them.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Each stage reads what the stages before it stored, so a run that was stopped at 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +14,15 @@ from time import perf_counter
 from typing import Any
 
 import harness
-from harness import datasets, modelspec, registry
-from harness.adapters.base import Adapter, interfaces_of
+from harness import datasets, modelspec, registry, rounds
+from harness.adapters.base import Adapter, AudioCodec, interfaces_of
 from harness.aggregate import aggregate
 from harness.audio import load
 from harness.datasets import Dataset
+from harness.drivers import Driver, Job
 from harness.environment import environment
 from harness.errors import BadInput, NotFetched
-from harness.executors import default_workers
+from harness.executors import default_workers, executor
 from harness.generate import generate, generate_sweep
 from harness.metrics.base import Metric
 from harness.modelspec import ModelSpec
@@ -29,6 +31,7 @@ from harness.scoring import score
 from harness.store import RunDirectory
 from harness.sweep import points_of, record_of, recorded
 from harness.task import Task
+from harness.timed import conditions, generate_timed, load_average
 from harness.types import Manifest, ModelInfo, Results
 
 # Interfaces whose requests are the recording itself, so that even a double needs it.
@@ -37,12 +40,16 @@ HEARS = ("AudioCodec", "DuplexAgent")
 
 @dataclass(frozen=True)
 class Settings:
-    """The knobs of a run. `data`, `metrics` and `recogniser` replace what the tasks name."""
+    """The knobs of a run. `data`, `metrics` and `recogniser` replace what the tasks name; timed tasks are asked
+    `rounds` times; scoring runs on the `executor`, `local` or `ray`."""
 
     seed: int = 0
     limit: int | None = None
+    rounds: int = 1
     batch_size: int | None = None
     workers: int = field(default_factory=default_workers)
+    executor: str = "local"
+    ray_address: str | None = None
     data: str | None = None
     metrics: tuple[str, ...] = ()
     recogniser: str | None = None
@@ -62,6 +69,7 @@ class Planned:
     recogniser: str | None
     location: str = ""  # the dataset's name or path, as asked for
     note: str = ""
+    conditions: dict[str, int | bool] = field(default_factory=dict)  # of a timed task
 
     def record(self, settings: Settings) -> dict[str, Any]:
         """What the manifest keeps: the identity of the task, its data and its scorers."""
@@ -77,6 +85,7 @@ class Planned:
             "samples": len(self.dataset.samples),
             "note": self.note,
             **({} if self.task.point is None else {"sweep": self.task.point.model_dump()}),
+            **({"conditions": self.conditions} if self.conditions else {}),
             "dataset": {
                 "name": info.name,
                 "location": self.location,
@@ -101,18 +110,20 @@ def plan(spec: ModelSpec, task_names: Sequence[str], settings: Settings) -> tupl
             skipped.append(f"{name} needs {' or '.join(task.interfaces)}; {spec.target} is {', '.join(offered)}")
             continue
         planned.append(_plan_task(task, interface, settings.data or task.dataset_for(interface), settings))
+    if settings.rounds > 1 and planned and not any(item.task.mode == "timed" for item in planned):
+        raise BadInput("None of these tasks is timed, so they have no rounds.", "Use --rounds with the task latency.")
     return planned, skipped
 
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
-    dataset = datasets.load(location)
+    dataset = datasets.load(location).subset(settings.limit)
     names = settings.metrics or task.metrics_for(interface)
     for name in names:
         registry.metrics.get(name).ready()
     return Planned(
         task=task,
         interface=interface,
-        dataset=dataset if settings.limit is None else dataset.subset(settings.limit),
+        dataset=rounds.expand(dataset, settings.rounds) if task.mode == "timed" else dataset,
         metrics=names,
         recogniser=settings.recogniser or task.recogniser,
         location=location,
@@ -132,33 +143,89 @@ def run(
 
     Raises `BadInput` where no task fits the model, or where `output` holds a run that differs in model, seed or data.
     """
+    return run_in_turns([(spec, task_names, output)], settings, progress, notify)[0]
+
+
+def run_in_turns(
+    jobs: Sequence[tuple[ModelSpec, Sequence[str], Path]],
+    settings: Settings,
+    progress: Progress = silent,
+    notify: Any = None,
+) -> list[Results]:
+    """`run` for several models at once, which then lie in memory together and take turns in timed tasks.
+
+    Each asks for all its samples of a round before the next model does, and who began one round ends the next (A B,
+    B A, A B, …), so that a machine that grows slower or faster all the while favours none.
+    """
+    say = notify or (lambda message: None)
+    with ExitStack() as locks:
+        sessions = []
+        with ExitStack() as models:
+            for job in jobs:
+                named = progress if len(jobs) == 1 else _named(progress, modelspec.redact(job[0].text))
+                sessions.append(_begin(*job, settings, named, say, locks, models))
+            for number in range(1, settings.rounds + 1):
+                for session in sessions if number % 2 else reversed(sessions):
+                    for group in session.groups:
+                        _generate(session, group, settings, number)
+        return [_finish(session, settings) for session in sessions]
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A model at work in its run directory: its tasks, those of a sweep together."""
+
+    directory: RunDirectory
+    adapter: Adapter
+    groups: list[list[Planned]]
+    progress: Progress
+
+
+def _named(progress: Progress, name: str) -> Progress:
+    return lambda label, done, total: progress(f"{name} · {label}", done, total)
+
+
+def _begin(
+    spec: ModelSpec,
+    task_names: Sequence[str],
+    output: Path,
+    settings: Settings,
+    progress: Progress,
+    say: Any,
+    locks: ExitStack,
+    models: ExitStack,
+) -> _Session:
+    """Load the model, have its data, and open its run directory."""
     planned, skipped = plan(spec, task_names, settings)
     if not planned:
         raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
-    say = notify or (lambda message: None)
     directory = RunDirectory(output)
-    with directory.writing():
-        if directory.has_manifest():
-            _check_same_run(directory, spec, planned, settings)
-        adapter = modelspec.build(spec, trust_remote_code=settings.trust_remote_code)
-        try:
-            reads_audio = adapter.reads_audio
-            planned = [
-                _fetch(item, reads_audio or item.interface in HEARS, settings, progress, say) for item in planned
-            ]
-            groups = [[replace(item, task=task) for task in points_of(item.task, adapter)] for item in planned]
-            planned = [item for group in groups for item in group]
-            info = modelspec.describe(spec, adapter)
-            _open_manifest(directory, info, planned, settings)
-            for group in groups:
-                _generate(directory, group, adapter, settings, progress)
-        finally:
-            adapter.close()
-        for item in planned:
-            _score(directory, item, settings, progress)
-        results = aggregate(directory)
-        directory.write_results(results)
-        _event(directory, "finished", {})
+    locks.enter_context(directory.writing())
+    if directory.has_manifest():
+        _check_same_run(directory, spec, planned, settings)
+    adapter = models.enter_context(closing(modelspec.build(spec, trust_remote_code=settings.trust_remote_code)))
+    reads_audio = adapter.reads_audio
+    planned = [_fetch(item, reads_audio or item.interface in HEARS, settings, progress, say) for item in planned]
+    groups = [
+        [
+            replace(item, task=task, conditions=conditions(task, adapter, settings.rounds))
+            for task in points_of(item.task, adapter)
+        ]
+        for item in planned
+    ]
+    info = modelspec.describe(spec, adapter)
+    _open_manifest(directory, info, [item for group in groups for item in group], settings)
+    return _Session(directory, adapter, groups, progress)
+
+
+def _finish(session: _Session, settings: Settings) -> Results:
+    """Score what was generated and write the results."""
+    for group in session.groups:
+        for item in group:
+            _score(session.directory, item, settings, session.progress)
+    results = aggregate(session.directory)
+    session.directory.write_results(results)
+    _event(session.directory, "finished", {})
     return results
 
 
@@ -181,16 +248,41 @@ def _fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progr
         return item
 
 
-def _generate(
-    directory: RunDirectory, group: Sequence[Planned], adapter: Adapter, settings: Settings, progress: Progress
-) -> None:
-    """The answers of a task, or of all points of a sweep at once."""
-    for point in group:
-        directory.replace("samples", point.task.name, point.dataset.samples)
+def _generate(session: _Session, group: Sequence[Planned], settings: Settings, number: int) -> None:
+    """The answers of a task, or of all points of a sweep, in round `number`. What is not timed has one round."""
     item = group[0]
-    if hasattr(adapter, "load_reference"):
+    if number == 1:
+        for point in group:
+            session.directory.replace("samples", point.task.name, point.dataset.samples)
+    if hasattr(session.adapter, "load_reference"):
         recordings = {sample.id: sample.audio for sample in item.dataset.samples if sample.audio}
-        adapter.load_reference = lambda key: load(item.dataset.audio_path(recordings[key]))
+        session.adapter.load_reference = lambda key: load(item.dataset.audio_path(recordings[key]))
+    if item.task.mode == "timed":
+        for point in group:
+            _generate_timed(session, point, settings, number)
+    elif number == 1:
+        _generate_answers(session, group, settings)
+
+
+def _generate_timed(session: _Session, item: Planned, settings: Settings, number: int) -> None:
+    start = perf_counter()
+    detail: dict[str, Any] = {"task": item.task.name, "round": number, "load_average": load_average()}
+    detail["warm_up"] = generate_timed(
+        session.directory,
+        item.task,
+        item.interface,
+        item.dataset,
+        session.adapter,
+        samples=[sample for sample in item.dataset.samples if rounds.round_of(sample) == number],
+        seed=settings.seed,
+        retry_failed=settings.retry_failed,
+        progress=session.progress,
+    )
+    _event(session.directory, "generated", {**detail, "seconds": round(perf_counter() - start, 3)})
+
+
+def _generate_answers(session: _Session, group: Sequence[Planned], settings: Settings) -> None:
+    directory, adapter, item = session.directory, session.adapter, group[0]
     start = perf_counter()
     if item.task.point is None:
         generate(
@@ -202,9 +294,11 @@ def _generate(
             seed=settings.seed,
             batch_size=settings.batch_size,
             retry_failed=settings.retry_failed,
-            progress=progress,
+            progress=session.progress,
+            driver=_driver(directory, item, adapter, settings),
         )
     else:
+        assert isinstance(adapter, AudioCodec)
         generate_sweep(
             directory,
             [point.task for point in group],
@@ -212,10 +306,18 @@ def _generate(
             adapter,
             seed=settings.seed,
             retry_failed=settings.retry_failed,
-            progress=progress,
+            progress=session.progress,
         )
     name = item.task.name if item.task.point is None else item.task.point.task
     _event(directory, "generated", {"task": name, "seconds": round(perf_counter() - start, 3)})
+
+
+def _driver(directory: RunDirectory, item: Planned, adapter: Adapter, settings: Settings) -> Driver | None:
+    if item.task.driver is None:
+        return None
+    folder = directory.path / "work" / item.task.name
+    job = Job(options=item.task.options, dataset=item.dataset, seed=settings.seed, folder=folder)
+    return registry.load_attr(item.task.driver)(adapter, job)
 
 
 def _score(
@@ -230,6 +332,7 @@ def _score(
         item.dataset,
         recogniser=item.recogniser,
         workers=settings.workers,
+        executor=executor(settings.executor, settings.ray_address),
         plugins=settings.plugins,
         progress=progress,
         fresh=fresh,
@@ -303,10 +406,16 @@ def _check_same_run(directory: RunDirectory, spec: ModelSpec, planned: list[Plan
         fallback = datasets.fallback(item.dataset.info.name)
         if record is None or record["dataset"]["name"] == fallback:
             continue
-        for key, now in (("version", item.task.version), ("limit", settings.limit)):
-            if record[key] != now:
+        asked_rounds = settings.rounds if item.task.mode == "timed" else 1
+        held_rounds = record.get("conditions", {}).get("rounds", 1)
+        for key, then, now in (
+            ("version", record["version"], item.task.version),
+            ("limit", record["limit"], settings.limit),
+            ("rounds", held_rounds, asked_rounds),
+        ):
+            if then != now:
                 raise BadInput(
-                    f"{directory.path}: task '{item.task.name}' was run with {key} {record[key]}, not {now}.", remedy
+                    f"{directory.path}: task '{item.task.name}' was run with {key} {then}, not {now}.", remedy
                 )
         if record["dataset"]["sha256"] != item.dataset.sha256:
             raise BadInput(f"{directory.path}: the data of task '{item.task.name}' has changed since.", remedy)

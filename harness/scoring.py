@@ -16,7 +16,7 @@ from harness.adapters.base import SpeechRecognizer, TranscriptionRequest
 from harness.audio import Audio, load
 from harness.datasets import Dataset
 from harness.errors import BadInput, SpeechEvalError
-from harness.executors import run_inline, run_processes
+from harness.executors import Executor, run_inline, run_processes
 from harness.metrics.base import Metric, ScoringItem, Unscorable
 from harness.progress import Progress
 from harness.store import RunDirectory
@@ -57,15 +57,23 @@ def score(
     plugins: Sequence[str],
     progress: Progress,
     fresh: bool = False,
+    executor: Executor | None = None,
 ) -> None:
-    """Score every stored output by every metric, leaving out what is scored already unless `fresh`."""
+    """Score every stored output by every metric, leaving out what is scored already unless `fresh`.
+
+    Without an `executor`, worker processes of this machine where a metric loads a model, else this process.
+    """
     jobs = _jobs(run, task, metric_ids, dataset, recogniser, plugins, fresh)
     total = len(dataset.samples)
     done = total - len(jobs)
     label = f"{task.name}: score"
     progress(label, done, total)
     heavy = any(job.recogniser for job in jobs) or any(registry.metrics.get(name).heavy for name in metric_ids)
-    answers: Iterator[Scored] = run_processes(score_sample, jobs, workers) if heavy else run_inline(score_sample, jobs)
+    answers: Iterator[Scored]
+    if executor is not None:
+        answers = executor(score_sample, jobs, workers)
+    else:
+        answers = run_processes(score_sample, jobs, workers) if heavy else run_inline(score_sample, jobs)
     for answer in answers:
         if answer.transcript is not None:
             run.append("transcripts", task.name, [answer.transcript])

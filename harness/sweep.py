@@ -14,6 +14,8 @@ from harness.adapters.base import Adapter, AudioCodec
 from harness.errors import BadInput
 from harness.task import Task
 
+CONCURRENCY = (1, 2, 4, 8)  # requests under way at once
+
 
 def points_of(task: Task, adapter: Adapter) -> list[Task]:
     """The task at every point of its sweep that the model has; the task itself where it has no sweep.
@@ -22,6 +24,8 @@ def points_of(task: Task, adapter: Adapter) -> list[Task]:
     """
     if not task.sweep:
         return [task]
+    if task.sweep == "concurrency":
+        return [task.at(count) for count in CONCURRENCY]
     assert isinstance(adapter, AudioCodec)
     depths = chosen(adapter.depths)
     if not depths:

@@ -20,10 +20,12 @@ class Task:
     metrics    metric ids; `primary` is the one a board sorts by, as `metric id` or `metric id/summary name`
                (dataset, metrics and primary may each be a mapping from interface to value)
     protocol   the id of the procedure as a whole, such as `seed-tts-eval@2024-06`
-    mode       `answer` keeps what the model said; `timed` streams one request at a time and keeps its clock
+    mode       `answer` keeps what the model said; `timed` streams its requests and keeps its clock
     recogniser model spec of the recogniser that transcribes speech outputs for text metrics
     sweep      `depth`: a codec's recordings are encoded once and decoded at several depths, each a task result of its
-               own; `point` is then set on the task of each depth (see `at`)
+               own; `concurrency`: a timed task with 1, 2, 4 and 8 requests under way at once. `point` is set on the
+               task at each point (see `at`)
+    driver     `module:attr` of a `Driver` class, for a task that asks more of a model than one request a sample
     """
 
     name: str
@@ -36,8 +38,9 @@ class Task:
     description: str
     mode: Literal["answer", "timed"] = "answer"
     recogniser: str | None = None
+    driver: str | None = None
     options: Mapping[str, int | float | str] = field(default_factory=dict)
-    sweep: Literal["", "depth"] = ""
+    sweep: Literal["", "depth", "concurrency"] = ""
     point: SweepPoint | None = None
 
     def __post_init__(self) -> None:

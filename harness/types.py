@@ -82,10 +82,12 @@ class StoredAudio(Record):
 
 
 class Chunk(Record):
-    """One streamed chunk: arrival `seconds` after the request was sent, and how many samples it brought."""
+    """One streamed chunk: arrival `seconds` after the request was sent (of a codec: after the codes were there), and
+    how many samples it brought. `text` is the piece of a reply, or all that a recogniser has heard so far."""
 
     seconds: float
     frames: int
+    text: str | None = None
 
 
 Status = Literal["ok", "empty", "failed"]
@@ -190,7 +192,10 @@ class SweepPoint(Record):
 
 
 class TaskResult(Record):
-    """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`."""
+    """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`.
+
+    `conditions` are those of a timed task: `concurrency`, `warm_up` requests, `rounds`, `serialised`.
+    """
 
     task: str
     version: int
@@ -202,6 +207,7 @@ class TaskResult(Record):
     limit: int | None = None
     leaderboard_grade: bool
     sweep: SweepPoint | None = None
+    conditions: dict[str, int | bool] = Field(default_factory=dict)
     counts: Counts
     metrics: list[MetricResult]
 

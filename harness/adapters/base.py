@@ -98,6 +98,7 @@ class Adapter(ABC):
     reads_audio: ClassVar[bool] = True  # False: the runner need not have the recordings on this machine
     batch_size: int = 1  # the largest batch the runner hands over, unless the user says otherwise
     clock: Clock = WallClock()  # what the latency task times this adapter with
+    concurrent: bool = False  # True: requests may be made from several threads at once
 
     @abstractmethod
     def info(self) -> ModelInfo:
@@ -115,6 +116,11 @@ class SpeechRecognizer(Adapter):
     @abstractmethod
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         """One raw transcript a request."""
+
+    def transcribe_stream(self, request: TranscriptionRequest) -> Iterator[str]:
+        """The transcript as it grows: each item is all that is heard so far, the last one is the transcript. A model
+        without partial results yields that alone."""
+        yield self.transcribe([request])[0]
 
 
 class SpeechSynthesizer(Adapter):
@@ -137,6 +143,11 @@ class AudioLanguageModel(Adapter):
     @abstractmethod
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """One reply a request."""
+
+    def reply_stream(self, request: ChatRequest) -> Iterator[ChatReply]:
+        """The same reply in pieces, each yielded as soon as it is ready: some more text, some more audio, or both. A
+        model that cannot stream yields one."""
+        yield self.reply([request])[0]
 
 
 class AudioCodec(Adapter):

@@ -98,11 +98,13 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
     user has been silent for 0.2 s.
 
     Simulated times: a stream's first chunk comes after `ttfb` seconds, every further `chunk_seconds` of audio after
-    `chunk_interval`; a transcript or a reply takes `answer_seconds`.
+    `chunk_interval`; a transcript, a reply or a codec's codes take `answer_seconds`. Several requests at once are each
+    answered as if alone.
     """
 
     name = "oracle"
     reads_audio = False
+    concurrent = True
     sample_rate = 16_000
 
     def __init__(
@@ -173,7 +175,10 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
 
     def stream(self, request: SynthesisRequest) -> Iterator[Audio]:
         self._raise_failures([(request.id, request.seed)])
-        for number, chunk in enumerate(self._cut(self._speech(request))):
+        yield from self._arrive(self._speech(request))
+
+    def _arrive(self, audio: Audio) -> Iterator[Audio]:
+        for number, chunk in enumerate(self._cut(audio)):
             self.clock.advance(self.chunk_interval if number else self.ttfb)
             yield chunk
 
@@ -194,6 +199,7 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
             if audio.rate != self.sample_rate:
                 raise BadAudio(f"{self.name}: audio at {audio.rate} Hz.", f"Resample it to {self.sample_rate} Hz.")
         self._raise_failures([(_content(audio.samples), 0) for audio in audios])
+        self.clock.advance(self.answer_seconds * len(audios))
         pcm = [np.clip(np.round(audio.samples * 32768.0), -32768, 32767).astype(np.int64) for audio in audios]
         return [Codes([samples + 32768], [float(self.sample_rate)], [65536]) for samples in pcm]
 
@@ -203,7 +209,7 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         return [self._sound(i, Audio(wave, self.sample_rate), 0) for i, wave in zip(items, waves, strict=True)]
 
     def stream_decode(self, codes: Codes) -> Iterator[Audio]:
-        yield from self._cut(self.decode([codes])[0])
+        yield from self._arrive(self.decode([codes])[0])
 
     def reset(self) -> None:
         self._steps = 0

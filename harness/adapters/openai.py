@@ -59,6 +59,8 @@ class Endpoint(Adapter):
     (`Retry-After`, at most 60 s) or 0.5, 1, 2 … seconds. A batch is sent as up to `concurrency` requests at once.
     """
 
+    concurrent = True
+
     def __init__(
         self,
         url: str,

@@ -11,6 +11,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file that registers tasks or metrics.")]
 Runs = Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN...")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Scoring processes (default: cores, at most 4).")]
+Executor = Annotated[str, typer.Option(help="Where scoring runs: local or ray.")]
+RayAddress = Annotated[str | None, typer.Option(help="Address of a Ray cluster (default: Ray on this machine).")]
 Recogniser = Annotated[str | None, typer.Option(help="Model spec of the recogniser that transcribes speech outputs.")]
 Metrics = Annotated[str | None, typer.Option(help="Comma-separated metric ids instead of the task's own.")]
 

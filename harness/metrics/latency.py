@@ -1,15 +1,42 @@
-"""How soon and how fast a model answers. Definitions in docs/metrics.md; the clock is the runner's."""
+"""How soon and how fast a model answers. Definitions in docs/metrics.md; the clock is the adapter's."""
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.audio import leading_silence
 from harness.errors import BadInput
 from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.types import Sample
+from harness.types import Chunk, Sample
 
 _seconds = partial(Summary, estimator="quantile", unit="s", direction="lower")
+_SAME_MOMENT = 2e-6  # times are stored in whole microseconds
+
+
+def quantiles(part: str, unit: str = "s", headline: bool = True, scale: float = 1.0) -> tuple[Summary, ...]:
+    """Median, 95th and 99th percentile of a part; only the median is a headline number."""
+    summary = partial(_seconds, parts=(part,), unit=unit, scale=scale)
+    name = part.replace("_", "-")
+    return (
+        summary(name=f"{name}-p50", q=0.5, headline=headline),
+        summary(name=f"{name}-p95", q=0.95, headline=False),
+        summary(name=f"{name}-p99", q=0.99, headline=False),
+    )
+
+
+def sounding(item: ScoringItem) -> list[Chunk]:
+    """The chunks that hold samples. Raises `BadInput` where the task kept no arrival times, `Unscorable` for none."""
+    if item.output.chunks is None:
+        raise BadInput(f"Sample {item.sample.id} has no chunk times.", "Use a task whose mode is 'timed'.")
+    chunks = [chunk for chunk in item.output.chunks if chunk.frames > 0]
+    if not chunks:
+        raise Unscorable(f"Sample {item.sample.id}: no chunk held any audio.", "Check the model's stream.")
+    return chunks
 
 
 class TimeToFirstAudio(Metric):
@@ -27,19 +54,16 @@ class TimeToFirstAudio(Metric):
     summaries = (
         _seconds(name="ttfa-p50", parts=("ttfa",), q=0.5),
         _seconds(name="ttfa-p95", parts=("ttfa",), q=0.95),
-        _seconds(name="ttfb-p50", parts=("ttfb",), q=0.5),
+        _seconds(name="ttfa-p99", parts=("ttfa",), q=0.99, headline=False),
+        *quantiles("ttfb"),
         _seconds(name="leading-silence-p50", parts=("leading_silence",), q=0.5),
     )
 
     def score(self, item: ScoringItem) -> Value:
         """Parts in seconds: `ttfa`, `ttfb`, `leading_silence`. Raises `Unscorable` where nothing is audible, and
         `BadInput` where the task kept no arrival times."""
-        chunks = item.output.chunks
-        if chunks is None:
-            raise BadInput(f"Sample {item.sample.id} has no chunk times.", "Use a task whose mode is 'timed'.")
-        first = next((chunk for chunk in chunks if chunk.frames > 0), None)
-        if first is None:
-            raise Unscorable(f"Sample {item.sample.id}: no chunk held any audio.", "Check the model's stream.")
+        chunks = sounding(item)
+        first = chunks[0]
         silence = leading_silence(item.audio())
         if silence is None:
             raise Unscorable(f"Sample {item.sample.id}: nothing audible in the answer.", "Check the model's output.")
@@ -63,6 +87,7 @@ class RealTimeFactor(Metric):
         _seconds(name="rtf-p95", parts=("rtf",), q=0.95, unit="", headline=False),
         _seconds(name="seconds-p50", parts=("seconds",), q=0.5),
         _seconds(name="seconds-p95", parts=("seconds",), q=0.95, headline=False),
+        _seconds(name="seconds-p99", parts=("seconds",), q=0.99, headline=False),
     )
 
     def score(self, item: ScoringItem) -> Value:
@@ -85,3 +110,200 @@ class RealTimeFactor(Metric):
     def failure(self, sample: Sample) -> dict[str, float]:
         """No parts: a quantile takes the sample as infinitely slow."""
         return {}
+
+
+class Response(Metric):
+    """Time to the first words and to the whole answer, of a recogniser's transcript or a language model's reply.
+
+    A recogniser without partial results and a model that cannot stream give both at the same moment.
+    """
+
+    id = "response[first-text@1]"
+    description = "Time from request to the first text, and to the end of the whole answer"
+    source = "Time to first token, the common definition of serving benchmarks"
+    needs = frozenset({"timing"})
+    summaries = (*quantiles("ttft"), *quantiles("response"))
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts in seconds: `response`, and `ttft` where any text came."""
+        output = item.output
+        if output.seconds is None or output.chunks is None:
+            raise BadInput(f"Sample {item.sample.id} has no answer time.", "Use a task whose mode is 'timed'.")
+        parts = {"response": output.seconds}
+        first = next((chunk for chunk in output.chunks if (chunk.text or "").strip()), None)
+        if first is not None:
+            parts["ttft"] = first.seconds
+        return Value(parts=parts, detail={"pieces": len(output.chunks)})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """No parts: a quantile takes the sample as infinitely late."""
+        return {}
+
+
+class Playback(Metric):
+    """What a player does with the stream: it starts `buffer` seconds after the first samples came, plays without a
+    break while it has samples, and stalls whenever it has played all of them before the next ones arrive.
+    """
+
+    id = "playback[buffer-100ms@1]"
+    buffer: ClassVar[float] = 0.1
+    description = "Inter-chunk gaps, and the stalls of a player that starts 100 ms after the first samples"
+    source = "this file: a playout buffer of fixed delay, simulated over the stored arrival times"
+    needs = frozenset({"audio", "timing"})
+    summaries = (
+        Summary("interrupted", "mean", ("interrupted",), "%", "lower", 100.0),
+        Summary("underruns", "ratio", ("underruns", "answers"), "", "lower"),
+        Summary("stalled", "ratio", ("stalled_seconds", "answers"), "s", "lower", headline=False),
+        *quantiles("stall", headline=False),
+        *quantiles("gap_max"),
+        *quantiles("gap_p95", headline=False),
+        *quantiles("buffer_needed", headline=False),
+    )
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: `interrupted` (0 or 1), `underruns`, `answers` (1), and in seconds `stall` (the same in
+        `stalled_seconds`), `gap_max` and `gap_p95` between chunks (0 for one chunk), `buffer_needed` for no stall."""
+        chunks = sounding(item)
+        assert item.output.audio is not None
+        rate = item.output.audio.rate
+        stalls = stalls_of(chunks, rate, self.buffer)
+        gaps = np.array([after.seconds - before.seconds for before, after in pairwise(chunks)] or [0.0])
+        parts = {
+            "interrupted": float(bool(stalls)),
+            "underruns": float(len(stalls)),
+            "answers": 1.0,
+            "stalled_seconds": round(sum(stalls), 6),
+            "stall": round(sum(stalls), 6),
+            "gap_max": round(float(gaps.max()), 6),
+            "gap_p95": round(float(np.quantile(gaps, 0.95, method="inverted_cdf")), 6),
+            "buffer_needed": buffer_needed(chunks, rate),
+        }
+        return Value(parts=parts, detail={"chunks": len(chunks), "buffer": self.buffer})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """Interrupted, and infinitely late in every quantile; it adds nothing to the means over answers."""
+        return {"interrupted": 1.0, "underruns": 0.0, "stalled_seconds": 0.0, "answers": 0.0}
+
+
+class Playback0(Playback):
+    """The same without a buffer: the player starts with the first samples."""
+
+    id = "playback[buffer-0ms@1]"
+    buffer = 0.0
+    description = "Inter-chunk gaps, and the stalls of a player that starts with the first samples"
+
+
+class Playback500(Playback):
+    """The same with half a second of buffer."""
+
+    id = "playback[buffer-500ms@1]"
+    buffer = 0.5
+    description = "Inter-chunk gaps, and the stalls of a player that starts 500 ms after the first samples"
+
+
+def stalls_of(chunks: list[Chunk], rate: int, buffer: float) -> list[float]:
+    """Seconds of each stall of a player that starts `buffer` seconds after the first of `chunks` came."""
+    stalls = []
+    played_out = chunks[0].seconds + buffer  # when the samples that have come are played
+    for chunk in chunks:
+        if chunk.seconds > played_out + _SAME_MOMENT:
+            stalls.append(chunk.seconds - played_out)
+            played_out = chunk.seconds
+        played_out += chunk.frames / rate
+    return stalls
+
+
+def buffer_needed(chunks: list[Chunk], rate: int) -> float:
+    """The least delay in seconds after the first chunk with which a player never stalls."""
+    needed = held = 0.0
+    for chunk in chunks:
+        needed = max(needed, chunk.seconds - chunks[0].seconds - held)
+        held += chunk.frames / rate
+    return 0.0 if needed <= _SAME_MOMENT else round(needed, 6)
+
+
+class CodecTime(Metric):
+    """What a codec costs in time: encoding and decoding over the duration of the recording, and decoding a frame.
+
+    A frame is a step of the codec's slowest codebook. Decoding is `stream_decode`, to its last chunk.
+    """
+
+    id = "codec-time[stream@1]"
+    description = "Real-time factors of encoding and of streamed decoding, and the decoding time of a frame"
+    source = "Real-time factor, taken sample by sample"
+    needs = frozenset({"audio", "timing"})
+    summaries = (
+        *quantiles("encode_rtf", unit=""),
+        *quantiles("decode_rtf", unit=""),
+        *quantiles("frame", unit="ms", scale=1000.0),
+    )
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: `encode_rtf`, `decode_rtf`, and `frame` in seconds."""
+        stated = item.output.metadata
+        if "encode_seconds" not in stated:
+            raise BadInput(f"Sample {item.sample.id} has no coding times.", "Run a codec through the task latency.")
+        frames = min(book["frames"] for book in stated["codebooks"])
+        if frames == 0 or stated["seconds"] <= 0:
+            raise Unscorable(f"Sample {item.sample.id}: there are no codes.", "Check the codec's output.")
+        parts = {
+            "encode_rtf": stated["encode_seconds"] / stated["seconds"],
+            "decode_rtf": stated["decode_seconds"] / stated["seconds"],
+            "frame": stated["decode_seconds"] / frames,
+        }
+        return Value(parts=parts, detail={"frames": frames})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """No parts: a quantile takes the sample as infinitely slow."""
+        return {}
+
+
+def per_second(part: str, columns: dict[str, NDArray[np.float64]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`part` over the wall time [resamples]. Not defined while an answer is lost: the time it took is not known."""
+    lost = weights @ (columns["wall_seconds"] <= 0).astype(np.float64) > 0
+    return np.where(lost, np.nan, (weights @ columns[part]) / (weights @ columns["wall_seconds"]))
+
+
+class Throughput(Metric):
+    """Seconds of audio, and requests, for each second of wall time in which any request was under way.
+
+    Every request has a share of the wall time: each moment belongs in equal parts to the requests under way in it.
+    With one request at a time this is RTFx without batching.
+    """
+
+    id = "throughput[closed-loop@1]"
+    description = "Audio made, or heard where the answer is text, per second of wall time; requests per second"
+    source = "this file: a closed loop, each thread asking again as soon as it is answered"
+    needs = frozenset({"reference", "timing"})
+    summaries = (
+        Summary(
+            "throughput",
+            "function",
+            ("audio_seconds", "wall_seconds"),
+            "×",
+            "higher",
+            function=partial(per_second, "audio_seconds"),
+        ),
+        Summary(
+            "requests",
+            "function",
+            ("requests", "wall_seconds"),
+            "1/s",
+            "higher",
+            headline=False,
+            function=partial(per_second, "requests"),
+        ),
+    )
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: `audio_seconds`, `requests` (1), `wall_seconds`, the request's share."""
+        output = item.output
+        wall = output.metadata.get("wall_seconds")
+        if not isinstance(wall, int | float):
+            raise BadInput(f"Sample {item.sample.id} has no share of wall time.", "Use a task whose mode is 'timed'.")
+        audio = item.reference().seconds if output.audio is None else output.audio.frames / output.audio.rate
+        return Value(parts={"audio_seconds": audio, "requests": 1.0, "wall_seconds": float(wall)})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """No time is known. `strict` is then not defined: none that could be counted would be true."""
+        return {"audio_seconds": 0.0, "requests": 1.0, "wall_seconds": 0.0}
