@@ -1,0 +1,71 @@
+"""Codec modelability in units that compare across codecs: bits of held-out codes a second of audio."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.errors import BadInput
+from harness.metrics.base import Metric, ScoringItem, Summary, Value
+from harness.types import Sample
+
+# What a failed sample is charged: its waveform as 16-bit PCM at 16 kHz, which needs no model at all.
+_PCM_BITS = 256_000.0
+_PARTS = ("bits", "text_bits", "nominal", "tokens", "seconds", "ended", "answers")
+
+
+class Modelability(Metric):
+    """Bits that the task's language model needs for the held-out codes and their end.
+
+    `bits-per-second` and `bits-per-token` without text; `bits-given-text` after reading the sentence; `incompressible`
+    is the share of the nominal bitrate that is left, 100 % where the model learned nothing; `stop-rate` is how often
+    the speaking model ended by itself. `strict` charges a failed sample with 16-bit PCM at 16 kHz.
+    """
+
+    description = "Bits a second that a small language model trained on the codes needs for held-out speech"
+    source = "Shannon 1951; budget and layout as in docs/tasks.md"
+    needs = frozenset()
+    summaries = (
+        Summary("bits-per-second", "ratio", ("bits", "seconds"), "kbit/s", "lower", 1e-3),
+        Summary("bits-per-token", "ratio", ("bits", "tokens"), "bit", "lower"),
+        Summary("bits-given-text", "ratio", ("text_bits", "seconds"), "kbit/s", "lower", 1e-3),
+        Summary("incompressible", "ratio", ("bits", "nominal"), "%", "lower", 100.0),
+        Summary("stop-rate", "ratio", ("ended", "answers"), "%", "higher", 100.0, headline=False),
+    )
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: bits, nominal bits, tokens, seconds. Raises `BadInput` where the output states no `lm_bits`."""
+        stated = item.output.metadata
+        if not {"lm_bits", "lm_bits_given_text", "codebooks", "seconds", "ended"} <= stated.keys():
+            raise BadInput(
+                f"Sample {item.sample.id}: the output states no 'lm_bits'.",
+                "Modelability is measured by the tasks codec-modelability*.",
+            )
+        books = stated["codebooks"]
+        parts = {
+            "bits": float(stated["lm_bits"]),
+            "text_bits": float(stated["lm_bits_given_text"]),
+            "nominal": float(sum(book["frames"] * np.log2(book["size"]) for book in books)),
+            "tokens": float(sum(book["frames"] for book in books)),
+            "seconds": float(stated["seconds"]),
+            "ended": float(bool(stated["ended"])),
+            "answers": 1.0,
+        }
+        return Value(parts=parts, detail={"lm": stated.get("lm", {})})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """PCM of the recording's length; of one second where the dataset does not say how long it is."""
+        seconds = float(sample.metadata.get("seconds", 1.0))
+        bits = _PCM_BITS * seconds
+        return dict(zip(_PARTS, (bits, bits, bits, seconds, seconds, 0.0, 1.0), strict=True))
+
+
+class FlattenedSmoke(Modelability):
+    id = "modelability[flattened@smoke-1]"
+
+
+class DelaySmoke(Modelability):
+    id = "modelability[delay@smoke-1]"
+
+
+class FlattenedH100(Modelability):
+    id = "modelability[flattened@h100-1]"

@@ -1,0 +1,140 @@
+"""The driver of `codec-modelability`: encode the training corpus, train the token LM, then measure and speak."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from harness import datasets
+from harness.adapters.base import AudioCodec, Codes
+from harness.audio import Audio
+from harness.audio import load as load_audio
+from harness.drivers import Answer, Driver, Job, LoadAudio, codebook_records
+from harness.errors import BadInput, SpeechEvalError
+from harness.progress import Progress
+from harness.types import Sample
+from reference_models.modelability.budget import Budget, budget
+from reference_models.modelability.sequences import Sequences
+from reference_models.modelability.speaking import longest, speak
+from reference_models.modelability.training import Spent, Utterance, bits, new_model, train
+from reference_models.tts.code_lm import CodeLM
+
+LABEL = "codec-modelability: encode"
+
+
+class Modelability(Driver):
+    """Options of the task: `budget`, `layout`, and `train`, names of datasets in place of the budget's, by comma.
+
+    The trained model is kept in the run's `work/` folder, so a run that was killed later does not train again.
+    """
+
+    adapter: AudioCodec
+
+    def __init__(self, adapter: Any, job: Job) -> None:
+        super().__init__(adapter, job)
+        chosen: Budget = budget(str(job.options["budget"]))
+        named = str(job.options.get("train", ""))
+        self.budget = replace(chosen, train=tuple(named.split(","))) if named else chosen
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.sequences: Sequences
+        self.model: CodeLM
+        self.spent: Spent
+        self.steps_a_byte: float
+
+    def prepare(self, progress: Progress) -> None:
+        corpus = self._corpus(progress)
+        self.model = new_model(self.sequences, self.budget).to(self.device)
+        rate = sum(len(item.codes[0]) for item in corpus) / sum(item.seconds for item in corpus)
+        steps = rate * (sum(self.sequences.ratios) if self.sequences.layout == "flattened" else 1)
+        self.steps_a_byte = longest([i.text for i in corpus], [i.seconds for i in corpus], steps)
+        weights, card = self.job.folder / "lm.safetensors", self.job.folder / "lm.json"
+        identity = json.dumps({"budget": asdict(self.budget), "sequences": asdict(self.sequences)}, sort_keys=True)
+        if card.is_file() and weights.is_file():
+            stored = json.loads(card.read_text("utf-8"))
+            if stored["identity"] == identity:
+                self.model.load_state_dict(load_file(weights))
+                self.spent = Spent(**stored["spent"])
+                return
+        self.spent = train(self.model, self.sequences, corpus, self.budget, progress)
+        self.job.folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}, weights)
+        card.write_text(json.dumps({"identity": identity, "spent": asdict(self.spent)}), "utf-8")
+
+    def answer(self, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
+        return [self._answer(sample, seed, load) for sample, seed in zip(samples, seeds, strict=True)]
+
+    def _answer(self, sample: Sample, seed: int, load: LoadAudio) -> Answer:
+        if sample.audio is None or not (sample.text or "").strip():
+            raise ValueError("the sample needs a recording and its text")
+        text = sample.text or ""
+        recording = load(sample.audio).resampled(self.adapter.sample_rate)
+        codes = self.adapter.encode([recording])[0]
+        if Sequences.of(self.sequences.layout, codes) != self.sequences:
+            raise ValueError("the codec gave other codebooks than for the training corpus")
+        books = list(codes.codebooks)
+        said, ended = speak(
+            self.model,
+            self.sequences,
+            text,
+            seed=seed,
+            temperature=self.budget.temperature,
+            max_steps=int(self.steps_a_byte * len(text.encode())) + 1,
+        )
+        return Answer(
+            audio=self._decode(said, codes),
+            metadata={
+                "seconds": round(recording.seconds, 6),
+                "codebooks": codebook_records(codes),
+                "lm_bits": round(bits(self.model, self.sequences, "", books), 3),
+                "lm_bits_given_text": round(bits(self.model, self.sequences, text, books), 3),
+                "ended": ended,
+                "lm": {
+                    "parameters": sum(p.numel() for p in self.model.parameters()),
+                    "vocabulary": self.sequences.vocabulary.digest[:16],
+                    **{name: getattr(self.spent, name) for name in ("audio_seconds", "flops", "steps", "stopped_by")},
+                },
+            },
+        )
+
+    def _decode(self, said: list[Any], like: Codes) -> Audio | None:
+        """The spoken codes as sound; None where the model said nothing."""
+        if not len(said[0]):
+            return None
+        seconds = len(said[0]) / like.frame_rates[0]
+        metadata = {**like.metadata}
+        if "frames" in metadata:  # the length of the recording is not that of what was said
+            metadata["frames"] = round(seconds * self.adapter.sample_rate)
+        return self.adapter.decode([Codes(said, like.frame_rates, like.codebook_sizes, metadata)])[0]
+
+    def _corpus(self, progress: Progress) -> list[Utterance]:
+        """The training corpus through the codec. What cannot be encoded stops the task: training on less would give a
+        number of another budget."""
+        sets = [datasets.load(name) for name in self.budget.train]
+        kept = {sample.audio_sha256 or sample.audio for sample in self.job.dataset.samples}
+        corpus: list[Utterance] = []
+        total = sum(len(dataset) for dataset in sets)
+        for dataset in sets:
+            dataset.ensure_audio(progress)
+            for sample in dataset.samples:
+                if sample.audio is None or (sample.audio_sha256 or sample.audio) in kept:
+                    raise BadInput(
+                        f"Training sample {sample.id} is also evaluated, or has no recording.",
+                        "Train on NAME@train and evaluate on NAME@held-out.",
+                    )
+                audio = load_audio(dataset.audio_path(sample.audio)).resampled(self.adapter.sample_rate)
+                try:
+                    codes = self.adapter.encode([audio])[0]
+                except Exception as error:
+                    raise SpeechEvalError(
+                        f"The codec cannot encode training sample {sample.id}: {type(error).__name__}: {error}",
+                        "Mend the codec: the budget is the same for all.",
+                    ) from error
+                self.sequences = Sequences.of(str(self.job.options["layout"]), codes)
+                corpus.append(Utterance(sample.text or "", [book.copy() for book in codes.codebooks], audio.seconds))
+                progress(LABEL, len(corpus), total)
+        return corpus

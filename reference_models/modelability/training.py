@@ -1,0 +1,135 @@
+"""Train the token LM on a codec's codes under a budget, and measure held-out bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.errors import SpeechEvalError
+from harness.progress import Progress
+from reference_models.modelability.budget import Budget
+from reference_models.modelability.sequences import Sequences
+from reference_models.tts.code_lm import IGNORE, CodeLM, CodeLMConfig
+from reference_models.tts.layouts import Ints
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One training item: its text, its codes and its length."""
+
+    text: str
+    codes: list[Ints]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What training cost: seconds of audio read, FLOPs, optimiser steps, and the limit that ended it."""
+
+    audio_seconds: float
+    flops: float
+    steps: int
+    stopped_by: str
+
+
+def new_model(sequences: Sequences, budget: Budget) -> CodeLM:
+    """A model with the budget's shape and seed."""
+    torch.manual_seed(budget.seed)
+    shape = (budget.width, budget.layers, budget.heads, budget.feed_forward, budget.positions)
+    return CodeLM(CodeLMConfig(sequences.vocabularies, *shape))
+
+
+def train(
+    model: CodeLM,
+    sequences: Sequences,
+    corpus: Sequence[Utterance],
+    budget: Budget,
+    progress: Progress,
+) -> Spent:
+    """Next-token training until the budget is spent. Deterministic: batches, dropped texts and weights follow the seed.
+
+    Raises `SpeechEvalError` where the loss is no longer a number.
+    """
+    device = next(model.parameters()).device
+    per_step = model.flops_per_step()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
+    seconds = flops = 0.0
+    steps = 0
+    model.train()
+    for batch, batch_seconds in _batches(sequences, corpus, budget):
+        spent = max(seconds / budget.audio_seconds, flops / budget.flops)
+        if spent >= 1:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = budget.learning_rate * min(1.0, (steps + 1) / 20) * _cosine(spent)
+        tokens, targets = (part.to(device) for part in batch)
+        nats = model.nll(tokens, targets)
+        loss = nats.sum() / (targets != IGNORE).sum()
+        if not torch.isfinite(loss):
+            raise SpeechEvalError(f"Step {steps}: the loss of the token LM is {loss.item()}.", "Report this codec.")
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        seconds += batch_seconds
+        flops += per_step * tokens[:, 0].numel()
+        steps += 1
+        progress("codec-modelability: train", min(int(100 * spent), 100), 100)
+    progress("codec-modelability: train", 100, 100)
+    return Spent(seconds, flops, steps, "audio seconds" if seconds >= budget.audio_seconds else "FLOPs")
+
+
+def bits(model: CodeLM, sequences: Sequences, text: str, codes: Sequence[Ints]) -> float:
+    """Bits the model needs for the codes and their end, after reading `text` ('' for none).
+
+    Speech longer than the model's positions is read in windows, each from a fresh start.
+    """
+    model.eval()
+    tokens, targets = sequences.targets(text, codes)
+    device, total = next(model.parameters()).device, 0.0
+    with torch.inference_mode():
+        for start in range(0, tokens.shape[1], model.config.positions):
+            window = slice(start, start + model.config.positions)
+            pair = (torch.from_numpy(np.ascontiguousarray(part[:, window]))[None] for part in (tokens, targets))
+            total += float(model.nll(*(part.to(device) for part in pair)).double().sum())
+    return total / math.log(2)
+
+
+def _cosine(spent: float) -> float:
+    """Learning rate as a share of its peak, falling to a tenth."""
+    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(spent, 1.0)))
+
+
+def _batches(
+    sequences: Sequences, corpus: Sequence[Utterance], budget: Budget
+) -> Iterator[tuple[tuple[Tensor, Tensor], float]]:
+    """Endless passes over the corpus: utterances of like length together, batches in a new order each pass."""
+    random = np.random.default_rng(budget.seed)
+    while True:
+        read = random.random(len(corpus)) < budget.text
+        pairs = [
+            sequences.targets(item.text if keep else "", item.codes) for item, keep in zip(corpus, read, strict=True)
+        ]
+        pairs = [(tokens[:, : budget.positions], targets[:, : budget.positions]) for tokens, targets in pairs]
+        order = sorted(range(len(pairs)), key=lambda i: (pairs[i][0].shape[1], i))
+        groups: list[list[int]] = [[]]
+        for i in order:
+            if groups[-1] and (len(groups[-1]) + 1) * pairs[i][0].shape[1] > budget.batch_positions:
+                groups.append([])
+            groups[-1].append(i)
+        for g in random.permutation(len(groups)):
+            chosen = [pairs[i] for i in groups[g]]
+            yield _pad(chosen), sum(corpus[i].seconds for i in groups[g])
+
+
+def _pad(pairs: Sequence[tuple[Ints, Ints]]) -> tuple[Tensor, Tensor]:
+    """Tokens and targets [B, S, T] of unequal lengths: padding stands at the end, where no real position sees it."""
+    longest = max(tokens.shape[1] for tokens, _ in pairs)
+    tokens = [np.pad(t, ((0, 0), (0, longest - t.shape[1]))) for t, _ in pairs]
+    targets = [np.pad(t, ((0, 0), (0, longest - t.shape[1])), constant_values=IGNORE) for _, t in pairs]
+    return torch.from_numpy(np.stack(tokens)), torch.from_numpy(np.stack(targets))

@@ -1,0 +1,81 @@
+"""The token LM: one causal transformer over one or several parallel streams of tokens.
+
+                                         head_0 … head_S-1                 next token of every stream
+                                                │
+    x_0[t], …, x_S-1[t] ── Σ embed_s ──► Llama core ──► h[t]
+
+One stream reads text and the codes of all codebooks interleaved; S streams read the delay layout, a codebook each,
+with the text in stream 0. Nothing else differs, so that the two layouts compare.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import DynamicCache, LlamaConfig, LlamaModel
+
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class CodeLMConfig:
+    """`vocabularies[s]` ids in stream s; the rest is the Llama core's shape."""
+
+    vocabularies: tuple[int, ...]
+    width: int = 192
+    layers: int = 4
+    heads: int = 4
+    feed_forward: int = 512
+    positions: int = 4096
+
+
+class CodeLM(nn.Module):
+    """Llama core with an embedding and a tied head for each stream."""
+
+    def __init__(self, config: CodeLMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.core = LlamaModel(
+            LlamaConfig(
+                vocab_size=1,  # embeddings are ours
+                bos_token_id=None,
+                eos_token_id=None,
+                hidden_size=config.width,
+                intermediate_size=config.feed_forward,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                num_key_value_heads=config.heads,
+                max_position_embeddings=config.positions,
+            )
+        )
+        # Unit logits from a tied head.
+        std = config.width**-0.5
+        self.embeddings = nn.ParameterList(torch.randn(size, config.width) * std for size in config.vocabularies)
+
+    def hidden(self, tokens: Tensor, cache: DynamicCache | None = None) -> Tensor:
+        """[B, S, T] token ids to hidden states [B, T, width]."""
+        embedded = torch.stack([F.embedding(tokens[:, s], table) for s, table in enumerate(self.embeddings)]).sum(0)
+        return self.core(inputs_embeds=embedded, past_key_values=cache, use_cache=cache is not None).last_hidden_state
+
+    def logits(self, hidden: Tensor, stream: int) -> Tensor:
+        """[…, width] to […, vocabularies[stream]]."""
+        return F.linear(hidden, self.embeddings[stream])
+
+    def nll(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Nats of each target [B, S, T], 0 where it is `IGNORE`; `targets[..., t]` is what follows `tokens[..., t]`."""
+        hidden = self.hidden(tokens)
+        losses = []
+        for s in range(len(self.embeddings)):
+            kept = targets[:, s] != IGNORE  # [B, T]; a head is computed only where it is asked
+            nats = hidden.new_zeros(kept.shape)
+            nats[kept] = F.cross_entropy(self.logits(hidden[kept], s).float(), targets[:, s][kept], reduction="none")
+            losses.append(nats)
+        return torch.stack(losses, dim=1)
+
+    def flops_per_step(self) -> float:
+        """Forward and backward floating-point operations of one position, 6 a weight; attention's own are left out."""
+        core = sum(p.numel() for p in self.core.layers.parameters())
+        return 6.0 * (core + sum(table.numel() for table in self.embeddings))

@@ -1,0 +1,48 @@
+"""How well a small language model learns a codec's codes, in bits a second of audio, and how its speech sounds."""
+
+from __future__ import annotations
+
+from harness import Task, register_task
+
+
+def _task(layout: str, budget: str) -> Task:
+    metric = f"modelability[{layout}@{budget}]"
+    suffix = ("" if layout == "flattened" else f"-{layout}") + ("" if budget == "smoke-1" else f"-{budget[:-2]}")
+    return Task(
+        name=f"codec-modelability{suffix}",
+        version=1,
+        interface="AudioCodec",
+        dataset="asterisk-en@held-out",
+        metrics=(
+            metric,
+            "bitrate[measured@1]",
+            "wer[whisper-normalizer]",
+            "cer[whisper-normalizer]",
+            "sim-reference[cam++@zh-en-common]",
+            "mos[dnsmos-p835]",
+        ),
+        primary=f"{metric}/bits-per-second",
+        protocol=f"codec-modelability@1[{layout}@{budget}]",
+        description=f"Bits a second that a small LM needs for held-out codes ({layout}), and its speech from text",
+        recogniser="whisper-base",
+        driver="reference_models.modelability.driver:Modelability",
+        options={"layout": layout, "budget": budget},
+    )
+
+
+@register_task
+def codec_modelability() -> Task:
+    """All codebooks in one stream, coarse before fine: any codec whose rates nest."""
+    return _task("flattened", "smoke-1")
+
+
+@register_task
+def codec_modelability_delay() -> Task:
+    """One stream a codebook, each a step later than the one before: codecs with one frame rate."""
+    return _task("delay", "smoke-1")
+
+
+@register_task
+def codec_modelability_h100() -> Task:
+    """The large budget: its numbers never stand beside those of the small one."""
+    return _task("flattened", "h100-1")
