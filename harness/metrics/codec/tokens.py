@@ -1,0 +1,175 @@
+"""What a second of speech costs a language model that reads or writes a codec's tokens, counted from the codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from harness import assets
+from harness.errors import BadInput, require
+from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from harness.metrics.codec.pairs import codebooks
+from harness.types import Sample
+
+LAYOUTS = ("flattened", "delay", "stacked", "first-level")
+
+
+def positions(frames: Sequence[int]) -> dict[str, int | None]:
+    """Sequence positions of one recording in each layout, from the number of codes in each of its codebooks.
+
+    flattened    every code a position of its own (frame by frame or level by level: the count is the same)
+    delay        level k starts k positions late and all levels move on together (MusicGen): frames + levels - 1; None
+                 where levels have different frame rates
+    stacked      one position for each frame of the slowest codebook, which holds all codes of that span: summed
+                 embeddings with parallel heads, or a small depth transformer that spells them out (Moshi)
+    first-level  the first codebook alone, the others left to a second model that is not autoregressive (VALL-E)
+    """
+    delayed = frames[0] + len(frames) - 1 if frames[0] else 0
+    return {
+        "flattened": sum(frames),
+        "delay": delayed if len(set(frames)) == 1 else None,
+        "stacked": min(frames),
+        "first-level": frames[0],
+    }
+
+
+def counted(item: ScoringItem) -> tuple[list[dict[str, Any]], float]:
+    """The stored codebooks and the recording's seconds. Raises `BadInput` where the output does not state them."""
+    stated = {**item.sample.metadata, **item.output.metadata}
+    records, seconds = codebooks(item), stated.get("seconds")
+    if records is None or not isinstance(seconds, int | float) or seconds <= 0:
+        raise BadInput(
+            f"Sample {item.sample.id}: the output states no 'codebooks' or no 'seconds'.",
+            "Tokens are counted of codecs: run the task token-bill or codec-reconstruction.",
+        )
+    return records, float(seconds)
+
+
+def _parts(item: ScoringItem) -> dict[str, float]:
+    """Positions in each layout, seconds, and the seconds of recordings that the delay layout is defined for."""
+    records, seconds = counted(item)
+    found = positions([int(record["frames"]) for record in records])
+    delayed = found["delay"]
+    return {
+        **{name: float(count or 0) for name, count in found.items()},
+        "seconds": seconds,
+        "delay-seconds": 0.0 if delayed is None else seconds,
+    }
+
+
+class _Bill(Metric):
+    """Counts of a codec's stored codes. A lost output sends nothing over no time."""
+
+    needs = frozenset({"audio"})
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """Nothing sent over no time: a lost output has no rate, and its quality is what it is punished by."""
+        return dict.fromkeys({part for summary in self.summaries for part in summary.parts}, 0.0)
+
+
+def _seconds(layout: str) -> str:
+    return "delay-seconds" if layout == "delay" else "seconds"
+
+
+class TokenBill(_Bill):
+    """Positions a second in four layouts (`positions`), nominal bits a second and a flattened code, and the size of a
+    vocabulary in which every level keeps its own codes."""
+
+    id = "token-bill[layouts@1]"
+    description = "Positions of a language model's sequence that a second of speech takes, by layout; bits; vocabulary"
+    source = (
+        "Copet et al. 2023 (delay, flattened), Lee et al. 2022 and Défossez et al. 2024 (stacked), Wang et al. 2023"
+    )
+    summaries = (
+        *(Summary(name, "ratio", (name, _seconds(name)), "positions/s", "lower") for name in LAYOUTS),
+        Summary("bits", "ratio", ("bits", "seconds"), "bit/s", "lower"),
+        Summary("bits-per-code", "ratio", ("bits", "flattened"), "bit", "higher", headline=False),
+        Summary("vocabulary", "ratio", ("vocabulary", "answers"), "codes", "lower", headline=False),
+    )
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: positions by layout, `bits`, `seconds`, and `vocabulary` over `answers`."""
+        records, _ = counted(item)
+        bits = sum(int(record["frames"]) * float(np.log2(int(record["size"]))) for record in records)
+        vocabulary = float(sum(int(record["size"]) for record in records))
+        return Value(parts={**_parts(item), "bits": bits, "vocabulary": vocabulary, "answers": 1.0})
+
+
+class _Context(_Bill):
+    """Seconds of recordings like these, one after another, whose positions fill a context of `context` positions."""
+
+    context: ClassVar[int]
+    source = "the counts of token-bill[layouts@1]"
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: positions by layout and `seconds`."""
+        return Value(parts=_parts(item))
+
+
+def _fits(context: int) -> tuple[Summary, ...]:
+    names = ((f"context-{name}", name) for name in LAYOUTS)
+    scale = float(context)
+    return tuple(Summary(shown, "ratio", (_seconds(name), name), "s", "higher", scale) for shown, name in names)
+
+
+class Context2048(_Context):
+    id = "context[2048@1]"
+    description = "Seconds of speech that fill a context of 2048 positions, by layout"
+    summaries = _fits(2048)
+
+
+class Context8192(_Context):
+    id = "context[8192@1]"
+    description = "Seconds of speech that fill a context of 8192 positions, by layout"
+    summaries = _fits(8192)
+
+
+class Context32768(_Context):
+    id = "context[32768@1]"
+    description = "Seconds of speech that fill a context of 32768 positions, by layout"
+    summaries = _fits(32_768)
+
+
+class Context131072(_Context):
+    id = "context[131072@1]"
+    description = "Seconds of speech that fill a context of 131072 positions, by layout"
+    summaries = _fits(131_072)
+
+
+class TextTokens(_Bill):
+    """What the words alone would cost: text tokens of the transcript a second, and positions of speech a text token."""
+
+    id = "text-tokens[smollm2@1]"
+    description = "Tokens of the transcript by SmolLM2's tokenizer (49 152), a second and against the codes"
+    source = "SmolLM2-135M-Instruct's tokenizer, no special tokens"
+    summaries = (
+        Summary("text", "ratio", ("text", "seconds"), "tokens/s", "lower"),
+        Summary("flattened-per-text", "ratio", ("flattened", "text"), "positions", "lower"),
+        Summary("stacked-per-text", "ratio", ("stacked", "text"), "positions", "lower"),
+    )
+    heavy = True
+    extra = "llm"
+    assets = ("smollm2",)
+
+    def scorer(self) -> str:
+        (digest,) = assets.ASSETS["smollm2"].files.values()
+        return f"smollm2@{digest[:12]}"
+
+    def score(self, item: ScoringItem) -> Value:
+        """Parts: `text` tokens, positions flattened and stacked, `seconds`. Raises `Unscorable` where no text is."""
+        if not (item.sample.text or "").strip():
+            raise Unscorable(f"Sample {item.sample.id} has no transcript.", "Use a dataset with texts.")
+        tokens = self._tokenizer(item.sample.text, add_special_tokens=False)["input_ids"]
+        parts = _parts(item)
+        kept = {name: parts[name] for name in ("flattened", "stacked", "seconds")}
+        return Value(parts={"text": float(len(tokens)), **kept})
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        transformers = require("transformers", self.extra)
+        from harness.adapters.causal_lm import dequantised
+
+        return transformers.AutoTokenizer.from_pretrained(dequantised("smollm2"))

@@ -1,0 +1,26 @@
+"""What a codec's tokens cost a language model."""
+
+from __future__ import annotations
+
+from harness import Task, register_task
+
+
+@register_task
+def token_bill() -> Task:
+    """Every layout stands apart: which one a model can use is its design, not a codec's merit. Nothing of this says how
+    good the speech is; read it beside `codec-reconstruction`."""
+    return Task(
+        name="token-bill",
+        version=1,
+        interface="AudioCodec",
+        dataset="asterisk-en",
+        metrics=(
+            "token-bill[layouts@1]",
+            "context[8192@1]",
+            "text-tokens[smollm2@1]",
+            "bitrate[measured@1]",
+        ),
+        primary="token-bill[layouts@1]/flattened",
+        protocol="token-bill@1",
+        description="Positions, bits and context that a second of recorded speech costs a language model, by layout",
+    )
