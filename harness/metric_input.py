@@ -2,7 +2,8 @@
 
 A record is a JSON object a line: `id`; `hypothesis` (or `response`), null or absent for a missing answer; `reference`;
 `language`; `audio`, `reference_audio`, `prompt_audio` as paths relative to the file. Every other field reaches the
-metric as the sample's metadata.
+metric as the sample's metadata. The names that other tools write for the same thing are read too: `HYPOTHESIS` and
+`REFERENCE`, the first that is there.
 """
 
 from __future__ import annotations
@@ -22,15 +23,20 @@ from harness.metrics.base import Metric, ScoringItem, Summary, Unit, Unscorable,
 from harness.statistics import estimate, rows, statistic
 from harness.types import Output, Sample, Status
 
-FIELDS = {"id", "hypothesis", "response", "reference", "language", "audio", "reference_audio", "prompt_audio"}
+HYPOTHESIS = ("hypothesis", "response", "prediction", "pred_text", "hyp")
+REFERENCE = ("reference", "ref", "text", "ground_truth", "target")
+OTHERS = ("id", "language", "audio", "reference_audio", "prompt_audio")
+# What a record calls the fields of a sample that it fills.
+_CALLED = {"text": "reference", "audio": "reference_audio"}
 
 
 def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
     """Score every record of a JSONL file and aggregate.
 
-    Returns `{"metric", "version", "samples": [{"id", "status", "value", "parts", …detail}], "aggregate": {"strict":
-    {summary: number}, "compat": {…}, "intervals": {…}}}`. A sample's `value` is the metric's first number for that
-    sample alone, unscaled; aggregates are in the unit that `speech-eval list metrics` shows.
+    Returns `{"metric", "version", "samples": [{"id", "status", "value", "compat", "parts", "compat_parts", …detail}],
+    "aggregate": {"strict": {summary: number}, "compat": {…}, "units": {…}, "intervals": {…}}}`. A sample's `value` is
+    the metric's first number for that sample alone, unscaled, and `compat` the same as the original's code has it, null
+    where it leaves the sample out; aggregates are in the unit that `speech-eval list metrics` shows.
     """
     metric: Metric = registry.metrics.get(metric_id)()
     scored = [(sample, *_score(metric, item)) for sample, item in read(path)]
@@ -43,8 +49,16 @@ def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
         "scorer": metric.scorer(),
         "n": len(scored),
         "samples": [
-            {"id": sample.id, "status": status, "value": _alone(metric.summaries[0], parts), "parts": parts, **detail}
-            for sample, status, parts, _, detail in scored
+            {
+                "id": sample.id,
+                "status": status,
+                "value": _alone(metric.summaries[0], parts),
+                "compat": None if compat_parts is None else _alone(metric.summaries[0], compat_parts),
+                "parts": parts,
+                "compat_parts": compat_parts,
+                **detail,
+            }
+            for sample, status, parts, compat_parts, detail in scored
         ],
         "aggregate": {
             "strict": {s.name: _value(s, strict) for s in metric.summaries},
@@ -84,21 +98,23 @@ def read(path: Path) -> Iterator[tuple[Sample, ScoringItem]]:
 
 
 def _item(record: dict[str, Any], where: str, folder: Path) -> tuple[Sample, ScoringItem]:
-    hypothesis = record.get("hypothesis", record.get("response"))
+    said, right = (next((name for name in names if name in record), names[0]) for names in (HYPOTHESIS, REFERENCE))
+    hypothesis = record.get(said)
     if not isinstance(hypothesis, str | None):
-        raise BadInput(f"{where}: `hypothesis` is not text.", "Give a string, or null for a missing answer.")
+        raise BadInput(f"{where}: `{said}` is not text.", "Give a string, or null for a missing answer.")
     try:
         sample = Sample(
             id=str(record["id"]),
-            text=record.get("reference"),
+            text=record.get(right),
             language=record.get("language") or "en",
             audio=record.get("reference_audio"),
             prompt_audio=record.get("prompt_audio"),
-            metadata={key: value for key, value in record.items() if key not in FIELDS},
+            metadata={key: value for key, value in record.items() if key not in (said, right, *OTHERS)},
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadInput(f"{where}: {first['loc']}: {first['msg']}.", "See docs/protocols.md for the fields.") from error
+        name = _CALLED.get(str(first["loc"][0]), first["loc"][0])
+        raise BadInput(f"{where}: `{name}`: {first['msg']}.", "See docs/protocols.md for the fields.") from error
     status: Status = "ok"
     if hypothesis is None and record.get("audio") is None and not sample.metadata:
         status = "failed"

@@ -92,7 +92,7 @@ class _OpenASR(Metric):
     def failure(self, sample: Sample) -> dict[str, float]:
         """Every word of the reference deleted; one error where it is blank, so that silence never wins."""
         value = self._value(sample, "")
-        blank = value.detail is not None and not value.detail["reference"]
+        blank = value.detail is not None and not value.detail["reference"].strip()
         return {**value.parts, "errors": 1.0} if blank else value.parts
 
     def _value(self, sample: Sample, text: str) -> Value:
@@ -122,13 +122,13 @@ class _ByJiwer(_OpenASR):
     (`strict` counts what is heard in them as insertions) and failed requests."""
 
     def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
-        if reference == NOT_SCORED:
+        if reference.strip() == NOT_SCORED:
             return 0, dict.fromkeys(EDITS, 0.0)
         return _counts(jiwer.process_words(reference, hypothesis))
 
     def _value(self, sample: Sample, text: str) -> Value:
         value = super()._value(sample, text)
-        if value.detail is None or value.detail["reference"]:
+        if value.detail is None or value.detail["reference"].strip():
             return value
         return replace(value, compat={**dict.fromkeys(value.parts, 0.0), "set": value.parts["set"]})
 

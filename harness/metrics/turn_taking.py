@@ -49,7 +49,7 @@ def original_span(spoken: Sequence[Word], *, open_end: bool = False) -> float | 
 
 
 def _answer(sample: Sample) -> list[Word]:
-    spoken = words(sample)
+    spoken = words(sample, or_segments=True)
     if spoken is None:
         raise Unscorable(f"Sample {sample.id}: no transcript of the agent's channel.", "Align it and fill in 'words'.")
     return spoken
@@ -302,6 +302,8 @@ def _takes_turn_in_original(spoken: Sequence[Word]) -> bool:
 
 def _replies(sample: Sample) -> list[str]:
     given = field(sample, "judge")
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        given = f"Analysis: read already.\nI would rate the AI's response as {given}"
     replies = [given] if isinstance(given, str) else given
     if replies is None:
         return []

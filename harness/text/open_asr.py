@@ -52,7 +52,7 @@ class _Rules:
 
 
 def open_asr_english(text: str, epoch: Epoch) -> str:
-    """`text` as the leaderboard compares it in `epoch`, without white space at the ends."""
+    """`text` as the leaderboard compares it in `epoch`; a space may be left at an end, where a symbol was."""
     rules = _rules(epoch)
     text = rules.fillers.sub("", _without_brackets(text.lower()))
     text = re.sub(r"\s+'", "'", text)
@@ -69,7 +69,7 @@ def open_asr_english(text: str, epoch: Epoch) -> str:
     # Symbols that do not belong to a number go last.
     text = re.sub(r"[.$¢€£]([^0-9])", r" \1", text)
     text = re.sub(r"([^0-9])%", r"\1 ", text)
-    return re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"\s+", " ", text)
 
 
 def _join_acronyms(words: Sequence[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness import judges
 from harness.errors import BadInput
-from harness.metrics.base import ScoringItem
+from harness.metrics.base import ScoringItem, Unscorable
 from harness.metrics.voicebench.records import question, response
 
 VOTES = 3
@@ -31,12 +31,17 @@ def judge_identity(name: str, prompt: str) -> str:
 def judge_replies(item: ScoringItem, name: str, prompt: str) -> Replies:
     """The record's `scores` (`score` in the original's files), else the votes of the judge that is set.
 
-    Raises `BadInput` where there is neither.
+    Raises `BadInput` where there is neither, `Unscorable` where there are no votes because there is no answer, or where
+    the list of votes is empty.
     """
     sample = item.sample
     recorded = sample.metadata.get("scores", sample.metadata.get("score"))
+    if recorded == []:
+        raise Unscorable(f"Sample {sample.id} has no votes.", "Ask the judge again.")
     if recorded is not None:
         return Replies(_recorded(sample.id, recorded), "recorded")
+    if item.hypothesis is None and item.output.status != "empty":
+        raise Unscorable(f"Sample {sample.id} has no answer.", "Name a recogniser for speech answers.")
     judge = judges.configured()
     if judge is None:
         raise BadInput(
