@@ -75,10 +75,19 @@ class Driver(ABC):
 
 
 def answer_batch(
-    interface: str, adapter: Adapter, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio
+    interface: str,
+    adapter: Adapter,
+    samples: Sequence[Sample],
+    seeds: Sequence[int],
+    load: LoadAudio,
+    options: Mapping[str, int | float | str] | None = None,
 ) -> list[Answer]:
-    """Ask the model once for all `samples`. Raises whatever the model raises, and on a wrong number of answers."""
-    answers = _BATCH[interface](adapter, samples, seeds, load)
+    """Ask the model once for all `samples`. Raises whatever the model raises, and on a wrong number of answers.
+
+    `options` are the task's; a chat reads `max_new_tokens`.
+    """
+    limits = {key: value for key, value in (options or {}).items() if key == "max_new_tokens"}
+    answers = _BATCH[interface](adapter, samples, seeds, load, **limits)
     if len(answers) != len(samples):
         raise RuntimeError(f"the model gave {len(answers)} answers to {len(samples)} requests")
     return answers
@@ -141,9 +150,12 @@ def chat_request(adapter: AudioLanguageModel, sample: Sample, seed: int, load: L
     return ChatRequest(id=sample.id, messages=[{"role": "user", "content": [part]}], seed=seed)
 
 
-def _reply(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
+def _reply(
+    adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio, **limits: int
+) -> list[Answer]:
     assert isinstance(adapter, AudioLanguageModel)
-    requests = [chat_request(adapter, s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
+    asked = [chat_request(adapter, s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
+    requests = [replace(request, **limits) for request in asked]
     replies = adapter.reply(requests)
     return [
         Answer(text=reply.text, audio=None if reply.audio is None else _audio(reply.audio, sample.id))
@@ -237,7 +249,7 @@ def _audio(audio: object, sample_id: str) -> Audio | None:
     return check_waveform(audio.samples, audio.rate, f"sample {sample_id}")
 
 
-_BATCH: dict[str, Callable[[Any, Sequence[Sample], Sequence[int], LoadAudio], list[Answer]]] = {
+_BATCH: dict[str, Callable[..., list[Answer]]] = {
     "SpeechRecognizer": _recognise,
     "SpeechSynthesizer": _synthesise,
     "AudioLanguageModel": _reply,

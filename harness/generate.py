@@ -54,7 +54,7 @@ def generate(
     size = batch_size or adapter.batch_size
     if driver is not None:
         driver.prepare(progress)
-    answer = partial(answer_batch, interface, adapter) if driver is None else driver.answer
+    answer = partial(answer_batch, interface, adapter, options=task.options) if driver is None else driver.answer
     with AudioReader(dataset, todo, size, adapter.reads_audio) as (read, batches):
         count = total - len(todo)
         for batch in batches:

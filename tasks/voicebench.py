@@ -17,6 +17,7 @@ def _subset(name: str, metric: str, summary: str, description: str) -> Callable[
             metrics=(metric,),
             primary=f"{metric}/{summary}",
             protocol="voicebench@5338154",
+            options={"max_new_tokens": 2048},
             description=f"VoiceBench {name}: {description}",
         )
 
