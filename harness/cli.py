@@ -343,6 +343,6 @@ def doctor(
 
 
 app.command()(judgement.compare)
-app.command()(judgement.gate)
+app.add_typer(judgement.gate_app, name="gate")
 app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")

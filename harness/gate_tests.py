@@ -175,7 +175,7 @@ def share(successes: int, n: int, limit: float, alpha: float) -> Finding:
 
 
 def _number(value: float, summary: Summary) -> str:
-    return f"{value:.4g} {summary.unit}".rstrip()
+    return f"{value + 0.0:.4g} {summary.unit}".rstrip()  # no negative zero
 
 
 def regression_power_sum(alpha: float, power: float) -> float:

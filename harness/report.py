@@ -237,14 +237,15 @@ def _markdown(results: Sequence[Results]) -> str:
     ]
     marks = _marks(results)
     for row in _rows(results):
-        cells = [_markdown_cell(cell) for cell in _cells(*row, label(row[2]), marks[id(row[1])])]
+        cells = [markdown_cell(cell) for cell in _cells(*row, label(row[2]), marks[id(row[1])])]
         if row[2].primary:
             cells[3] = f"**{cells[3]}**"
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n\n\\* primary metric; ↓ lower is better, ↑ higher is better\n"
 
 
-def _markdown_cell(text: str) -> str:
+def markdown_cell(text: str) -> str:
+    """Text that no Markdown or HTML in it can change."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", text)
 
