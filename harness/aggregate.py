@@ -33,9 +33,12 @@ def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult: 
     metrics = []
     for metric_id in record["metrics"]:
         metric: Metric = registry.metrics.get(metric_id)()
-        for summary in metric.summaries:
+        units = metric.pool(_scored(name, metric, samples, outputs, scores))
+        scorers = {score.scorer for (_, scored), score in scores.items() if scored == metric.id and score.scorer}
+        for summary in metric.reported(units):
+            result = _number(metric, summary, units, f"{seed}/{name}/{metric.id}/{summary.name}")
             primary = is_primary(record["primary"], metric, summary)
-            metrics.append(_metric(name, metric, summary, primary, samples, outputs, scores, seed))
+            metrics.append(result.model_copy(update={"primary": primary, "scorer": ", ".join(sorted(scorers))}))
     return TaskResult(
         task=name,
         version=record["version"],
@@ -71,18 +74,15 @@ def count(samples: Sequence[Sample], outputs: dict[str, Output]) -> Counts:
     )
 
 
-def _metric(
+def _scored(
     task: str,
     metric: Metric,
-    summary: Summary,
-    primary: bool,
     samples: Sequence[Sample],
     outputs: dict[str, Output],
     scores: dict[tuple[str, str], Score],
-    seed: int,
-) -> MetricResult:
-    """`strict` over every expected sample, failures at their worst; `compat` over what the original would count."""
-    singles = []
+) -> list[Unit]:
+    """Every expected sample as a unit; raises `BadInput` where an output has not been scored."""
+    units = []
     for sample in samples:
         stored = scores.get((sample.id, metric.id))
         output = outputs.get(sample.id)
@@ -91,25 +91,25 @@ def _metric(
                 f"Task '{task}': sample {sample.id} has an output without its {metric.id} score.",
                 "Finish the scoring first: speech-eval score RUN",
             )
-        singles.append(unit(metric, sample, stored))
-    units = metric.pool(singles)
+        units.append(unit(metric, sample, stored))
+    return units
+
+
+def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) -> MetricResult:
+    """`strict` over every expected sample, failures at their worst; `compat` over what the original would count."""
     labels = clusters(units)
     strict = [unit.strict for unit in units]
     counted = [(unit.compat, label) for unit, label in zip(units, labels, strict=True) if unit.compat is not None]
     compat = [parts for parts, _ in counted]
-    scorers = {score.scorer for (_, name), score in scores.items() if name == metric.id and score.scorer}
-    text = f"{seed}/{task}/{metric.id}/{summary.name}"
-    first = estimate(summary, strict, seed=text, clusters=labels)
+    first = estimate(summary, strict, seed=seed, clusters=labels)
     return MetricResult(
         metric=metric.id,
         name=summary.name,
         unit=summary.unit,
         direction=summary.direction,
-        primary=primary,
         headline=summary.headline,
-        scorer=", ".join(sorted(scorers)),
         strict=first,
-        compat=first if compat == strict else estimate(summary, compat, seed=text, clusters=[c for _, c in counted]),
+        compat=first if compat == strict else estimate(summary, compat, seed=seed, clusters=[c for _, c in counted]),
     )
 
 

@@ -26,6 +26,7 @@ from harness.adapters.base import (
 from harness.audio import Audio, check_waveform
 from harness.datasets import Dataset
 from harness.duplex import converse, user_channel
+from harness.metrics.codec.counts import counts_text
 from harness.progress import Progress
 from harness.types import Chunk, Sample
 
@@ -207,8 +208,9 @@ def _reconstruction(sample: Sample, audio: Audio, codes: Codes, decoded: Audio) 
 
 
 def codebook_records(codes: Codes) -> list[dict[str, Any]]:
-    """One record a codebook: `frames`, `frame_rate` in Hz, `size`, and `histogram`, pairs [count, how many codes occur
-    that often], which is all that entropy and usage depend on. Raises `ValueError` for codes outside their book."""
+    """One record a codebook: `frames`, `frame_rate` in Hz, `size`, `histogram`, pairs [count, how many codes occur that
+    often], and `counts`, which codes those are (`harness.metrics.codec.counts`). Raises `ValueError` for codes outside
+    their book."""
     records = []
     for book, rate, size in zip(codes.codebooks, codes.frame_rates, codes.codebook_sizes, strict=True):
         array = np.asarray(book)
@@ -216,9 +218,10 @@ def codebook_records(codes: Codes) -> list[dict[str, Any]]:
             raise ValueError(f"codes are whole numbers of shape [frames], not {array.dtype} {array.shape}")
         if array.size and not (array.min() >= 0 and array.max() < size):
             raise ValueError(f"codes from {array.min()} to {array.max()} are outside their codebook of {size}")
-        counts, codes_with = np.unique(np.unique(array, return_counts=True)[1], return_counts=True)
-        histogram = np.stack([counts, codes_with], axis=1).tolist()
-        record = {"frames": len(array), "frame_rate": float(rate), "size": int(size), "histogram": histogram}
+        used, counts = np.unique(array, return_counts=True)
+        record: dict[str, Any] = {"frames": len(array), "frame_rate": float(rate), "size": int(size)}
+        record["histogram"] = np.stack(np.unique(counts, return_counts=True), axis=1).tolist()
+        record["counts"] = counts_text(used, counts)
         records.append(record)
     return records
 

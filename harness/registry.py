@@ -179,6 +179,7 @@ metrics: Registry[Any] = Registry(
         "ttfa[first-audible@1]": "harness.metrics.latency:TimeToFirstAudio",
         "rtf[answer@1]": "harness.metrics.latency:RealTimeFactor",
         "bitrate[measured@1]": "harness.metrics.codec.bitrate:Bitrate",
+        "codebook[corpus@1]": "harness.metrics.codec.usage:CodebookUse",
         "token-bill[layouts@1]": "harness.metrics.codec.tokens:TokenBill",
         "context[2048@1]": "harness.metrics.codec.tokens:Context2048",
         "context[8192@1]": "harness.metrics.codec.tokens:Context8192",

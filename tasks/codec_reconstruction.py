@@ -8,6 +8,7 @@ from harness import Task, register_task
 
 METRICS = (
     "bitrate[measured@1]",
+    "codebook[corpus@1]",
     "stoi[pystoi]",
     "estoi[pystoi]",
     "pesq-wb[p862.2]",

@@ -13,6 +13,7 @@ from harness import assets, registry
 from harness.audio import Audio
 from harness.errors import NotFetched
 from harness.metrics.base import Metric, ScoringItem
+from harness.metrics.codec.counts import counts_text
 from harness.types import Chunk, Output, Sample, StoredAudio
 
 NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name).__module__.startswith("harness.")]
@@ -46,7 +47,15 @@ FIELDS = {
     "scores": ["4", "5", "4"],
     "value": 4.5,
     "seconds": 2.99,
-    "codebooks": [{"frames": 3, "frame_rate": 12.5, "size": 4, "histogram": [[1, 1], [2, 1]]}],
+    "codebooks": [
+        {
+            "frames": 3,
+            "frame_rate": 12.5,
+            "size": 4,
+            "histogram": [[1, 1], [2, 1]],
+            "counts": counts_text(np.array([0, 2]), np.array([1, 2])),
+        }
+    ],
 }
 # Samples of metrics that want an answer of another kind than a transcript.
 OWN = {

@@ -155,3 +155,7 @@ class Metric(ABC):
         """Units from the scored samples, each of which comes as a unit of its own: the same, unless the protocol
         scores several samples as one (the chunks of a call)."""
         return units
+
+    def reported(self, units: Sequence[Unit]) -> Sequence[Summary]:
+        """The numbers to report over pooled units: `summaries`, and what depends on the data (a codec's levels)."""
+        return self.summaries
