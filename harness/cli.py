@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.commands import data, judgement, leaderboard
+from harness.commands import data, judgement, leaderboard, reproduce
 from harness.commands.common import (
     Executor,
     Json,
@@ -224,21 +224,25 @@ def score(
 @app.command()
 def report(
     runs: Runs,
-    format: Annotated[str, typer.Option(help="text, markdown, csv or json.")] = "text",
+    format: Annotated[str, typer.Option(help="text, markdown, csv, json, latex, model-index or tensorboard.")] = "text",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file; tensorboard: folder.")
+    ] = None,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
-    """Compute results.json again from stored scores and print the numbers."""
+    """Compute results.json again from stored scores and print the numbers, or export them."""
     from harness import runner
-    from harness.report import render
+    from harness.exports import export
+    from harness.store import RunDirectory
 
     load_plugins(plugin)
     results = [runner.report(path) for path in runs]
-    if json or format == "text":
+    if json or (format == "text" and output is None):
         return _show(results, json)
-    if format not in ("markdown", "csv", "json"):
-        raise BadInput(f"No report format '{format}'.", "Use text, markdown, csv or json.")
-    typer.echo(render(results, format))  # type: ignore[arg-type]
+    text = export([RunDirectory(path) for path in runs], results, format, output)
+    if output is None or format == "tensorboard":
+        typer.echo(text, nl=False)
 
 
 def _show(results: list[Any], json: bool) -> None:
@@ -345,4 +349,6 @@ def doctor(
 app.command()(judgement.compare)
 app.add_typer(judgement.gate_app, name="gate")
 app.add_typer(data.app, name="data")
+app.command()(reproduce.train)
+app.command()(reproduce.reproduce)
 app.add_typer(leaderboard.app, name="leaderboard")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -290,13 +291,18 @@ def _z_sum() -> float:
 
 def holm(differences: list[Difference]) -> list[Difference]:
     """Holm's step-down correction over all p-values of a comparison."""
-    tested = sorted((d.p_value, i) for i, d in enumerate(differences) if d.p_value is not None)
-    adjusted: dict[int, float] = {}
-    running = 0.0
-    for rank, (p, index) in enumerate(tested):
-        running = max(running, min(1.0, (len(tested) - rank) * float(p or 0.0)))
-        adjusted[index] = running
+    tested = [(i, d.p_value) for i, d in enumerate(differences) if d.p_value is not None]
+    adjusted = dict(zip((i for i, _ in tested), holm_adjusted([p for _, p in tested]), strict=True))
     return [d.model_copy(update={"adjusted": adjusted.get(i)}) for i, d in enumerate(differences)]
+
+
+def holm_adjusted(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment: each p-value times the number of those not smaller, never below its predecessor."""
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
 
 
 # --------------------------------------------------------------------------------------- changed samples
