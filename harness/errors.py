@@ -49,6 +49,10 @@ class MissingExtra(SpeechEvalError):
         self.package = package
         self.extra = extra
 
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        """How it comes out of a scoring process."""
+        return MissingExtra, (self.package, self.extra)
+
 
 def require(module: str, extra: str, package: str | None = None):  # type: ignore[no-untyped-def]
     """Import an optional `module`, or raise `MissingExtra` that names the `extra` to install."""

@@ -52,6 +52,7 @@ class Executor(Protocol):
 def executor(name: str, ray_address: str | None = None) -> Executor | None:
     """The executor of that name; None for `local`, which takes processes only for work that is worth them."""
     if name == "ray":
+        require("ray", "ray")
         return partial(run_ray, address=ray_address)
     if name != "local":
         raise BadInput(f"There is no executor '{name}'.", "Use local or ray.")

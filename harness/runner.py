@@ -158,16 +158,22 @@ def run_in_turns(
     B A, A B, …), so that a machine that grows slower or faster all the while favours none.
     """
     say = notify or (lambda message: None)
+    executor(settings.executor, settings.ray_address)  # it fails now or never
     with ExitStack() as locks:
         sessions = []
         with ExitStack() as models:
             for job in jobs:
                 named = progress if len(jobs) == 1 else _named(progress, modelspec.redact(job[0].text))
                 sessions.append(_begin(*job, settings, named, say, locks, models))
+            for session in sessions:
+                for group in session.groups:
+                    _open_task(session, group)
+                    if group[0].task.mode != "timed":
+                        _generate(session, group, settings)
             for number in range(1, settings.rounds + 1):
                 for session in sessions if number % 2 else reversed(sessions):
-                    for group in session.groups:
-                        _generate(session, group, settings, number)
+                    for point in (point for group in session.groups for point in group if point.task.mode == "timed"):
+                        _generate_timed(session, point, settings, number)
         return [_finish(session, settings) for session in sessions]
 
 
@@ -248,23 +254,22 @@ def _fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progr
         return item
 
 
-def _generate(session: _Session, group: Sequence[Planned], settings: Settings, number: int) -> None:
-    """The answers of a task, or of all points of a sweep, in round `number`. What is not timed has one round."""
-    item = group[0]
-    if number == 1:
-        for point in group:
-            session.directory.replace("samples", point.task.name, point.dataset.samples)
-    if hasattr(session.adapter, "load_reference"):
-        recordings = {sample.id: sample.audio for sample in item.dataset.samples if sample.audio}
-        session.adapter.load_reference = lambda key: load(item.dataset.audio_path(recordings[key]))
-    if item.task.mode == "timed":
-        for point in group:
-            _generate_timed(session, point, settings, number)
-    elif number == 1:
-        _generate_answers(session, group, settings)
+def _open_task(session: _Session, group: Sequence[Planned]) -> None:
+    """Store what a task, or each point of a sweep, asks for."""
+    for point in group:
+        session.directory.replace("samples", point.task.name, point.dataset.samples)
+
+
+def _lend_recordings(adapter: Adapter, dataset: Dataset) -> None:
+    """Doubles answer with the recordings themselves."""
+    if hasattr(adapter, "load_reference"):
+        recordings = {sample.id: sample.audio for sample in dataset.samples if sample.audio}
+        adapter.load_reference = lambda key: load(dataset.audio_path(recordings[key]))
 
 
 def _generate_timed(session: _Session, item: Planned, settings: Settings, number: int) -> None:
+    """The answers of one round of a task, or of one point of its sweep."""
+    _lend_recordings(session.adapter, item.dataset)
     start = perf_counter()
     detail: dict[str, Any] = {"task": item.task.name, "round": number, "load_average": load_average()}
     detail["warm_up"] = generate_timed(
@@ -281,8 +286,10 @@ def _generate_timed(session: _Session, item: Planned, settings: Settings, number
     _event(session.directory, "generated", {**detail, "seconds": round(perf_counter() - start, 3)})
 
 
-def _generate_answers(session: _Session, group: Sequence[Planned], settings: Settings) -> None:
+def _generate(session: _Session, group: Sequence[Planned], settings: Settings) -> None:
+    """The answers of a task, or of all points of a sweep at once."""
     directory, adapter, item = session.directory, session.adapter, group[0]
+    _lend_recordings(adapter, item.dataset)
     start = perf_counter()
     if item.task.point is None:
         generate(
