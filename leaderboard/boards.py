@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness import report
+from harness.calibration import NOT_CALIBRATED, uncalibrated
 from harness.types import Estimate, MetricResult, TaskResult
 from leaderboard.runs import Run, slug
 
@@ -36,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A headline number of a board. `places` is the decimals that the most precise interval of the column supports."""
+    """A number of a board. `places` is the decimals that the most precise interval of the column supports."""
 
     metric: str
     summary: str
@@ -45,6 +49,7 @@ class Column:
     unit: str
     direction: str
     primary: bool
+    headline: bool
     scorer: str
     places: int
     low: float | None = None
@@ -52,15 +57,24 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A word that keeps a row from being read like the others, and what it means."""
+
+    text: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Row:
-    """A run on a board. `rank` is None for a subset: it is not ranked against the whole."""
+    """A run on a board. `rank` is None for a subset and for the human recordings; `tied` where a rank is shared."""
 
     run: Run
     result: TaskResult
     rank: int | None
     tied: bool
-    cells: list[Cell | None]
-    marks: list[str]
+    human: bool
+    metrics: list[MetricResult | None]
+    marks: list[Mark]
 
     @property
     def failures(self) -> int:
@@ -69,7 +83,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """One comparable table. `anchor` is its address on the page."""
+    """One comparable table. `anchor` is its address on the page and the name of its data file."""
 
     task: str
     anchor: str
@@ -79,8 +93,14 @@ class Board:
     facts: dict[str, str] = field(default_factory=dict)
 
     @property
-    def shared_first(self) -> bool:
-        return sum(row.rank == 1 for row in self.rows) > 1
+    def headline(self) -> list[Column]:
+        """The columns that are shown before anyone chooses others."""
+        return [column for column in self.columns if column.headline or column.primary]
+
+    def cell(self, row: Row, column: Column) -> Cell | None:
+        """What the board says of a run in one column; None where the run was not measured so."""
+        metric = row.metrics[self.columns.index(column)]
+        return None if metric is None else _cell(metric, column)
 
 
 def boards(runs: Sequence[Run]) -> list[Board]:
@@ -92,7 +112,13 @@ def boards(runs: Sequence[Run]) -> list[Board]:
     groups = _join_subsets(groups)
     keys = sorted(groups, key=lambda key: tuple(map(str, key)))
     shared = [key[0] for key in keys]
-    return [_board(groups[key], index, shared.count(key[0]) > 1) for index, key in enumerate(keys)]
+    humans = [run for run in runs if run.human]
+    return [_board(groups[key], _anchor(key), shared.count(key[0]) > 1, humans) for key in keys]
+
+
+def _anchor(key: _Key) -> str:
+    """The same address for the same board in every build, so that a link to it keeps."""
+    return f"{slug(str(key[0]))}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}"
 
 
 def _key(run: Run, result: TaskResult) -> _Key:
@@ -100,7 +126,9 @@ def _key(run: Run, result: TaskResult) -> _Key:
     measured = (primary.metric, primary.name, primary.scorer) if primary else ()
     data = result.dataset_sha256 if result.leaderboard_grade else ""
     heard = run.record(result.task).get("recogniser")
-    return result.task, result.version, result.protocol, result.interface, result.dataset, measured, heard, data
+    # more rounds make a number more precise, every other condition makes it another number
+    timed = tuple(sorted((name, value) for name, value in result.conditions.items() if name != "rounds"))
+    return result.task, result.version, result.protocol, result.interface, result.dataset, measured, heard, timed, data
 
 
 def _join_subsets(groups: dict[_Key, list[tuple[Run, TaskResult]]]) -> dict[_Key, list[tuple[Run, TaskResult]]]:
@@ -113,14 +141,31 @@ def _join_subsets(groups: dict[_Key, list[tuple[Run, TaskResult]]]) -> dict[_Key
     return joined
 
 
-def _board(pairs: list[tuple[Run, TaskResult]], index: int, shared: bool) -> Board:
+def _board(pairs: list[tuple[Run, TaskResult]], anchor: str, shared: bool, humans: Sequence[Run]) -> Board:
     pairs = sorted(
-        pairs, key=lambda pair: (not pair[1].leaderboard_grade, report.sort_value(report.primary(pair[1])), pair[0].id)
+        pairs,
+        key=lambda pair: (
+            not pair[0].human,
+            not pair[1].leaderboard_grade,
+            report.sort_value(report.primary(pair[1])),
+            pair[0].id,
+        ),
     )
     run, first = pairs[0]
     columns = _columns([result for _, result in pairs])
-    ranked = [report.primary(result) for _, result in pairs if result.leaderboard_grade]
-    rows = [_row(run, result, columns, _rank(report.primary(result), ranked)) for run, result in pairs]
+    ranks = _ranks([None if r.human or not t.leaderboard_grade else report.primary(t) for r, t in pairs])
+    known = [human.results for human in humans if any(task.task == first.task for task in human.results.tasks)]
+    rows = []
+    for (one, result), rank in zip(pairs, ranks, strict=True):
+        by_name = {(metric.metric, metric.name): metric for metric in result.metrics}
+        metrics = [by_name.get((column.metric, column.summary)) for column in columns]
+        marks = _marks(one, result, uncalibrated(result, known))
+        rows.append(Row(one, result, *rank, human=one.human, metrics=metrics, marks=marks))
+    distinction = f"{first.dataset} · {first.interface} · {first.dataset_sha256[:8]}" if shared else ""
+    return Board(first.task, anchor, distinction, columns, rows, _facts(run, first))
+
+
+def _facts(run: Run, first: TaskResult) -> dict[str, str]:
     data = run.dataset(first.task)
     text = {key: str(data[key]) for key in ("version", "licence", "source", "attribution") if data.get(key)}
     facts = {
@@ -133,16 +178,17 @@ def _board(pairs: list[tuple[Run, TaskResult]], index: int, shared: bool) -> Boa
         "dataset sha256": first.dataset_sha256,
         "task version": str(first.version),
     }
+    if first.conditions:
+        facts["conditions"] = ", ".join(f"{name} {value}" for name, value in sorted(first.conditions.items()))
     if heard := run.record(first.task).get("recogniser"):
         facts["recogniser"] = str(heard)
-    distinction = f"{first.dataset} · {first.interface} · {first.dataset_sha256[:8]}" if shared else ""
-    return Board(first.task, f"board-{index + 1}-{slug(first.task)}", distinction, columns, rows, facts)
+    return facts
 
 
 def _columns(results: Sequence[TaskResult]) -> list[Column]:
     found: dict[tuple[str, str], list[MetricResult]] = {}
     for result in results:
-        for metric in report.ordered(m for m in result.metrics if m.headline or m.primary):
+        for metric in report.ordered(result.metrics):
             found.setdefault((metric.metric, metric.name), []).append(metric)
     main = report.primary(results[0])
     columns = []
@@ -158,6 +204,7 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
                 unit=first.unit,
                 direction=first.direction,
                 primary=main is not None and (first.metric, first.name) == (main.metric, main.name),
+                headline=first.headline,
                 scorer=first.scorer,
                 places=max(report.decimals(metric.strict) for metric in metrics),
                 low=low,
@@ -172,19 +219,19 @@ def _range(estimates: Sequence[Estimate]) -> tuple[float | None, float | None]:
     return (min(ends), max(ends)) if ends else (None, None)
 
 
-def _row(run: Run, result: TaskResult, columns: list[Column], rank: tuple[int, bool] | None) -> Row:
-    by_name = {(metric.metric, metric.name): metric for metric in result.metrics}
-    cells = []
-    for column in columns:
-        metric = by_name.get((column.metric, column.summary))
-        cells.append(None if metric is None else _cell(metric, column))
+def _marks(run: Run, result: TaskResult, lacking: Sequence[str]) -> list[Mark]:
     marks = []
+    if run.human:
+        marks.append(Mark("human recordings", "The recordings themselves: what the scorers make of people."))
     if not result.leaderboard_grade:
-        marks.append(f"subset, {result.counts.expected} samples" if result.limit else "not for the board")
+        text = f"subset, {result.counts.expected} samples" if result.limit else "not for the board"
+        marks.append(Mark(text, "Shown, but not ranked against runs on the whole data."))
+    if lacking:
+        meaning = f"No row of the human recordings by the same scorer on the same data for {', '.join(lacking)}."
+        marks.append(Mark(NOT_CALIBRATED, meaning))
     if note := run.record(result.task).get("note"):
-        marks.append(str(note))
-    place, tied = rank if rank and result.leaderboard_grade else (None, False)
-    return Row(run, result, place, tied, cells, marks)
+        marks.append(Mark(str(note), "A note of the task."))
+    return marks
 
 
 def _cell(metric: MetricResult, column: Column) -> Cell:
@@ -194,9 +241,14 @@ def _cell(metric: MetricResult, column: Column) -> Cell:
         interval=report.interval(strict, column.places) if strict.value is not None else "",
         sort=strict.value,
         compat=report.quantity(metric.compat, places=column.places) if report.differs(metric) else "",
-        note=f"scored by {metric.scorer or 'another scorer'}" if metric.scorer != column.scorer else "",
+        note=other_scorer(metric, column),
         bar=_bar(strict, column),
     )
+
+
+def other_scorer(metric: MetricResult, column: Column) -> str:
+    """Says which scorer made a number, where it is not the one of its column."""
+    return f"scored by {metric.scorer or 'another scorer'}" if metric.scorer != column.scorer else ""
 
 
 def _bar(estimate: Estimate, column: Column) -> Bar | None:
@@ -213,21 +265,25 @@ def _bar(estimate: Estimate, column: Column) -> Bar | None:
     return Bar(place(low), place(high), place(estimate.value))
 
 
-def _rank(metric: MetricResult | None, ranked: Sequence[MetricResult | None]) -> tuple[int, bool] | None:
-    """(rank, shared): 1 where the interval overlaps the leader's, else one more than the runs wholly ahead of it."""
-    defined = [m for m in ranked if m is not None and m.strict.value is not None]
-    if metric is None or metric.strict.value is None or not defined:
-        return None
-    best = min(defined, key=report.sort_value)
-    leaders = [m for m in defined if not _ahead(best, m)]
-    if not _ahead(best, metric):
-        return 1, len(leaders) > 1
-    return 1 + sum(_ahead(other, metric) for other in defined), False
+def _ranks(metrics: Sequence[MetricResult | None]) -> list[tuple[int | None, bool]]:
+    """(rank, shared) of each: 1 where the interval overlaps the leader's, else one more than the runs wholly ahead.
 
-
-def _ahead(left: MetricResult, right: MetricResult) -> bool:
-    """Whether the whole interval of `left` is better than the whole interval of `right`."""
-    return _ends(left)[1] < _ends(right)[0]
+    None is ranked nowhere. The runs wholly ahead are counted in a sorted list of worst ends.
+    """
+    defined = [m for m in metrics if m is not None and m.strict.value is not None]
+    if not defined:
+        return [(None, False)] * len(metrics)
+    worst = sorted(_ends(metric)[1] for metric in defined)
+    reach = _ends(min(defined, key=report.sort_value))[1]
+    ranks: list[int | None] = []
+    for metric in metrics:
+        if metric is None or metric.strict.value is None:
+            ranks.append(None)
+        else:
+            best = _ends(metric)[0]
+            ranks.append(1 if best <= reach else 1 + bisect_left(worst, best))
+    holders = Counter(ranks)
+    return [(rank, rank is not None and holders[rank] > 1) for rank in ranks]
 
 
 def _ends(metric: MetricResult) -> tuple[float, float]:

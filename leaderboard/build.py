@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
+import functools
+import importlib.util
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +17,61 @@ import harness
 from harness import report
 from harness.errors import BadInput
 from harness.progress import Progress, silent
-from harness.store import disk_errors
-from leaderboard.boards import Board, Row, boards
-from leaderboard.details import manifest_json, run_facts, task_view
+from leaderboard import pictures
+from leaderboard.boards import Board, boards
+from leaderboard.data import board_data, json_schema, run_data, site_data, write_both, write_json, write_text
+from leaderboard.details import SampleView, TaskView, choose, manifest_json, run_facts, task_view
+from leaderboard.feed import feed
 from leaderboard.media import AudioShelf
-from leaderboard.runs import Run, Skipped, find, lines
+from leaderboard.runs import Run, Skipped, TaskLines, find, lines
 
-SCHEMA_VERSION = 1
+PAGE_ROWS = 25  # rows of a board that stand in the page itself; `static/board.js` shows as many at a time
+_FEW = 60  # of so few runs, every sample that one page shows can be heard in all of them
+_BUNDLE = 20  # runs that a process takes at a time
 _HERE = Path(__file__).parent
+_OURS = (".html", ".json", ".js", ".css")
 _DATA = Path("data") / "leaderboard.json"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What was built: its first page, how much is on it, and what was left out with the reason."""
+
+    index: Path
+    runs: int
+    boards: int
+    skipped: list[Skipped]
+
+
+@dataclass
+class _Work:
+    """One build: where it writes, and what pages share."""
+
+    out: Path
+    shelf: AudioShelf
+    templates: Any
+    max_samples: int
+    anchors: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, task) → board
+    also: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (task, data) → samples that pages show
+    cache: dict[tuple[str, str], TaskLines] = field(default_factory=dict)
+    clips: dict[tuple[str, str], list[dict[str, str]]] = field(default_factory=dict)
+    written: set[Path] = field(default_factory=set)
+
+    def text(self, name: str, text: str) -> None:
+        write_text(self.out / name, text)
+        self.written.add(self.out / name)
+
+    def json(self, name: str, data: Any) -> None:
+        write_json(self.out / name, data)
+        self.written.add(self.out / name)
+
+    def both(self, name: str, data: Any) -> None:
+        write_both(self.out / "data" / name, name, data)
+        self.written |= {self.out / "data" / f"{name}.json", self.out / "data" / f"{name}.js"}
+
+    def page(self, template: str, name: str, **context: Any) -> None:
+        root = "../" * name.count("/")
+        self.text(name, self.templates.get_template(template).render(root=root, **context))
 
 
 def build(
@@ -30,45 +81,164 @@ def build(
     audio: bool = True,
     max_samples: int = 20,
     progress: Progress | None = None,
-) -> Path:
-    """Write the site of `runs` (run directories, or folders of them) into `out`; returns its `index.html`.
+) -> Site:
+    """Write the site of `runs` (run directories, or folders of them) into `out`.
 
-    `audio=False` leaves players out; `max_samples` is how many samples a task shows on a run's page, worst first.
-    The same runs give the same pages. Raises `BadInput` for a path that is no run, and where `out` holds other files.
+    `audio=False` leaves players out; `max_samples` is how many samples a task shows on a run's page. The same runs
+    give the same pages. Raises `BadInput` for a path that is no run, and where `out` holds other files.
     """
     progress = progress or silent
     out = Path(out)
     found, skipped = find(runs)
     _claim(out)
-    shelf = AudioShelf(out, enabled=audio)
-    templates = _templates()
+    work = _Work(out, AudioShelf(out, enabled=audio), _templates(), max_samples)
+    made = boards(found)
+    work.anchors = {(row.run.id, row.result.task): board.anchor for board in made for row in board.rows}
+    if len(found) <= _FEW:
+        _agree_on_samples(work, found)
     shown: list[Run] = []
-    pages: set[str] = set()
-    for index, run in enumerate(found):
-        progress(f"Page of {report.plain(run.results.model)}", index, len(found))
-        try:
-            page = _run_page(templates, run, shelf, max_samples)
-        except BadInput as error:
-            if run.named:
-                raise
-            skipped.append(Skipped(run.path.name, error.problem.replace(f"{run.path.parent}/", "")))
-            continue
-        pages.add(f"{run.id}.html")
-        _write(out / "runs" / f"{run.id}.html", page)
-        shown.append(run)
+    for run, problem in _all_pages(work, found, progress):
+        if problem is None:
+            shown.append(run)
+        elif run.named:
+            raise problem
+        else:
+            skipped.append(Skipped(run.path.name, problem.problem.replace(f"{run.path.parent}/", "")))
     if not shown:
         reasons = " ".join(f"{item.path}: {item.reason}" for item in skipped)
         raise BadInput(f"No readable run was given. {reasons}", "Score the runs again: speech-eval score RUN")
-    made = boards(shown)
-    for file in sorted((_HERE / "static").iterdir()):
-        _write(out / "static" / file.name, file.read_text("utf-8"))
-    data = _data(made, shown, skipped)
-    _write(out / _DATA, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-    context = {"boards": made, "runs": shown, "skipped": skipped, "models": len({r.results.model for r in shown})}
-    _write(out / "index.html", templates.get_template("index.html").render(root="", **context))
-    _sweep(out, pages, shelf)
+    if len(shown) < len(found):
+        made = boards(shown)
+    progress("Boards", len(found), len(found))
+    _site_pages(work, made, shown, skipped)
+    _sweep(work)
     progress("Site", len(found), len(found))
-    return out / "index.html"
+    return Site(out / "index.html", len(shown), len(made), skipped)
+
+
+def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tuple[Run, BadInput | None]]:
+    """Write every run's page; where a run cannot be shown, say why. Many runs are shared among processes."""
+    if len(runs) <= _FEW or (os.cpu_count() or 1) == 1:
+        for index, run in enumerate(runs):
+            progress(f"Page of {report.plain(run.results.model)}", index, len(runs))
+            yield run, _try_page(work, run)
+        return
+    bundles = [runs[start : start + _BUNDLE] for start in range(0, len(runs), _BUNDLE)]
+    anchors = [
+        {(run.id, task.task): work.anchors[run.id, task.task] for run in bundle for task in run.results.tasks}
+        for bundle in bundles
+    ]
+    job = functools.partial(_bundle, work.out, work.shelf.enabled, work.max_samples)
+    # processes start afresh: a copy of one that has threads may wait for ever
+    with ProcessPoolExecutor(min(8, os.cpu_count() or 1), multiprocessing.get_context("spawn")) as pool:
+        for number, (problems, other) in enumerate(pool.map(job, bundles, anchors)):
+            progress("Pages", number * _BUNDLE, len(runs))
+            work.written |= other.written
+            work.clips |= other.clips
+            work.shelf.used |= other.used
+            yield from zip(bundles[number], problems, strict=True)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a process made of its bundle of runs."""
+
+    written: set[Path]
+    clips: dict[tuple[str, str], list[dict[str, str]]]
+    used: set[str]
+
+
+def _bundle(
+    out: Path, audio: bool, max_samples: int, runs: list[Run], anchors: dict[tuple[str, str], str]
+) -> tuple[list[BadInput | None], _Made]:
+    work = _Work(out, AudioShelf(out, enabled=audio), _templates(), max_samples, anchors)
+    problems = [_try_page(work, run) for run in runs]
+    return problems, _Made(work.written, work.clips, work.shelf.used)
+
+
+def _try_page(work: _Work, run: Run) -> BadInput | None:
+    try:
+        _run_page(work, run)
+    except BadInput as error:
+        return error
+    return None
+
+
+def _agree_on_samples(work: _Work, runs: Sequence[Run]) -> None:
+    """Collect what the pages will show, so that each run offers the same samples to be heard beside another's."""
+    for run in runs:
+        for result in run.results.tasks:
+            try:
+                read = work.cache[run.id, result.task] = lines(run, result)
+            except BadInput:
+                continue  # said where the run's own page is made
+            names = work.also.setdefault((result.task, result.dataset_sha256), set())
+            names.update(choose(result, read, work.max_samples))
+
+
+def _run_page(work: _Work, run: Run) -> None:
+    views, heard = [], {}
+    for result in run.results.tasks:
+        read = work.cache.pop((run.id, result.task), None) or lines(run, result)
+        also = work.also.get((result.task, result.dataset_sha256), ())
+        view = task_view(run, result, read, work.shelf, work.max_samples, also)
+        views.append(view)
+        heard[result.task] = {sample.id: _heard(sample) for sample in [*view.samples, *view.others]}
+        work.clips[run.id, result.task] = _sounds(view)
+    anchors = [work.anchors[run.id, view.result.task] for view in views]
+    context = {"facts": run_facts(run), "manifest": manifest_json(run), "anchors": anchors}
+    work.page("run.html", f"runs/{run.id}.html", run=run, tasks=views, **context)
+    work.json(f"data/runs/{run.id}.json", run_data(run).model_dump(mode="json"))
+    work.both(f"samples/{run.id}", {"run": run.id, "model": run.results.model, "tasks": heard})
+
+
+def _heard(sample: SampleView) -> dict[str, Any]:
+    """What another run's page plays and shows of this run's answer."""
+    output = next((clip for clip in sample.clips if clip.label == "Output"), None)
+    return {
+        "text": sample.answer,
+        "src": output.href if output else "",
+        "problem": output.problem if output else "",
+        "pieces": [[piece.kind, piece.reference, piece.hypothesis] for piece in sample.pieces],
+    }
+
+
+def _sounds(view: TaskView) -> list[dict[str, str]]:
+    """The outputs of the samples that every run shows."""
+    clips = [(s.id, clip) for s in [*view.samples, *view.others] if s.common for clip in s.clips]
+    return [
+        {"sample": name, "src": clip.href}
+        for name, clip in sorted(clips, key=lambda c: c[0])
+        if clip.label == "Output" and clip.href
+    ]
+
+
+def _site_pages(work: _Work, made: Sequence[Board], shown: Sequence[Run], skipped: Sequence[Skipped]) -> None:
+    for file in sorted((_HERE / "static").iterdir()):
+        work.text(f"static/{file.name}", file.read_text("utf-8"))
+    for board in made:
+        work.both(f"boards/{board.anchor}", board_data(board).model_dump(mode="json"))
+    drawn = pictures.pictures(made, work.clips)
+    for picture in drawn:
+        work.both(f"pictures/{picture['id']}", picture)
+    work.json(str(_DATA), site_data(made, shown, drawn, skipped).model_dump(mode="json"))
+    work.json("data/schema.json", json_schema())
+    work.text("feed.xml", feed(shown))
+    space = {"enters": pictures.ENTERS, "leaves": pictures.COMES_OUT, "cells": pictures.design_space(made)}
+    work.page("pictures.html", "pictures.html", pictures=drawn, space=space, plotly=_plotly(work))
+    licences = sorted(Counter(run.manifest.model.licence for run in shown if run.manifest.model.licence))
+    context = {"boards": made, "runs": shown, "skipped": skipped, "licences": licences, "page_rows": PAGE_ROWS}
+    work.page("index.html", "index.html", models=len({run.results.model for run in shown}), **context)
+
+
+def _plotly(work: _Work) -> bool:
+    """Copy plotly's script from its package, once a site; whether it is there."""
+    package = importlib.util.find_spec("plotly")
+    source = Path(package.origin).parent / "package_data" / "plotly.min.js" if package and package.origin else None
+    if source is None or not source.is_file():
+        return False
+    work.text("static/plotly.min.js", source.read_text("utf-8"))
+    return True
 
 
 def _claim(out: Path) -> None:
@@ -79,14 +249,16 @@ def _claim(out: Path) -> None:
         raise BadInput(f"{out} holds files that are not a leaderboard.", "Choose an empty folder for the site.")
     # claimed at once, so that a build that was stopped can be given again
     if not (out / _DATA).is_file():
-        _write(out / _DATA, "{}\n")
+        write_json(out / _DATA, {})
 
 
-def _sweep(out: Path, pages: set[str], shelf: AudioShelf) -> None:
-    for file in (out / "runs").glob("*.html"):
-        if file.name not in pages:
-            file.unlink()
-    shelf.sweep()
+def _sweep(work: _Work) -> None:
+    """Remove what an earlier build wrote and this one did not."""
+    for folder in ("runs", "static", "data"):
+        for file in (work.out / folder).rglob("*"):
+            if file.suffix in _OURS and file not in work.written:
+                file.unlink()
+    work.shelf.sweep()
 
 
 def _templates() -> Any:
@@ -102,62 +274,3 @@ def _templates() -> Any:
     environment.globals["version"] = harness.__version__
     environment.globals["report"] = report
     return environment
-
-
-def _run_page(templates: Any, run: Run, shelf: AudioShelf, max_samples: int) -> str:
-    views = [task_view(run, result, lines(run, result), shelf, max_samples) for result in run.results.tasks]
-    context = {"run": run, "tasks": views, "facts": run_facts(run), "manifest": manifest_json(run)}
-    page: str = templates.get_template("run.html").render(root="../", **context)
-    return page
-
-
-def _write(path: Path, text: str) -> None:
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # text from models may hold half a surrogate pair, which no file can
-        path.write_bytes(text.encode("utf-8", errors="replace"))
-
-
-def _data(made: Sequence[Board], shown: Sequence[Run], skipped: Sequence[Skipped]) -> dict[str, Any]:
-    """`data/leaderboard.json`: what the pages show, for programs. docs/leaderboard.md describes it."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "harness_version": harness.__version__,
-        "boards": [
-            {
-                "task": board.task,
-                "anchor": board.anchor,
-                "facts": board.facts,
-                "columns": [
-                    {k: v for k, v in asdict(column).items() if k not in ("places", "low", "high", "title")}
-                    for column in board.columns
-                ],
-                "rows": [_data_row(row) for row in board.rows],
-            }
-            for board in made
-        ],
-        "runs": [
-            {
-                "id": run.id,
-                "page": f"runs/{run.id}.html",
-                "model": run.manifest.model.model_dump(mode="json"),
-                "results": run.results.model_dump(mode="json"),
-            }
-            for run in shown
-        ],
-        "skipped": [asdict(item) for item in skipped],
-    }
-
-
-def _data_row(row: Row) -> dict[str, Any]:
-    return {
-        "run": row.run.id,
-        "model": row.run.results.model,
-        "rank": row.rank,
-        "rank_shared": row.tied,
-        "failures": row.failures,
-        "expected": row.result.counts.expected,
-        "leaderboard_grade": row.result.leaderboard_grade,
-        "marks": row.marks,
-        "metrics": [metric.model_dump(mode="json") for metric in report.ordered(row.result.metrics)],
-    }

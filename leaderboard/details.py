@@ -1,19 +1,23 @@
-"""What a run's own page shows: numbers, failures, and the samples that went worst, to read and to hear."""
+"""What a run's own page shows: numbers, failures, distributions, and samples to read and to hear."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness import report
 from harness.types import MetricResult, Output, Sample, Score, TaskResult
+from leaderboard.distributions import Distribution, distributions, sample_value
 from leaderboard.media import AudioShelf, Clip
 from leaderboard.runs import Run, TaskLines
 from leaderboard.words import Piece, difference, rate
 
 MAX_FAILURES = 100
+COMMON = 6
+_GIVES_REFERENCE = ("AudioCodec", "SpeechSynthesizer")  # a sample's own recording is what the output is held against
 _MAX_TEXT = 4000  # characters of one text; a runaway answer must not make the page unreadable
 
 
@@ -41,6 +45,7 @@ class SampleView:
     pieces: list[Piece]
     parts: list[tuple[str, str]]
     clips: list[Clip]
+    common: bool  # one of the samples that every run on this data shows
 
 
 @dataclass(frozen=True)
@@ -55,24 +60,51 @@ class TaskView:
     samples: list[SampleView]
     samples_total: int
     stored: bool
+    distributions: list[Distribution]
+    others: list[SampleView]  # not shown, but heard beside the samples of other runs
 
 
-def task_view(run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf, max_samples: int) -> TaskView:
-    """Everything the page shows of one task."""
+def task_view(
+    run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf, max_samples: int, also: Collection[str] = ()
+) -> TaskView:
+    """Everything the page shows of one task. `also` names samples of other runs' pages, to be heard beside these."""
     failures = _failures(lines)
-    answered = [s for s in lines.samples if (o := lines.outputs.get(s.id)) is not None and o.status == "ok"]
-    ranked = _worst_first(answered, lines, report.primary(result))
-    shown = [_sample(run, result.task, sample, lines, pieces, shelf) for sample, pieces in ranked[:max_samples]]
+    by_id = {sample.id: sample for sample in lines.samples}
+    chosen = choose(result, lines, max_samples)
+    common = set(_common(lines))
+    rest = [name for name in sorted(set(also) - set(chosen)) if name in by_id and _answered(lines, name)]
+    views = {name: _sample(run, result, by_id[name], lines, shelf, name in common) for name in [*chosen, *rest]}
     return TaskView(
         result=result,
         metrics=sorted(result.metrics, key=lambda metric: (not metric.primary, not metric.headline)),
         facts=_task_facts(run, result),
         failures=failures[:MAX_FAILURES],
         failures_total=len(failures),
-        samples=shown,
-        samples_total=len(answered),
+        samples=[views[name] for name in chosen],
+        samples_total=sum(_answered(lines, sample.id) for sample in lines.samples),
         stored=bool(lines.outputs),
+        distributions=distributions(result, lines),
+        others=[views[name] for name in rest],
     )
+
+
+def choose(result: TaskResult, lines: TaskLines, max_samples: int) -> list[str]:
+    """Ids of the samples a page shows: the worst first, then those that every run on the same data shows."""
+    names = [sample.id for sample in lines.samples if _answered(lines, sample.id)]
+    common = _common(lines) if max_samples > COMMON else []
+    worst = _worst_first(names, lines, report.primary(result))[: max_samples - len(common)]
+    return worst + [name for name in common if name not in worst]
+
+
+def _answered(lines: TaskLines, name: str) -> bool:
+    output = lines.outputs.get(name)
+    return output is not None and output.status == "ok"
+
+
+def _common(lines: TaskLines) -> list[str]:
+    """The same few samples whatever the run: those whose ids hash lowest, where they were answered."""
+    ranked = sorted((hashlib.sha256(sample.id.encode()).digest(), sample.id) for sample in lines.samples)
+    return [name for _, name in ranked[:COMMON] if _answered(lines, name)]
 
 
 def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
@@ -110,34 +142,24 @@ def _failures(lines: TaskLines) -> list[Failure]:
     return found
 
 
-def _worst_first(
-    samples: Sequence[Sample], lines: TaskLines, primary: MetricResult | None
-) -> list[tuple[Sample, list[Piece]]]:
+def _worst_first(names: Sequence[str], lines: TaskLines, primary: MetricResult | None) -> list[str]:
     ranked = []
-    for sample in samples:
-        scores = lines.scores.get(sample.id, [])
-        pair = _compared(scores, primary)
-        pieces = difference(*pair) if pair else []
-        own = [score for score in scores if primary is not None and score.metric == primary.metric]
-        badness = _badness(own[0], primary) if own and primary else None
-        if badness is None and pair:
-            badness = rate(pair[0], pieces)
-        ranked.append((-1.0 if badness is None else -badness, sample.id, sample, pieces))
-    ranked.sort(key=lambda item: item[:2])
-    return [(sample, pieces) for _, _, sample, pieces in ranked]
+    for name in names:
+        scores = lines.scores.get(name, [])
+        own = next((score for score in scores if primary is not None and score.metric == primary.metric), None)
+        badness = _badness(own, primary) if own and primary else None
+        if badness is None and (pair := _compared(scores, primary)):
+            badness = rate(pair[0], difference(*pair))
+        ranked.append((0.0 if badness is None else -badness, name))
+    return [name for _, name in sorted(ranked)]
 
 
 def _badness(score: Score, primary: MetricResult) -> float | None:
     """How bad a sample's score is, more is worse; None where its parts do not say it by name."""
     if score.status != "ok":
         return float("inf")
-    parts, bare = score.parts, primary.metric.split("[")[0]
-    value = next((parts[name] for name in (primary.name, bare, *primary.name.split()) if name in parts), None)
-    if value is None and len(parts) == 1:
-        value = next(iter(parts.values()))
-    if value is None:
-        return None
-    return value if primary.direction == "lower" else -value
+    value = sample_value(score, primary)
+    return value if value is None or primary.direction == "lower" else -value
 
 
 def _compared(scores: Sequence[Score], primary: MetricResult | None) -> tuple[str, str] | None:
@@ -150,13 +172,15 @@ def _compared(scores: Sequence[Score], primary: MetricResult | None) -> tuple[st
 
 
 def _sample(
-    run: Run, task: str, sample: Sample, lines: TaskLines, pieces: list[Piece], shelf: AudioShelf
+    run: Run, result: TaskResult, sample: Sample, lines: TaskLines, shelf: AudioShelf, common: bool
 ) -> SampleView:
-    output = lines.outputs[sample.id]
+    output, scores = lines.outputs[sample.id], lines.scores.get(sample.id, [])
     heard = lines.transcripts.get(sample.id)
+    pair = _compared(scores, report.primary(result))
+    given = "Reference" if result.interface in _GIVES_REFERENCE else "Input"
     clips = [
-        shelf.given(run, task, "Input", sample.audio, sample.audio_sha256) if output.audio is None else None,
-        shelf.given(run, task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),
+        shelf.given(run, result.task, "Prompt", sample.prompt_audio, sample.prompt_audio_sha256),
+        shelf.given(run, result.task, given, sample.audio, sample.audio_sha256),
         shelf.output(run, output.audio),
     ]
     return SampleView(
@@ -167,9 +191,10 @@ def _sample(
         answer=clip_text(_answer(output, heard.text if heard else None)),
         answer_label="Heard" if heard and output.text is None else "Answer",
         answer_by=clip_text(heard.scorer) if heard and output.text is None else "",
-        pieces=pieces,
-        parts=[part for score in lines.scores.get(sample.id, []) for part in _parts(score)],
+        pieces=difference(*pair) if pair else [],
+        parts=[part for score in scores for part in _parts(score)],
         clips=[clip for clip in clips if clip is not None],
+        common=common,
     )
 
 

@@ -10,9 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.calibration import GROUND_TRUTH
 from harness.errors import BadInput
 from harness.store import RunDirectory
-from harness.types import Manifest, Output, Results, Sample, Score, TaskResult, Transcript
+from harness.types import SCHEMA_VERSION, Manifest, Output, Results, Sample, Score, TaskResult, Transcript
+
+_SCHEMAS = frozenset({SCHEMA_VERSION})
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_OUTCOMES = ("pass", "regression", "could not judge")
+_DEPTH = ("*", "*/*", "*/*/*")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate made of the run: `outcome`, the baseline's folder name, and the reasons of all its rules."""
+
+    outcome: str
+    baseline: str
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,18 @@ class Run:
     results: Results
     manifest: Manifest
     named: bool  # given by the caller itself, not found inside a folder of runs
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def human(self) -> bool:
+        """Whether these are the recordings of the dataset and no model's."""
+        return self.results.model.split(",")[0] == GROUND_TRUTH
+
+    @property
+    def at(self) -> str:
+        """When the run last did something, ISO 8601; empty where it does not say."""
+        times = [str(event["at"]) for event in self.manifest.events if isinstance(event.get("at"), str)]
+        return max((time for time in times if _TIME.fullmatch(time)), default="")
 
     def record(self, task: str) -> dict[str, Any]:
         """What the manifest says of a task; empty where it says nothing."""
@@ -83,21 +110,57 @@ def _candidates(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
         if (path / "results.json").is_file():
             yield path, True
             continue
-        inside = sorted(file.parent for file in path.glob("*/results.json")) if path.is_dir() else []
-        if not inside:
+        names = ("results.json", "manifest.json") if path.is_dir() else ()
+        inside = {file.parent for depth in _DEPTH for name in names for file in path.glob(f"{depth}/{name}")}
+        if not inside or (path / "manifest.json").is_file():
             raise BadInput(
                 f"{path / 'results.json'}: no such file, and no run directory lies in {path}.",
-                "Give a run directory made by `speech-eval run`, or a folder of them.",
+                "Give a run directory made by `speech-eval run` (a half-written one needs the same command again), "
+                "or a folder of them.",
             )
-        yield from ((folder, False) for folder in inside)
+        # a folder inside a run, such as its audio, is no run of its own
+        yield from ((folder, False) for folder in sorted(inside) if not inside & set(folder.parents))
 
 
 def _read(path: Path, named: bool) -> Run:
     directory = RunDirectory(path)
+    if not (path / "results.json").is_file():
+        raise BadInput(f"{path / 'results.json'}: no such file; the run is half-written.", "Give its command again.")
     results, manifest = directory.results(), directory.manifest()
+    for name, record in (("results.json", results), ("manifest.json", manifest)):
+        if record.schema_version not in _SCHEMAS:
+            raise BadInput(
+                f"{path / name}: written in schema version {record.schema_version}, and this harness reads "
+                f"{SCHEMA_VERSION}.",
+                "Use the harness that made it.",
+            )
     identity = json.dumps([results.line(), manifest.model.line()])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
-    return Run(f"{slug(results.model)}-{digest}", path, results, manifest, named)
+    return Run(f"{slug(results.model)}-{digest}", path, results, manifest, named, tuple(_verdicts(path)))
+
+
+def _verdicts(path: Path) -> Iterator[Verdict]:
+    """Verdict files of the gate inside the run (`gate*.json`); any other JSON there is not ours to judge."""
+    for file in sorted(path.glob("gate*.json")):
+        data = read_object(file)
+        outcome = data.get("outcome")
+        if outcome in _OUTCOMES:
+            rules = data.get("judgements")
+            reasons = (
+                [str(rule.get("reason", "")) for rule in rules if isinstance(rule, dict)]
+                if isinstance(rules, list)
+                else []
+            )
+            yield Verdict(str(outcome), Path(str(data.get("baseline") or "")).name, tuple(reasons))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object of a file that need not be ours; empty where it is none."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def slug(text: str) -> str:

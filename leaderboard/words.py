@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 # scripts that put no space between words are compared character by character
 _TOKEN = re.compile(
@@ -13,7 +13,7 @@ _TOKEN = re.compile(
 
 
 Kind = Literal["equal", "substitute", "insert", "delete"]
-_KINDS: tuple[Kind, ...] = get_args(Kind)
+_KINDS: dict[str, Kind] = {"equal": "equal", "replace": "substitute", "insert": "insert", "delete": "delete"}
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,16 @@ class Piece:
 
 def difference(reference: str, hypothesis: str) -> list[Piece]:
     """The least edit from reference to hypothesis as pieces in reading order."""
-    import jiwer
+    from rapidfuzz.distance import Levenshtein
 
     left, right = _TOKEN.findall(reference), _TOKEN.findall(hypothesis)
-    if not left or not right:
-        kept = [Piece("delete", " ".join(left))] if left else []
-        return kept + ([Piece("insert", "", " ".join(right))] if right else [])
-    output = jiwer.process_words(" ".join(left), " ".join(right))
     return [
         Piece(
-            next(kind for kind in _KINDS if kind == chunk.type),
-            " ".join(left[chunk.ref_start_idx : chunk.ref_end_idx]),
-            " ".join(right[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+            _KINDS[step.tag],
+            " ".join(left[step.src_start : step.src_end]),
+            " ".join(right[step.dest_start : step.dest_end]),
         )
-        for chunk in output.alignments[0]
+        for step in Levenshtein.opcodes(left, right)
     ]
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// Theme, sorting and filtering. Every page reads the same without it.
+// Theme, printing, and data files that pages load when they need them. Every page reads the same without it.
 (function () {
   const page = document.documentElement;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -24,6 +24,7 @@
     const show = () => {
       button.textContent = isDark() ? "Light" : "Dark";
       button.setAttribute("aria-label", "Switch to " + (isDark() ? "light" : "dark") + " colours");
+      document.dispatchEvent(new Event("speech-eval-theme"));
     };
     button.hidden = false;
     button.addEventListener("click", () => {
@@ -35,82 +36,79 @@
     show();
   }
 
-  // Subsets, and undefined numbers before them, stay last whichever way a column is sorted.
-  function compare(kind, sign) {
-    return (a, b) => {
-      if (a.subset !== b.subset) return a.subset - b.subset;
-      if (a.key === "" || b.key === "") return (a.key === "") - (b.key === "") || a.index - b.index;
-      const order = kind === "number" ? Number(a.key) - Number(b.key) : a.key.localeCompare(b.key);
-      return sign * order || a.index - b.index;
-    };
+  // A page opened from a disk may not read a JSON file, but it may load a script that registers the object.
+  const waiting = new Map();
+
+  function register(name, data) {
+    waiting.get(name)?.resolve(data);
   }
 
-  function sortTable(table, header) {
-    const best = header.dataset.best || "ascending";
-    const other = best === "ascending" ? "descending" : "ascending";
-    const next = header.getAttribute("aria-sort") === best ? other : best;
-    for (const cell of header.parentNode.cells) cell.removeAttribute("aria-sort");
-    header.setAttribute("aria-sort", next);
-    const body = table.tBodies[0];
-    const rows = Array.from(body.rows, (row, index) => ({
-      row, index, key: row.cells[header.cellIndex].dataset.sort || "", subset: "subset" in row.dataset,
-    }));
-    rows.sort(compare(header.dataset.kind, next === "ascending" ? 1 : -1));
-    body.append(...rows.map((item) => item.row));
-  }
-
-  function sortable(table) {
-    for (const header of table.tHead.rows[0].cells) {
-      const label = header.querySelector("[data-sort-label]");
-      if (!label) continue;
-      const button = document.createElement("button");
-      button.type = "button";
-      button.append(...label.childNodes);
-      label.replaceWith(button);
-      button.addEventListener("click", () => sortTable(table, header));
+  function load(name) {
+    let entry = waiting.get(name);
+    if (!entry) {
+      entry = {};
+      entry.promise = new Promise((resolve, reject) => {
+        entry.resolve = resolve;
+        const script = document.createElement("script");
+        script.src = page.dataset.root + "data/" + name + ".js";
+        script.onerror = () => reject(new Error("data/" + name + ".js could not be loaded"));
+        document.head.append(script);
+      });
+      waiting.set(name, entry);
     }
+    return entry.promise;
   }
 
-  function filterBox(form) {
-    const input = form.querySelector("input");
-    const count = form.querySelector("[data-filter-count]");
-    const boards = Array.from(document.querySelectorAll("section.board"), (board) => ({
-      none: board.querySelector("[data-none-match]"),
-      rows: Array.from(board.querySelectorAll("tbody tr"), (row) => ({
-        row, text: row.querySelector("th").textContent.toLowerCase(),
-      })),
-    }));
-    function apply() {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      let shown = 0, all = 0;
-      for (const board of boards) {
-        let here = 0;
-        for (const item of board.rows) {
-          const match = words.every((word) => item.text.includes(word));
-          item.row.hidden = !match;
-          here += match;
-        }
-        board.none.hidden = here > 0;
-        shown += here;
-        all += board.rows.length;
+  // An element with attributes and children; texts become text nodes, never markup.
+  function el(tag, attributes, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) {
+      if (value === true) made.setAttribute(name, "");
+      else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
+    }
+    made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+    return made;
+  }
+
+  function number(value, places) {
+    if (value === null || value === undefined) return "—";
+    let text = value.toFixed(places);
+    const doubled = value * 2 * 10 ** places;
+    // a half goes to the even digit, as in every other report of the harness
+    if (doubled % 2 && Number.isInteger(doubled) && Number.isInteger(value * 2 ** (places + 1))) {
+      text = (2 * Math.round(doubled / 4) / 10 ** places).toFixed(places);
+    }
+    return Number(text) === 0 ? text.replace("-", "") : text;
+  }
+
+  function interval(estimate, places) {
+    if (estimate.value === null || (estimate.low === null && estimate.high === null)) return "";
+    const low = estimate.low === null ? "-∞" : number(estimate.low, places);
+    const high = estimate.high === null ? "∞" : number(estimate.high, places);
+    return "[" + low + ", " + high + "]";
+  }
+
+  // Calls back once, when the element comes near the screen.
+  function whenNear(element, action) {
+    const watcher = new IntersectionObserver((entries) => {
+      if (entries.some((entry) => entry.isIntersecting)) {
+        watcher.disconnect();
+        action();
       }
-      count.textContent = words.length ? shown + " of " + all + " rows" : "";
-    }
-    form.hidden = false;
-    form.addEventListener("submit", (event) => event.preventDefault());
-    input.addEventListener("input", apply);
-    apply();
+    }, { rootMargin: "400px" });
+    watcher.observe(element);
   }
 
-  // One player at a time.
+  window.speechEval = { register, load, el, number, interval, whenNear, isDark, root: page.dataset.root };
+
+  // One native player at a time.
   function solo(event) {
-    for (const player of document.querySelectorAll("audio")) if (player !== event.target) player.pause();
+    if (event.target.dataset.together !== undefined) return;
+    for (const player of document.querySelectorAll("audio:not([data-together])")) if (player !== event.target) player.pause();
   }
 
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("[data-theme-toggle]").forEach(themeButton);
-    document.querySelectorAll("table[data-sortable]").forEach(sortable);
-    document.querySelectorAll("form[data-filter]").forEach(filterBox);
     document.addEventListener("play", solo, true);
   });
 

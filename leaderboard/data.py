@@ -1,0 +1,228 @@
+"""What the site publishes for programs, and the same as scripts for its own pages: a page opened from a disk may not
+read a JSON file, but it may load a script that registers the object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+import harness
+from harness import report
+from harness.store import disk_errors
+from harness.types import Estimate, MetricResult, ModelInfo, Results
+from leaderboard.boards import Board, Column, Row, other_scorer
+from leaderboard.runs import Run, Skipped
+
+SCHEMA_VERSION = 2
+
+
+class _Published(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ColumnData(_Published):
+    """A number of a board. `places` is how many decimals its most precise interval supports."""
+
+    metric: str
+    summary: str
+    name: str
+    title: str
+    unit: str
+    direction: str
+    primary: bool
+    headline: bool
+    scorer: str
+    places: int
+
+
+class CellData(_Published):
+    """`strict` counts failures as the worst; `compat` is null where it says the same. `note`: another scorer."""
+
+    strict: Estimate
+    compat: Estimate | None
+    note: str
+
+
+class MarkData(_Published):
+    """What keeps a row from being read like the others."""
+
+    text: str
+    meaning: str
+
+
+class RowData(_Published):
+    """A run on a board; `cells` stand in the order of the board's columns, null where it was not measured."""
+
+    run: str
+    page: str
+    model: str
+    licence: str
+    parameters: int | None
+    seed: int
+    rank: int | None
+    rank_shared: bool
+    human: bool
+    subset: bool
+    failures: int
+    expected: int
+    failure_words: str
+    verdict: str
+    at: str
+    marks: list[MarkData]
+    cells: list[CellData | None]
+
+
+class BoardData(_Published):
+    """`data/boards/<anchor>.json`: one comparable table."""
+
+    schema_version: int = SCHEMA_VERSION
+    task: str
+    anchor: str
+    distinction: str
+    facts: dict[str, str]
+    columns: list[ColumnData]
+    rows: list[RowData]
+
+
+class RunData(_Published):
+    """`data/runs/<id>.json`: a run's identity and all its numbers, as the run directory holds them."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    page: str
+    at: str
+    verdicts: list[dict[str, Any]]
+    model: ModelInfo
+    results: Results
+
+
+class SiteData(_Published):
+    """`data/leaderboard.json`: what there is, and in which file."""
+
+    schema_version: int = SCHEMA_VERSION
+    harness_version: str
+    boards: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    pictures: list[dict[str, Any]]
+    skipped: list[dict[str, str]]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the four kinds of file, under the names of their classes."""
+    kinds: tuple[type[BaseModel], ...] = (SiteData, BoardData, RunData)
+    return {"schema_version": SCHEMA_VERSION} | {kind.__name__: kind.model_json_schema() for kind in kinds}
+
+
+def board_data(board: Board) -> BoardData:
+    """A board as it is published."""
+    return BoardData(
+        task=board.task,
+        anchor=board.anchor,
+        distinction=board.distinction,
+        facts=board.facts,
+        columns=[_column(column) for column in board.columns],
+        rows=[_row(row, board.columns) for row in board.rows],
+    )
+
+
+def _column(column: Column) -> ColumnData:
+    return ColumnData(**{name: getattr(column, name) for name in ColumnData.model_fields})
+
+
+def _row(row: Row, columns: Sequence[Column]) -> RowData:
+    model = row.run.manifest.model
+    return RowData(
+        run=row.run.id,
+        page=f"runs/{row.run.id}.html",
+        model=row.run.results.model,
+        licence=model.licence,
+        parameters=model.parameters,
+        seed=row.run.results.seed,
+        rank=row.rank,
+        rank_shared=row.tied,
+        human=row.human,
+        subset=not row.result.leaderboard_grade,
+        failures=row.failures,
+        expected=row.result.counts.expected,
+        failure_words=report.failure_words(row.result.counts),
+        verdict=row.run.verdicts[-1].outcome if row.run.verdicts else "",
+        at=row.run.at,
+        marks=[MarkData(text=mark.text, meaning=mark.meaning) for mark in row.marks],
+        cells=[_cell(metric, column) for metric, column in zip(row.metrics, columns, strict=True)],
+    )
+
+
+def _cell(metric: MetricResult | None, column: Column) -> CellData | None:
+    if metric is None:
+        return None
+    compat = metric.compat if report.differs(metric) else None
+    return CellData(strict=metric.strict, compat=compat, note=other_scorer(metric, column))
+
+
+def run_data(run: Run) -> RunData:
+    """A run as it is published."""
+    return RunData(
+        id=run.id,
+        page=f"runs/{run.id}.html",
+        at=run.at,
+        verdicts=[{"outcome": v.outcome, "baseline": v.baseline, "reasons": list(v.reasons)} for v in run.verdicts],
+        model=run.manifest.model,
+        results=run.results,
+    )
+
+
+def site_data(
+    boards: Sequence[Board], runs: Sequence[Run], pictures: Sequence[Mapping[str, Any]], skipped: Sequence[Skipped]
+) -> SiteData:
+    """The table of contents."""
+    return SiteData(
+        harness_version=harness.__version__,
+        boards=[
+            {"task": b.task, "anchor": b.anchor, "rows": len(b.rows), "facts": b.facts, "file": _board_file(b)}
+            for b in boards
+        ],
+        runs=[
+            {
+                "id": run.id,
+                "model": run.results.model,
+                "page": f"runs/{run.id}.html",
+                "file": f"data/runs/{run.id}.json",
+                "at": run.at,
+            }
+            for run in runs
+        ],
+        pictures=[{"id": p["id"], "title": p["title"], "file": f"data/pictures/{p['id']}.json"} for p in pictures],
+        skipped=[{"path": item.path, "reason": item.reason} for item in skipped],
+    )
+
+
+def _board_file(board: Board) -> str:
+    return f"data/boards/{board.anchor}.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of the site. Text from models may hold half a surrogate pair, which no file can."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode("utf-8", errors="replace"))
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write `data` as JSON."""
+    write_text(path, _json(data) + "\n")
+
+
+def write_both(path: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Write `path`.json, and `path`.js which registers the same object under `name` with the page that loads it."""
+    text = _json(data)
+    write_text(path.with_name(path.name + ".json"), text + "\n")
+    write_text(path.with_name(path.name + ".js"), f"speechEval.register({json.dumps(name)}, {text});\n")
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    # ASCII only: line separators of Unicode end no line of a script, and half a surrogate pair stays readable
+    return json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)

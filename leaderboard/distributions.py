@@ -1,0 +1,72 @@
+"""How the samples of a run spread: a small histogram a number, drawn without a script."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness import report
+from harness.types import MetricResult, Score, TaskResult
+from leaderboard.runs import TaskLines
+
+_BINS = 24
+_FEWEST = 5  # fewer samples are read one by one
+_ERRORS = (("errors", "words"), ("errors", "characters"))
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """`bars` are (x, height) in percent of the drawing; `low`, `high` and `median` are texts in the metric's unit."""
+
+    name: str
+    unit: str
+    n: int
+    bars: list[tuple[float, float]]
+    low: str
+    median: str
+    high: str
+    middle: float  # where the median stands, in percent
+
+
+def sample_value(score: Score, metric: MetricResult) -> float | None:
+    """What a sample's score says of a number, unscaled: the part of that name, or errors over words."""
+    parts, bare = score.parts, metric.metric.split("[")[0]
+    found = next((parts[name] for name in (metric.name, bare, *metric.name.split()) if name in parts), None)
+    if found is not None:
+        return found
+    for top, bottom in _ERRORS:
+        if metric.name == bare and top in parts and parts.get(bottom):
+            return parts[top] / parts[bottom]
+    stem = metric.name.rsplit("-p", 1)[0].replace("-", "_")  # `ttfa-p50` is a quantile of the part `ttfa`
+    if stem in parts:
+        return parts[stem]
+    return next(iter(parts.values())) if len(parts) == 1 and metric.name in (bare, metric.metric) else None
+
+
+def distributions(result: TaskResult, lines: TaskLines) -> list[Distribution]:
+    """A histogram for each headline number that stands sample by sample in the scores."""
+    found, seen = [], set()
+    for metric in report.ordered(m for m in result.metrics if m.headline or m.primary):
+        scale = 100.0 if metric.unit == "%" else 1.0
+        scores = [s for scored in lines.scores.values() for s in scored if s.metric == metric.metric]
+        values = [v * scale for s in scores if s.status == "ok" and (v := sample_value(s, metric)) is not None]
+        values = sorted(value for value in values if math.isfinite(value))
+        key = (metric.metric, tuple(values))
+        if len(values) >= _FEWEST and key not in seen:  # two quantiles of one part are one histogram
+            seen.add(key)
+            found.append(_histogram(report.short(metric, result), metric.unit, values))
+    return found
+
+
+def _histogram(name: str, unit: str, values: list[float]) -> Distribution:
+    low, high, n = values[0], values[-1], len(values)
+    span = high - low
+    counts = [0] * _BINS
+    for value in values:
+        counts[min(_BINS - 1, int(_BINS * (value - low) / span)) if span else _BINS // 2] += 1
+    most = max(counts)
+    bars = [(round(100 * i / _BINS, 2), round(100 * count / most, 2)) for i, count in enumerate(counts) if count]
+    median = (values[(n - 1) // 2] + values[n // 2]) / 2
+    middle = round(100 * (median - low) / span, 2) if span else 50.0
+    text = f"{low:.3g}", f"{median:.3g}", f"{high:.3g}"
+    return Distribution(name, unit, n, bars, *text, middle=middle)

@@ -1,0 +1,95 @@
+"""A preview of a site on this machine, for browsers that will not open a folder. It listens on 127.0.0.1 alone."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from harness.errors import BadInput
+
+HOST = "127.0.0.1"
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_BLOCK = 1 << 16
+_TYPES = {".ogg": "audio/ogg", ".xml": "application/atom+xml"}
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Files of the site, with byte ranges: without them a browser cannot seek in audio."""
+
+    _length: int | None = None
+
+    def send_head(self) -> Any:
+        """An open file at the place asked for, or None where an answer has been given already."""
+        self._length = None
+        path = Path(self.translate_path(self.path))
+        wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
+        if not path.resolve().is_relative_to(Path(self.directory).resolve()):
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return None
+        if wanted is None or not path.is_file():
+            return super().send_head()
+        size = path.stat().st_size
+        first = int(wanted[1])
+        last = min(int(wanted[2] or size - 1), size - 1)
+        if first > last:
+            self.send_error(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+            return None
+        file = path.open("rb")
+        file.seek(first)
+        self._length = last - first + 1
+        self.send_response(HTTPStatus.PARTIAL_CONTENT)
+        self.send_header("Content-Type", self.guess_type(str(path)))
+        self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+        self.send_header("Content-Length", str(self._length))
+        self.end_headers()
+        return file
+
+    def guess_type(self, path: str | os.PathLike[str]) -> str:
+        """The type of a file, Opus and Atom among them."""
+        return _TYPES.get(Path(path).suffix) or super().guess_type(path)
+
+    def end_headers(self) -> None:
+        """Say that ranges are known, and that a page built again is to be read again."""
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        """Send the file, or as much of it as was asked for."""
+        if self._length is None:
+            super().copyfile(source, outputfile)
+        else:
+            _copy(source, outputfile, self._length)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay silent: a page with players asks for hundreds of pieces."""
+
+
+def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
+    while length > 0 and (block := source.read(min(_BLOCK, length))):
+        target.write(block)
+        length -= len(block)
+
+
+def server(site: Path, port: int = 0) -> ThreadingHTTPServer:
+    """A server of the folder, not yet serving; port 0 takes any free one. Raises `BadInput` for a folder without a
+    site and a port that is taken."""
+    if not (site / "index.html").is_file() or not (site / "data" / "leaderboard.json").is_file():
+        raise BadInput(f"{site} holds no leaderboard.", "Build one with: speech-eval leaderboard build RUNS -o site")
+    try:
+        return ThreadingHTTPServer((HOST, port), functools.partial(_Handler, directory=str(site)))
+    except OSError as error:
+        raise BadInput(f"Port {port} cannot be used ({error.strerror}).", "Choose another --port.") from error
+
+
+def serve(site: Path, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until interrupted; `ready` is told the address."""
+    with server(site, port) as made:
+        ready(f"http://{HOST}:{made.server_port}/")
+        made.serve_forever()

@@ -1,0 +1,385 @@
+"use strict";
+// Boards: sorting, search, filters, choice of columns, pages, and an address for each view.
+(function () {
+  const { load, el, number, interval, whenNear } = window.speechEval;
+  const ROWS = 25;
+  const SVG = "http://www.w3.org/2000/svg"; // a name, not an address
+  const boards = new Map();
+  const wanted = { text: "", licence: "", size: "", whole: false };
+
+  class Board {
+    constructor(section) {
+      this.section = section;
+      this.anchor = section.dataset.board;
+      this.table = section.querySelector("table");
+      this.tools = section.querySelector("[data-tools]");
+      this.pager = section.querySelector("[data-pager]");
+      this.none = section.querySelector("[data-none-match]");
+      this.view = { sort: null, up: null, page: 0, columns: null, compat: false };
+    }
+
+    async ready() {
+      if (this.data) return this;
+      this.data = await load("boards/" + this.anchor);
+      this.data.rows.forEach((row, index) => {
+        row.index = index;
+        row.words = [row.model, row.licence, row.verdict, ...row.marks.map((mark) => mark.text)].join(" ").toLowerCase();
+      });
+      this.makeTools();
+      return this;
+    }
+
+    // Which columns are shown, as indices into the board's; the primary always is.
+    shown() {
+      const chosen = this.view.columns;
+      return this.data.columns.flatMap((column, index) =>
+        column.primary || (chosen ? chosen.includes(index) : column.headline) ? [index] : []);
+    }
+
+    matching() {
+      const words = wanted.text.toLowerCase().split(/\s+/).filter(Boolean);
+      return this.data.rows.filter((row) =>
+        words.every((word) => row.words.includes(word)) &&
+        (!wanted.licence || row.licence === wanted.licence) &&
+        (!wanted.size || (row.parameters !== null && row.parameters <= Number(wanted.size))) &&
+        (!wanted.whole || !row.subset));
+    }
+
+    key(row) {
+      const sort = this.view.sort;
+      if (sort === "rank") return row.rank;
+      if (sort === "model") return row.model;
+      if (sort === "failures") return row.failures;
+      const cell = row.cells[Number(sort)];
+      return cell ? cell.strict.value : null;
+    }
+
+    // People stay on top, subsets last, and what is not defined before them, whichever way a column is sorted.
+    ordered(rows) {
+      if (this.view.sort === null) return rows;
+      const sign = this.view.up ? 1 : -1;
+      return rows.map((row) => [row, this.key(row)]).sort(([a, left], [b, right]) => {
+        if (a.human !== b.human) return b.human - a.human;
+        if (a.subset !== b.subset) return a.subset - b.subset;
+        if (left === null || right === null) return (left === null) - (right === null) || a.index - b.index;
+        const order = typeof left === "string" ? left.localeCompare(right) : left - right;
+        return sign * order || a.index - b.index;
+      }).map(([row]) => row);
+    }
+
+    async render() {
+      await this.ready();
+      const rows = this.ordered(this.matching());
+      const pages = Math.max(1, Math.ceil(rows.length / ROWS));
+      this.view.page = Math.min(this.view.page, pages - 1);
+      const from = this.view.page * ROWS;
+      this.drawHead();
+      const body = this.table.tBodies[0];
+      let before = null;
+      const byRank = this.view.sort === null || this.view.sort === "rank" || this.isPrimary(this.view.sort);
+      body.replaceChildren(...rows.slice(from, from + ROWS).map((row) => {
+        const made = this.drawRow(row);
+        if (byRank && before && before.rank !== row.rank) before.made.classList.add("before-rank");
+        before = { made, rank: row.rank };
+        return made;
+      }));
+      this.none.hidden = rows.length > 0;
+      this.drawPager(rows.length, from, pages);
+      return rows.length;
+    }
+
+    isPrimary(sort) {
+      return this.data.columns[Number(sort)]?.primary === true;
+    }
+
+    sortBy(key, best) {
+      const up = best === "ascending";
+      this.view.up = this.view.sort === key ? !this.view.up
+        : this.view.sort === null && (key === "rank" || this.isPrimary(key)) ? !up : up;
+      this.view.sort = key;
+      this.view.page = 0;
+      this.changed();
+    }
+
+    async changed() {
+      const held = document.activeElement?.dataset?.key;
+      await this.render();
+      if (held) this.section.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus();
+      address(this);
+    }
+
+    header(key, best, label, attributes, ...more) {
+      const sorted = this.view.sort === key || (this.view.sort === null && this.isPrimary(key));
+      const way = this.view.sort === null ? best : this.view.up ? "ascending" : "descending";
+      const button = el("button", { type: "button", "data-key": "sort-" + key }, label);
+      button.addEventListener("click", () => this.sortBy(key, best));
+      return el("th", { scope: "col", "aria-sort": sorted ? way : null, ...attributes }, button, ...more);
+    }
+
+    drawHead() {
+      const cells = [
+        this.header("rank", "ascending", "Rank", { class: "num" }),
+        this.header("model", "ascending", "Model", { class: "model" }),
+      ];
+      for (const index of this.shown()) {
+        const column = this.data.columns[index];
+        const best = column.direction === "lower" ? "ascending" : "descending";
+        const unit = column.unit ? el("span", { class: "unit" }, " " + column.unit) : null;
+        const title = column.title + (column.scorer ? ", scored by " + column.scorer : "");
+        const kind = "num" + (column.primary ? " primary" : "");
+        cells.push(this.header(String(index), best, el("span", null, column.name, unit), { class: kind, title },
+          el("span", { class: "better" }, column.direction + " is better")));
+        if (column.primary) cells.push(this.axis(index));
+        if (this.view.compat) cells.push(el("th", { scope: "col", class: "num" }, "compat"));
+      }
+      cells.push(this.header("failures", "ascending", "Failures", { class: "num" }));
+      this.table.tHead.rows[0].replaceChildren(...cells);
+    }
+
+    range(index) {
+      const ends = this.data.rows.flatMap((row) => {
+        const e = row.cells[index]?.strict;
+        return e ? [e.low, e.value, e.high].filter((end) => end !== null) : [];
+      });
+      return ends.length ? [ends.reduce((a, b) => Math.min(a, b)), ends.reduce((a, b) => Math.max(a, b))] : null;
+    }
+
+    axis(index) {
+      const places = this.data.columns[index].places;
+      this.scale = this.range(index);
+      const ends = (this.scale || []).map((end) => el("span", null, number(end, places)));
+      return el("th", { scope: "col", class: "bars" }, el("span", { class: "hidden" }, "Interval"),
+        el("span", { class: "axis", "aria-hidden": "true" }, ends));
+    }
+
+    drawRow(row) {
+      const made = el("tr", { class: (row.rank === 1 ? "leading" : "") + (row.human ? " human" : "") });
+      made.append(this.drawRank(row), this.drawModel(row));
+      for (const index of this.shown()) {
+        const column = this.data.columns[index];
+        const cell = row.cells[index];
+        const kind = "num" + (column.primary ? " primary" : "");
+        made.append(cell ? this.drawCell(cell, column, kind)
+          : el("td", { class: kind }, el("span", { class: "quiet", title: "not measured in this run" }, "–")));
+        if (column.primary) made.append(el("td", { class: "bars" }, cell ? this.bar(cell.strict) : null));
+        if (this.view.compat) made.append(this.drawCompat(cell, column));
+      }
+      made.append(el("td", { class: "num", title: row.failure_words },
+        el("span", { class: row.failures ? "failures" : "quiet" }, String(row.failures)),
+        el("span", { class: "quiet" }, "/" + row.expected)));
+      return made;
+    }
+
+    drawRank(row) {
+      if (row.rank === null) return el("td", { class: "num rank" }, el("span", { class: "quiet", title: "not ranked" }, "–"));
+      const tie = row.rank_shared ? [el("span", { class: "eq", title: "a tie: intervals overlap" }, "="),
+        el("span", { class: "hidden" }, " shared, interval overlap")] : [];
+      return el("td", { class: "num rank" }, String(row.rank), ...tie);
+    }
+
+    drawModel(row) {
+      const size = row.parameters ? Number((row.parameters / 1e6).toPrecision(4)) + " M · " : "";
+      const under = size + (row.licence ? row.licence + " · " : "") + "seed " + row.seed;
+      const marks = row.marks.map((mark) => el("span", { class: "mark", title: mark.meaning }, mark.text));
+      if (row.verdict) {
+        const kind = { pass: " good", regression: " bad" }[row.verdict] || "";
+        marks.push(el("span", { class: "mark" + kind }, "gate: " + row.verdict));
+      }
+      return el("th", { scope: "row", class: "model" }, el("a", { href: row.page }, row.model),
+        el("span", { class: "under" }, under), ...marks);
+    }
+
+    drawCell(cell, column, kind) {
+      const places = column.places;
+      const undefinedTitle = cell.strict.value === null ? "not defined, as a quantile among failures" : null;
+      const parts = [el("span", { class: "value", title: undefinedTitle }, number(cell.strict.value, places))];
+      const span = interval(cell.strict, places);
+      if (span) parts.push(" ", el("span", { class: "interval" }, span));
+      if (cell.note) {
+        parts.push(" ", el("span", { class: "dagger", title: cell.note }, "†", el("span", { class: "hidden" }, " " + cell.note)));
+      }
+      if (cell.compat && !this.view.compat) {
+        const text = "compat " + number(cell.compat.value, places) + " " + interval(cell.compat, places);
+        parts.push(el("span", { class: "compat" }, text));
+      }
+      return el("td", { class: kind }, ...parts);
+    }
+
+    drawCompat(cell, column) {
+      if (!cell) return el("td", { class: "num" });
+      const estimate = cell.compat || cell.strict;
+      return el("td", { class: "num" + (cell.compat ? "" : " same") }, number(estimate.value, column.places), " ",
+        el("span", { class: "interval" }, interval(estimate, column.places)));
+    }
+
+    bar(estimate) {
+      if (estimate.value === null || !this.scale) return null;
+      const [least, most] = this.scale;
+      const place = (value) => (most > least ? 4 + 92 * (value - least) / (most - least) : 50).toFixed(2) + "%";
+      const bounded = estimate.low !== null || estimate.high !== null;
+      const low = bounded ? estimate.low ?? least : estimate.value;
+      const high = bounded ? estimate.high ?? most : estimate.value;
+      const svg = (tag, attributes) => {
+        const made = document.createElementNS(SVG, tag);
+        for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+        return made;
+      };
+      const drawing = svg("svg", { class: "bar", "aria-hidden": "true", focusable: "false" });
+      drawing.append(svg("line", { class: "track", x1: "0", x2: "100%", y1: "50%", y2: "50%" }),
+        svg("line", { class: "span", x1: place(low), x2: place(high), y1: "50%", y2: "50%" }),
+        svg("circle", { cx: place(estimate.value), cy: "50%", r: "3.5" }));
+      return drawing;
+    }
+
+    drawPager(count, from, pages) {
+      if (pages === 1) return this.pager.replaceChildren();
+      const go = (page, label, name) => {
+        const button = el("button", { type: "button", disabled: page < 0 || page >= pages, "data-key": name }, label);
+        button.addEventListener("click", () => {
+          this.view.page = page;
+          this.changed();
+        });
+        return button;
+      };
+      const field = el("input", { type: "number", min: 1, max: pages, value: this.view.page + 1,
+        "aria-label": "Page", "data-key": "page" });
+      field.addEventListener("change", () => {
+        this.view.page = Math.min(pages, Math.max(1, Math.round(Number(field.value)) || 1)) - 1;
+        this.changed();
+      });
+      this.pager.replaceChildren(
+        el("span", { class: "muted" }, (from + 1) + "–" + Math.min(count, from + ROWS) + " of " + count),
+        go(this.view.page - 1, "Previous", "previous"), el("label", null, "Page ", field, " of " + pages),
+        go(this.view.page + 1, "Next", "next"));
+    }
+
+    makeTools() {
+      const compat = el("input", { type: "checkbox", "data-key": "compat" });
+      compat.checked = this.view.compat;
+      compat.addEventListener("change", () => {
+        this.view.compat = compat.checked;
+        this.changed();
+      });
+      const boxes = this.data.columns.map((column, index) => {
+        const box = el("input", { type: "checkbox", disabled: column.primary, "data-key": "column-" + index });
+        box.checked = this.shown().includes(index);
+        box.addEventListener("change", () => {
+          const shown = new Set(this.shown());
+          if (box.checked) shown.add(index);
+          else shown.delete(index);
+          this.view.columns = [...shown].sort((a, b) => a - b);
+          this.changed();
+        });
+        return el("label", { class: "check", title: column.title }, box, " " + column.name);
+      });
+      const chooser = el("details", { class: "columns" }, el("summary", null, "Columns"), el("div", { class: "menu" }, boxes));
+      document.addEventListener("click", (event) => {
+        if (!chooser.contains(event.target)) chooser.open = false;
+      });
+      chooser.addEventListener("keydown", (event) => {
+        if (event.key !== "Escape") return;
+        chooser.open = false;
+        chooser.querySelector("summary").focus();
+      });
+      this.tools.replaceChildren(chooser, el("label", { class: "check" }, compat, " compat beside strict"));
+    }
+
+    describe() {
+      const { sort, up, page, columns, compat } = this.view;
+      const said = {};
+      if (sort !== null) Object.assign(said, { sort, up: up ? "1" : "0" });
+      if (page) said.page = String(page + 1);
+      if (columns) said.columns = columns.join(".");
+      if (compat) said.compat = "1";
+      return said;
+    }
+
+    recall(said) {
+      const known = (text) => ["rank", "model", "failures"].includes(text) || /^\d{1,4}$/.test(text);
+      if (said.has("sort") && known(said.get("sort"))) {
+        this.view.sort = said.get("sort");
+        this.view.up = said.get("up") !== "0";
+      }
+      this.view.page = Math.max(0, (parseInt(said.get("page"), 10) || 1) - 1);
+      if (said.has("columns")) this.view.columns = said.get("columns").split(".").filter(Boolean).map(Number);
+      this.view.compat = said.get("compat") === "1";
+    }
+  }
+
+  // The address says what is looked at, so that a link shows the same: #board?sort=2&up=1&q=whisper
+  function address(board) {
+    const said = new URLSearchParams(board ? board.describe() : {});
+    if (wanted.text) said.set("q", wanted.text);
+    if (wanted.licence) said.set("licence", wanted.licence);
+    if (wanted.size) said.set("size", wanted.size);
+    if (wanted.whole) said.set("whole", "1");
+    const anchor = board ? board.anchor : location.hash.slice(1).split("?")[0];
+    const query = said.toString();
+    history.replaceState(null, "", "#" + anchor + (query ? "?" + query : ""));
+  }
+
+  async function renderAll(count) {
+    const matches = await Promise.all([...boards.values()].map((board) => {
+      board.view.page = 0;
+      return board.render();
+    }));
+    const total = [...boards.values()].reduce((sum, board) => sum + board.data.rows.length, 0);
+    const filtered = wanted.text.trim() || wanted.licence || wanted.size || wanted.whole;
+    count.textContent = filtered ? matches.reduce((a, b) => a + b, 0) + " of " + total + " rows" : "";
+  }
+
+  function filters(form) {
+    const fields = { text: form.querySelector("#filter"), licence: form.querySelector("#licence"),
+      size: form.querySelector("#size"), whole: form.querySelector("#whole") };
+    const count = form.querySelector("[data-filter-count]");
+    let timer = 0;
+    const apply = () => {
+      Object.assign(wanted, { text: fields.text.value, licence: fields.licence.value, size: fields.size.value,
+        whole: fields.whole.checked });
+      address(null);
+      return renderAll(count);
+    };
+    form.hidden = false;
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(apply, 60);
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "/" || event.target.closest("input, select, textarea")) return;
+      event.preventDefault();
+      fields.text.focus();
+    });
+    return { fields, apply };
+  }
+
+  async function follow(form) {
+    const [anchor, query] = location.hash.slice(1).split("?");
+    const said = new URLSearchParams(query || "");
+    form.fields.text.value = said.get("q") || "";
+    form.fields.licence.value = said.get("licence") || "";
+    form.fields.size.value = said.get("size") || "";
+    form.fields.whole.checked = said.get("whole") === "1";
+    const board = boards.get(anchor);
+    if ([...said.keys()].some((key) => ["q", "licence", "size", "whole"].includes(key))) await form.apply();
+    if (!board) return;
+    if (query) {
+      board.recall(said);
+      await board.render();
+      board.makeTools();
+      address(board);
+    }
+    board.section.scrollIntoView();
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("section[data-board]").forEach((section) => {
+      const board = new Board(section);
+      boards.set(board.anchor, board);
+      whenNear(section, () => board.render());
+    });
+    const form = filters(document.querySelector("form[data-filter]"));
+    follow(form);
+    window.addEventListener("hashchange", () => follow(form));
+  });
+})();

@@ -1,0 +1,266 @@
+"use strict";
+// Draws the pictures with plotly in the page's own colours, each when it comes near the screen.
+(function () {
+  const { load, el, number, whenNear, root } = window.speechEval;
+  const drawn = [];
+
+  function colour(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  }
+
+  const palette = () => ["p1", "p2", "p3", "p4", "p5", "p6"].map(colour);
+  const SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "star"];
+  const label = (axis) => axis.name + (axis.unit ? " (" + axis.unit + ")" : "");
+  // plotly reads a small markup in texts, and a model's name is whatever its author chose
+  const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const error = (triples) => ({
+    type: "data", symmetric: false, thickness: 1.2, width: 3,
+    array: triples.map(([value, , high]) => (high === null ? 0 : high - value)),
+    arrayminus: triples.map(([value, low]) => (low === null ? 0 : value - low)),
+  });
+  const better = (axis) => label(axis) + " · " + axis.direction + " is better";
+
+  function layout(more) {
+    const axis = { gridcolor: colour("rule"), linecolor: colour("rule"), zerolinecolor: colour("rule"), automargin: true };
+    const { xaxis, yaxis, ...rest } = more;
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: palette(), hovermode: "closest",
+      font: { family: getComputedStyle(document.body).fontFamily, color: colour("ink"), size: 13 },
+      margin: { l: 64, r: 24, t: 44, b: 56 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, barcornerradius: 3,
+      height: 430,
+      hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("rule"), font: { color: colour("ink") } },
+      xaxis: { ...axis, ...xaxis, title: { text: safe(xaxis?.title || "") } },
+      yaxis: { ...axis, ...yaxis, title: { text: safe(yaxis?.title || "") } }, ...rest,
+    };
+  }
+
+  // Room for the names beside the outermost points.
+  function roomy(values, log) {
+    const known = values.filter((value) => value !== null && (!log || value > 0));
+    if (!known.length) return {};
+    const [low, high] = [known.reduce((a, b) => Math.min(a, b)), known.reduce((a, b) => Math.max(a, b))];
+    const ratio = log ? Math.pow(high / low || 1, 0.1) * 1.02 : 0;
+    const span = 0.1 * (high - low) || Math.abs(high) * 0.1 || 1;
+    return { autorangeoptions: { include: log ? [low / ratio, high * ratio] : [low - span, high + span] } };
+  }
+
+  function show(place, traces, more) {
+    const narrow = place.clientWidth < 520;
+    return window.Plotly.react(place, traces, layout(narrow ? { ...more, showlegend: false } : more),
+      { responsive: true, displayModeBar: false });
+  }
+
+  function menu(tools, text, options, chosen, action) {
+    const select = el("select", null, options.map((option, index) => el("option", { value: index }, option)));
+    select.value = chosen;
+    select.addEventListener("change", () => action(Number(select.value)));
+    tools.append(el("label", null, text + " ", select));
+    return select;
+  }
+
+  const kinds = {
+    pareto(picture, place, tools) {
+      let chosen = 1;
+      const draw = () => {
+        const points = picture.points.filter((p) => p.values[0][0] !== null && p.values[chosen][0] !== null);
+        const xs = points.map((p) => p.values[0]);
+        const ys = points.map((p) => p.values[chosen]);
+        const front = picture.fronts[chosen - 1].map((index) => picture.points[index]);
+        const few = points.length <= 30;
+        return show(place, [
+          { x: front.map((p) => p.values[0][0]), y: front.map((p) => p.values[chosen][0]), mode: "lines", name: "Pareto front",
+            line: { color: colour("accent"), width: 2, shape: "linear" }, hoverinfo: "skip" },
+          { x: xs.map((v) => v[0]), y: ys.map((v) => v[0]), error_x: { ...error(xs), color: colour("muted") },
+            error_y: { ...error(ys), color: colour("muted") }, mode: few ? "markers+text" : "markers", name: "models",
+            text: points.map((p) => safe(p.model)), textposition: "top center", textfont: { size: 11, color: colour("muted") },
+            marker: { size: 9, color: points.map((p) => (front.includes(p) ? colour("accent") : colour("muted"))) },
+            hovertemplate: "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>", cliponaxis: false },
+        ], { xaxis: { title: label(picture.axes[0]), type: picture.log ? "log" : "linear", ...roomy(xs.map((v) => v[0]), picture.log) },
+          yaxis: { title: better(picture.axes[chosen]), ...roomy(ys.map((v) => v[0])) }, showlegend: false });
+      };
+      if (picture.axes.length > 2) {
+        menu(tools, "Quality", picture.axes.slice(1).map(label), 0, (index) => {
+          chosen = index + 1;
+          draw();
+        });
+      }
+      return draw;
+    },
+
+    sweep(picture, place, tools, sounds) {
+      let chosen = 0;
+      const draw = () => show(place, picture.curves.map((curve, index) => {
+        const points = curve.points.filter((p) => p.values[chosen][0] !== null);
+        return { x: points.map((p) => p.x), y: points.map((p) => p.values[chosen][0]), mode: "lines+markers", name: safe(curve.model),
+          error_y: error(points.map((p) => p.values[chosen])), marker: { size: 8, symbol: SYMBOLS[index % SYMBOLS.length] } };
+      }), { xaxis: { title: picture.axis, type: "log", dtick: Math.log10(2) }, yaxis: { title: better(picture.axes[chosen]) } });
+      menu(tools, "Number", picture.axes.map(label), 0, (index) => {
+        chosen = index;
+        draw();
+      });
+      depthPlayer(picture, sounds);
+      return draw;
+    },
+
+    bars(picture, place) {
+      return () => {
+        const models = picture.points.map((p) => safe(p.model));
+        return show(place, picture.axes.map((axis, index) => {
+          const values = picture.points.map((p) => p.values[index]);
+          return { type: "bar", orientation: "h", name: safe(label(axis)), y: models, x: values.map((v) => v[0]), error_x: error(values) };
+        }), { yaxis: { autorange: "reversed" }, xaxis: { title: label(picture.axes[0]) }, barmode: "group",
+          height: 130 + 30 * models.length * picture.axes.length });
+      };
+    },
+
+    waterfall(picture, place) {
+      return () => {
+        const models = picture.points.map((p) => safe(p.model));
+        const value = (index) => picture.points.map((p) => p.values[index][0]);
+        const heard = picture.points.map((p) => p.values[2]);
+        const [first, silence] = [colour("p1"), colour("p2")];
+        return show(place, [
+          { type: "bar", orientation: "h", name: "time to first byte", y: models, x: value(0), marker: { color: first } },
+          { type: "bar", orientation: "h", name: "leading silence", y: models, x: value(1), base: value(0),
+            marker: { color: silence } },
+          { mode: "markers", name: "first audible sound", y: models, x: heard.map((v) => v[0]), error_x: { ...error(heard), color: colour("ink") },
+            marker: { symbol: "diamond", size: 11, color: colour("ink") } },
+        ], { barmode: "overlay", yaxis: { autorange: "reversed" }, xaxis: { title: "seconds after the request", rangemode: "tozero" },
+          height: 140 + 46 * models.length });
+      };
+    },
+
+    ranks(picture, place) {
+      return () => {
+        const most = picture.points.length;
+        return show(place, [
+          { x: [1, most], y: [1, most], mode: "lines", line: { dash: "dot", color: colour("muted") }, hoverinfo: "skip" },
+          { x: picture.points.map((p) => p.ranks[0]), y: picture.points.map((p) => p.ranks[1]), mode: "markers+text",
+            text: picture.points.map((p) => safe(p.model)), textposition: "top center", marker: { size: 10, color: colour("accent") }, cliponaxis: false },
+        ], { showlegend: false, xaxis: { title: "rank, " + picture.names[0], dtick: 1, autorange: "reversed" },
+          yaxis: { title: "rank, " + picture.names[1], dtick: 1, autorange: "reversed" } });
+      };
+    },
+
+    async scatter(picture, place, tools) {
+      let board, x, y;
+      const pickers = el("span", { class: "pickers" });
+      const draw = () => {
+        const rows = board.rows.filter((row) => row.cells[x]?.strict.value != null && row.cells[y]?.strict.value != null);
+        const triple = (index) => rows.map((row) => [row.cells[index].strict.value, row.cells[index].strict.low, row.cells[index].strict.high]);
+        const few = rows.length <= 30;
+        return show(place, [{ x: triple(x).map((v) => v[0]), y: triple(y).map((v) => v[0]), error_x: { ...error(triple(x)), color: colour("muted") },
+          error_y: { ...error(triple(y)), color: colour("muted") }, mode: few ? "markers+text" : "markers", text: rows.map((row) => safe(row.model)),
+          textposition: "top center", textfont: { size: 11, color: colour("muted") }, cliponaxis: false,
+          marker: { size: 9, color: rows.map((row) => (row.human ? colour("sub") : colour("accent"))), symbol: rows.map((row) => (row.human ? "star" : "circle")) },
+          hovertemplate: "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>" }],
+        { xaxis: { title: better(board.columns[x]), ...roomy(triple(x).map((v) => v[0])) },
+          yaxis: { title: better(board.columns[y]), ...roomy(triple(y).map((v) => v[0])) }, showlegend: false });
+      };
+      const choose = async (index) => {
+        board = await load("boards/" + picture.boards[index].anchor);
+        [x, y] = [0, 1];
+        pickers.replaceChildren();
+        const names = board.columns.map(label);
+        menu(pickers, "across", names, 0, (value) => { x = value; draw(); });
+        menu(pickers, "up", names, 1, (value) => { y = value; draw(); });
+      };
+      menu(tools, "Board", picture.boards.map((one) => one.name), 0, async (index) => {
+        await choose(index);
+        draw();
+      });
+      tools.append(pickers);
+      await choose(0);
+      return draw;
+    },
+
+    async history(picture, place, tools) {
+      const MARKS = { pass: ["✓", "good"], regression: ["✗", "bad"], "could not judge": ["?", "sub"] };
+      let board, model, column;
+      const pickers = el("span", { class: "pickers" });
+      const draw = () => {
+        const rows = board.rows.filter((row) => row.model === model && row.at && row.cells[column]).sort((a, b) => (a.at < b.at ? -1 : 1));
+        const values = rows.map((row) => [row.cells[column].strict.value, row.cells[column].strict.low, row.cells[column].strict.high]);
+        const mark = (row) => MARKS[row.verdict] || ["", "accent"];
+        return show(place, [{ x: rows.map((row) => row.at), y: values.map((v) => v[0]), error_y: { ...error(values), color: colour("muted") },
+          mode: "lines+markers+text", text: rows.map((row) => mark(row)[0]), textposition: "top right", textfont: { size: 16 },
+          line: { color: colour("muted"), width: 1 }, marker: { size: 10, color: rows.map((row) => colour(mark(row)[1])) },
+          customdata: rows.map((row) => safe(row.verdict || "no gate")), hovertemplate: "%{x}<br>%{y:.4g}<br>%{customdata}<extra></extra>" }],
+        { xaxis: { type: "date" }, yaxis: { title: better(board.columns[column]) }, showlegend: false });
+      };
+      const choose = async (index) => {
+        board = await load("boards/" + picture.boards[index].anchor);
+        model = picture.boards[index].models[0];
+        column = 0;
+        pickers.replaceChildren();
+        menu(pickers, "Model", picture.boards[index].models, 0, (value) => { model = picture.boards[index].models[value]; draw(); });
+        menu(pickers, "Number", board.columns.map(label), 0, (value) => { column = value; draw(); });
+      };
+      menu(tools, "Board", picture.boards.map((one) => one.name), 0, async (index) => {
+        await choose(index);
+        draw();
+      });
+      tools.append(pickers);
+      await choose(0);
+      return draw;
+    },
+  };
+
+  // One sample of one codec at every depth; a switch keeps the position.
+  function depthPlayer(picture, place) {
+    const curves = picture.curves.filter((curve) => curve.points.some((point) => point.sounds.length));
+    if (!curves.length) return;
+    const controls = el("span", { class: "pickers" });
+    const audio = el("audio", { controls: true, preload: "none", "aria-label": "The sample at the chosen " + picture.axis });
+    const steps = el("div", { class: "choice", role: "group", "aria-label": picture.axis });
+    let curve = curves[0], name = "";
+    const play = (point, button) => {
+      const sound = point.sounds.find((one) => one.sample === name);
+      if (!sound) return;
+      const [at, going] = [audio.currentTime, !audio.paused];
+      audio.src = root + sound.src;
+      audio.currentTime = at;
+      if (going) audio.play().catch(() => {});
+      for (const one of steps.children) one.setAttribute("aria-pressed", String(one === button));
+    };
+    const fill = () => {
+      steps.replaceChildren(...curve.points.filter((point) => point.sounds.some((one) => one.sample === name)).map((point) => {
+        const button = el("button", { type: "button", "aria-pressed": "false" }, String(point.x));
+        button.addEventListener("click", () => play(point, button));
+        return button;
+      }));
+      steps.lastElementChild?.click();
+    };
+    const choose = (index) => {
+      curve = curves[index];
+      const names = [...new Set(curve.points.flatMap((point) => point.sounds.map((one) => one.sample)))];
+      name = names[0];
+      controls.replaceChildren();
+      if (curves.length > 1) menu(controls, "Hear", curves.map((one) => one.model), index, choose);
+      menu(controls, "sample", names, 0, (value) => { name = names[value]; fill(); });
+      fill();
+    };
+    place.append(controls, el("span", null, picture.axis), steps, audio);
+    place.hidden = false;
+    choose(0);
+  }
+
+  async function start(section) {
+    const place = section.querySelector("[data-plot]");
+    try {
+      const picture = await load("pictures/" + section.dataset.picture);
+      const draw = await kinds[picture.kind](picture, place, section.querySelector("[data-tools]"), section.querySelector("[data-sounds]"));
+      drawn.push(draw);
+      await draw();
+      section.dataset.drawn = "";
+    } catch (problem) {
+      place.textContent = problem.message;
+    }
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    if (!window.Plotly) return;
+    document.querySelectorAll("section[data-picture]").forEach((section) => whenNear(section, () => start(section)));
+    document.addEventListener("speech-eval-theme", () => drawn.forEach((draw) => draw()));
+  });
+})();
