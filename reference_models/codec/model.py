@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import lcm
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,18 +14,21 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from harness.errors import BadInput
+from reference_models.checkpoint import load_checkpoint
 from reference_models.codec.config import CodecConfig, ConvDecoder, ConvEncoder
 from reference_models.codec.decoder import Decoder, SpectralDecoder
 from reference_models.codec.encoder import Encoder, SpectralEncoder
 from reference_models.codec.layers import Transformer
 from reference_models.codec.quantizers import Quantized, build_quantizer
+from reference_models.codec.semantic import SemanticFusion
 from reference_models.codec.streaming import Conv1d, ConvTranspose1d, StreamState
 
 
 @dataclass
 class CodecOutput:
     """What a forward pass gives. `audio` [B, 1, T]; `codes[k]` [B, frames_k]; `losses` are unweighted scalars of the
-    quantizer (FSQ has none); `first_latent` [B, D, frames] is what the first codebook alone gives, for distillation.
+    quantizer (FSQ has none) and of fused semantics; `first_latent` [B, D, frames] is what the first codebook alone
+    gives, for distillation.
     """
 
     audio: Tensor
@@ -51,11 +56,28 @@ class Codec(nn.Module):
         self.upsample = ConvTranspose1d(dim, dim, stride=ratio, causal=causal) if ratio > 1 else None
         self.decoder_transformer = Transformer(dec.transformer, dim, causal) if dec.transformer else None
         self.decoder = (Decoder if isinstance(dec, ConvDecoder) else SpectralDecoder)(dec, dim, causal)  # type: ignore[arg-type]
+        semantic = config.semantic if config.semantic is not None and config.semantic.mode == "fuse" else None
+        rate = config.sample_rate / config.hop
+        self.fusion = SemanticFusion(semantic, dim, config.sample_rate, rate) if semantic is not None else None
 
         self.hop = config.hop
         self.block = self.hop * lcm(*self.quantizer.strides)
         self.codebook_sizes = list(self.quantizer.sizes)
         self.frame_rates = [config.sample_rate / (self.hop * stride) for stride in self.quantizer.strides]
+
+    @classmethod
+    def load(cls, directory: Path) -> tuple[Codec, dict[str, Any]]:
+        """The codec of a checkpoint directory and its card, on the CPU. Raises `BadInput` naming what does not fit."""
+        plain, state, card = load_checkpoint(directory, "codec")
+        try:
+            codec = cls(CodecConfig.model_validate(plain))
+            if not any("parametrizations" in name for name in state):
+                codec.remove_weight_norm()
+            codec.load_state_dict(state)
+        except (ValueError, RuntimeError) as error:
+            first = " ".join(str(error).split("\n\t")[:2])
+            raise BadInput(f"{directory}: {first}", "Use a checkpoint as training wrote it, complete.") from error
+        return codec, card
 
     @property
     def bitrate(self) -> float:
@@ -65,16 +87,17 @@ class Codec(nn.Module):
 
     def forward(self, audio: Tensor, n_quantizers: int | None = None) -> CodecOutput:
         """audio [B, 1, T] through the first `n_quantizers` codebooks (in training: as quantizer dropout draws)."""
-        z = self.to_latent(self.pad(audio))
+        z, features = self.fuse(self.pad(audio))
         quantised = self.quantizer(z, self.check_depth(n_quantizers))
-        latent = self.bypass(z, quantised)
-        return CodecOutput(
-            self.to_audio(latent)[..., : audio.shape[-1]], quantised.codes, quantised.losses, quantised.first
-        )
+        losses = quantised.losses
+        if self.fusion is not None and features is not None:
+            losses["semantic"] = self.fusion.loss(quantised.latent, features)
+        heard = self.to_audio(self.bypass(z, quantised))[..., : audio.shape[-1]]
+        return CodecOutput(heard, quantised.codes, losses, quantised.first)
 
     def encode(self, audio: Tensor, n_quantizers: int | None = None) -> list[Tensor]:
         """audio [B, 1, T] to codes [B, frames_k] of the first `n_quantizers` codebooks."""
-        z = self.to_latent(self.pad(audio))
+        z, _ = self.fuse(self.pad(audio))
         return self.quantizer(z, self.check_depth(n_quantizers)).codes
 
     def decode(self, codes: Sequence[Tensor]) -> Tensor:
@@ -120,6 +143,14 @@ class Codec(nn.Module):
         z = z if self.encoder_transformer is None else self.encoder_transformer(z, state)
         return z if self.downsample is None else self.downsample(z, state)
 
+    def fuse(self, audio: Tensor) -> tuple[Tensor, Tensor | None]:
+        """[B, 1, blocks × block] to what the quantizer gets, and the semantic features in it where they are fused."""
+        z = self.to_latent(audio)
+        if self.fusion is None:
+            return z, None
+        features = self.fusion.features(audio, z.shape[-1])
+        return self.fusion(z, features), features
+
     def to_audio(self, z: Tensor, state: StreamState | None = None) -> Tensor:
         """[B, D, F] to [B, 1, F × hop]."""
         z = z if self.upsample is None else self.upsample(z, state)
@@ -157,3 +188,6 @@ class Codec(nn.Module):
         spans = {found.shape[-1] * stride for found, stride in zip(codes, self.quantizer.strides, strict=False)}
         if len(spans) > 1:
             raise BadInput(f"Codebooks span {sorted(spans)} frames.", "Cut all of them at the same time.")
+        for k, (found, size) in enumerate(zip(codes, self.codebook_sizes, strict=False)):
+            if found.numel() and not 0 <= int(found.min()) <= int(found.max()) < size:
+                raise BadInput(f"Codebook {k} has codes outside 0 to {size - 1}.", "Remove offsets before decoding.")

@@ -15,7 +15,18 @@ from reference_models.codec.streaming import Conv1d
 
 
 class Codebook(nn.Module, ABC):
-    """Latents [B, D, F] to one code a frame [B, F] and back."""
+    """Latents [B, D, F] to one code a frame [B, F] and back.
+
+    Keeps a running count of how often each code is chosen. After every training step, codes whose count is below
+    `restart_below` × the average are put on random vectors of the batch, with the average count (Mimi).
+    """
+
+    counts: Tensor
+
+    def __init__(self, config: Lookup) -> None:
+        super().__init__()
+        self.decay, self.restart_below = config.ema_decay, config.restart_below
+        self.register_buffer("counts", torch.ones(config.codebook_size))
 
     @abstractmethod
     def forward(self, x: Tensor, clean: Tensor, used: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -29,15 +40,24 @@ class Codebook(nn.Module, ABC):
     def decode(self, codes: Tensor) -> Tensor:
         """[B, F] to [B, D, F]."""
 
+    def count(self, codes: Tensor) -> Tensor:
+        """Take a step's codes [M] into the running counts; returns which codes died [K]."""
+        self.counts.lerp_(_over_processes(torch.bincount(codes, minlength=len(self.counts)).float()), 1 - self.decay)
+        average = self.counts.mean()
+        dead = self.counts < self.restart_below * average
+        self.counts.copy_(torch.where(dead, average, self.counts))
+        return dead
+
 
 class CosineCodebook(Codebook):
     """DAC's: project to few dimensions, find the code in the nearest direction, project back.
 
-    The lookup compares L2-normalised vectors (ViT-VQGAN); the losses compare the vectors themselves.
+    The lookup compares L2-normalised vectors (ViT-VQGAN); the losses compare the vectors themselves. DAC restarts no
+    codes: `restart_below` 0.
     """
 
     def __init__(self, config: Lookup, dim: int) -> None:
-        super().__init__()
+        super().__init__(config)
         self.project_in = Conv1d(dim, config.codebook_dim, 1, causal=True)
         self.project_out = Conv1d(config.codebook_dim, dim, 1, causal=True)
         self.codes = nn.Embedding(config.codebook_size, config.codebook_dim)
@@ -50,6 +70,8 @@ class CosineCodebook(Codebook):
             "commitment": distance(self.project_in(clean), quantised.detach()),
             "codebook": distance(quantised, latent.detach()),
         }
+        if self.training and self.restart_below > 0:
+            self.restart(latent.detach().mT[used].flatten(0, 1), codes[used].flatten())
         return self.project_out(straight_through(latent, quantised)), codes, losses
 
     def nearest(self, latent: Tensor) -> Tensor:
@@ -60,35 +82,40 @@ class CosineCodebook(Codebook):
     def decode(self, codes: Tensor) -> Tensor:
         return self.project_out(self.codes(codes).mT)
 
+    @torch.no_grad()
+    def restart(self, seen: Tensor, codes: Tensor) -> None:
+        """Put dead codes on vectors of the batch [M, d]."""
+        if len(seen):
+            dead = self.count(codes)
+            fresh = pick(seen, len(self.counts)).to(self.codes.weight.dtype)
+            # `.data`: the old values are still needed, unversioned, by this step's backward pass of the lookup.
+            self.codes.weight.data = torch.where(dead[:, None], fresh, self.codes.weight.data)
+
 
 class EMACodebook(Codebook):
     """EnCodec's and Mimi's: nearest code in Euclidean distance; a code is the running mean of what chose it.
 
-    The first training batch starts the codes by k-means. After every step, codes whose running count is below
-    `restart_below` × the average are put on random vectors of the batch, with the average count.
+    The first training batch starts the codes by k-means.
     """
 
     codes: Tensor
-    counts: Tensor
     sums: Tensor
     started: Tensor
 
     def __init__(self, config: Lookup, dim: int) -> None:
-        super().__init__()
-        self.decay, self.restart_below = config.ema_decay, config.restart_below
-        size = config.codebook_size
-        self.register_buffer("codes", torch.randn(size, dim) / dim**0.5)
-        self.register_buffer("counts", torch.ones(size))
+        super().__init__(config)
+        self.register_buffer("codes", torch.randn(config.codebook_size, dim) / dim**0.5)
         self.register_buffer("sums", self.codes.clone())
         self.register_buffer("started", torch.tensor(False))
 
     def forward(self, x: Tensor, clean: Tensor, used: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         seen = x.detach().mT[used].flatten(0, 1).float()  # [M, d], what may teach
-        if self.training and len(seen):
+        learning = self.training and len(seen) > 0
+        if learning:
             self.start(seen)
         codes = self.nearest(x.detach().mT.float())
         quantised = F.embedding(codes, self.codes).mT.to(x.dtype)
-        if self.training and len(seen):
+        if learning:
             self.learn(seen, codes[used].flatten())
         return straight_through(x, quantised), codes, {"commitment": distance(clean, quantised)}
 
@@ -101,45 +128,44 @@ class EMACodebook(Codebook):
 
     @torch.no_grad()
     def start(self, seen: Tensor) -> None:
-        """k-means (10 rounds of Lloyd's) on the first batch."""
+        """k-means on the first batch, 10 rounds of Lloyd's algorithm."""
         if self.started:
             return
-        self.codes.copy_(self._pick(seen, len(self.codes)))
+        self.codes.copy_(pick(seen, len(self.codes)))
         for _ in range(10):
-            counts, sums = self._gather(seen, self.nearest(seen))
-            self.codes.copy_(torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], self.codes))
-        self.counts.copy_(counts)
-        self.sums.copy_(self.codes * counts[:, None])
+            codes = self.nearest(seen)
+            counts = _over_processes(torch.bincount(codes, minlength=len(self.codes)).float())[:, None]
+            self.codes.copy_(torch.where(counts > 0, self._sum(seen, codes) / counts.clamp(min=1), self.codes))
+        self.counts.copy_(counts[:, 0])
+        self.sums.copy_(self.codes * counts)
         self.started.fill_(True)
 
     @torch.no_grad()
     def learn(self, seen: Tensor, codes: Tensor) -> None:
-        """One step of the running means, then restart what died."""
-        counts, sums = self._gather(seen, codes)
-        self.counts.lerp_(counts, 1 - self.decay)
-        self.sums.lerp_(sums, 1 - self.decay)
-        average = self.counts.mean()
-        dead = self.counts < self.restart_below * average
-        fresh = self._pick(seen, len(self.codes))
-        self.counts.copy_(torch.where(dead, average, self.counts))
-        self.sums.copy_(torch.where(dead[:, None], fresh * average, self.sums))
+        """One step of the running means."""
+        self.sums.lerp_(self._sum(seen, codes), 1 - self.decay)
+        dead = self.count(codes)[:, None]
+        self.sums.copy_(torch.where(dead, pick(seen, len(self.codes)) * self.counts[:, None], self.sums))
         self.codes.copy_(self.sums / self.counts.clamp(min=1e-8)[:, None])
 
-    def _gather(self, seen: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """How many vectors chose each code [K], and their sum [K, d], over all processes."""
-        counts = torch.bincount(codes, minlength=len(self.codes)).float()
-        sums = torch.zeros_like(self.codes).index_add_(0, codes, seen)
-        if dist.is_initialized():
-            dist.all_reduce(counts)
-            dist.all_reduce(sums)
-        return counts, sums
+    def _sum(self, seen: Tensor, codes: Tensor) -> Tensor:
+        """The sum of the vectors that chose each code, [K, d]."""
+        return _over_processes(torch.zeros_like(self.codes).index_add_(0, codes, seen))
 
-    def _pick(self, seen: Tensor, count: int) -> Tensor:
-        """`count` random vectors of the batch [count, d], the same on all processes."""
-        picked = seen[torch.randint(len(seen), (count,), device=seen.device)]
-        if dist.is_initialized():
-            dist.broadcast(picked, 0)
-        return picked
+
+def pick(seen: Tensor, count: int) -> Tensor:
+    """`count` random vectors of a batch [M, d], the same in all processes."""
+    picked = seen[torch.randint(len(seen), (count,), device=seen.device)]
+    if dist.is_initialized():
+        dist.broadcast(picked, 0)
+    return picked
+
+
+def _over_processes(x: Tensor) -> Tensor:
+    """The sum of x over all processes of a distributed run."""
+    if dist.is_initialized():
+        dist.all_reduce(x)
+    return x
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
