@@ -92,6 +92,8 @@ def resolve(spec: ModelSpec, *, trust_remote_code: bool = False) -> tuple[type[A
         return _class_in_file(Path(scheme), rest), options
     path = Path(target)
     if path.is_dir():
+        if (path / "reference.json").is_file():
+            return registry.adapters.get(f"reference-{_reference_kind(path)}"), {"path": str(path), **options}
         if (path / "model.bin").is_file() and not any(path.glob("*.safetensors")):
             return registry.adapters.get("faster-whisper"), {"path": str(path), **options}
         return _by_model_type(str(path), _local_model_type(path), options, trust_remote_code)
@@ -111,6 +113,15 @@ def _class_in_file(path: Path, name: str) -> type[Adapter]:
             "Name a class that derives from harness.SpeechRecognizer or another adapter interface.",
         )
     return cls
+
+
+def _reference_kind(path: Path) -> str:
+    """The kind of a checkpoint that a recipe of this project trained: `codec` or `tts`."""
+    description = path / "reference.json"
+    try:
+        return str(json.loads(description.read_text("utf-8"))["kind"])
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{description}: no readable 'kind' ({error!r}).", "Copy the checkpoint again.") from error
 
 
 def _local_model_type(path: Path) -> str:

@@ -134,6 +134,7 @@ adapters: Registry[Any] = Registry(
         "encodec": "harness.adapters.transformers_codecs:Encodec",
         "dac": "harness.adapters.transformers_codecs:Dac",
         "mimi": "harness.adapters.transformers_codecs:Mimi",
+        "reference-codec": "reference_models.codec.adapter:ReferenceCodec",
         "vad-timeout": "harness.adapters.turn_agents:VadTimeout",
         "turn-oracle": "harness.adapters.turn_agents:TurnOracle",
     },
