@@ -152,11 +152,15 @@ def chat_request(adapter: AudioLanguageModel, sample: Sample, seed: int, load: L
 
 
 def _reply(
-    adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio, **limits: int
+    adapter: Any,
+    samples: Sequence[Sample],
+    seeds: Sequence[int],
+    load: LoadAudio,
+    max_new_tokens: int = ChatRequest.max_new_tokens,
 ) -> list[Answer]:
     assert isinstance(adapter, AudioLanguageModel)
     asked = [chat_request(adapter, s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
-    requests = [replace(request, **limits) for request in asked]
+    requests = [replace(request, max_new_tokens=max_new_tokens) for request in asked]
     replies = adapter.reply(requests)
     return [
         Answer(text=reply.text, audio=None if reply.audio is None else _audio(reply.audio, sample.id))
