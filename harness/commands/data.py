@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.commands.common import Json, table
+from harness.commands.common import Json, split, table
 
 app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help=True)
 
@@ -65,3 +66,29 @@ def data_check(
             out.print(problem, markup=False, soft_wrap=True)
         out.print(f"{name}: {len(dataset.samples)} samples, {len(problems)} problems", markup=False)
     raise typer.Exit(2 if problems else 0)
+
+
+@app.command("prepare")
+def data_prepare(
+    output: Annotated[Path, typer.Argument(help="Folder to write: audio, metadata.jsonl, held-out manifests.")],
+    sources: Annotated[str | None, typer.Option(help="Comma-separated sources (default: all recorded speech).")] = None,
+    held_out: Annotated[str, typer.Option(help="Source whose speaker is held out whole.")] = "asterisk-it",
+    limit: Annotated[int | None, typer.Option(min=1, help="Recordings a source.")] = None,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="Add English by hibari, labelled synthetic.")] = False,
+    json: Json = False,
+) -> None:
+    """Recorded human speech as an AudioFolder to train on, with a speaker and utterances held out."""
+    from harness.console import bars, emit, out
+    from harness.registry import load_attr
+
+    prepare = load_attr("reference_models.data.prepare:prepare")
+    names = split(sources) or load_attr("reference_models.data.prepare:SOURCES")
+    names = (*names, *([load_attr("reference_models.data.prepare:SYNTHETIC")] if synthetic else []))
+    with bars() as progress:
+        found = prepare(output, names, held_out, limit, progress)
+    if json:
+        return emit({"output": str(output), **found})
+    table([{"split": name, **numbers} for name, numbers in found["splits"].items()])
+    for name, reason in found["left_out"].items():
+        out.print(f"left out {name}: {reason}", markup=False, soft_wrap=True)
+    out.print(f"{output}: {len(found['left_out'])} recordings left out", markup=False, soft_wrap=True)

@@ -1,0 +1,43 @@
+"""EnCodec's gradient balancer: weights become shares of the gradient at the waveform, whatever the losses' scales."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Balancer:
+    """Losses of the decoded waveform, each with a share of the gradient there (Défossez et al. 2022, section 3.4).
+
+    Loss i with gradient gᵢ at the waveform contributes R · λᵢ / Σλ · gᵢ / ⟨‖gᵢ‖⟩, where ⟨·⟩ is a running mean with
+    decay β. ‖·‖ is taken an item of the batch and averaged. Losses elsewhere (commitment) are added as they are.
+    """
+
+    def __init__(self, weights: dict[str, float], total_norm: float = 1.0, decay: float = 0.999) -> None:
+        self.weights = {name: weight for name, weight in weights.items() if weight}
+        self.total_norm, self.decay = total_norm, decay
+        self.sums = dict.fromkeys(self.weights, 0.0)
+        self.counts = dict.fromkeys(self.weights, 0.0)
+
+    def backward(self, losses: dict[str, Tensor], output: Tensor, elsewhere: Tensor) -> None:
+        """Back-propagate. `losses` are unweighted and depend on `output` [B, 1, T]; `elsewhere` is a scalar."""
+        share = self.total_norm / sum(self.weights[name] for name in losses)
+        balanced = torch.zeros_like(output)
+        for name, loss in losses.items():
+            (gradient,) = torch.autograd.grad(loss, [output], retain_graph=True)
+            norm = float(gradient.flatten(1).norm(dim=1).mean())
+            self.sums[name] = self.sums[name] * self.decay + norm
+            self.counts[name] = self.counts[name] * self.decay + 1.0
+            balanced += gradient * (share * self.weights[name] / (self.sums[name] / self.counts[name] + 1e-12))
+        if elsewhere.requires_grad:
+            torch.autograd.backward([output, elsewhere], [balanced, None])
+        else:
+            output.backward(balanced)
+
+    def state(self) -> dict[str, list[float]]:
+        """Running sums and counts, for a checkpoint."""
+        return {name: [self.sums[name], self.counts[name]] for name in self.weights}
+
+    def load(self, state: dict[str, list[float]]) -> None:
+        self.sums = {name: state[name][0] for name in self.weights}
+        self.counts = {name: state[name][1] for name in self.weights}

@@ -1,0 +1,72 @@
+"""The card of a trained codec: what it is, what it was trained on and for how long, how it did, what went wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.environment import hardware, installed
+from reference_models.codec.model import Codec
+from reference_models.codec.training_config import TrainingConfig
+
+
+def card(
+    name: str,
+    codec: Codec,
+    training: TrainingConfig,
+    data: Path,
+    *,
+    hours: float,
+    log: Any,
+    validation: dict[str, Any],
+    overfit: bool,
+) -> dict[str, Any]:
+    """Plain data; `log` is the training's, `validation` what its last run gave."""
+    machine = hardware()
+    found: dict[str, Any] = {
+        "name": name,
+        "description": f"A neural audio codec at {codec.config.sample_rate} Hz, {codec.bitrate / 1000:g} kbit/s, "
+        f"trained by speech-eval {__version__}." + (" Overfitted to one batch: a check, not a model." * overfit),
+        "codec": {
+            "parameters": sum(parameter.numel() for parameter in codec.parameters()),
+            "bits_per_second": codec.bitrate,
+            "codebook_sizes": codec.codebook_sizes,
+            "frame_rates": codec.frame_rates,
+            "causal": codec.config.causal,
+        },
+        "training": {
+            "steps": log.step,
+            "of": training.steps,
+            "audio_hours": round(log.audio_seconds / 3600, 3),
+            "wall_seconds": round(log.seconds),
+            "seed": training.seed,
+            "hardware": ", ".join(machine["gpus"]) or f"{machine['processor']}, {machine['cores']} cores",
+            "torch": installed("torch"),
+        },
+        "losses": {loss: weight or "off" for loss, weight in training.weights().items()},
+        "data": {"folder": data.resolve().name, "hours_of_training_speech": round(hours, 3), **_prepared(data)},
+        "trouble": {**log.counts(), "clips": sorted(log.bad_clips), "steps": log.bad_steps},
+    }
+    if licence := _licence(found["data"].get("licences", {})):
+        found["license"] = licence
+    if validation:
+        kept = {key: value for key, value in validation.items() if key != "codebooks"}
+        found["validation"] = kept
+        found["codebooks"] = validation["codebooks"]
+    return found
+
+
+def _licence(licences: dict[str, str]) -> str:
+    """The most demanding licence of the recordings, which weights learned from them keep to; empty where unknown."""
+    return max(licences.values(), key=lambda name: ("SA" in name, "BY" in name), default="").lower()
+
+
+def _prepared(data: Path) -> dict[str, Any]:
+    """What `speech-eval data prepare` left about the folder; nothing for other folders."""
+    file = data / "prepared.json"
+    if not file.is_file():
+        return {}
+    prepared = json.loads(file.read_text("utf-8"))
+    return {"sources": prepared["plan"]["sources"], "licences": prepared["licences"]}

@@ -1,0 +1,74 @@
+"""What the codec does to held-out recordings: a number, code statistics, and something to hear and to look at."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.audio import Audio, flac_bytes
+from harness.errors import BadAudio, BadInput
+from harness.store import safe_name, write_atomically
+from reference_models.codec.losses import MelLoss
+from reference_models.codec.model import Codec
+from reference_models.codec.quantizers import CodeStatistics
+from reference_models.data.segments import Clip, clips_of, read
+from reference_models.pictures import spectrograms
+
+_SECONDS = 6.0
+_HEARD = 3
+
+
+class Validation:
+    """The `count` held-out clips whose ids hash lowest, at most 6 s of each. `found` is what the last `run` gave."""
+
+    def __init__(self, folder: Path, rate: int, count: int, log: Any, say: Any) -> None:
+        self.rate, self.log = rate, log
+        self.found: dict[str, Any] = {}
+        try:
+            clips, bad = clips_of(folder, "held-out")
+        except BadInput as error:
+            say(f"no validation: {error.problem}")
+            clips, bad = [], []
+        log.note(bad, say)
+        ranked = sorted(clips, key=lambda clip: hashlib.sha256(clip.id.encode()).digest())
+        self.recordings = [found for clip in ranked[:count] if (found := self._load(clip, say))]
+
+    def _load(self, clip: Clip, say: Any) -> tuple[str, Audio] | None:
+        try:
+            return clip.id, read(clip, 0.0, min(_SECONDS, clip.seconds)).resampled(self.rate)
+        except BadAudio as error:
+            say(f"passed over {clip.id} in validation: {error.problem}")
+            return None
+
+    @torch.no_grad()
+    def run(self, codec: Codec, mel: MelLoss, folder: Path, step: int) -> dict[str, Any]:
+        """Mel distance (mean over clips) and the codes' statistics. Writes `step-N/CLIP.flac` and `.png` for three."""
+        if not self.recordings:
+            return {"mel": float("nan"), "clips": 0}
+        codec.eval()
+        statistics = CodeStatistics(codec.codebook_sizes)
+        distances = []
+        for number, (name, recording) in enumerate(self.recordings):
+            audio = torch.from_numpy(recording.samples)[None, None].to(next(codec.parameters()).device)
+            out = codec(audio)
+            statistics.update(out.codes)
+            distances.append(float(mel(out.audio, audio)))
+            if number < _HEARD:
+                decoded = Audio(out.audio[0, 0].float().cpu().numpy(), self.rate)
+                place = folder / f"step-{step:07d}"
+                write_atomically(place / f"{safe_name(name)}.flac", flac_bytes(decoded))
+                write_atomically(place / f"{safe_name(name)}.png", spectrograms([recording, decoded]))
+        self.found = {
+            "step": step,
+            "mel": sum(distances) / len(distances),
+            "clips": len(distances),
+            "codebooks": [
+                {"usage": level.usage, "perplexity": level.perplexity, "entropy_bits": level.entropy}
+                for level in statistics.report()
+            ],
+            "bitrate_efficiency": statistics.bitrate_efficiency(),
+        }
+        return self.found

@@ -1,0 +1,213 @@
+"""Recorded human speech as one AudioFolder: 16 kHz FLAC and a `metadata.jsonl` with text, speaker and split.
+
+OUTPUT/metadata.jsonl              file_name, text, speaker, language, source, split, seconds
+OUTPUT/audio/SOURCE/*.flac
+OUTPUT/held-out.jsonl              manifest: utterances nothing is trained on, of voices that are trained on
+OUTPUT/held-out-speaker.jsonl      manifest: every utterance of the voice that is held out whole
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import assets, datasets
+from harness.audio import Audio, file_sha256, flac_bytes, load
+from harness.errors import BadAudio, BadInput
+from harness.progress import Progress, silent
+from harness.store import write_atomically
+from harness.types import DatasetInfo, Sample
+
+SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
+SYNTHETIC = "hibari-en"
+HELD_OUT_SOURCE = "asterisk-it"  # a speaker of his own: English and Spanish share one
+SPLITS = ("train", "held-out", "held-out-speaker")
+# Below these a recording teaches nothing: prompts of silence, clicks and beeps.
+_SHORTEST, _QUIETEST = 0.4, 0.01
+_NOT_SPEECH = ("silence/",)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One utterance before it is written: `key` is unique within its source, `text` None where it is not known."""
+
+    source: str
+    key: str
+    audio: Audio
+    speaker: str
+    language: str
+    text: str | None
+
+
+def prepare(
+    output: Path,
+    sources: Iterable[str] = SOURCES,
+    held_out_source: str = HELD_OUT_SOURCE,
+    limit: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write the folder and return what it holds: hours and clips a split, files left out and why.
+
+    `limit` takes that many recordings a source, the same ones everywhere. Raises `BadInput` where the held-out source
+    shares its speaker with another one, or where `output` was prepared from other sources.
+    """
+    wanted = list(dict.fromkeys(sources))
+    unknown = [name for name in wanted if name not in (*SOURCES, SYNTHETIC)]
+    if unknown:
+        raise BadInput(f"No source is named {', '.join(unknown)}.", f"Choose of {', '.join((*SOURCES, SYNTHETIC))}.")
+    plan = {"sources": wanted, "held_out_source": held_out_source, "limit": limit}
+    done = output / "prepared.json"
+    if done.is_file():
+        summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
+        if summary["plan"] != plan:
+            raise BadInput(f"{output} was prepared as {summary['plan']}, not as {plan}.", "Choose another folder.")
+        return summary
+    rows: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}
+    for number, source in enumerate(wanted):
+        progress("prepare", number, len(wanted))
+        for recording in _recordings(source, limit, left_out, progress):
+            rows.append(_write(output, recording, held_out_source))
+    progress("prepare", len(wanted), len(wanted))
+    _check_speakers(rows, held_out_source)
+    write_atomically(output / "metadata.jsonl", "".join(_json(row) + "\n" for row in rows).encode())
+    for split in SPLITS[1:]:
+        _write_manifest(output, split, [row for row in rows if row["split"] == split and "text" in row], wanted)
+    summary = {"plan": plan, "splits": _hours(rows), "left_out": left_out, "licences": _licences(wanted)}
+    write_atomically(done, (json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    return summary
+
+
+def _recordings(source: str, limit: int | None, left_out: dict[str, str], progress: Progress) -> Iterator[Recording]:
+    if source == SYNTHETIC:
+        yield from _synthetic(limit, progress)
+        return
+    folder = assets.ensure(source, progress)
+    dataset = datasets.load(source)
+    known = {str(sample.audio).split("/", 1)[1]: sample for sample in dataset.samples}
+    first = dataset.samples[0]
+    # Recordings with a text first: only they can be evaluated by their words, and of two equal ones they are kept.
+    files = sorted((file.relative_to(folder).as_posix() for file in folder.rglob("*.g722")), key=_digest)
+    files = sorted(files, key=lambda name: name not in known)
+    seen: dict[str, str] = {}
+    for name in sorted(files[:limit], key=lambda name: (name not in known, name)):
+        if name.startswith(_NOT_SPEECH):
+            continue
+        same = seen.setdefault(file_sha256(folder / name), name)
+        if same != name:
+            left_out[f"{source}/{name}"] = f"the same recording as {same}"
+            continue
+        try:
+            audio = load(folder / name)
+        except BadAudio as error:
+            left_out[f"{source}/{name}"] = error.problem.replace(f"{folder}/", "")
+            continue
+        if audio.seconds < _SHORTEST or float(abs(audio.samples).max()) < _QUIETEST:
+            left_out[f"{source}/{name}"] = f"under {_SHORTEST} s" if audio.seconds < _SHORTEST else "silent"
+            continue
+        text = known[name].text if name in known else None
+        yield Recording(source, name.removesuffix(".g722"), audio, str(first.speaker), first.language, text)
+
+
+def _synthetic(limit: int | None, progress: Progress) -> Iterator[Recording]:
+    """English sentences of the harness and the texts of the English prompts, spoken by hibari, 24 kHz."""
+    from harness.adapters.base import SynthesisRequest
+    from harness.adapters.hibari import Hibari
+
+    texts = {
+        sample.id: sample.text for name in ("sentences-en", "asterisk-en") for sample in datasets.load(name).samples
+    }
+    chosen = list(texts.items())[:limit]
+    voice = Hibari()
+    for number, (key, text) in enumerate(chosen):
+        progress(SYNTHETIC, number, len(chosen))
+        assert text is not None
+        (audio,) = voice.synthesize([SynthesisRequest(id=key, text=text, seed=number)])
+        yield Recording(SYNTHETIC, key, audio, "hibari-heart (synthetic)", "en", text)
+
+
+def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
+    file_name = f"audio/{recording.source}/{recording.key}.flac"
+    write_atomically(output / file_name, flac_bytes(recording.audio))
+    # The id by which the bundled datasets hold out: what they evaluate on, nothing here is trained on.
+    sample_id = f"{recording.source.rpartition('-')[2]}-{recording.key.replace('/', '-')}"
+    split = "held-out" if datasets.held_out(sample_id) else "train"
+    row: dict[str, Any] = {
+        "file_name": file_name,
+        "id": sample_id if recording.source != SYNTHETIC else f"hibari-{recording.key}",
+        "speaker": recording.speaker,
+        "language": recording.language,
+        "source": recording.source,
+        "synthetic": recording.source == SYNTHETIC,
+        "split": "held-out-speaker" if recording.source == held_out_source else split,
+        "seconds": round(recording.audio.seconds, 3),
+    }
+    return row | ({} if recording.text is None else {"text": recording.text})
+
+
+def _check_speakers(rows: list[dict[str, Any]], held_out_source: str) -> None:
+    held_out = {row["speaker"] for row in rows if row["split"] == "held-out-speaker"}
+    shared = held_out & {row["speaker"] for row in rows if row["split"] != "held-out-speaker"}
+    if shared:
+        raise BadInput(
+            f"'{held_out_source}' cannot be held out: {', '.join(sorted(shared))} also speaks in another source.",
+            "Hold out asterisk-it, asterisk-fr or asterisk-ru.",
+        )
+
+
+def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], sources: list[str]) -> None:
+    """The rows of a split that have a text, as a dataset of the harness. Without rows there is no file."""
+    if not rows:
+        return
+    infos = [datasets.load(name).info for name in sources if name != SYNTHETIC]
+    info = DatasetInfo(
+        name=f"{output.resolve().name}-{split}",
+        version="1",
+        description=f"Split '{split}' of prepared speech.",
+        languages=sorted({row["language"] for row in rows}),
+        licence=", ".join(sorted({info.licence for info in infos})) or "Apache-2.0",
+        source=", ".join(sources),
+        attribution=" ".join(info.attribution for info in infos),
+        synthetic=all(row["synthetic"] for row in rows),
+    )
+    samples = [
+        Sample(
+            id=row["id"],
+            text=row["text"],
+            language=row["language"],
+            audio=row["file_name"],
+            audio_sha256=hashlib.sha256((output / row["file_name"]).read_bytes()).hexdigest(),
+            speaker=row["speaker"],
+            metadata={"seconds": row["seconds"]},
+        )
+        for row in rows
+    ]
+    lines = "".join(record.line() + "\n" for record in (info, *samples))
+    write_atomically(output / f"{split}.jsonl", lines.encode())
+
+
+def _hours(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    found = {}
+    for split in SPLITS:
+        mine = [row for row in rows if row["split"] == split]
+        hours = round(sum(row["seconds"] for row in mine) / 3600, 3)
+        found[split] = {"clips": len(mine), "hours": hours, "speakers": sorted({row["speaker"] for row in mine})}
+    return found
+
+
+def _licences(sources: list[str]) -> dict[str, str]:
+    return {
+        name: "Apache-2.0, synthetic" if name == SYNTHETIC else datasets.load(name).info.licence for name in sources
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _json(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, sort_keys=True)

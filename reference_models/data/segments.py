@@ -1,0 +1,195 @@
+"""Random segments of recordings, in an order that is a pure function of the seed: batch 1234 is the same batch whether
+the run came to it in one go or was resumed before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness import datasets
+from harness.audio import Audio, check_waveform
+from harness.errors import BadAudio, BadInput
+from harness.types import Sample
+
+Policy = Literal["skip", "stop"]
+_SILENT_PEAK = 1e-3
+_OFFSETS_TRIED = 4  # before a recording is passed over because it is silent wherever it was looked at
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording of the training set. `seconds` and `rate` come from the file's header."""
+
+    id: str
+    path: Path
+    seconds: float
+    rate: int
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A recording that could not be used: its id, what kind of trouble, and the reason in words."""
+
+    clip: str
+    kind: Literal["corrupt", "silent"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`audio` [B, 1, T], the ids of its clips, and what was passed over to fill it."""
+
+    audio: Tensor
+    clips: list[str]
+    incidents: list[Incident] = field(default_factory=list)
+
+
+def clips_of(folder: Path, split: str) -> tuple[list[Clip], list[Incident]]:
+    """The recordings of a split of an AudioFolder, and those whose header cannot be read.
+
+    A folder without a `split` column is split by id: the eighth that `harness.datasets.held_out` names is held out.
+    Raises `BadInput` where nothing is left.
+    """
+    dataset = datasets.load(folder)
+    clips, bad = [], []
+    for sample in dataset.samples:
+        if sample.audio is None or _split(sample) != split:
+            continue
+        path = dataset.audio_path(sample.audio)
+        try:
+            clips.append(_clip(sample.id, path))
+        except BadAudio as error:
+            bad.append(Incident(sample.id, "corrupt", error.problem))
+    if not clips:
+        raise BadInput(f"{folder} has no readable recording in its split '{split}'.", "Check the metadata.jsonl.")
+    return clips, bad
+
+
+def _split(sample: Sample) -> str:
+    stated = sample.metadata.get("split")
+    if stated is not None:
+        return str(stated)
+    return "held-out" if datasets.held_out(sample.id) else "train"
+
+
+def _clip(name: str, path: Path) -> Clip:
+    import soundfile
+
+    try:
+        header = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise BadAudio(f"{path.name}: not a readable audio file ({error}).", "Take it out of the folder.") from error
+    if header.frames == 0:
+        raise BadAudio(f"{path.name}: the audio has no samples.", "Take it out of the folder.")
+    return Clip(name, path, header.frames / header.samplerate, header.samplerate)
+
+
+class Segments:
+    """An endless sequence of segments of `seconds`, `rate` Hz: item i is a function of i, the seed and the clips.
+
+    An epoch visits every clip about once a segment's length it holds, in shuffled order, at a random place each time;
+    shorter clips are padded with silence. `gain_db` is the widest random change of level, `policy` what happens to a
+    recording that cannot be read or is silent: passed over and reported, or the end of the training.
+    """
+
+    def __init__(
+        self, clips: list[Clip], rate: int, seconds: float, *, seed: int, gain_db: float = 0.0, policy: Policy = "skip"
+    ) -> None:
+        self.clips, self.rate, self.seconds = clips, rate, seconds
+        self.seed, self.gain_db, self.policy = seed, gain_db, policy
+        visits = [max(1, round(clip.seconds / seconds)) for clip in clips]
+        self._slots = np.repeat(np.arange(len(clips)), visits)
+
+    @property
+    def epoch(self) -> int:
+        """Segments an epoch."""
+        return len(self._slots)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, str, list[Incident]]:
+        """A segment [1, T], its clip's id, and the clips passed over to find it."""
+        incidents: list[Incident] = []
+        for attempt in range(len(self._slots)):
+            # What follows in the epoch takes the place of a clip that is passed over.
+            epoch, place = divmod(index, self.epoch)
+            place = (place + attempt) % self.epoch
+            clip = self.clips[self._order(epoch)[place]]
+            try:
+                return self._segment(clip, np.random.default_rng((self.seed, epoch, place))), clip.id, incidents
+            except BadAudio as error:
+                if self.policy == "stop":
+                    raise
+                kind: Literal["corrupt", "silent"] = "silent" if isinstance(error, Silent) else "corrupt"
+                incidents.append(Incident(clip.id, kind, error.problem))
+        raise BadAudio(f"None of the {len(self.clips)} recordings can be used.", "Check them: speech-eval data check.")
+
+    @lru_cache(maxsize=2)  # noqa: B019 - one object a training run
+    def _order(self, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return np.random.default_rng((self.seed, epoch)).permutation(self._slots)
+
+    def _segment(self, clip: Clip, random: np.random.Generator) -> Tensor:
+        frames = round(self.seconds * self.rate)
+        gain = 10.0 ** (random.uniform(-self.gain_db, self.gain_db) / 20.0)
+        for _ in range(_OFFSETS_TRIED):
+            start = random.uniform(0.0, max(0.0, clip.seconds - self.seconds))
+            samples = read(clip, start, self.seconds).resampled(self.rate).samples[:frames]
+            if len(samples) and abs(samples).max() >= _SILENT_PEAK:
+                # Louder than full scale would be clipped by every file format.
+                samples = samples * min(gain, 1.0 / float(abs(samples).max()))
+                return torch.from_numpy(np.pad(samples, (0, frames - len(samples))).astype(np.float32))[None]
+        raise Silent(f"{clip.id}: silent at {_OFFSETS_TRIED} random places.", "Take it out of the folder.")
+
+
+class Silent(BadAudio):
+    """A recording in which no sound was found."""
+
+
+def read(clip: Clip, start: float, seconds: float) -> Audio:
+    """A stretch of a recording at the file's own rate. Raises `BadAudio` naming the clip."""
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(
+            clip.path, frames=math.ceil(seconds * clip.rate), start=int(start * clip.rate), dtype="float32"
+        )
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise BadAudio(f"{clip.id}: cannot be decoded at {start:.2f} s ({error}).", "Record it again.") from error
+    return check_waveform(samples, rate, clip.id)
+
+
+class Batches(torch.utils.data.Dataset[Batch]):
+    """Batch k of a process: items k·B·W + r·B … of the sequence, for batch size B and process r of W."""
+
+    def __init__(self, segments: Segments, size: int, rank: int = 0, world: int = 1) -> None:
+        self.segments, self.size, self.rank, self.world = segments, size, rank, world
+
+    @property
+    def epoch(self) -> int:
+        """Whole batches an epoch, at least one."""
+        return max(1, self.segments.epoch // (self.size * self.world))
+
+    def __getitem__(self, step: int) -> Batch:
+        first = (step * self.world + self.rank) * self.size
+        items = [self.segments[index] for index in range(first, first + self.size)]
+        incidents = [incident for item in items for incident in item[2]]
+        return Batch(torch.stack([item[0] for item in items]), [item[1] for item in items], incidents)
+
+    def from_step(self, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
+        """The batches of steps `start` to `stop`, decoded ahead by `workers` processes."""
+        loader = torch.utils.data.DataLoader(
+            self,
+            batch_size=None,
+            sampler=range(start, stop),
+            num_workers=workers,
+            persistent_workers=False,
+            multiprocessing_context="spawn" if workers else None,
+        )
+        return iter(loader)

@@ -1,0 +1,136 @@
+"""A recipe from data to verdict: prepare, train, evaluate through the harness, hold against what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import runner
+from harness.errors import BadInput
+from harness.modelspec import ModelSpec
+from harness.progress import Progress, silent
+from harness.registry import load_attr
+from harness.types import Results
+from reference_models.data.prepare import prepare
+from reference_models.recipes import Size, load
+from reference_models.training_state import FILE, read_facts
+
+Say = Callable[[str], None]
+# train(size, data, output, resume=, overfit=, progress=, say=) -> card, of each stack.
+TRAINERS = {"codec": "reference_models.codec.train:train_recipe"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A number beside what was recorded; `ok` where it lies within the tolerance, None where nothing was recorded."""
+
+    metric: str
+    found: float | None
+    expected: float | None
+    tolerance: float | None
+    ok: bool | None
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What `reproduce` did. `exit_code`: 0 as recorded, 1 not, 2 nothing is recorded for the size."""
+
+    recipe: str
+    size: str
+    checkpoint: str
+    run: str
+    card: dict[str, Any]
+    judged: list[Judged]
+
+    @property
+    def exit_code(self) -> int:
+        verdicts = [item.ok for item in self.judged if item.ok is not None]
+        return 2 if not verdicts else int(not all(verdicts))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "exit_code": self.exit_code}
+
+
+def train(
+    name: str,
+    size: str,
+    output: Path,
+    *,
+    data: Path | None = None,
+    resume: bool = False,
+    overfit: bool = False,
+    progress: Progress = silent,
+    say: Say = lambda message: None,
+) -> dict[str, Any]:
+    """Train a recipe at a size into the checkpoint directory `output`, on the AudioFolder `data` or on one prepared as
+    the recipe says; returns the card."""
+    recipe = load(name, size)
+    trainer = _trainer(recipe)
+    folder = _data(recipe, output, progress) if data is None else data
+    card: dict[str, Any] = load_attr(trainer)(
+        recipe, folder, output, resume=resume, overfit=overfit, progress=progress, say=say
+    )
+    return card
+
+
+def reproduce(
+    name: str, size: str, output: Path, *, progress: Progress = silent, say: Say = lambda message: None
+) -> Reproduction:
+    """Prepare, train, evaluate and judge into `output`: `data`, `checkpoint` and `run` below it. Every stage goes on
+    where an earlier call was stopped."""
+    recipe = load(name, size)
+    trainer = _trainer(recipe)
+    checkpoint, run = output / "checkpoint", output / "run"
+    folder = _data(recipe, output, progress)
+    started = (checkpoint / FILE).is_file()
+    if started and read_facts(checkpoint).get("finished"):
+        say(f"{checkpoint} is trained already")
+        from reference_models.checkpoint import load_checkpoint
+
+        card = load_checkpoint(checkpoint, recipe.stack)[2]
+    else:
+        card = load_attr(trainer)(recipe, folder, checkpoint, resume=started, overfit=False, progress=progress, say=say)
+    results = evaluate(recipe, checkpoint, folder, run, progress, say)
+    return Reproduction(name, size, str(checkpoint), str(run), card, judge(recipe, results))
+
+
+def evaluate(recipe: Size, checkpoint: Path, data: Path, output: Path, progress: Progress, say: Say) -> Results:
+    """Run the recipe's task on its split of the prepared data, as any model is run."""
+    wanted = recipe.evaluation
+    settings = runner.Settings(
+        data=str(data / f"{wanted.split}.jsonl"),
+        limit=wanted.limit,
+        metrics=wanted.metrics,
+        seed=int(recipe.training.get("seed", 0)),
+    )
+    spec = ModelSpec(text=str(checkpoint), target=str(checkpoint))
+    return runner.run(spec, [wanted.task], output, settings, progress, say)
+
+
+def judge(recipe: Size, results: Results) -> list[Judged]:
+    """Every number of the evaluation, beside the recorded one. A recorded number that was not found counts as wrong."""
+    found = {f"{number.metric}/{number.name}": number.strict.value for task in results.tasks for number in task.metrics}
+    recorded = recipe.expected.metrics if recipe.expected else {}
+    judged = []
+    for metric in dict.fromkeys([*recorded, *found]):
+        value, expected = found.get(metric), recorded.get(metric)
+        if expected is None:
+            judged.append(Judged(metric, value, None, None, None))
+        else:
+            ok = value is not None and abs(value - expected.value) <= expected.tolerance
+            judged.append(Judged(metric, value, expected.value, expected.tolerance, ok))
+    return judged
+
+
+def _trainer(recipe: Size) -> str:
+    if recipe.stack not in TRAINERS:
+        raise BadInput(f"'{recipe.name}': no stack is named '{recipe.stack}'.", f"Known: {', '.join(TRAINERS)}.")
+    return TRAINERS[recipe.stack]
+
+
+def _data(recipe: Size, output: Path, progress: Progress) -> Path:
+    folder = output / "data"
+    prepare(folder, progress=progress, **recipe.data)
+    return folder
