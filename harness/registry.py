@@ -177,6 +177,8 @@ metrics: Registry[Any] = Registry(
         "sim[wavlm-large-ecapa@unispeech]": "harness.metrics.similarity:WavLMSimilarity",
         "mos[dnsmos-p835]": "harness.metrics.mos:DNSMOS",
         "mos[distillmos@7]": "harness.metrics.mos:DistillMOS",
+        "mos[utmos22-strong]": "harness.metrics.mos:UTMOS",
+        "mos[utmosv2@fusion-stage3]": "harness.metrics.mos:UTMOSv2",
         "ttfa[first-audible@1]": "harness.metrics.latency:TimeToFirstAudio",
         "rtf[answer@1]": "harness.metrics.latency:RealTimeFactor",
         "bitrate[measured@1]": "harness.metrics.codec.bitrate:Bitrate",

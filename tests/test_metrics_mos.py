@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from metric_items import reader, speech_item
 
 from harness.audio import Audio
+from harness.errors import BadInput, MissingExtra, NotFetched
 from harness.metrics.base import Unscorable
-from harness.metrics.mos import DNSMOS, DistillMOS, windows
+from harness.metrics.mos import DNSMOS, UTMOS, UTMOS_VARIABLE, DistillMOS, UTMOSv2, windows
 
 RATE = 16_000
 
@@ -124,3 +129,59 @@ def test_distillmos_takes_no_note_of_the_level() -> None:
 def test_silence_has_no_distillmos() -> None:
     with pytest.raises(Unscorable):
         opinion(np.zeros(RATE, np.float32))
+
+
+# ------------------------------------------------------------------------------- UTMOS and UTMOSv2
+
+
+@pytest.mark.parametrize(
+    ("cls", "package", "extra"), [(UTMOS, "utmos_pytorch", "utmos"), (UTMOSv2, "utmosv2", "utmosv2")]
+)
+def test_what_is_not_installed_is_named_with_its_extra_before_a_run(
+    cls: Any, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=rf"\[{extra}\]"):
+        cls.ready()
+
+
+def test_utmos_weights_that_are_not_there_are_named_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("utmos_pytorch")
+    monkeypatch.setenv(UTMOS_VARIABLE, "/nowhere/utmos.pt")
+    with pytest.raises(NotFetched, match="/nowhere"):
+        UTMOS.ready()
+
+
+def test_utmos_takes_no_file_that_would_leave_it_at_random(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("utmos_pytorch")
+    torch.save({"feature_extractors.1.embedding.weight": torch.zeros(3, 128)}, tmp_path / "other.pt")
+    monkeypatch.setenv(UTMOS_VARIABLE, str(tmp_path / "other.pt"))
+    with pytest.raises(BadInput, match="not UTMOS weights"):
+        UTMOS().score(speech_item(reader("0880")))
+
+
+def drawing(**options: Any) -> SimpleNamespace:
+    """Stands in for UTMOSv2, which pins libraries too old for this environment: it rates a random excerpt."""
+
+    def predict(data: np.ndarray, **options: Any) -> np.ndarray:
+        start = np.random.randint(0, data.shape[1] - 8000)
+        return np.array([float(np.abs(data[0, start : start + 8000]).mean())])
+
+    return SimpleNamespace(predict=predict)
+
+
+def test_excerpts_of_utmosv2_are_drawn_from_the_sample_and_leave_the_generators_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    package = ModuleType("utmosv2")
+    package.create_model = drawing  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "utmosv2", package)
+    metric, first, second = UTMOSv2(), speech_item(reader("0870")), speech_item(reader("0890"))
+    np.random.seed(1)
+    before = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
+    one, other = metric.score(first).parts, metric.score(second).parts
+    assert np.random.get_state()[1].tolist() == before  # type: ignore[index, union-attr]
+    np.random.seed(2)
+    assert metric.score(second).parts == other and metric.score(first).parts == one

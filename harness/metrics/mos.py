@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
+import random
+from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import assets
-from harness.audio import leading_silence
-from harness.errors import require
+from harness.audio import file_sha256, leading_silence
+from harness.errors import BadInput, NotFetched, require
 from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
 from harness.types import Sample
 
@@ -19,6 +25,7 @@ _SECONDS = 9.01
 _WINDOW = int(_SECONDS * _RATE)
 _WEIGHTS = "sig_bak_ovr.onnx"
 _DISTILLMOS = "distill_mos_v7.pt"
+UTMOS_VARIABLE = "SPEECH_EVAL_UTMOS"
 
 # From the network's raw outputs to the P.835 scale, highest power first (DNS Challenge, not personalised).
 _POLYNOMIALS = {
@@ -121,6 +128,109 @@ class DistillMOS(_PredictedMOS):
         from harness.metrics.nets.distillmos import load
 
         return load(assets.ensure("distillmos") / _DISTILLMOS)
+
+
+class UTMOS(_PredictedMOS):
+    """UTMOS (strong learner of UTMOS22): naturalness, trained on synthetic speech. One pass over the whole clip, the
+    score the mean over frames, of the training set's own domain and listener 288, as published.
+
+    The weights come from the hub (`Blinorot/UTMOS-PyTorch`, converted from the authors' checkpoint) unless the
+    environment variable `SPEECH_EVAL_UTMOS` names a file of them.
+    """
+
+    id = "mos[utmos22-strong]"
+    description = "Predicted naturalness by UTMOS22's strong learner"
+    source = "Saeki et al. 2022 (arXiv:2204.02152), Python package utmos-pytorch 0.1.0"
+    extra = "utmos"
+
+    @classmethod
+    def ready(cls) -> None:
+        require("utmos_pytorch", cls.extra, package="utmos-pytorch")
+        if (chosen := os.environ.get(UTMOS_VARIABLE)) and not Path(chosen).is_file():
+            raise NotFetched(f"{UTMOS_VARIABLE} names {chosen}, and there is no such file.", "Correct or unset it.")
+
+    def scorer(self) -> str:
+        return f"utmos22-strong@{self._weights[1]}"
+
+    def score(self, item: ScoringItem) -> Value:
+        """Part: `mos`. Raises `Unscorable` where nothing is audible, and under 25 ms, a frame of its encoder."""
+        samples = audible(item)
+        if len(samples) < 400:
+            raise Unscorable(f"Sample {item.sample.id}: less than 25 ms.", "Check the model's output.")
+        torch = require("torch", self.extra)
+        return Value(parts={"mos": float(self._network.score(torch.from_numpy(samples))[0])})
+
+    @cached_property
+    def _weights(self) -> tuple[Path, str]:
+        """The file and the start of its sha256."""
+        utils = require("utmos_pytorch.utils", self.extra, package="utmos-pytorch")
+        chosen = os.environ.get(UTMOS_VARIABLE)
+        path = Path(chosen) if chosen else utils.download_utmos_ckpt()
+        return path, file_sha256(path)[:12]
+
+    @cached_property
+    def _network(self) -> Any:
+        package = require("utmos_pytorch.utmos_torch", self.extra, package="utmos-pytorch")
+        torch, (path, _) = require("torch", self.extra), self._weights
+        # The package takes any file, and leaves at random what that does not hold.
+        with torch.device("meta"):
+            wanted = set(package.UTMOSModel().state_dict())
+        lacking = sorted(wanted - set(torch.load(path, map_location="meta", weights_only=True)))
+        if lacking:
+            raise BadInput(
+                f"{path}: not UTMOS weights, {lacking[0]} and {len(lacking) - 1} more are lacking.",
+                "Give utmos_state_dict.pt of Blinorot/UTMOS-PyTorch.",
+            )
+        return package.UTMOSScoreTorch(ckpt_path=str(path), device="cpu")
+
+
+class UTMOSv2(_PredictedMOS):
+    """UTMOSv2 (fusion, stage 3, fold 0, one pass, pauses cut out as the package does). It rates random excerpts; they
+    are drawn from the sample's id, so a sample's score depends on nothing else.
+
+    The package pins older libraries than the models here use: install the extra in an environment of its own and give
+    `speech-eval score RUN --metrics 'mos[utmosv2@fusion-stage3]'` there, which needs no model.
+    """
+
+    id = "mos[utmosv2@fusion-stage3]"
+    description = "Predicted naturalness by UTMOSv2, excerpts seeded by the sample's id"
+    source = "Baba et al. 2024 (arXiv:2409.09305), Python package utmosv2"
+    extra = "utmosv2"
+
+    @classmethod
+    def ready(cls) -> None:
+        require("utmosv2", cls.extra)
+
+    def scorer(self) -> str:
+        return "utmosv2@fusion-stage3-fold0-s42"
+
+    def score(self, item: ScoringItem) -> Value:
+        """Part: `mos`. Raises `Unscorable` where nothing is audible."""
+        samples = audible(item)
+        with _drawn_from(item.sample.id):
+            rated = self._network.predict(data=samples[None], sr=_RATE, device="cpu", num_workers=0, verbose=False)
+        return Value(parts={"mos": float(np.ravel(rated)[0])})
+
+    @cached_property
+    def _network(self) -> Any:
+        return require("utmosv2", self.extra).create_model(pretrained=True, device="cpu")
+
+
+@contextlib.contextmanager
+def _drawn_from(text: str) -> Iterator[None]:
+    """Global generators of NumPy, Python and torch seeded by `text`, and put back as they were."""
+    torch = require("torch", "utmosv2")
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        np.random.seed(seed)
+        random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
 
 
 def windows(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
