@@ -11,14 +11,14 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from harness import assets
+from harness import assets, hub
 from harness.archives import Progress, safe_relative
 from harness.audio import file_sha256
 from harness.audio import load as load_audio
@@ -34,6 +34,12 @@ _ELSEWHERE = {
     "and give the folder with --data."
 }
 SPLITS = ("train", "held-out")
+# Where each subset of Seed-TTS-eval lies in the benchmark's folder, or in the folder of its language.
+_SEED_LISTS = {
+    "seed-tts-en": ("en/meta.lst", "meta.lst"),
+    "seed-tts-zh": ("zh/meta.lst", "meta.lst"),
+    "seed-tts-hard": ("zh/hardcase.lst", "hardcase.lst"),
+}
 _SILENT_PEAK = 1e-4
 _LOWEST_RATE = 8000
 
@@ -42,7 +48,8 @@ _LOWEST_RATE = 8000
 class Dataset:
     """`samples` under the header `info`; `sha256` identifies the samples, `root` is the folder of their files.
 
-    `limit` is set on a subset only: how many samples were asked for.
+    `limit` is set on a subset only: how many samples were asked for. `parts` are the datasets that a union is made of:
+    the name of each begins its paths.
     """
 
     info: DatasetInfo
@@ -50,6 +57,7 @@ class Dataset:
     sha256: str
     root: Path | None = None
     limit: int | None = None
+    parts: Mapping[str, Dataset] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, info: DatasetInfo, samples: Iterable[Sample], root: Path | None = None) -> Dataset:
@@ -80,6 +88,8 @@ class Dataset:
         Raises `BadInput` for a path that leaves its folder, `NotFetched` where the asset is not on this machine.
         """
         path = safe_relative(relative)
+        if path.parts[0] in self.parts:
+            return self.parts[path.parts[0]].audio_path(str(path.relative_to(path.parts[0])))
         if path.parts[0] in self.info.assets:
             return assets.directory(path.parts[0]).joinpath(*path.parts[1:])
         if self.root is None:
@@ -107,6 +117,8 @@ class Dataset:
         """Fetch the assets of the dataset; then every audio file must be there, or `NotFetched` names what is not."""
         for name in self.info.assets:
             assets.ensure(name, progress)
+        for part in self.parts.values():
+            part.ensure_audio(progress)
         missing = [path for path in self.audio_files() if not self.audio_path(path).is_file()]
         if missing:
             named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
@@ -118,6 +130,8 @@ class Dataset:
     def is_present(self) -> bool:
         """Whether every audio file is on this machine, by name."""
         if not all(assets.is_present(name) for name in self.info.assets):
+            return False
+        if not all(part.is_present() for part in self.parts.values()):
             return False
         return all(self.audio_path(path).is_file() for path in self.audio_files())
 
@@ -139,35 +153,74 @@ def fallback(name: str) -> str | None:
     return _FALLBACKS.get(ALIASES.get(name, name))
 
 
-def load(name_or_path: str | Path) -> Dataset:
-    """A bundled dataset by name, or one's own: a manifest, an audio folder or a `meta.lst`, by path; `@train` or
-    `@held-out` after either takes that split.
+def load(name_or_path: str | Path, wanted: str = "") -> Dataset:
+    """A bundled dataset by name, a set of the hub that is fetched, or one's own: a manifest, an audio folder or a
+    `meta.lst`, by path. `@train` or `@held-out` after any takes that split; several parted by commas are united.
 
-    Nothing is fetched. Raises `UnknownName` for what is neither, `BadInput` naming file and line for what cannot be
-    used.
+    `wanted` is the dataset that the task names: it tells which list of an original benchmark's folder is meant.
+    Nothing is fetched. Raises `UnknownName` for what is neither, `NotFetched` for a set of the hub that is not on this
+    machine, `BadInput` naming file and line for what cannot be used.
     """
-    base, _, part = str(name_or_path).rpartition("@")
-    if base and part in SPLITS:
-        return split(load(base), part)
     name = ALIASES.get(str(name_or_path), str(name_or_path))
-    if name in names():
-        return _from_manifest(_DATA / f"{name}.jsonl", bundled=True)
     path = Path(name_or_path)
+    base, _, part = name.rpartition("@")
+    if base and part in SPLITS:
+        return split(load(base, wanted), part)
+    if name in hub.GROUPS:
+        return united(name, [load(member) for member in hub.GROUPS[name]])
+    if "," in name and not path.exists():
+        return united(name, [load(member.strip(), wanted) for member in name.split(",")])
+    if name in hub.SETS:
+        path = hub.present(name)
+        wanted = name
+    elif name in names():
+        return _from_manifest(_DATA / f"{name}.jsonl", bundled=True)
     if path.is_dir():
-        path = _metadata_file(path)
+        path = _metadata_file(path, wanted)
     if not path.is_file():
         for prefix, remedy in _ELSEWHERE.items():
             if name.startswith(prefix):
                 raise UnknownName(f"The dataset '{name}' is not bundled.", remedy)
         raise UnknownName(
             f"There is no dataset and no file named '{name_or_path}'.",
-            f"Choose one of {', '.join([*names(), *ALIASES])}, or give the path of a manifest or an audio folder.",
+            f"Choose one of {', '.join([*names(), *ALIASES, *hub.names()])}, or give the path of a manifest or folder.",
         )
     if path.suffix == ".lst":
-        return _from_meta_lst(path)
+        return _from_meta_lst(path, wanted)
     if path.suffix == ".csv":
         return _made(path, _csv_rows(path))
     return _from_manifest(path)
+
+
+def located(location: str, wanted: str) -> str:
+    """`location`, or the list in it where it is an original benchmark's folder and `wanted` one of its subsets."""
+    if wanted in _SEED_LISTS and location not in (*names(), *hub.names()) and Path(location).is_dir():
+        return str(_metadata_file(Path(location), wanted))
+    return location
+
+
+def united(name: str, parts: Sequence[Dataset]) -> Dataset:
+    """One dataset of several. Ids begin with the name of the part, which is also each sample's metadata `set`."""
+    by_name = {part.info.name.replace("/", "-"): part for part in parts}
+    if len(by_name) < len(parts):
+        raise BadInput(f"Two of '{name}' have one name.", "Give each manifest a header with a name of its own.")
+    samples = []
+    for prefix, part in by_name.items():
+        for sample in part.samples:
+            paths = {key: f"{prefix}/{path}" for key in ("audio", "prompt_audio") if (path := getattr(sample, key))}
+            metadata = {"set": prefix, **sample.metadata}
+            own = {"id": f"{prefix}-{sample.id}", "metadata": metadata, **paths}
+            samples.append(sample.model_copy(update=own))
+    info = DatasetInfo(
+        name=name,
+        version=", ".join(dict.fromkeys(part.info.version for part in parts)),
+        description=f"{', '.join(by_name)} together",
+        languages=sorted({language for part in parts for language in part.info.languages}),
+        licence="; ".join(dict.fromkeys(part.info.licence for part in parts)),
+        source="; ".join(dict.fromkeys(part.info.source for part in parts)),
+        attribution="; ".join(dict.fromkeys(part.info.attribution for part in parts if part.info.attribution)),
+    )
+    return dataclasses.replace(Dataset.of(info, samples), parts=by_name)
 
 
 def held_out(sample_id: str) -> bool:
@@ -199,8 +252,8 @@ def summary(name: str | Path) -> dict[str, Any]:
 Row = tuple[int, dict[str, Any]]
 
 
-def _metadata_file(folder: Path) -> Path:
-    for name in ("metadata.jsonl", "metadata.csv", "meta.lst"):
+def _metadata_file(folder: Path, wanted: str) -> Path:
+    for name in (*_SEED_LISTS.get(wanted, ()), hub.MANIFEST, "metadata.jsonl", "metadata.csv", "meta.lst"):
         if (folder / name).is_file():
             return folder / name
     raise BadInput(
@@ -339,19 +392,29 @@ def _with_digests(sample: Sample, root: Path | None, asset_names: list[str]) -> 
     return sample.model_copy(update=found) if found else sample
 
 
-def _from_meta_lst(path: Path) -> Dataset:
-    """The Seed-TTS-eval list: `utt|prompt_text|prompt_wav|infer_text[|gt_wav]`, its folder naming the language."""
-    language = path.resolve().parent.name if path.resolve().parent.name in ("en", "zh") else "en"
+def _from_meta_lst(path: Path, wanted: str = "") -> Dataset:
+    """The Seed-TTS-eval list: `utt|prompt_text|prompt_wav|infer_text[|gt_wav]`.
+
+    Its folder names the language, unless the subset that is `wanted` does. Without a fifth field, `wavs/<utt>.wav` is
+    the human recording where it is there, as in the benchmark's own folder.
+    """
+    folder = path.resolve().parent.name
+    language = {"seed-tts-en": "en", "seed-tts-zh": "zh", "seed-tts-hard": "zh"}.get(wanted)
+    language = language or (folder if folder in ("en", "zh") else "en")
     rows: list[Row] = []
     for number, line in _lines(path):
-        fields = [field.strip() for field in line.split("|")]
+        fields = line.strip().split("|")
         if len(fields) not in (4, 5):
             raise BadInput(
                 f"{path}:{number}: {len(fields)} fields, not 4 or 5.",
                 "Write utt|prompt_text|prompt_wav|infer_text, and |gt_wav where there is a recording.",
             )
-        keys = ("id", "prompt_text", "prompt_audio", "text", "audio")
-        rows.append((number, dict(zip(keys, fields, strict=False)) | {"language": language}))
+        utterance, prompt_text, prompt, text, *recording = fields
+        row = {"id": utterance.strip(), "prompt_text": prompt_text, "prompt_audio": prompt.strip(), "text": text}
+        beside = f"wavs/{utterance.strip()}.wav"
+        if recording or (path.parent / beside).is_file():
+            row["audio"] = recording[0].strip() if recording else beside
+        rows.append((number, row | {"language": language}))
     return _made(path, rows, name=f"seed-tts-{language}-{path.stem}")
 
 

@@ -5,6 +5,7 @@
     PATH                     a local checkpoint directory (config.json, or CTranslate2's model.bin)
     PATH.py:CLASS            a class in your own file
     openai:URL#MODEL         an OpenAI-compatible server
+    funasr:MODEL             a recogniser of FunASR:         funasr:paraformer-zh
     cascade:ASR+LLM+TTS      three specs that answer speech with speech
     outputs:DIR              answers made elsewhere, by sample id: audio files, or .txt/.jsonl files
 
@@ -78,6 +79,8 @@ def resolve(spec: ModelSpec, *, trust_remote_code: bool = False) -> tuple[type[A
     if colon and scheme == "openai":
         url, _, model = rest.partition("#")
         return registry.adapters.get("openai"), {"url": url, "model": model, **options}
+    if colon and scheme == "funasr":
+        return registry.adapters.get("funasr"), {"model": rest, **options}
     if colon and scheme == "cascade":
         trusted = {"trust_remote_code": True} if trust_remote_code else {}
         return registry.adapters.get("cascade"), {"parts": rest, **trusted, **options}

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 import harness
-from harness import datasets, modelspec, registry, rounds
+from harness import datasets, hub, modelspec, registry, rounds
 from harness.adapters.base import Adapter, AudioCodec, interfaces_of
 from harness.aggregate import aggregate
 from harness.audio import load
@@ -99,7 +99,7 @@ class Planned:
 
 
 def plan(spec: ModelSpec, task_names: Sequence[str], settings: Settings) -> tuple[list[Planned], list[str]]:
-    """Which tasks a model can do, and the names of those it cannot. Loads no model and fetches nothing."""
+    """Which tasks a model can do, and the names of those it cannot. Loads no model; fetches sets of the hub."""
     cls, _ = modelspec.resolve(spec, trust_remote_code=settings.trust_remote_code)
     offered = interfaces_of(cls)
     planned, skipped = [], []
@@ -116,7 +116,10 @@ def plan(spec: ModelSpec, task_names: Sequence[str], settings: Settings) -> tupl
 
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
-    dataset = datasets.load(location).subset(settings.limit)
+    hub.ensure(location)
+    wanted = task.dataset_for(interface)
+    location = datasets.located(location, wanted)
+    dataset = datasets.load(location, wanted).subset(settings.limit)
     names = settings.metrics or task.metrics_for(interface)
     for name in names:
         registry.metrics.get(name).ready()

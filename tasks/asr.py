@@ -17,3 +17,32 @@ def asr() -> Task:
         protocol="asr@1",
         description="Corpus word error rate of raw transcripts after the Whisper normaliser, with error counts",
     )
+
+
+@register_task
+def open_asr() -> Task:
+    """All epochs from the same raw transcripts; the sets are those of the last."""
+    return Task(
+        name="open-asr",
+        version=1,
+        interface="SpeechRecognizer",
+        dataset="open-asr",
+        metrics=(*(f"wer[open-asr@{epoch}]" for epoch in "EDCBA"), "rtfx[open-asr]"),
+        primary="wer[open-asr@E]/composite",
+        protocol="open-asr@E",
+        description="Open ASR Leaderboard: seven English sets, one average, each epoch's rules",
+    )
+
+
+@register_task
+def open_asr_multilingual() -> Task:
+    return Task(
+        name="open-asr-multilingual",
+        version=1,
+        interface="SpeechRecognizer",
+        dataset="open-asr-multilingual",
+        metrics=("wer[open-asr-multilingual@E]", "cer[whisper-normalizer]", "rtfx[open-asr]"),
+        primary="wer[open-asr-multilingual@E]/composite",
+        protocol="open-asr-multilingual@E",
+        description="Open ASR Leaderboard, multilingual track: German, French, Italian, Spanish, Portuguese",
+    )

@@ -23,7 +23,7 @@ NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name)
 @pytest.fixture(params=NAMES)
 def metric(request: pytest.FixtureRequest) -> Metric:
     made: Metric = registry.metrics.get(request.param)()
-    optional = {"visqol": "visqol", "codec-metrics": "pesq", "utmos": "utmos_pytorch", "utmosv2": "utmosv2"}
+    optional = {"visqol": "visqol", "codec-metrics": "pesq", "utmos": "utmos_pytorch", "utmosv2": "utmosv2"} | {"multilingual": "num2words"}
     if made.extra in optional:
         pytest.importorskip(optional[made.extra])
     if made.extra == "utmos" and not os.environ.get("SPEECH_EVAL_UTMOS"):
@@ -65,6 +65,7 @@ OWN = {
     "choice[voicebench]": {"text": "B"},
     "bbh[voicebench]": {"id": "navigate_1", "text": "yes"},
     "overall[voicebench]": {"id": "wildvoice"},
+    "wer[open-asr-multilingual@E]": {"language": "de"},
 }
 
 

@@ -30,7 +30,7 @@ def data_fetch(
     json: Json = False,
 ) -> None:
     """Fetch recordings and weights, each pinned by version and sha256."""
-    from harness import assets, datasets
+    from harness import assets, datasets, hub
     from harness.console import bars, emit, out
 
     wanted = [*datasets.names(), *assets.ASSETS] if names == ["all"] else names
@@ -40,6 +40,7 @@ def data_fetch(
             if name in assets.ASSETS:
                 fetched[name] = str(assets.ensure(name, progress))
             else:
+                hub.ensure(name, progress)
                 dataset = datasets.load(name)
                 dataset.ensure_audio(progress)
                 fetched[name] = "ready"

@@ -25,8 +25,8 @@ def once(target: Path, make: Callable[[Path], None]) -> Path:
         try:
             make(work)
             work.chmod(0o755)  # mkdtemp and safetensors make private files; a cache may be shared
-            for file in work.iterdir():
-                file.chmod(0o644)
+            for file in work.rglob("*"):
+                file.chmod(0o755 if file.is_dir() else 0o644)
             work.rename(target)
         finally:
             shutil.rmtree(work, ignore_errors=True)

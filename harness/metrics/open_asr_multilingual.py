@@ -1,0 +1,35 @@
+"""Word error rate of the multilingual track of the Open ASR Leaderboard."""
+
+from __future__ import annotations
+
+from harness.errors import BadInput
+from harness.metrics.base import Value
+from harness.metrics.open_asr import OpenASRD, set_code
+from harness.metrics.wer import _reference
+from harness.text import primary_language
+from harness.text.open_asr_multilingual import open_asr_multilingual, pair_compounds
+from harness.types import Sample
+
+
+class OpenASRMultilingual(OpenASRD):
+    """Epoch E, for every language but English: numbers in words, compounds paired before the alignment merges them."""
+
+    id = "wer[open-asr-multilingual@E]"
+    description = "Word error rate of the Open ASR Leaderboard's multilingual track, epoch E"
+    source = "huggingface/open_asr_leaderboard, commit d1e99b2: normalizer/*.py; num2words 0.5.14, kaldialign 0.12.0"
+    extra = "multilingual"
+
+    def _value(self, sample: Sample, text: str) -> Value:
+        language = primary_language(sample.language)
+        if language == "en":
+            raise BadInput(f"Sample {sample.id} is English, and {self.id} is for the rest.", "Use wer[open-asr@E].")
+        normal = [open_asr_multilingual(side, language) for side in (_reference(sample), text)]
+        reference, hypothesis = pair_compounds(*normal)
+        length, edits = self._align(reference, hypothesis)
+        parts = {
+            "errors": sum(edits.values()),
+            **edits,
+            "reference_words": float(length),
+            "set": set_code(sample.metadata.get("set")),
+        }
+        return Value(parts, detail={"reference": reference, "hypothesis": hypothesis})
