@@ -28,6 +28,7 @@ from harness.types import Estimate
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 EXACT_UNITS = 256  # up to so many clusters weights are multinomial
+_FEW = 512  # up to so many samples all resamples of a quantile are scanned at once
 _BLOCK = 640_000  # weights held at once, in elements: they stay in the cache
 # A uniform byte at or above the k-th of these is a weight above k: mean 1, variance 1, third central moment 1.008.
 _WEIGHT_STEPS = (93, 191, 234, 251, 255)
@@ -250,6 +251,9 @@ def statistic(summary: Summary, data: Rows, weights: Floats) -> Floats:
 def _quantile(values: Floats, weights: Floats, q: float) -> Floats:
     """Inverted distribution function: the least value with at least a share `q` of the weight at or below it."""
     order = np.argsort(values, kind="stable")
+    if len(values) <= _FEW:
+        cumulative = np.cumsum(weights[:, order], axis=1)
+        return values[order][np.argmax(cumulative >= q * cumulative[:, -1:] - 1e-9, axis=1)]
     at = np.empty(len(weights), dtype=np.intp)
     for row, drawn in enumerate(weights):  # a row at a time stays in the cache, and each is bisected, not scanned
         cumulative = np.cumsum(drawn[order])
