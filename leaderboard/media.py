@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def write_opus(path: Path, audio: Audio) -> None:
     import soundfile
 
     audio = audio.resampled(next((rate for rate in _OPUS_RATES if rate >= audio.rate), _OPUS_RATES[-1]))
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # processes may want the same recording at once
     with soundfile.SoundFile(temporary, "w", audio.rate, 1, format="OGG", subtype="OPUS") as file:
         for start in range(0, len(audio.samples), _BLOCK):
             file.write(audio.samples[start : start + _BLOCK])
