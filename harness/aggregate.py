@@ -8,6 +8,7 @@ from typing import Any
 from harness import registry
 from harness.errors import BadInput
 from harness.metrics.base import Metric, Summary, Unit, clusters
+from harness.sets import of_sets
 from harness.statistics import estimate
 from harness.store import RunDirectory
 from harness.types import Counts, MetricResult, Output, Results, Sample, Score, TaskResult
@@ -35,8 +36,9 @@ def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult: 
         metric: Metric = registry.metrics.get(metric_id)()
         units = metric.pool(_scored(name, metric, samples, outputs, scores))
         scorers = {score.scorer for (_, scored), score in scores.items() if scored == metric.id and score.scorer}
-        for summary in metric.reported(units):
-            result = _number(metric, summary, units, f"{seed}/{name}/{metric.id}/{summary.name}")
+        reported = [(summary, units) for summary in metric.reported(units)]
+        for summary, counted in (*reported, *of_sets(metric.summaries, units)):
+            result = _number(metric, summary, counted, f"{seed}/{name}/{metric.id}/{summary.name}")
             primary = is_primary(record["primary"], metric, summary)
             metrics.append(result.model_copy(update={"primary": primary, "scorer": ", ".join(sorted(scorers))}))
     return TaskResult(
