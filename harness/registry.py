@@ -212,6 +212,7 @@ metrics: Registry[Any] = Registry(
         "mcd[mel-13@1]": "harness.metrics.codec.mcd:MelCepstralDistortion",
         "f0[yin@1]": "harness.metrics.codec.pitch:PitchAccuracy",
         "sim-reference[cam++@zh-en-common]": "harness.metrics.codec.speaker:CAMPlusPlusReferenceSimilarity",
+        "wer-original[whisper-normalizer]": "harness.metrics.codec.words:WordsKept",
         "wer[open-asr@A]": "harness.metrics.open_asr:OpenASRA",
         "wer[open-asr@B]": "harness.metrics.open_asr:OpenASRB",
         "wer[open-asr@C]": "harness.metrics.open_asr:OpenASRC",

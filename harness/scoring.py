@@ -6,7 +6,7 @@ Every sample is scored by itself, in a process with one thread, so numbers do no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ class Job:
     metrics: tuple[str, ...]
     recogniser: str | None  # model spec; only where a transcript has to be made
     transcript: Transcript | None
+    hears_original: (
+        bool  # whether the dataset's recording is to be transcribed too, and what is known to be heard in it
+    )
+    original: str | None
     audio_files: dict[str, Path]  # of: prompt, reference
     plugins: tuple[str, ...]
 
@@ -94,6 +98,8 @@ def _jobs(
     outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.scores(task.name)
     classes: dict[str, type[Metric]] = {name: registry.metrics.get(name) for name in metric_ids}
     hears = any("hypothesis" in cls.needs for cls in classes.values())
+    compares = any("original-hypothesis" in cls.needs for cls in classes.values())
+    originals = _originals(run, task, recogniser) if compares and not fresh else {}
     jobs = []
     for sample in dataset.samples:
         output = outputs.get(sample.id)
@@ -103,6 +109,8 @@ def _jobs(
         transcript = transcripts.get(sample.id)
         spoken = hears and output.audio is not None and output.text is None
         if transcript and (fresh or transcript.output != digest or not _same_recogniser(transcript, recogniser)):
+            transcript = None
+        if transcript and compares and transcript.original is None and sample.audio is not None:
             transcript = None
         wanted = tuple(
             name
@@ -125,11 +133,23 @@ def _jobs(
                 metrics=wanted,
                 recogniser=recogniser if listens else None,
                 transcript=transcript if spoken else None,
+                hears_original=compares,
+                original=originals.get(sample.id),
                 audio_files=_audio_files(dataset, sample, classes),
                 plugins=tuple(plugins),
             )
         )
     return jobs
+
+
+def _originals(run: RunDirectory, task: Task, recogniser: str | None) -> dict[str, str]:
+    """What was heard in the recordings at other points of the same sweep, whose recordings are the same."""
+    if task.point is None:
+        return {}
+    records = run.manifest().tasks.items()
+    points = [name for name, record in records if record.get("sweep", {}).get("task") == task.point.task]
+    lines = [line for name in points for line in run.transcripts(name).values() if _same_recogniser(line, recogniser)]
+    return {line.id: line.original for line in lines if line.original is not None}
 
 
 def _same_recogniser(transcript: Transcript, recogniser: str | None) -> bool:
@@ -154,11 +174,12 @@ def score_sample(job: Job) -> Scored:
     for plugin in job.plugins:
         registry.load_file(plugin)
     transcript = job.transcript
-    item = _item(job, None)
+    item = _item(job)
     if job.recogniser is not None:
         transcript = _transcribe(job, item)
     hypothesis = transcript.text if transcript is not None else job.output.text
-    item = _item(job, hypothesis)
+    original = transcript.original if transcript is not None else None
+    item = replace(item, hypothesis=hypothesis, original_hypothesis=original)
     scores = [_score_one(job, item, _metric(name), transcript) for name in job.metrics]
     return Scored(scores=scores, transcript=transcript if job.recogniser is not None else None)
 
@@ -204,18 +225,23 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
 def _transcribe(job: Job, item: ScoringItem) -> Transcript:
     assert job.recogniser is not None
     adapter, identity = _recogniser(job.recogniser)
-    audio = item.audio(adapter.sample_rate)
-    request = TranscriptionRequest(id=job.sample.id, load_audio=lambda: audio, language=job.sample.language)
-    text = adapter.transcribe([request])[0]
-    return Transcript(id=job.sample.id, scorer=identity, output=job.output.digest(), text=text)
+
+    def heard(audio: Audio) -> str:
+        request = TranscriptionRequest(id=job.sample.id, load_audio=lambda: audio, language=job.sample.language)
+        return str(adapter.transcribe([request])[0])
+
+    original = job.original
+    if original is None and job.hears_original and item.load_reference is not None:
+        original = heard(item.reference(adapter.sample_rate))
+    text, digest = heard(item.audio(adapter.sample_rate)), job.output.digest()
+    return Transcript(id=job.sample.id, scorer=identity, output=digest, text=text, original=original)
 
 
-def _item(job: Job, hypothesis: str | None) -> ScoringItem:
+def _item(job: Job) -> ScoringItem:
     stored = job.output.audio
     return ScoringItem(
         sample=job.sample,
         output=job.output,
-        hypothesis=hypothesis,
         load_audio=None if stored is None else _reader(RunDirectory(job.run).audio_path(stored)),
         load_prompt=_reader(job.audio_files.get("prompt")),
         load_reference=_reader(job.audio_files.get("reference")),

@@ -114,13 +114,15 @@ class Output(Record):
 
 
 class Transcript(Record):
-    """What a scorer's recogniser heard in a sample's audio, raw."""
+    """What a scorer's recogniser heard in a sample's audio, raw; `original`: in the dataset's recording of the sample,
+    where a metric sets the two side by side."""
 
     schema_version: int = SCHEMA_VERSION
     id: str
     scorer: str
     output: str
     text: str
+    original: str | None = None
 
 
 class Score(Record):

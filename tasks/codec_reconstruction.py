@@ -22,6 +22,7 @@ METRICS = (
     "mos[dnsmos-p835]",
     "mos[distillmos@7]",
     "wer[whisper-normalizer]",
+    "wer-original[whisper-normalizer]",
 )
 
 

@@ -81,7 +81,8 @@ def full_item(metric: Metric) -> ScoringItem:
     def load(rate: int | None) -> Audio:
         return audio if rate is None else audio.resampled(rate)
 
-    return ScoringItem(sample, output, "he was not disposed", load_audio=load, load_prompt=load, load_reference=load)
+    heard = "he was not disposed"
+    return ScoringItem(sample, output, heard, heard, load_audio=load, load_prompt=load, load_reference=load)
 
 
 def test_it_is_registered_under_its_id_and_says_where_it_comes_from(metric: Metric) -> None:

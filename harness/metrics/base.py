@@ -50,6 +50,7 @@ class ScoringItem:
     sample: Sample
     output: Output
     hypothesis: str | None = None
+    original_hypothesis: str | None = None  # what that recogniser heard in the dataset's own recording
     load_audio: Callable[[int | None], Audio] | None = None
     load_prompt: Callable[[int | None], Audio] | None = None
     load_reference: Callable[[int | None], Audio] | None = None
@@ -122,14 +123,14 @@ class Metric(ABC):
     version: ClassVar[int] = 1
     description: ClassVar[str]
     source: ClassVar[str]  # where the formula comes from
-    needs: ClassVar[frozenset[str]] = frozenset()  # of: hypothesis, audio, prompt, reference, timing
+    needs: ClassVar[frozenset[str]] = frozenset()  # of: (original-)hypothesis, audio, prompt, reference, timing
     summaries: ClassVar[tuple[Summary, ...]]
     heavy: ClassVar[bool] = False  # loads a model, so scoring is worth worker processes
     extra: ClassVar[str] = ""  # the extra of pyproject.toml it needs
     assets: ClassVar[tuple[str, ...]] = ()  # registry-shipped weights it reads
 
-    @classmethod
-    def ready(cls) -> None:  # noqa: B027 - most metrics need nothing that a user has to bring
+    @classmethod  # noqa: B027 - most metrics need nothing that a user has to bring
+    def ready(cls) -> None:
         """Called before a run begins. Raises `NotFetched` where the user has something to bring first."""
 
     def scorer(self) -> str:
