@@ -9,6 +9,29 @@ from harness import Task, register_task
 PROTOCOL = "seed-tts-eval@2024-06"
 
 
+def _task(name: str, dataset: str, recogniser: str, what: str) -> Task:
+    chinese = recogniser.startswith("funasr:")
+    # The original's similarity wants weights that a user has to bring: naming them is asking for it.
+    original = ("sim[wavlm-large-ecapa@unispeech]",) if os.environ.get("SPEECH_EVAL_WAVLM_ECAPA") else ()
+    return Task(
+        name=name,
+        version=1,
+        interface="SpeechSynthesizer",
+        dataset=dataset,
+        metrics=(
+            f"wer[{PROTOCOL}]",
+            "cer[whisper-normalizer]" if chinese else "wer[whisper-normalizer]",
+            *original,
+            "sim[cam++@zh-en-common]",
+            "mos[dnsmos-p835]",
+        ),
+        primary=f"wer[{PROTOCOL}]/wer",
+        protocol=PROTOCOL,
+        description=f"Seed-TTS-eval, {what}: macro WER of a recogniser's transcript, speaker similarity, DNSMOS",
+        recogniser=recogniser,
+    )
+
+
 @register_task
 def seed_tts() -> Task:
     """The protocol on sentences and prompts that need no hub, heard by a recogniser that needs none."""
@@ -31,26 +54,3 @@ def seed_tts_zh() -> Task:
 def seed_tts_hard() -> Task:
     """The original's 400 Chinese sentences that are hard to say."""
     return _task("seed-tts-hard", "seed-tts-hard", "funasr:paraformer-zh", "hard Chinese subset")
-
-
-def _task(name: str, dataset: str, recogniser: str, what: str) -> Task:
-    chinese = recogniser.startswith("funasr:")
-    # The original's similarity wants weights that a user has to bring: naming them is asking for it.
-    original = ("sim[wavlm-large-ecapa@unispeech]",) if os.environ.get("SPEECH_EVAL_WAVLM_ECAPA") else ()
-    return Task(
-        name=name,
-        version=1,
-        interface="SpeechSynthesizer",
-        dataset=dataset,
-        metrics=(
-            f"wer[{PROTOCOL}]",
-            "cer[whisper-normalizer]" if chinese else "wer[whisper-normalizer]",
-            *original,
-            "sim[cam++@zh-en-common]",
-            "mos[dnsmos-p835]",
-        ),
-        primary=f"wer[{PROTOCOL}]/wer",
-        protocol=PROTOCOL,
-        description=f"Seed-TTS-eval, {what}: macro WER of a recogniser's transcript, speaker similarity, DNSMOS",
-        recogniser=recogniser,
-    )
