@@ -1,6 +1,6 @@
 """Datasets: a header and its samples, from the bundled manifests, a manifest file, an audio folder or a `meta.lst`.
 
-A dataset's identity is the sha256 of its sample lines, audio digests included, wherever the files lie.
+A dataset's identity is the sha256 of its sample lines, audio digests included, in whatever order and wherever they lie.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ class Dataset:
 
 
 def _identity(samples: Iterable[Sample]) -> str:
-    return hashlib.sha256("".join(sample.line() + "\n" for sample in samples).encode()).hexdigest()
+    """The same in whatever order the samples are listed: no number depends on it."""
+    return hashlib.sha256("".join(sorted(sample.line() + "\n" for sample in samples)).encode()).hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------- by name
