@@ -189,7 +189,7 @@ def tensorboard(results: Sequence[Results], folder: Path) -> list[Path]:
                     ("/high", metric.strict.high),
                 ):
                     if held is not None:
-                        tag = f"{task.task}/{full_label(metric)}{kind}"
+                        tag = re.sub(r"[^\w./-]", "_", f"{task.task}/{metric.metric}/{metric.name}{kind}")
                         writers[result.model].add_scalar(tag, held, step)
     for writer in writers.values():
         writer.close()
