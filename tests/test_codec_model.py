@@ -154,6 +154,15 @@ def test_the_past_beyond_its_context_does_not_reach_a_transformer() -> None:
     assert same[5:].all() and not same[:5].any()
 
 
+@pytest.mark.parametrize("stride", [2, 5])
+def test_spreading_frames_is_pytorchs_transposed_convolution(stride: int) -> None:
+    from reference_models.codec.streaming import ConvTranspose1d
+
+    torch.manual_seed(0)
+    layer, x = ConvTranspose1d(6, 4, stride=stride, causal=False), torch.randn(2, 6, 9)
+    torch.testing.assert_close(layer.spread(x), layer.conv(x))
+
+
 def test_removing_weight_norm_changes_nothing() -> None:
     codec, audio = make(), noise(800)
     with torch.inference_mode():

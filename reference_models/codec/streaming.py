@@ -65,13 +65,22 @@ class ConvTranspose1d(nn.Module):
         self.conv = weight_norm(nn.ConvTranspose1d(c_in, c_out, 2 * stride, stride=stride, bias=False))
         self.bias = nn.Parameter(torch.zeros(c_out))
         self.causal = causal
-        self.overhang = stride
+        self.stride = stride
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
-        y = self.conv(x)  # [B, C_out, T × stride + overhang]
-        left = 0 if self.causal else self.overhang // 2
+        y = self.spread(x)  # [B, C_out, (T + 1) × stride]
+        left = 0 if self.causal else self.stride // 2
         if state is not None:
             if self in state:
-                y = torch.cat((y[..., : self.overhang] + state[self], y[..., self.overhang :]), dim=-1)
-            state[self] = y[..., y.shape[-1] - self.overhang :]
-        return y[..., left : y.shape[-1] - (self.overhang - left)] + self.bias[:, None]
+                y = torch.cat((y[..., : self.stride] + state[self], y[..., self.stride :]), dim=-1)
+            state[self] = y[..., y.shape[-1] - self.stride :]
+        return y[..., left : y.shape[-1] - (self.stride - left)] + self.bias[:, None]
+
+    def spread(self, x: Tensor) -> Tensor:
+        """The transposed convolution as one matrix product: each frame gives 2 × stride samples, of which the second
+        half falls on the next frame's first. Several times faster on a CPU than PyTorch's own.
+        """
+        weight = self.conv.weight  # [C_in, C_out, 2 × stride]
+        pieces = (x.mT @ weight.flatten(1)).unflatten(-1, (weight.shape[1], 2, self.stride))  # [B, T, C_out, 2, stride]
+        now, after = pieces.permute(3, 0, 2, 1, 4)  # [B, C_out, T, stride] each
+        return (F.pad(now, (0, 0, 0, 1)) + F.pad(after, (0, 0, 1, 0))).flatten(2)
