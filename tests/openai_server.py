@@ -56,6 +56,7 @@ class Server(ThreadingHTTPServer):
         self.chunk_delay = 0.0
         self.header_delay = 0.0
         self.truncate = False
+        self.streams = True  # chat answers as server-sent events where asked to
         self.transcribe_delay: dict[int, float] = {}  # frames -> seconds
         self.busy = 0
         self.most_busy = 0
@@ -193,8 +194,31 @@ class Handler(BaseHTTPRequestHandler):
                 else:
                     with wave.open(io.BytesIO(base64.b64decode(part["input_audio"]["data"]))) as file:
                         heard.append(f"<{file.getnframes()} frames at {file.getframerate()}>")
+        if request.fields.get("stream") and self.server.streams:
+            return self._chat_events(heard, "audio" in request.fields.get("modalities", []))
         message = {"role": "assistant", "content": " ".join(heard)}
         if "audio" in request.fields.get("modalities", []):
             data = base64.b64encode(wav(sine(2))).decode()
             message |= {"content": None, "audio": {"data": data, "transcript": " ".join(heard)}}
         self._send(200, json.dumps({"choices": [{"message": message}]}).encode())
+
+    def _chat_events(self, words: list[str], speak: bool) -> None:
+        """One event a word, and with `speak` one event a tenth of a second of speech, cut inside a sample."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        deltas: list[dict[str, Any]] = [{"role": "assistant"}]
+        for word in words:
+            deltas.append({"audio": {"transcript": f"{word} "}} if speak else {"content": f"{word} "})
+        if speak:
+            pcm = sine(2)
+            deltas += [
+                {"audio": {"data": base64.b64encode(pcm[at : at + 4801]).decode()}} for at in range(0, len(pcm), 4801)
+            ]
+        for delta in deltas:
+            time.sleep(self.server.chunk_delay)
+            self._chunk(b"data: " + json.dumps({"choices": [{"delta": delta}]}).encode() + b"\n\n")
+        if not self.server.truncate:
+            self._chunk(b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n')
+        self.wfile.write(b"0\r\n\r\n")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness import assets, modelspec
@@ -171,6 +172,15 @@ def test_a_cascade_without_a_synthesiser_hears_and_writes(smollm2: AudioLanguage
     assert isinstance(recogniser, SpeechRecognizer)
     heard = recogniser.transcribe([TranscriptionRequest("clip", lambda: clip.resampled(16_000))])[0]
     assert cascade.reply([speak(clip)]) == smollm2.reply([say(heard, tokens=12)])
+
+
+def test_a_cascade_streams_its_text_and_then_its_speech(tiny_llama: Path) -> None:
+    cascade = build(f"cascade:faster-whisper-tiny.en+{tiny_llama}+espeak-ng,max_new_tokens=4")
+    pieces, (whole,) = list(cascade.reply_stream(say("w5"))), cascade.reply([say("w5")])
+    assert whole.audio is not None and pieces[0].text == whole.text and pieces[0].audio is None
+    sounds = [piece.audio.samples for piece in pieces[1:] if piece.audio is not None]
+    assert len(sounds) == len(pieces) - 1 > 0
+    assert np.allclose(np.concatenate(sounds), whole.audio.samples, atol=1e-3)
 
 
 def test_a_cascades_info_names_its_parts(tiny_llama: Path) -> None:

@@ -134,6 +134,50 @@ def test_chat_that_speaks_returns_the_speech_and_its_transcript(server: Server) 
     assert (reply.audio.rate, len(reply.audio.samples)) == (RATE, 2 * RATE // 10)
 
 
+def test_a_chat_stream_gives_words_while_the_server_is_still_writing(server: Server) -> None:
+    server.chunk_delay = 0.05
+    start, arrivals, texts = time.perf_counter(), [], []
+    for piece in build(server).reply_stream(chat()):
+        arrivals.append(time.perf_counter() - start)
+        texts.append(piece.text)
+    assert texts == ["Be brief. ", "<800 frames at 16000> ", "what is it? "]
+    assert arrivals[-1] - arrivals[0] >= 0.08 and server.received[0].fields["stream"] is True
+
+
+def test_a_chat_stream_that_speaks_gives_the_samples_of_the_whole(server: Server) -> None:
+    pieces = list(build(server, ",speak=true").reply_stream(chat()))
+    assert "".join(piece.text or "" for piece in pieces) == "Be brief. <800 frames at 16000> what is it? "
+    sounds = [piece.audio.samples for piece in pieces if piece.audio is not None]
+    assert len(sounds) == 2 and server.received[0].fields["audio"]["format"] == "pcm16"
+    whole = build(server, ",speak=true").reply([chat()])[0].audio
+    assert whole is not None and np.array_equal(np.concatenate(sounds), whole.samples)
+
+
+def test_a_chat_stream_that_is_cut_short_is_an_error(server: Server) -> None:
+    server.truncate = True
+    with pytest.raises(EndpointError, match="cut short"):
+        list(build(server).reply_stream(chat()))
+
+
+def test_a_server_that_does_not_stream_is_taken_at_its_whole_answer(server: Server) -> None:
+    server.streams = False
+    assert list(build(server).reply_stream(chat())) == build(server).reply([chat()])
+
+
+@pytest.mark.parametrize("event", [b"data: {}\n\n", b'data: {"choices": [{"delta": 3}]}\n\n', b"data: no json\n\n"])
+def test_an_event_out_of_shape_is_an_error(server: Server, event: bytes) -> None:
+    server.faults.append(Fault(200, event, {"Content-Type": "text/event-stream"}))
+    with pytest.raises(EndpointError, match=r"out of shape|not JSON"):
+        list(build(server).reply_stream(chat()))
+
+
+def test_an_error_within_a_stream_is_the_servers(server: Server) -> None:
+    body = b'data: {"error": {"message": "out of memory"}}\n\n'
+    server.faults.append(Fault(200, body, {"Content-Type": "text/event-stream"}))
+    with pytest.raises(EndpointError, match="out of memory"):
+        list(build(server).reply_stream(chat()))
+
+
 def test_chat_without_a_message_is_an_error(server: Server) -> None:
     server.faults.append(Fault(200, b'{"choices": []}'))
     with pytest.raises(EndpointError, match="no message"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -110,6 +110,23 @@ class Cascade(AudioLanguageModel):
         speech = iter(self._run("tts", tts.synthesize, spoken))
         return [ChatReply(text=text, audio=next(speech) if text.strip() else None) for text in texts]
 
+    def reply_stream(self, request: ChatRequest) -> Iterator[ChatReply]:
+        """The text as the text model streams it, then its speech as the synthesiser does."""
+        llm = self._parts["llm"]
+        assert isinstance(llm, AudioLanguageModel)
+        (written,) = self._transcribed([request])
+        text = ""
+        for piece in self._stream("llm", llm.reply_stream(written)):
+            text += piece.text or ""
+            yield ChatReply(text=piece.text)
+        tts = self._parts.get("tts")
+        if tts is None or not text.strip():
+            return
+        assert isinstance(tts, SpeechSynthesizer)
+        spoken = SynthesisRequest(id=request.id, text=text, language=self.language, seed=request.seed)
+        for audio in self._stream("tts", tts.stream(spoken)):
+            yield ChatReply(audio=audio)
+
     def _transcribed(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
         """The same conversations in text alone. All their audio goes through the recogniser in full batches."""
         wanted = [
@@ -149,9 +166,19 @@ class Cascade(AudioLanguageModel):
             for start in range(0, len(requests), size):
                 answers += method(requests[start : start + size])
         except Exception as error:
-            name = modelspec.redact(self._specs[role].text)
-            raise CascadeError(f"The {role.upper()} '{name}' of the cascade failed: {error}") from error
+            raise self._broken(role, error) from error
         return answers
+
+    def _stream(self, role: str, pieces: Iterator[Answer]) -> Iterator[Answer]:
+        """A part's answer as it comes."""
+        try:
+            yield from pieces
+        except Exception as error:
+            raise self._broken(role, error) from error
+
+    def _broken(self, role: str, error: Exception) -> CascadeError:
+        name = modelspec.redact(self._specs[role].text)
+        return CascadeError(f"The {role.upper()} '{name}' of the cascade failed: {error}")
 
 
 def split_parts(text: str) -> list[modelspec.ModelSpec]:

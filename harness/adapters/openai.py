@@ -14,7 +14,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -122,6 +122,9 @@ class Endpoint(Adapter):
                 body = response.read()
             except self._httpx.HTTPError as error:
                 raise self._unreachable(error) from error
+        return self._parsed(body, path)
+
+    def _parsed(self, body: bytes, path: str) -> Any:
         try:
             return json.loads(body)
         except ValueError as error:
@@ -253,13 +256,51 @@ class OpenAISpeech(Endpoint, SpeechSynthesizer):
 class OpenAIChat(Endpoint, AudioLanguageModel):
     """`POST /chat/completions` with text and `input_audio` parts. Temperature 0, the request's seed.
 
-    `speak=true` asks for speech in `voice` too; the reply's text is then the transcript the server gives with it.
+    `speak=true` asks for speech in `voice` too; the reply's text is then the transcript the server gives with it. As a
+    stream (server-sent events) speech is 16-bit PCM at `pcm_rate` Hz; a server that sends the whole answer at once is
+    taken at that.
     """
 
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         return self._map(self._reply, requests)
 
+    def reply_stream(self, request: ChatRequest) -> Iterator[ChatReply]:
+        what = f"{self.url}/chat/completions"
+        pcm = PCMReader(self.pcm_rate, what)
+        with self._post("chat/completions", json=self._body(request, "pcm16") | {"stream": True}) as response:
+            try:
+                if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                    yield self._whole(self._parsed(response.read(), "chat/completions"))
+                    return
+                for event in self._events(response.iter_lines(), what):
+                    if (piece := _piece(event, pcm, what)) is not None:
+                        yield piece
+            except self._httpx.HTTPError as error:
+                raise self._unreachable(error) from error
+        pcm.finish()
+
+    def _events(self, lines: Iterable[str], what: str) -> Iterator[Any]:
+        """The parsed `data` of an event stream up to its end, which must be there: `[DONE]` or a `finish_reason`."""
+        ended = False
+        for line in lines:
+            if not line.startswith("data:"):
+                continue
+            data = line.removeprefix("data:").strip()
+            if data == "[DONE]":
+                return
+            event = self._parsed(data.encode(), "chat/completions")
+            if isinstance(event, dict) and event.get("error"):
+                raise EndpointError(f"{what}: {self._safe(_message(data))}.", "See the server's log.")
+            choices = event.get("choices") if isinstance(event, dict) else None
+            ended = ended or any(choice.get("finish_reason") for choice in choices or [])
+            yield event
+        if not ended:
+            raise EndpointError(f"{what}: the stream was cut short.", "See the server's log.")
+
     def _reply(self, request: ChatRequest) -> ChatReply:
+        return self._whole(self._json("chat/completions", json=self._body(request, "wav")))
+
+    def _body(self, request: ChatRequest, audio_format: str) -> dict[str, Any]:
         body: dict[str, Any] = {
             **self._model_field(),
             "messages": [{"role": m["role"], "content": _content(m["content"])} for m in request.messages],
@@ -268,8 +309,11 @@ class OpenAIChat(Endpoint, AudioLanguageModel):
             "seed": request.seed,
         }
         if self.speak:
-            body |= {"modalities": ["text", "audio"], "audio": {"voice": self.voice, "format": "wav"}}
-        answer = self._json("chat/completions", json=body)
+            body |= {"modalities": ["text", "audio"], "audio": {"voice": self.voice, "format": audio_format}}
+        return body
+
+    def _whole(self, answer: Any) -> ChatReply:
+        """The reply in an answer that came at once."""
         try:
             message = answer["choices"][0]["message"]
             text, audio = message.get("content"), message.get("audio") or {}
@@ -312,6 +356,21 @@ _KINDS: Mapping[str, type[Endpoint]] = {
     "speech": OpenAISpeech,
     "chat": OpenAIChat,
 }
+
+
+def _piece(event: Any, pcm: PCMReader, what: str) -> ChatReply | None:
+    """What one event of a chat stream adds to the reply; None for an event that adds nothing."""
+    try:
+        choices = event["choices"]
+        delta = choices[0].get("delta") or {} if choices else {}
+        audio = delta.get("audio") or {}
+        text, data = delta.get("content") or audio.get("transcript"), audio.get("data")
+        samples = pcm.feed(base64.b64decode(data, validate=True)) if data else ()
+    except (KeyError, IndexError, TypeError, AttributeError, binascii.Error) as error:
+        raise EndpointError(f"{what}: an event of the stream is out of shape.", "Check the URL.") from error
+    if not text and not len(samples):
+        return None
+    return ChatReply(text=text or None, audio=Audio(np.asarray(samples), pcm.rate) if len(samples) else None)
 
 
 def _check_url(url: object) -> str:
