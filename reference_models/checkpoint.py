@@ -66,7 +66,7 @@ def read_description(directory: Path) -> dict[str, Any]:
 
 def tensor_bytes(state: State) -> bytes:
     """The tensors in safetensors form, on the CPU and apart from each other."""
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
+    return save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
 
 
 def load_tensors(file: Path) -> State:

@@ -32,6 +32,7 @@ from reference_models.codec.losses import (
     feature_matching_loss,
 )
 from reference_models.codec.model import Codec
+from reference_models.codec.semantic import SemanticDistillation
 from reference_models.codec.training_config import WAVEFORM_LOSSES, OptimiserConfig, TrainingConfig
 from reference_models.codec.validation import Validation
 from reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
@@ -171,10 +172,13 @@ class Trainer:
         torch.manual_seed(training.seed)
         self.codec = Codec(self.config)
         self.ema = EMA(self.codec, training.ema_decay) if training.ema_decay else None
+        self.distillation = self._distillation()
         self.discriminators = Discriminators(training.adversary.parts if training.adversary else ())
-        self.optimiser = _adamw(self.codec, training.optimiser)
+        self.learners = torch.nn.ModuleList([self.codec, *([self.distillation] if self.distillation else [])])
+        self.optimiser = _adamw(self.learners, training.optimiser)
         # What is wrapped runs the step; the plain modules are what is saved and looked at.
         self.wrapped, self.optimiser = self.accelerator.prepare(self.codec, self.optimiser)
+        self.distil = self.accelerator.prepare(self.distillation) if self.distillation else None
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
         self.critics = self.critic_optimiser = None
@@ -184,12 +188,22 @@ class Trainer:
         if self.ema:
             self.ema.mean = {key: value.to(self.accelerator.device) for key, value in self.ema.mean.items()}
 
+    def _distillation(self) -> SemanticDistillation | None:
+        semantic = self.config.semantic
+        if not self.training.losses.get("distil"):
+            return None
+        if semantic is None or semantic.mode != "distil":
+            raise BadInput("The loss 'distil' has a weight, but nothing is distilled.", "Add `semantic` to the model.")
+        return SemanticDistillation(semantic, self.config.latent_dim, self.config.sample_rate)
+
     # ------------------------------------------------------------------------------------------- state
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, torch.optim.Optimizer]]:
         modules: dict[str, Any] = {"codec": self.codec, "discriminators": self.discriminators}
         if self.ema:
             modules["ema"] = self.ema
+        if self.distillation:
+            modules["distillation"] = self.distillation
         optimisers = {"optimiser": self.optimiser, "critic_optimiser": self.critic_optimiser}
         return modules, {key: value for key, value in optimisers.items() if value is not None}
 
@@ -208,7 +222,10 @@ class Trainer:
         modules, optimisers = self._parts()
         facts = load_training(self.output, modules, optimisers)
         mine = self._identity()
-        for key, value in facts["identity"].items():
+        was = facts["identity"]
+        # Through the models of today, so that a knob that was added since then has its default.
+        was["config"] = CodecConfig.model_validate(was["config"]).model_dump(mode="json")
+        for key, value in was.items():
             if mine[key] != value:
                 changed = _differences(value, mine[key]) if isinstance(value, dict) else f"{value} is now {mine[key]}"
                 raise BadInput(
@@ -310,11 +327,14 @@ class Trainer:
             values["discriminator"] = self._discriminator_step(number, audio, decoded.detach(), batch)
             if not values["discriminator"].isfinite():
                 return {}
-        losses = self._losses(audio, decoded, dict(out.losses), bool(fighting))
+        own = dict(out.losses)
+        if self.distil:
+            own["distil"] = self.distil(out.first_latent.float(), audio)
+        losses = self._losses(audio, decoded, own, bool(fighting))
         values |= {key: loss.detach() for key, loss in losses.items()}
         if not self._backward(losses, decoded, number, batch):
             return {}
-        values["norm"] = self._update(self.codec, self.optimiser, training.optimiser, number)
+        values["norm"] = self._update(self.learners, self.optimiser, training.optimiser, number)
         if not values["norm"].isfinite():
             self._bad_step(number, batch, "the gradient's norm")
             return {}

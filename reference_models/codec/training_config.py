@@ -14,7 +14,7 @@ from reference_models.data.segments import Policy
 
 # Every loss that a recipe may weigh; one that it does not name is off, and shown so.
 WAVEFORM_LOSSES = ("mel", "stft", "adversarial", "feature_matching")
-OTHER_LOSSES = ("commitment", "codebook", "distil")
+OTHER_LOSSES = ("commitment", "codebook", "distil", "semantic")
 
 
 class OptimiserConfig(Section):
