@@ -36,8 +36,8 @@ _ELSEWHERE = {
 SPLITS = ("train", "held-out")
 # Where each subset of Seed-TTS-eval lies in the benchmark's folder, or in the folder of its language.
 _SEED_LISTS = {
-    "seed-tts-en": ("en/meta.lst", "meta.lst"),
-    "seed-tts-zh": ("zh/meta.lst", "meta.lst"),
+    "seed-tts-en": ("en/meta.lst",),
+    "seed-tts-zh": ("zh/meta.lst",),
     "seed-tts-hard": ("zh/hardcase.lst", "hardcase.lst"),
 }
 _SILENT_PEAK = 1e-4
@@ -254,11 +254,12 @@ Row = tuple[int, dict[str, Any]]
 
 
 def _metadata_file(folder: Path, wanted: str) -> Path:
-    for name in (*_SEED_LISTS.get(wanted, ()), hub.MANIFEST, "metadata.jsonl", "metadata.csv", "meta.lst"):
+    known = (*_SEED_LISTS.get(wanted, ()), "metadata.jsonl", "metadata.csv", "meta.lst")
+    for name in (hub.MANIFEST, *known):
         if (folder / name).is_file():
             return folder / name
     raise BadInput(
-        f"{folder} holds no metadata.jsonl, metadata.csv or meta.lst.",
+        f"{folder} holds no {', '.join(known[:-1])} or {known[-1]}.",
         'Add a metadata.jsonl with one line a file: {"file_name": "a.wav", "text": "what is said"}.',
     )
 
