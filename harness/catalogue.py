@@ -9,7 +9,14 @@ from harness import datasets, registry
 from harness.adapters.base import interfaces_of
 from harness.errors import UnknownName
 
-KINDS = ("tasks", "models", "metrics", "data")
+# What fits a terminal of each row; --json has all of it.
+SHOWN = {
+    "tasks": ("name", "interfaces", "description"),
+    "models": ("name", "interfaces", "description"),
+    "metrics": ("id", "extra", "description"),
+    "data": ("name", "languages", "n", "seconds", "licence", "present"),
+}
+KINDS = tuple(SHOWN)
 
 
 def rows(kind: str) -> list[dict[str, Any]]:
@@ -17,6 +24,11 @@ def rows(kind: str) -> list[dict[str, Any]]:
     if kind not in KINDS:
         raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join(KINDS)}.")
     return {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
+
+
+def short(kind: str) -> list[dict[str, Any]]:
+    """`rows` with the columns of `SHOWN` alone."""
+    return [{name: row[name] for name in SHOWN[kind]} for row in rows(kind)]
 
 
 def _tasks() -> list[dict[str, Any]]:

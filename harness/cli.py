@@ -312,15 +312,14 @@ def list_(
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
-    """List what is registered."""
+    """List what is registered; --json tells all of each."""
     from harness import catalogue
     from harness.console import emit
 
     load_plugins(plugin)
-    rows = catalogue.rows(kind)
-    if json:
-        return emit({kind: rows})
-    table(rows)
+    if json or kind not in catalogue.KINDS:
+        return emit({kind: catalogue.rows(kind)})
+    table(catalogue.short(kind))
 
 
 @app.command()

@@ -42,8 +42,8 @@ def table(rows: list[dict[str, Any]]) -> None:
     from harness.console import out
 
     table = Table(box=None, pad_edge=False)
-    for name in rows[0] if rows else []:
-        table.add_column(name, overflow="fold")
+    for column, name in enumerate(rows[0] if rows else []):
+        table.add_column(name, overflow="fold", no_wrap=column == 0)
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row.values()))
     out.print(table)

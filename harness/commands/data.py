@@ -18,10 +18,9 @@ def data_list(json: Json = False) -> None:
     from harness import catalogue
     from harness.console import emit
 
-    rows = catalogue.rows("data")
     if json:
-        return emit({"data": rows})
-    table(rows)
+        return emit({"data": catalogue.rows("data")})
+    table(catalogue.short("data"))
 
 
 @app.command("fetch")
