@@ -43,7 +43,7 @@ class TransformersCodec(AudioCodec):
         self._depth = available if n_codebooks is None else positive("n_codebooks", n_codebooks)
         if self._depth > available:
             raise BadInput(f"n_codebooks={n_codebooks}: {path} has {available} codebooks.", "Ask for fewer.")
-        self.sample_rate = int(self._config.sampling_rate)
+        self.sample_rate = self._rate()
 
     def info(self) -> ModelInfo:
         return self._checkpoint.info(self._model, n_codebooks=self._depth)
@@ -78,6 +78,10 @@ class TransformersCodec(AudioCodec):
 
     def _check(self) -> None:
         """Raise `BadInput` for a checkpoint whose codes do not say everything."""
+
+    def _rate(self) -> int:
+        """Samples a second of what is heard and said."""
+        return int(self._config.sampling_rate)
 
     @abstractmethod
     def _codebooks(self) -> int:
