@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.util
 import multiprocessing
 import os
@@ -130,7 +131,9 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
     ]
     job = functools.partial(_bundle, work.out, work.shelf.enabled, work.max_samples)
     # processes start afresh: a copy of one that has threads may wait for ever
-    with ProcessPoolExecutor(min(8, os.cpu_count() or 1), multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    # records hold no cycles, so looking for garbage among thousands of them every now and then is time lost
+    with ProcessPoolExecutor(min(8, os.cpu_count() or 1), spawn, gc.set_threshold, (100_000,)) as pool:
         for number, (problems, other) in enumerate(pool.map(job, bundles, anchors)):
             progress("Pages", number * _BUNDLE, len(runs))
             work.written |= other.written

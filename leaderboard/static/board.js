@@ -79,8 +79,8 @@
       const byRank = this.view.sort === null || this.view.sort === "rank" || this.isPrimary(this.view.sort);
       body.replaceChildren(...rows.slice(from, from + ROWS).map((row) => {
         const made = this.drawRow(row);
-        if (byRank && before && before.rank !== row.rank) before.made.classList.add("before-rank");
-        before = { made, rank: row.rank };
+        if (byRank && before && before.rank !== row.rank && !before.human) before.made.classList.add("before-rank");
+        before = { made, rank: row.rank, human: row.human };
         return made;
       }));
       this.none.hidden = rows.length > 0;

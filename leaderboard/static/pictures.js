@@ -41,7 +41,9 @@
     const [low, high] = [known.reduce((a, b) => Math.min(a, b)), known.reduce((a, b) => Math.max(a, b))];
     const ratio = log ? Math.pow(high / low || 1, 0.1) * 1.02 : 0;
     const span = 0.1 * (high - low) || Math.abs(high) * 0.1 || 1;
-    return { autorangeoptions: { include: log ? [low / ratio, high * ratio] : [low - span, high + span] } };
+    if (!log) return { autorangeoptions: { include: [low - span, high + span] } };
+    const ticks = [-2, -1, 0, 1, 2, 3, 4, 5].flatMap((power) => [1, 1.5, 2, 3, 4, 6, 8].map((step) => Number((step * 10 ** power).toPrecision(2))));
+    return { autorangeoptions: { include: [low / ratio, high * ratio] }, tickvals: ticks, ticktext: ticks.map(String) };
   }
 
   function show(place, traces, more) {

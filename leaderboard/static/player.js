@@ -201,8 +201,8 @@
     place.replaceChildren(el("label", null, "Hear and read beside (B) ", select), state);
     place.hidden = false;
     const choose = async (run) => {
+      if (run && !others.some((row) => row.run === run)) return;
       select.value = run;
-      if (select.value !== run) return;
       try {
         showOther(section, own, run ? await load("samples/" + run) : null);
         state.textContent = hint;
