@@ -149,6 +149,8 @@ def test_a_depth_that_cannot_be_decoded_fails_alone(tmp_path: Path) -> None:
     finally:
         registry.adapters._loaded.pop("brittle")
     assert [(task.counts.ok, task.counts.failed) for task in results.tasks] == [(2, 0), (0, 2)]
-    lines: list[Any] = [json.loads(x) for x in (tmp_path / "outputs/codec-depth_depth_2.jsonl").read_text().splitlines()]
+    lines: list[Any] = [
+        json.loads(x) for x in (tmp_path / "outputs/codec-depth_depth_2.jsonl").read_text().splitlines()
+    ]
     assert {line["error"] for line in lines} == {"RuntimeError: the second level is broken"}
     assert isinstance(Brittle(), AudioCodec)
