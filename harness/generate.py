@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
-from time import perf_counter
 
 from harness.adapters.base import Adapter, AudioCodec
 from harness.audio import Audio, load
+from harness.clock import Clock
 from harness.datasets import Dataset
 from harness.drivers import Answer, Driver, answer_batch, encode_once
 from harness.errors import MissingExtra, NotFetched, SpeechEvalError
@@ -58,7 +58,7 @@ def generate(
     with AudioReader(dataset, todo, size, adapter.reads_audio) as (read, batches):
         count = total - len(todo)
         for batch in batches:
-            run.append("outputs", task.name, _batch(run, task, answer, batch, seeds, read))
+            run.append("outputs", task.name, _batch(run, task, answer, batch, seeds, read, adapter.clock))
             count += len(batch)
             progress(label, count, total)
 
@@ -129,16 +129,17 @@ def _batch(
     batch: Sequence[Sample],
     seeds: dict[str, int],
     read: Callable[[str], Audio],
+    clock: Clock,
 ) -> list[Output]:
     """One call for the batch; if it raises, one call a sample, so that a failure stays with the sample that fails."""
-    start = perf_counter()
+    start = clock.now()
     try:
         answers = answer(batch, [seeds[s.id] for s in batch], read)
     except Exception as error:
         if len(batch) == 1:
             return [failed(task, batch[0], seeds[batch[0].id], error)]
-        return [output for sample in batch for output in _batch(run, task, answer, [sample], seeds, read)]
-    seconds = (perf_counter() - start) / len(batch)
+        return [output for sample in batch for output in _batch(run, task, answer, [sample], seeds, read, clock)]
+    seconds = (clock.now() - start) / len(batch)
     return [stored(run, task, s, seeds[s.id], given, seconds) for s, given in zip(batch, answers, strict=True)]
 
 

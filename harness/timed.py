@@ -85,7 +85,8 @@ def generate_timed(
     """
     done = run.outputs(task.name)
     finished = {key for key, output in done.items() if not (retry_failed and output.status == "failed")}
-    todo = [sample for sample in samples if sample.id not in finished]
+    # In the order of their ids: who is under way at once is part of what is measured, the manifest's order is not.
+    todo = sorted((sample for sample in samples if sample.id not in finished), key=lambda sample: sample.id)
     count, total = len(finished), len(dataset.samples)
     label = f"{task.name}: generate"
     progress(label, count, total)
