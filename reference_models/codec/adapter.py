@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from harness.adapters.base import AudioCodec, Codes
 from harness.adapters.torch_support import choose_device, positive, weights_digest
 from harness.audio import Audio
-from harness.errors import BadAudio, BadInput
+from harness.errors import BadAudio, BadInput, require
 from harness.types import ModelInfo
-from reference_models.checkpoint import WEIGHTS
-from reference_models.codec.model import Codec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STREAM_SECONDS = 0.08  # how much audio a chunk of `stream_decode` holds, or one block where that is longer
 
@@ -27,13 +27,18 @@ class ReferenceCodec(AudioCodec):
     """
 
     def __init__(self, path: str, n_codebooks: int | None = None, device: str = "auto") -> None:
+        self._torch = require("torch", "codec")
+        from reference_models.checkpoint import WEIGHTS
+        from reference_models.codec.model import Codec
+
         self._directory = Path(path)
+        self._weights = self._directory / WEIGHTS
         self._codec, self._card = Codec.load(self._directory)
         available = len(self._codec.codebook_sizes)
         self._depth = available if n_codebooks is None else positive("n_codebooks", n_codebooks)
         if self._depth > available:
             raise BadInput(f"n_codebooks={n_codebooks}: {path} has {available} codebooks.", "Ask for fewer.")
-        self._device = torch.device(choose_device(device))
+        self._device = self._torch.device(choose_device(device))
         self._parameters = sum(parameter.numel() for parameter in self._codec.parameters())
         self._codec.remove_weight_norm()
         self._codec.to(self._device).eval()
@@ -44,7 +49,7 @@ class ReferenceCodec(AudioCodec):
             spec="",
             name=str(self._card.get("name", self._directory.resolve().name)),
             interfaces=[],
-            weights_sha256=weights_digest([self._directory / WEIGHTS]),
+            weights_sha256=weights_digest([self._weights]),
             licence=str(self._card.get("license", "")),
             parameters=self._parameters,
             metadata={"n_codebooks": self._depth, "causal": self._codec.config.causal},
@@ -70,7 +75,7 @@ class ReferenceCodec(AudioCodec):
         state, chunks = self._codec.start_stream(), -(-books[0].shape[-1] // sizes[0])
         for i in range(chunks):
             part = [book[:, i * size : (i + 1) * size] for book, size in zip(books, sizes, strict=False)]
-            with torch.inference_mode():
+            with self._torch.inference_mode():
                 wave = self._codec.stream_decode(part, state, last=i + 1 == chunks)[..., :left]
             left -= wave.shape[-1]
             if wave.shape[-1]:
@@ -79,8 +84,8 @@ class ReferenceCodec(AudioCodec):
     def _encode(self, audio: Audio) -> Codes:
         if audio.rate != self.sample_rate:
             raise BadAudio(f"{self._directory}: audio at {audio.rate} Hz.", f"Resample to {self.sample_rate} Hz.")
-        samples = torch.from_numpy(audio.samples)[None, None].to(self._device)
-        with torch.inference_mode():
+        samples = self._torch.from_numpy(audio.samples)[None, None].to(self._device)
+        with self._torch.inference_mode():
             found = self._codec.encode(samples, self._depth)
         return Codes(
             [book[0].cpu().numpy().astype(np.int64) for book in found],
@@ -90,11 +95,13 @@ class ReferenceCodec(AudioCodec):
         )
 
     def _decode(self, codes: Codes) -> Audio:
-        with torch.inference_mode():
+        with self._torch.inference_mode():
             return self._audio(self._codec.decode(self._tensors(codes))[..., : codes.metadata["frames"]])
 
     def _tensors(self, codes: Codes) -> list[Tensor]:
-        return [torch.from_numpy(np.asarray(book, dtype=np.int64))[None].to(self._device) for book in codes.codebooks]
+        return [
+            self._torch.from_numpy(np.asarray(book, dtype=np.int64))[None].to(self._device) for book in codes.codebooks
+        ]
 
     def _audio(self, wave: Tensor) -> Audio:
         return Audio(np.asarray(wave[0, 0].float().cpu().numpy(), dtype=np.float32), self.sample_rate)
