@@ -209,7 +209,7 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """What must not change between a run and its continuation; how often it speaks may."""
-        free = {"log_every", "validate_every", "save_every", "workers", "tensorboard", "validation_clips", "compile"}
+        free = {"log_every", "validate_every", "save_every", "workers", "tensorboard", "validation_clips", "compile", "minutes"}
         return {
             "config": self.config.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json", exclude=free),
@@ -225,6 +225,7 @@ class Trainer:
         was = facts["identity"]
         # Through the models of today, so that a knob that was added since then has its default.
         was["config"] = CodecConfig.model_validate(was["config"]).model_dump(mode="json")
+        was["training"] = {key: value for key, value in was["training"].items() if key in mine["training"]}
         for key, value in was.items():
             if mine[key] != value:
                 changed = _differences(value, mine[key]) if isinstance(value, dict) else f"{value} is now {mine[key]}"
@@ -366,6 +367,8 @@ class Trainer:
             losses["mel"] = self.mel(decoded, audio)
         if self.table.is_on("stft"):
             losses["stft"] = self.stft(decoded, audio)
+        if self.table.is_on("waveform"):
+            losses["waveform"] = torch.nn.functional.l1_loss(decoded, audio)
         if fighting and self.training.adversary:
             # Gradients pass through the discriminators here, and stop at none of their weights.
             self.discriminators.requires_grad_(False)

@@ -13,7 +13,7 @@ from reference_models.codec.losses import MEL_BANDS, MEL_WINDOWS, STFT_WINDOWS, 
 from reference_models.data.segments import Policy
 
 # Every loss that a recipe may weigh; one that it does not name is off, and shown so.
-WAVEFORM_LOSSES = ("mel", "stft", "adversarial", "feature_matching")
+WAVEFORM_LOSSES = ("mel", "stft", "waveform", "adversarial", "feature_matching")
 OTHER_LOSSES = ("commitment", "codebook", "distil", "semantic")
 
 

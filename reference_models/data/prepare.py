@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from harness import assets, datasets
 from harness.audio import Audio, file_sha256, flac_bytes, load
 from harness.errors import BadAudio, BadInput
@@ -60,12 +62,19 @@ def prepare(
     if unknown:
         raise BadInput(f"No source is named {', '.join(unknown)}.", f"Choose of {', '.join((*SOURCES, SYNTHETIC))}.")
     plan = {"sources": wanted, "held_out_source": held_out_source, "limit": limit}
+    output.mkdir(parents=True, exist_ok=True)
+    with FileLock(output / ".lock"):  # several processes of one training may ask at once
+        return _prepare(output, wanted, plan, progress)
+
+
+def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Progress) -> dict[str, Any]:
     done = output / "prepared.json"
     if done.is_file():
         summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
         if summary["plan"] != plan:
             raise BadInput(f"{output} was prepared as {summary['plan']}, not as {plan}.", "Choose another folder.")
         return summary
+    held_out_source, limit = str(plan["held_out_source"]), plan["limit"]
     rows: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
     for number, source in enumerate(wanted):
@@ -134,15 +143,16 @@ def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str
     file_name = f"audio/{recording.source}/{recording.key}.flac"
     write_atomically(output / file_name, flac_bytes(recording.audio))
     # The id by which the bundled datasets hold out: what they evaluate on, nothing here is trained on.
-    sample_id = f"{recording.source.rpartition('-')[2]}-{recording.key.replace('/', '-')}"
+    synthetic = recording.source == SYNTHETIC
+    sample_id = recording.key if synthetic else f"{recording.language}-{recording.key.replace('/', '-')}"
     split = "held-out" if datasets.held_out(sample_id) else "train"
     row: dict[str, Any] = {
         "file_name": file_name,
-        "id": sample_id if recording.source != SYNTHETIC else f"hibari-{recording.key}",
+        "id": f"hibari-{sample_id}" if synthetic else sample_id,
         "speaker": recording.speaker,
         "language": recording.language,
         "source": recording.source,
-        "synthetic": recording.source == SYNTHETIC,
+        "synthetic": synthetic,
         "split": "held-out-speaker" if recording.source == held_out_source else split,
         "seconds": round(recording.audio.seconds, 3),
     }
