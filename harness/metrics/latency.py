@@ -172,8 +172,8 @@ class Playback(Metric):
             "interrupted": float(bool(stalls)),
             "underruns": float(len(stalls)),
             "answers": 1.0,
-            "stalled_seconds": round(sum(stalls), 6),
-            "stall": round(sum(stalls), 6),
+            "stalled_seconds": round(sum(stalls, 0.0), 6),
+            "stall": round(sum(stalls, 0.0), 6),
             "gap_max": round(float(gaps.max()), 6),
             "gap_p95": round(float(np.quantile(gaps, 0.95, method="inverted_cdf")), 6),
             "buffer_needed": buffer_needed(chunks, rate),
@@ -240,7 +240,7 @@ class CodecTime(Metric):
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: `encode_rtf`, `decode_rtf`, and `frame` in seconds."""
-        stated = item.output.metadata
+        stated = {**item.sample.metadata, **item.output.metadata}
         if "encode_seconds" not in stated:
             raise BadInput(f"Sample {item.sample.id} has no coding times.", "Run a codec through the task latency.")
         frames = min(book["frames"] for book in stated["codebooks"])
@@ -298,7 +298,7 @@ class Throughput(Metric):
     def score(self, item: ScoringItem) -> Value:
         """Parts: `audio_seconds`, `requests` (1), `wall_seconds`, the request's share."""
         output = item.output
-        wall = output.metadata.get("wall_seconds")
+        wall = {**item.sample.metadata, **output.metadata}.get("wall_seconds")
         if not isinstance(wall, int | float):
             raise BadInput(f"Sample {item.sample.id} has no share of wall time.", "Use a task whose mode is 'timed'.")
         audio = item.reference().seconds if output.audio is None else output.audio.frames / output.audio.rate
