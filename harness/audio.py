@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadAudio
+from harness.errors import BadAudio, BadInput
 
 Samples = NDArray[np.float32]
+
+LONGEST_SECONDS = 3600.0  # a recording or an answer; an hour at 48 kHz is 0.7 GB in memory
+LONGEST_VARIABLE = "SPEECH_EVAL_MAX_AUDIO_SECONDS"
+_STREAMED = 1 << 40  # frames a header states that was written before the end was known
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +41,33 @@ class Audio:
         return Audio(soxr.resample(self.samples, self.rate, rate, quality="VHQ").astype(np.float32), rate)
 
 
+def longest_seconds() -> float:
+    """How long audio may be: an hour, or what `SPEECH_EVAL_MAX_AUDIO_SECONDS` says."""
+    text = os.environ.get(LONGEST_VARIABLE, "")
+    try:
+        longest = float(text) if text else LONGEST_SECONDS
+    except ValueError:
+        longest = 0.0
+    if not 0.0 < longest < float("inf"):
+        raise BadInput(f"{LONGEST_VARIABLE}={text} is no number of seconds.", "Give seconds, such as 7200.")
+    return longest
+
+
+def check_length(seconds: float, what: str) -> None:
+    """Raise `BadAudio` for what is too long to be held in memory beside others."""
+    longest = longest_seconds()
+    if seconds > longest:
+        raise BadAudio(
+            f"{what}: the audio lasts {seconds:.0f} s, longer than {longest:.0f} s.",
+            f"Cut it into pieces, or set {LONGEST_VARIABLE} (an hour at 48 kHz takes 0.7 GB).",
+        )
+
+
 def check_waveform(samples: object, rate: int, what: str) -> Audio:
     """Turn what a model or a file gave into `Audio`.
 
     Takes [frames], [1, frames] or [frames, 1]. Raises `BadAudio` for two or more channels, no samples, NaN or
-    infinity, or a rate outside 1–384 kHz; `what` names the thing in the message.
+    infinity, a rate outside 1–384 kHz, or more than `longest_seconds`; `what` names the thing in the message.
     """
     array = np.asarray(samples)
     if array.ndim == 2 and 1 in array.shape:
@@ -51,39 +78,56 @@ def check_waveform(samples: object, rate: int, what: str) -> Audio:
         raise BadAudio(f"{what}: the audio has no samples.", "Leave the sample out or record it again.")
     if not np.issubdtype(array.dtype, np.floating):
         raise BadAudio(f"{what}: samples are {array.dtype}, not floats.", "Give float32 samples in [-1, 1].")
-    if not np.isfinite(array).all():
-        raise BadAudio(f"{what}: the audio holds NaN or infinity.", "Check the model or file that made it.")
     if not 1000 <= int(rate) <= 384_000:
         raise BadAudio(f"{what}: a sample rate of {rate} Hz is not plausible.", "Give the rate in Hz, such as 16000.")
+    check_length(array.size / int(rate), what)
+    if not np.isfinite(array).all():
+        raise BadAudio(f"{what}: the audio holds NaN or infinity.", "Check the model or file that made it.")
     return Audio(np.ascontiguousarray(array, dtype=np.float32), int(rate))
 
 
 def load(path: str | os.PathLike[str], rate: int | None = None) -> Audio:
     """Read an audio file (wav, flac, ogg, mp3; G.722 through PyAV) as mono float32, resampled to `rate` if given.
 
-    Two or more channels are an error, not a silent mix-down: which channel is meant is the dataset's to say.
-    Raises `BadAudio` naming the file.
+    Two or more channels are an error, not a silent mix-down: which channel is meant is the dataset's to say. So is a
+    file that ends before its header says, or lasts longer than `longest_seconds`. Raises `BadAudio` naming the file.
     """
     path = Path(path)
     if not path.is_file():
         raise BadAudio(f"{path}: no such audio file.", "Check the manifest, or fetch the data: speech-eval data fetch.")
-    if path.suffix == ".g722":
-        audio = _load_g722(path)
-    else:
-        import soundfile
-
-        try:
-            samples, file_rate = soundfile.read(path, dtype="float32", always_2d=False)
-        except soundfile.LibsndfileError as error:
-            raise BadAudio(f"{path}: not a readable audio file ({error}).", "Convert it to WAV or FLAC.") from error
-        audio = check_waveform(samples, file_rate, str(path))
+    audio = _load_g722(path) if path.suffix == ".g722" else _load_soundfile(path)
     return audio if rate is None else audio.resampled(rate)
+
+
+def _load_soundfile(path: Path) -> Audio:
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate, stated = file.samplerate, file.frames
+            if stated >= _STREAMED:
+                raise BadAudio(f"{path}: the header does not say how long the audio is.", "Write it to a file anew.")
+            check_length(stated / rate, str(path))
+            samples = file.read(dtype="float32", always_2d=False)
+            cut = _cut_short(file.extra_info)
+    except soundfile.LibsndfileError as error:
+        raise BadAudio(f"{path}: not a readable audio file ({error}).", "Convert it to WAV or FLAC.") from error
+    if cut or len(samples) < stated:
+        raise BadAudio(f"{path}: the file ends before its header says: it was cut short.", "Copy or make it again.")
+    return check_waveform(samples, rate, str(path))
+
+
+def _cut_short(log: str) -> bool:
+    """Whether libsndfile met a WAV with less data than its header states. A stream's header states no real size."""
+    found = re.search(r"^data\s*:\s*(\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    return found is not None and int(found[2]) < int(found[1]) < 0x7FFF_0000
 
 
 def _load_g722(path: Path) -> Audio:
     from harness.errors import require
 
     av = require("av", "demo")
+    check_length(path.stat().st_size / 8000, str(path))  # 64 kbit/s
     with av.open(str(path), format="g722", options={"sample_rate": "16000"}) as container:
         frames = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
     if not frames:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from harness.adapters.base import DuplexAgent
-from harness.audio import Audio, check_waveform
+from harness.audio import Audio, check_length, check_waveform
 from harness.types import Sample
 
 
@@ -21,6 +21,7 @@ def user_channel(sample: Sample, load: Callable[[str], Audio]) -> Audio:
     parts = sample.metadata.get("parts")
     if parts is None:
         return load(sample.audio)
+    check_length(float(sample.metadata["seconds"]), f"sample {sample.id}")
     pieces = [(load(path), float(start)) for path, start in parts]
     rate = pieces[0][0].rate
     samples = np.zeros(round(float(sample.metadata["seconds"]) * rate), dtype=np.float32)

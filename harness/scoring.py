@@ -5,6 +5,7 @@ Every sample is scored by itself, in a process with one thread, so numbers do no
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -15,7 +16,7 @@ from harness import modelspec, registry
 from harness.adapters.base import SpeechRecognizer, TranscriptionRequest
 from harness.audio import Audio, load
 from harness.datasets import Dataset
-from harness.errors import BadInput, SpeechEvalError
+from harness.errors import BadAudio, BadInput, SpeechEvalError
 from harness.executors import Executor, run_inline, run_processes
 from harness.metrics.base import Metric, ScoringItem, Unscorable
 from harness.progress import Progress
@@ -228,11 +229,20 @@ def _transcribe(job: Job, item: ScoringItem) -> Transcript:
 
     def heard(audio: Audio) -> str:
         request = TranscriptionRequest(id=job.sample.id, load_audio=lambda: audio, language=job.sample.language)
-        return str(adapter.transcribe([request])[0])
+        try:
+            return str(adapter.transcribe([request])[0])
+        except SpeechEvalError:
+            raise
+        except Exception as error:
+            raise SpeechEvalError(
+                f"The recogniser {identity} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
+                "Scores so far are kept; name another one with --recogniser, or mend it, then run: speech-eval score",
+            ) from error
 
     original = job.original
     if original is None and job.hears_original and item.load_reference is not None:
-        original = heard(item.reference(adapter.sample_rate))
+        with contextlib.suppress(Unscorable):  # metrics that ask for it say so
+            original = heard(item.reference(adapter.sample_rate))
     text, digest = heard(item.audio(adapter.sample_rate)), job.output.digest()
     return Transcript(id=job.sample.id, scorer=identity, output=digest, text=text, original=original)
 
@@ -243,13 +253,26 @@ def _item(job: Job) -> ScoringItem:
         sample=job.sample,
         output=job.output,
         load_audio=None if stored is None else _reader(RunDirectory(job.run).audio_path(stored)),
-        load_prompt=_reader(job.audio_files.get("prompt")),
-        load_reference=_reader(job.audio_files.get("reference")),
+        load_prompt=_data_reader(job.audio_files.get("prompt")),
+        load_reference=_data_reader(job.audio_files.get("reference")),
     )
 
 
 def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
     return None if path is None else (lambda rate: _read(path, rate))
+
+
+def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
+    """A recording of the dataset: where it cannot be used there is no value. (Damage of the run's own files stops.)"""
+
+    def read(rate: int | None) -> Audio:
+        assert path is not None
+        try:
+            return _read(path, rate)
+        except BadAudio as error:
+            raise Unscorable(error.problem, error.remedy) from error
+
+    return None if path is None else read
 
 
 @lru_cache(maxsize=8)
