@@ -131,6 +131,13 @@ def test_the_log_has_a_line_a_report_without_repeats(tmp_path: Path) -> None:
     assert all(len(row["entropy"]) == 2 and "mel" in row["losses"] for row in rows)
 
 
+def test_losses_go_to_tensorboard_where_asked(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    train(CODEC, changed(steps=2, tensorboard=True), speech(), tmp_path)
+    (events,) = (tmp_path / "tensorboard").glob("events.out.*")
+    assert b"loss/mel" in events.read_bytes() and b"validation/mel" in events.read_bytes()
+
+
 # ----------------------------------------------------------------------------------------------- losses
 
 

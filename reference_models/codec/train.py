@@ -208,8 +208,9 @@ class Trainer:
         return modules, {key: value for key, value in optimisers.items() if value is not None}
 
     def _identity(self) -> dict[str, Any]:
-        """What must not change between a run and its continuation; how often it speaks may."""
-        free = {"log_every", "validate_every", "save_every", "workers", "tensorboard", "validation_clips", "compile", "minutes"}
+        """What must not change between a run and its continuation; how often it speaks and how long it runs may."""
+        reports = {"log_every", "validate_every", "validation_clips", "save_every", "tensorboard"}
+        free = {*reports, "workers", "compile", "minutes"}
         return {
             "config": self.config.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json", exclude=free),
@@ -292,6 +293,8 @@ class Trainer:
                 found = self.save()
             if ended:
                 break
+        if writer:
+            writer.close()
         return found or self.save()
 
     def _batches(self, start: int, stop: int) -> Any:
@@ -490,10 +493,7 @@ def _append(file: Path, row: dict[str, Any]) -> None:
 
 
 def _tensorboard(output: Path) -> Any:
-    require("tensorboard", "tensorboard")
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(output / "tensorboard"))
+    return require("tensorboardX", "tensorboard").SummaryWriter(str(output / "tensorboard"))
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
