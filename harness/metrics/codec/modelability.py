@@ -34,7 +34,7 @@ class Modelability(Metric):
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: bits, nominal bits, tokens, seconds. Raises `BadInput` where the output states no `lm_bits`."""
-        stated = item.output.metadata
+        stated = {**item.sample.metadata, **item.output.metadata}
         if not {"lm_bits", "lm_bits_given_text", "codebooks", "seconds", "ended"} <= stated.keys():
             raise BadInput(
                 f"Sample {item.sample.id}: the output states no 'lm_bits'.",
