@@ -18,6 +18,7 @@ from harness.adapters.base import (
     ChatRequest,
     Codes,
     DuplexAgent,
+    Speech,
     SpeechRecognizer,
     SpeechSynthesizer,
     SynthesisRequest,
@@ -136,7 +137,15 @@ def synthesis_request(sample: Sample, seed: int, load: LoadAudio) -> SynthesisRe
 def _synthesise(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
     assert isinstance(adapter, SpeechSynthesizer)
     requests = [synthesis_request(s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
-    return [Answer(audio=_audio(audio, s.id)) for audio, s in zip(adapter.synthesize(requests), samples, strict=True)]
+    return [
+        Answer(audio=_audio(audio, sample.id), metadata=spoken_metadata(audio))
+        for audio, sample in zip(adapter.synthesize(requests), samples, strict=True)
+    ]
+
+
+def spoken_metadata(audio: object) -> dict[str, Any]:
+    """What a synthesiser says of its answer beside the sound."""
+    return dict(audio.metadata) if isinstance(audio, Speech) else {}
 
 
 # ------------------------------------------------------------------------------- conversation and codecs

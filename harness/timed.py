@@ -28,6 +28,7 @@ from harness.drivers import (
     chat_request,
     codebook_records,
     recording,
+    spoken_metadata,
     synthesis_request,
     transcription_request,
 )
@@ -220,7 +221,12 @@ class _Synthesis(_Request[Audio]):
         return self.adapter.stream(self.request)  # type: ignore[no-any-return]
 
     def answer(self) -> Answer:
-        return Answer(audio=joined(self.pieces, self.sample), chunks=arrivals(self.pieces), seconds=self.seconds)
+        return Answer(
+            audio=joined(self.pieces, self.sample),
+            chunks=arrivals(self.pieces),
+            seconds=self.seconds,
+            metadata=spoken_metadata(self.pieces[-1][1]) if self.pieces else {},
+        )
 
 
 class _Recognition(_Request[str]):

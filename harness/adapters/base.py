@@ -51,6 +51,14 @@ class SynthesisRequest:
         return None if self.load_prompt is None else self.load_prompt()
 
 
+@dataclass(frozen=True, eq=False)
+class Speech(Audio):
+    """A synthesiser's answer with what it knows of it: `metadata`, plain data, is kept with the output. `stopped` in it
+    says whether the model ended by itself, before any limit of length."""
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class ChatRequest:
     """A conversation in the chat-template shape of transformers.
@@ -128,10 +136,13 @@ class SpeechSynthesizer(Adapter):
 
     @abstractmethod
     def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
-        """One waveform a request, at the model's own rate."""
+        """One waveform a request, at the model's own rate; `Speech` where there is something to say about it."""
 
     def stream(self, request: SynthesisRequest) -> Iterator[Audio]:
-        """The same speech in chunks, each yielded as soon as it is ready. A model that cannot stream yields one."""
+        """The same speech in chunks, each yielded as soon as it is ready. A model that cannot stream yields one.
+
+        The last chunk may be a `Speech`, whose metadata is of the whole.
+        """
         yield self.synthesize([request])[0]
 
 

@@ -67,6 +67,26 @@ class Whisper(SpeechRecognizer):
                 texts[i] = self._generate([wave], [languages[i]], long=True)[0]
         return [texts[i] for i in range(len(requests))]
 
+    def nll(self, request: TranscriptionRequest, text: str) -> float:
+        """Mean nats a token of `text`, its end included, given the speech: how surprising it would be to hear it.
+
+        Raises `BadInput` for speech over 30 s, which the model hears only in pieces, and for an empty text.
+        """
+        wave = request.audio.samples
+        if len(wave) > WINDOW_SECONDS * self.sample_rate or not text.strip():
+            raise BadInput(f"{request.id}: over {WINDOW_SECONDS} s of speech, or no text.", "Shorten it.")
+        language = self._language(request)
+        if language is not None:
+            self._tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
+        ids = self._torch.tensor([self._tokenizer(" " + text.strip()).input_ids], device=self._model.device)
+        prefix = len(self._tokenizer.prefix_tokens)
+        features = self._extractor(wave, sampling_rate=self.sample_rate, return_tensors="pt").input_features
+        with self._torch.inference_mode():
+            logits = self._model(
+                features.to(self._model.device, self._model.dtype), decoder_input_ids=ids[:, :-1]
+            ).logits
+        return float(self._torch.nn.functional.cross_entropy(logits[0, prefix - 1 :].float(), ids[0, prefix:]))
+
     def _language(self, request: TranscriptionRequest) -> str | None:
         config = self._model.generation_config
         known = [token.strip("<|>") for token in getattr(config, "lang_to_id", {})]

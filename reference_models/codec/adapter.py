@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class ReferenceCodec(AudioCodec):
         self._codec.remove_weight_norm()
         self._codec.to(self._device).eval()
         self.sample_rate = self._codec.config.sample_rate
+        self.causal = self._codec.config.causal
 
     def info(self) -> ModelInfo:
         return ModelInfo(
@@ -52,7 +54,7 @@ class ReferenceCodec(AudioCodec):
             weights_sha256=weights_digest([self._weights]),
             licence=str(self._card.get("license", "")),
             parameters=self._parameters,
-            metadata={"n_codebooks": self._depth, "causal": self._codec.config.causal},
+            metadata={"n_codebooks": self._depth, "causal": self.causal},
         )
 
     @property
@@ -66,20 +68,38 @@ class ReferenceCodec(AudioCodec):
         return [self._decode(item) for item in codes]
 
     def stream_decode(self, codes: Codes) -> Iterator[Audio]:
-        if not self._codec.config.causal:
+        if not self.causal:
             yield self._decode(codes)
             return
-        books, left = self._tensors(codes), int(codes.metadata["frames"])
         blocks = max(1, round(STREAM_SECONDS * self.sample_rate / self._codec.block))
         sizes = [blocks * self._codec.block // self._codec.hop // s for s in self._codec.quantizer.strides]
-        state, chunks = self._codec.start_stream(), -(-books[0].shape[-1] // sizes[0])
-        for i in range(chunks):
-            part = [book[:, i * size : (i + 1) * size] for book, size in zip(books, sizes, strict=False)]
-            with self._torch.inference_mode():
-                wave = self._codec.stream_decode(part, state, last=i + 1 == chunks)[..., :left]
-            left -= wave.shape[-1]
-            if wave.shape[-1]:
-                yield self._audio(wave)
+        left = int(codes.metadata["frames"])
+        books = list(zip(codes.codebooks, sizes, strict=False))
+        parts = (
+            replace(codes, codebooks=[book[i * size : (i + 1) * size] for book, size in books])
+            for i in range(-(-len(codes.codebooks[0]) // sizes[0]))
+        )
+        for chunk in self.stream_parts(parts):
+            if left > 0:
+                yield Audio(chunk.samples[:left], chunk.rate)
+            left -= len(chunk.samples)
+
+    def stream_parts(self, parts: Iterable[Codes]) -> Iterator[Audio]:
+        """The sound of codes that come part by part, whole steps of the slowest codebook each. For causal codecs."""
+        state = self._codec.start_stream()
+        empty = None
+        for part in parts:
+            books = self._tensors(part)
+            empty = [book[:, :0] for book in books]
+            yield from self._heard(books, state, last=False)
+        if empty is not None:
+            yield from self._heard(empty, state, last=True)
+
+    def _heard(self, books: list[Any], state: Any, *, last: bool) -> Iterator[Audio]:
+        with self._torch.inference_mode():
+            wave = self._codec.stream_decode(books, state, last=last)
+        if wave.shape[-1]:
+            yield self._audio(wave)
 
     def _encode(self, audio: Audio) -> Codes:
         if audio.rate != self.sample_rate:
