@@ -23,8 +23,10 @@ from harness.commands.common import (
     Recogniser,
     Runs,
     Workers,
+    failures_of,
     load_plugins,
     settings_of,
+    show_failures,
     split,
     table,
 )
@@ -131,13 +133,17 @@ def run(
     code = 3 if failed > max_failures else 0
     paths = [job["output"] for job in jobs]
     if json:
-        runs = [{"path": p, "results": r.model_dump(mode="json")} for p, r in zip(paths, finished, strict=True)]
+        runs = [
+            {"path": p, "results": r.model_dump(mode="json"), "failures": failures_of(p, r)}
+            for p, r in zip(paths, finished, strict=True)
+        ]
         emit({"runs": runs, "failed": failed, "exit_code": code})
     else:
         from harness.report import table
 
         out.print(table(finished))
-        for path in paths:
+        for path, result in zip(paths, finished, strict=True):
+            show_failures(path, result)
             out.print(f"run directory: {path}", markup=False, soft_wrap=True)
     if failed > max_failures:
         say(f"{failed} samples failed or were empty, {max_failures} allowed (--max-failures)")

@@ -49,6 +49,7 @@ def converse(agent: DuplexAgent, user: Audio) -> Audio:
         chunk = agent.step(Audio(padded[at : at + size].copy(), user.rate))
         if not isinstance(chunk, Audio) or len(chunk.samples) != round(agent.chunk_seconds * chunk.rate):
             raise ValueError(f"the agent did not return {agent.chunk_seconds} s of audio for a chunk of that length")
+        chunk = check_waveform(chunk.samples, chunk.rate, "the agent's chunk")
         if said and chunk.rate != said[0].rate:
             raise ValueError(f"the agent changed its sample rate from {said[0].rate} to {chunk.rate} Hz")
         said.append(chunk)

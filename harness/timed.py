@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from harness.adapters.base import Adapter, ChatReply, ChatRequest, SynthesisRequest, TranscriptionRequest
-from harness.audio import Audio, check_waveform
+from harness.audio import Audio, check_length, check_waveform
 from harness.clock import Clock, Occupancy
 from harness.datasets import Dataset
 from harness.drivers import (
@@ -310,8 +310,10 @@ def joined(pieces: Sequence[tuple[float, Audio]], sample: Sample) -> Audio | Non
     rates = {piece.rate for _, piece in pieces}
     if len(rates) != 1:
         raise ValueError(f"the stream changed its sample rate: {sorted(rates)}")
-    whole = np.concatenate([piece.samples for _, piece in pieces])
-    return check_waveform(whole, rates.pop(), f"sample {sample.id}")
+    rate, what = rates.pop(), f"sample {sample.id}"
+    if rate > 0:
+        check_length(sum(np.size(piece.samples) for _, piece in pieces) / rate, what)
+    return check_waveform(np.concatenate([piece.samples for _, piece in pieces]), rate, what)
 
 
 REQUESTS: dict[str, type[_Request[Any]]] = {

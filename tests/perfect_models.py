@@ -5,17 +5,27 @@ Each fails on purpose at the sample `failing`, so that what a failure does to th
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from harness.adapters.base import AudioCodec, ChatReply, ChatRequest, Codes, SpeechRecognizer, TranscriptionRequest
+from harness.adapters.base import (
+    AudioCodec,
+    ChatReply,
+    ChatRequest,
+    Codes,
+    SpeechRecognizer,
+    SynthesisRequest,
+    TranscriptionRequest,
+)
 from harness.adapters.doubles import Oracle, _content
 from harness.adapters.turn_agents import TurnOracle
 from harness.audio import Audio, load
+from harness.errors import BadAudio
 from harness.types import ModelInfo
 
 
@@ -49,6 +59,66 @@ class Perfect(Oracle):
             return self.failing
 
 
+class Hearing(Perfect):
+    """The same, listening to all it is given before it answers."""
+
+    reads_audio = True
+
+    def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
+        assert all(len(request.audio.samples) for request in requests)
+        return super().transcribe(requests)
+
+    def _speech(self, request: SynthesisRequest) -> Audio:
+        assert request.prompt_audio is not None
+        return super()._speech(request)
+
+
+# What a model may give instead of speech, made of the right answer.
+ANSWERS: dict[str, Callable[[Audio], object]] = {
+    "nan": lambda a: Audio(np.full_like(a.samples, np.nan), a.rate),
+    "infinite": lambda a: Audio(np.append(a.samples, np.float32(np.inf)), a.rate),
+    "int16": lambda a: Audio((a.samples * 32767).astype(np.int16), a.rate),
+    "stereo": lambda a: Audio(np.stack([a.samples, a.samples]), a.rate),
+    "three-hours": lambda a: Audio(np.broadcast_to(np.float32(0.1), (3 * 3600 * a.rate,)), a.rate),
+    "nothing": lambda a: None,
+    "empty": lambda a: Audio(a.samples[:0], a.rate),
+    "silence": lambda a: Audio(np.zeros_like(a.samples), a.rate),
+    "clipped": lambda a: Audio(np.clip(40 * a.samples, -1, 1), a.rate),
+    "click": lambda a: Audio(a.samples[:1] + 0.5, a.rate),
+}
+
+
+class Spoiling(Perfect):
+    """Gives, for a sample whose id ends in a name of `ANSWERS`, that."""
+
+    def _sound(self, item: str, audio: Audio, seed: int) -> Audio:
+        kind = next((kind for kind in ANSWERS if item.endswith(f"-{kind}")), None)
+        return audio if kind is None else ANSWERS[kind](audio)  # type: ignore[return-value]
+
+    def _cut(self, audio: Audio) -> list[Audio]:
+        whole = isinstance(audio, Audio) and audio.samples.ndim == 1 and audio.seconds < 60
+        return super()._cut(audio) if whole else [audio]
+
+    def encode(self, audios: Sequence[Audio]) -> list[Codes]:
+        """The codes with the id that a codec is not told, from the recording."""
+        assert self.load_reference is not None
+        made = super().encode(audios)
+        names = {
+            _content(self.load_reference(key).resampled(self.sample_rate).samples): key for key in self._references
+        }
+        for codes, audio in zip(made, audios, strict=True):
+            codes.metadata["id"] = names[_content(audio.samples)]  # type: ignore[index]
+        return made
+
+    def decode(self, codes: Sequence[Codes]) -> list[Audio]:
+        return [self._sound(str(c.metadata["id"]), a, 0) for c, a in zip(codes, super().decode(codes), strict=True)]
+
+    def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        """In speech that is spoiled, and no text."""
+        right = super().reply(requests)
+        return [ChatReply(None, self._sound(q.id, r.audio, 0)) for q, r in zip(requests, right, strict=True) if r.audio]
+
+
 class Agent(TurnOracle):
     """Takes every turn 0.2 s after its end."""
 
@@ -65,6 +135,15 @@ class Agent(TurnOracle):
         if self._expected and self._expected == self.failing:
             raise RuntimeError("the agent hung up")
         return super().step(user_chunk)
+
+
+class SpoilingAgent(Agent):
+    """Gives, in a conversation whose id ends in a name of `ANSWERS`, that for its first chunk."""
+
+    def step(self, user_chunk: Audio) -> Audio:
+        said = super().step(user_chunk)
+        kind = next((kind for kind in ANSWERS if self._expected.endswith(f"-{kind}")), None)
+        return said if kind is None or self._at > len(user_chunk.samples) else ANSWERS[kind](said)  # type: ignore[return-value]
 
 
 class Loudness(AudioCodec):
@@ -105,7 +184,11 @@ class Ear(SpeechRecognizer):
 
     def __init__(self, data: str) -> None:
         rows = [json.loads(line) for line in (Path(data) / "metadata.jsonl").read_text("utf-8").splitlines()]
-        self._known = [(row["text"], load(Path(data) / row["file_name"], self.sample_rate).samples) for row in rows]
+        self._known = []
+        for row in rows:
+            with contextlib.suppress(BadAudio):
+                audio = load(Path(data) / row["file_name"], self.sample_rate)
+                self._known.append((row["text"], audio.samples))
 
     def info(self) -> ModelInfo:
         return ModelInfo(spec="", name="ear", interfaces=[], revision="1")

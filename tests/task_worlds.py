@@ -142,6 +142,11 @@ class World:
         return "Loudness" if self.task.driver else "Perfect"
 
     @property
+    def hearing(self) -> str:
+        """The best model that hears its requests."""
+        return "Hearing" if self.model == "Perfect" else self.model
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """The task's own; of those that run a network, which take most of the time, what no task before it has run."""
         own = self.task.metrics_for(self.interface)

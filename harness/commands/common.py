@@ -35,6 +35,29 @@ def load_plugins(files: list[Path] | None) -> tuple[str, ...]:
     return tuple(str(file.resolve()) for file in files or [])
 
 
+def failures_of(path: str | Path, results: Any) -> dict[str, list[dict[str, Any]]]:
+    """Why samples of a run failed, by task; tasks without a failure are left out."""
+    from harness.failures import failure_reasons
+    from harness.store import RunDirectory
+
+    found = {task.task: failure_reasons(RunDirectory(path), task.task) for task in results.tasks}
+    return {task: [reason.record() for reason in reasons] for task, reasons in found.items() if reasons}
+
+
+def show_failures(path: str | Path, results: Any) -> None:
+    """How many samples of each task failed, and why."""
+    from harness.console import out
+    from harness.failures import failure_reasons
+    from harness.report import failure_words
+    from harness.store import RunDirectory
+
+    for task in results.tasks:
+        if reasons := failure_reasons(RunDirectory(path), task.task):
+            out.print(f"{task.task}: {failure_words(task.counts)} without an answer", markup=False, soft_wrap=True)
+            for reason in reasons:
+                out.print(f"  {reason.line()}", markup=False, highlight=False, soft_wrap=True)
+
+
 def table(rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
