@@ -12,6 +12,7 @@ import _ctypes
 import ctypes
 import ctypes.util
 import queue
+import re
 import shutil
 import tempfile
 import threading
@@ -31,6 +32,9 @@ _DONT_EXIT = 0x8000
 _PARAMETER_RATE = 1
 _POSITION_CHARACTER = 1
 _CHARS_UTF8 = 1
+_PHONEMES_IPA = 2
+_MARKS = ",.;:!?"
+_SWITCH = re.compile(r"\([a-z-]+\)")  # where another language's rules begin: (en)
 
 _BUFFER_MILLISECONDS = 50
 # Language codes that eSpeak NG knows under another name.
@@ -89,6 +93,22 @@ class _Library:
         if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
             raise BadInput(f"eSpeak NG has no voice or language '{voice}'.", "Use a code such as en-us, de, fr, cmn.")
 
+    def phonemes(self, text: str) -> str:
+        """The text as the voice pronounces it: IPA with stress marks, each clause with the punctuation that ends it."""
+        self._lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        held = ctypes.create_string_buffer(text.encode())
+        start = ctypes.addressof(held)
+        rest, done, clauses = ctypes.c_void_p(start), 0, []
+        while rest.value:
+            said = self._lib.espeak_TextToPhonemes(ctypes.byref(rest), _CHARS_UTF8, _PHONEMES_IPA).decode()
+            here = len(held.value) if rest.value is None else rest.value - start
+            read = held.value[done:here].decode()
+            # The library has read the first letter of the next clause too.
+            mark = (read if rest.value is None else read[:-1]).rstrip()[-1:]
+            clauses.append(_SWITCH.sub("", said) + (mark if mark in _MARKS else ""))
+            done = here
+        return " ".join(clause for clause in clauses if clause)
+
     def speak(self, text: str, rate_wpm: int, emit: Callable[[Samples], bool]) -> None:
         """Call `emit` with each buffer of samples as it is made; a false answer ends the speech."""
 
@@ -107,6 +127,13 @@ class _Library:
         )
         if status != 0:
             raise SpeechEvalError(f"eSpeak NG failed with status {status}.", "Shorten the text.")
+
+
+def phonemes(texts: Sequence[str], language: str = "en-us") -> list[str]:
+    """Each text in IPA with stress marks and punctuation. Raises `BadInput` for a language without a voice."""
+    with _Library(*_find_library()) as library:
+        library.set_voice(_ALIASES.get(language.lower(), language))
+        return [library.phonemes(text) for text in texts]
 
 
 class EspeakNG(SpeechSynthesizer):

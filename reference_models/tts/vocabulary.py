@@ -21,16 +21,18 @@ BYTES = 256
 class Vocabulary:
     """Blocks of ids in a fixed order: `(name, size)`. A token is a block and a value in it.
 
-    The specials come first, text next (UTF-8 bytes, unless a text model brings its own `base` ids, which then keep
-    their places), then a block for each codebook or each position of the layout.
+    The specials come first, text next (UTF-8 bytes or as many `symbols` as a text frontend has, unless a text model
+    brings its own `base` ids, which then keep their places), then a block for each codebook or each position of the
+    layout.
     """
 
     blocks: tuple[tuple[str, int], ...]
 
     @classmethod
-    def of_codec(cls, codebook_sizes: Sequence[int], base: int | None = None) -> Vocabulary:
-        """Byte text and one block a codebook (or position); `base` ids of a text model instead of bytes where given."""
-        text = (*((name, 1) for name in SPECIALS), ("text", BYTES)) if base is None else (("text", base),)
+    def of_codec(cls, codebook_sizes: Sequence[int], base: int | None = None, symbols: int = BYTES) -> Vocabulary:
+        """Text of `symbols` ids and one block a codebook (or position); `base` ids of a text model instead of them
+        where given."""
+        text = (*((name, 1) for name in SPECIALS), ("text", symbols)) if base is None else (("text", base),)
         specials = () if base is None else tuple((name, 1) for name in SPECIALS)
         return cls((*text, *specials, *((f"codes-{k}", int(size)) for k, size in enumerate(codebook_sizes))))
 

@@ -1,0 +1,93 @@
+"""From a configuration to a model, from a model to a checkpoint directory, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from harness.errors import BadInput
+from reference_models.checkpoint import load_checkpoint, save_checkpoint
+from reference_models.tts.config import HubCore, TTSConfig
+from reference_models.tts.depth import FrameLM
+from reference_models.tts.model import SpeechLM, extend
+
+TOKENIZER = "tokenizer"
+TokenLM = SpeechLM | FrameLM
+
+
+def build(config: TTSConfig) -> TokenLM:
+    """A fresh model. A text LLM comes with its weights, and the new rows of its embedding and head are their mean."""
+    if config.layout == "csm":
+        return FrameLM(config)
+    if not isinstance(config.core, HubCore):
+        return SpeechLM(config)
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    core = config.core
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(core.name, revision=core.revision)
+        lm = AutoModelForCausalLM.from_pretrained(core.name, revision=core.revision)
+    except (OSError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise BadInput(f"The text LLM {core.name}: {first}", "Check the name and the network.") from error
+    return _speaking(config, lm, tokenizer)
+
+
+def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
+    """The model of a checkpoint directory, in evaluation mode on the CPU, and its card. Raises `BadInput` where the
+    directory is no such checkpoint, or its table of ids is not the one that its configuration gives."""
+    described, state, card = load_checkpoint(directory, "tts")
+    try:
+        config = TTSConfig.model_validate(described)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{directory}: its configuration's '{where}': {first['msg']}.", "Train it again.") from None
+    model = _empty(config, directory)
+    model.vocabulary.check(config.vocabulary, str(directory))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        first_line = str(error).splitlines()[0]
+        raise BadInput(
+            f"{directory}: the weights are of another configuration ({first_line}).", "Copy it again."
+        ) from error
+    return model.eval(), card
+
+
+def save(directory: Path, model: TokenLM, state: dict[str, Any], card: dict[str, Any]) -> None:
+    """Write the checkpoint, with the tokenizer of a text LLM beside it."""
+    save_checkpoint(directory, "tts", model.config.model_dump(mode="json"), state, card)
+    if isinstance(model, SpeechLM) and model.tokenizer is not None:
+        model.tokenizer.save_pretrained(directory / TOKENIZER)
+
+
+def _empty(config: TTSConfig, directory: Path) -> TokenLM:
+    """The architecture alone, without asking a hub."""
+    if not isinstance(config.core, HubCore) or config.layout == "csm":
+        return build(config)
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    if config.core.architecture is None:
+        raise BadInput(f"{directory}: the text LLM's architecture is missing.", "Train it again.")
+    lm = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.core.architecture))
+    return _speaking(config, lm, AutoTokenizer.from_pretrained(directory / TOKENIZER))
+
+
+def _speaking(config: TTSConfig, lm: Any, tokenizer: Any) -> SpeechLM:
+    scaled = [name for name in ("final_logit_softcapping", "logits_scaling") if getattr(lm.config, name, None)]
+    if scaled:
+        raise BadInput(f"This text LLM reshapes its logits ({scaled[0]}).", "Use a Llama, Qwen or Mistral model.")
+    assert isinstance(config.core, HubCore)
+    core = config.core.model_copy(update={"architecture": _plain(lm)})
+    model = SpeechLM(config.model_copy(update={"core": core}), lm, tokenizer)
+    extend(lm, len(model.vocabulary) - lm.get_input_embeddings().num_embeddings)
+    return model
+
+
+def _plain(lm: nn.Module) -> dict[str, Any]:
+    architecture = dict(lm.config.to_diff_dict())  # type: ignore[operator, union-attr]
+    return {key: value for key, value in architecture.items() if key not in ("_name_or_path", "transformers_version")}
