@@ -11,7 +11,7 @@ from harness.metrics.base import Metric, Summary, Unit, clusters
 from harness.sets import of_sets
 from harness.statistics import estimate
 from harness.store import RunDirectory
-from harness.types import Counts, MetricResult, Output, Results, Sample, Score, TaskResult
+from harness.types import Counts, Formula, MetricResult, Output, Results, Sample, Score, TaskResult
 
 
 def aggregate(run: RunDirectory) -> Results:
@@ -31,16 +31,17 @@ def _order(item: tuple[str, dict[str, Any]]) -> tuple[str, int]:
 def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult:  # type: ignore[type-arg]
     samples = sorted(run.samples(name), key=lambda sample: sample.id)
     outputs, scores = run.outputs(name), run.scores(name)
+    axes = {metric_id: axis for axis, ids in record.get("axes", {}).items() for metric_id in ids}
     metrics = []
     for metric_id in record["metrics"]:
         metric: Metric = registry.metrics.get(metric_id)()
         units = metric.pool(_scored(name, metric, samples, outputs, scores))
         scorers = {score.scorer for (_, scored), score in scores.items() if scored == metric.id and score.scorer}
-        reported = [(summary, units) for summary in metric.reported(units)]
-        for summary, counted in (*reported, *of_sets(metric.summaries, units)):
+        about = {"scorer": ", ".join(sorted(scorers)), "axis": axes.get(metric_id, "")}
+        for summary, counted in numbers_of(metric, units):
             result = _number(metric, summary, counted, f"{seed}/{name}/{metric.id}/{summary.name}")
             primary = is_primary(record["primary"], metric, summary)
-            metrics.append(result.model_copy(update={"primary": primary, "scorer": ", ".join(sorted(scorers))}))
+            metrics.append(result.model_copy(update={"primary": primary, **about}))
     return TaskResult(
         task=name,
         version=record["version"],
@@ -51,11 +52,18 @@ def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult: 
         language=sorted({sample.language for sample in samples}),
         limit=record["limit"],
         leaderboard_grade=record["limit"] is None,
+        ranked=not axes,
         sweep=record.get("sweep"),
         conditions=record.get("conditions", {}),
         counts=count(samples, outputs),
         metrics=metrics,
     )
+
+
+def numbers_of(metric: Metric, units: Sequence[Unit]) -> list[tuple[Summary, Sequence[Unit]]]:
+    """All numbers a metric gives over pooled units, each with the units it is taken over: its own, those that depend on
+    the data (a codec's levels), and those of the sets the data consist of."""
+    return [*((summary, units) for summary in metric.reported(units)), *of_sets(metric.summaries, units)]
 
 
 def is_primary(primary: str, metric: Metric, summary: Summary) -> bool:
@@ -110,6 +118,7 @@ def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) 
         unit=summary.unit,
         direction=summary.direction,
         headline=summary.headline,
+        formula=Formula(estimator=summary.estimator, parts=list(summary.parts), scale=summary.scale),
         strict=first,
         compat=first if compat == strict else estimate(summary, compat, seed=seed, clusters=[c for _, c in counted]),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from harness import registry
-from harness.aggregate import is_primary, unit
+from harness.aggregate import is_primary, numbers_of, unit
 from harness.errors import NotComparable
 from harness.metrics.base import Metric, Summary, clusters
 from harness.statistics import (
@@ -191,7 +191,8 @@ def _scorers(run: RunDirectory, task: str) -> dict[str, set[str]]:
 
 
 def pairs(a: RunDirectory, b: RunDirectory, task: str) -> list[tuple[str, bool, Pair]]:
-    """All numbers of a task that both runs have: metric id, whether it is the primary number, and the paired parts."""
+    """All numbers of a task that both runs have, those of levels and sets too: metric id, whether it is the primary
+    number, and the paired parts."""
     record = a.manifest().tasks[task]
     metrics = [name for name in record["metrics"] if name in b.manifest().tasks[task]["metrics"]]
     ids = {sample.id for sample in b.samples(task)}
@@ -202,28 +203,36 @@ def pairs(a: RunDirectory, b: RunDirectory, task: str) -> list[tuple[str, bool, 
     found = []
     for metric_id in metrics:
         metric: Metric = registry.metrics.get(metric_id)()
-        made = _paired_parts(metric, samples, scores)
-        found += [(metric_id, is_primary(record["primary"], metric, s), Pair(s, *made)) for s in metric.summaries]
+        made = _pairs(metric, samples, scores)
+        found += [(metric_id, is_primary(record["primary"], metric, pair.summary), pair) for pair in made]
     return found
 
 
-def pair_up(a: RunDirectory, b: RunDirectory, task: str, metric: Metric, summary: Summary) -> Pair:
-    """The parts of one number in both runs, over the samples of `a`."""
+def pair_up(a: RunDirectory, b: RunDirectory, task: str, metric: Metric, name: str) -> Pair | None:
+    """The parts of the number `name` in both runs, over the samples of `a`; None where one of them has no such number
+    (a level that its codec lacks)."""
     samples = sorted(a.samples(task), key=lambda sample: sample.id)
-    return Pair(summary, *_paired_parts(metric, samples, (a.scores(task), b.scores(task))))
+    made = _pairs(metric, samples, (a.scores(task), b.scores(task)))
+    return next((pair for pair in made if pair.summary.name == name), None)
 
 
 _Scores = dict[tuple[str, str], Score]
-_Parts = list[dict[str, float]]
 
 
-def _paired_parts(
-    metric: Metric, samples: list[Sample], scores: tuple[_Scores, _Scores]
-) -> tuple[list[str], list[str], _Parts, _Parts]:
+def _pairs(metric: Metric, samples: list[Sample], scores: tuple[_Scores, _Scores]) -> list[Pair]:
+    """What both sides have of a metric, number by number."""
     left, right = (
-        metric.pool([unit(metric, sample, side.get((sample.id, metric.id))) for sample in samples]) for side in scores
+        numbers_of(metric, metric.pool([unit(metric, sample, side.get((sample.id, metric.id))) for sample in samples]))
+        for side in scores
     )
-    return [u.sample.id for u in left], clusters(left), [u.strict for u in left], [u.strict for u in right]
+    others = {summary.name: units for summary, units in right}
+    return [
+        Pair(
+            summary, [u.sample.id for u in units], clusters(units), [u.strict for u in units], [u.strict for u in held]
+        )
+        for summary, units in left
+        if (held := others.get(summary.name)) is not None
+    ]
 
 
 # ------------------------------------------------------------------------------------------- differences

@@ -25,7 +25,7 @@ from harness.compare import Pair, pair_up, task_obstacles
 from harness.errors import BadInput
 from harness.gate_tests import Finding, Outcome
 from harness.metrics.base import Metric
-from harness.rounds import round_of
+from harness.rounds import calls_of, round_of
 from harness.store import RunDirectory
 from harness.types import Record, TaskResult
 
@@ -201,11 +201,14 @@ def _number(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
             return _unjudged("; ".join(reasons))
     assert against is not None
     metric: Metric = registry.metrics.get(found.metric)()
-    summary = next(summary for summary in metric.summaries if summary.name == found.name)
-    pair = pair_up(run, against, rule.task, metric, summary)
+    pair = pair_up(run, against, rule.task, metric, found.name)
+    if pair is None:
+        return _unjudged(f"the baseline has no '{found.metric}/{found.name}'")
+    summary = pair.summary
     seed = f"gate/{rule.task}/{found.metric}/{found.name}"
     if rule.kind == "factor":
-        return _slower(run, pair, rule)
+        assert baseline is not None
+        return _slower(run, baseline, pair, rule)
     units = len(set(pair.clusters))
     if units < rule.minimum_n:
         return _too_few(units, rule)
@@ -220,7 +223,7 @@ def _too_few(units: int, rule: Rule) -> Finding:
     return Finding("could not judge", f"{units} independent units, at least {rule.minimum_n} needed", units)
 
 
-def _slower(run: RunDirectory, pair: Pair, rule: Rule) -> Finding:
+def _slower(run: RunDirectory, baseline: RunDirectory, pair: Pair, rule: Rule) -> Finding:
     """The rank test of latency rules, over the rounds in which the two runs took turns."""
     samples = {sample.id: sample for sample in run.samples(rule.task)}
     if any("round" not in samples[key].metadata for key in pair.ids):
@@ -228,6 +231,13 @@ def _slower(run: RunDirectory, pair: Pair, rule: Rule) -> Finding:
     if len(pair.ids) < rule.minimum_n:
         return _too_few(len(pair.ids), rule)
     rounds = np.array([round_of(samples[key]) for key in pair.ids])
+    ones, others = (calls_of(side.manifest(), rule.task) for side in (run, baseline))
+    numbers = [int(number) for number in np.unique(rounds)]
+    if apart := [number for number in numbers if not ones.get(number) or ones.get(number) != others.get(number)]:
+        return _unjudged(
+            f"nothing says that the two runs took turns in {len(apart)} of {len(numbers)} rounds; "
+            "run both models in one call with --rounds"
+        )
     return gate_tests.factor(pair.summary, *pair.sides, rounds, limit=rule.limit, alpha=rule.alpha)
 
 

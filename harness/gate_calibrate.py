@@ -87,7 +87,7 @@ def calibrate(
 
 
 def _task(runs: Sequence[RunDirectory], task: str, alpha: float, power: float, detect: float | None) -> list[Noise]:
-    from harness.aggregate import is_primary, unit
+    from harness.aggregate import is_primary, numbers_of, unit
 
     record = runs[0].manifest().tasks[task]
     samples = sorted(runs[0].samples(task), key=lambda sample: sample.id)
@@ -100,12 +100,15 @@ def _task(runs: Sequence[RunDirectory], task: str, alpha: float, power: float, d
             metric.pool([unit(metric, sample, held.get((sample.id, metric_id))) for sample in samples])
             for held in scores
         ]
-        groups = group(clusters(pooled[0]))
-        for summary in metric.summaries:
+        held_by = [{summary.name: units for summary, units in numbers_of(metric, units)} for units in pooled]
+        for summary, first in numbers_of(metric, pooled[0]):
+            if any(summary.name not in held for held in held_by):
+                continue
+            groups = group(clusters(first))
             primary = is_primary(record["primary"], metric, summary)
             if not (primary or summary.headline):
                 continue
-            sides = [rows(summary, [each.strict for each in units]) for units in pooled]
+            sides = [rows(summary, [each.strict for each in held[summary.name]]) for held in held_by]
             seed = f"calibrate/{task}/{metric_id}/{summary.name}"
             about = {"task": task, "metric": metric_id, "name": summary.name, "unit": summary.unit}
             about |= {"direction": summary.direction, "primary": primary}

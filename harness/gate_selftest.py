@@ -97,7 +97,7 @@ def selftest(
     tested = [rule for rule in chosen if rule.kind == "margin" and (rules or _primary(run, rule))]
     for number, rule in enumerate(tested):
         progress("gate selftest: false alarms", number, len(tested))
-        alarms.append(_false_alarms(run, rule, pairs))
+        alarms += _false_alarms(run, rule, pairs)
     progress("gate selftest: false alarms", len(tested), len(tested))
     return Selftest(run=str(run.path), trials=trials, false_alarms=alarms)
 
@@ -205,15 +205,17 @@ def _primary(run: RunDirectory, rule: Rule) -> bool:
     return any(metric.primary and rule.metric == f"{metric.metric}/{metric.name}" for metric in task.metrics)
 
 
-def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> FalseAlarms:
-    """Both sides of a pair are drawn from the run's own samples (clusters, where it has them), each on its own."""
+def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> list[FalseAlarms]:
+    """Both sides of a pair are drawn from the run's own samples (clusters, where it has them), each on its own.
+    Nothing for a number that the run does not have: that rule cannot be judged, and accuses nobody."""
     from scipy.stats import binom
 
     metric_id, _, name = rule.metric.partition("/")
     metric: Metric = registry.metrics.get(metric_id)()
-    summary = next((s for s in metric.summaries if s.name == name), metric.summaries[0])
-    pair = pair_up(run, run, rule.task, metric, summary)
-    summary, data = _independent(summary, pair.sides[0], pair.groups)
+    pair = pair_up(run, run, rule.task, metric, name or metric.summaries[0].name)
+    if pair is None:
+        return []
+    summary, data = _independent(pair.summary, pair.sides[0], pair.groups)
     rng = generator(f"false alarms/{rule.title}")
     groups = np.arange(data.n)
     alarms = 0
@@ -224,7 +226,7 @@ def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> FalseAlarms:
         )
         alarms += found.outcome == "regression"
     allowed = int(binom.ppf(0.999, pairs, rule.alpha))
-    return FalseAlarms(rule=rule, pairs=pairs, alarms=alarms, allowed=allowed)
+    return [FalseAlarms(rule=rule, pairs=pairs, alarms=alarms, allowed=allowed)]
 
 
 def _independent(summary: Summary, data: Rows, groups: np.ndarray) -> tuple[Summary, Rows]:  # type: ignore[type-arg]

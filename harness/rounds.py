@@ -13,7 +13,7 @@ import dataclasses
 
 from harness.datasets import Dataset
 from harness.errors import BadInput
-from harness.types import Sample
+from harness.types import Manifest, Sample
 
 
 def expand(dataset: Dataset, rounds: int) -> Dataset:
@@ -39,6 +39,17 @@ def _in_round(sample: Sample, number: int) -> Sample:
 def round_of(sample: Sample) -> int:
     """The round a sample was asked in, from 1."""
     return int(sample.metadata.get("round", 1))
+
+
+def calls_of(manifest: Manifest, task: str) -> dict[int, set[str]]:
+    """For each round of a timed task, the calls of `speech-eval run` in which its answers were asked for: one, or
+    several where a run was stopped in the middle of a round. A call in which the round had been done already is none of
+    them. Empty for runs of versions that did not say."""
+    found: dict[int, set[str]] = {}
+    for event in manifest.events:
+        if event.get("task") == task and event.get("warm_up") and "round" in event and "call" in event:
+            found.setdefault(int(event["round"]), set()).add(str(event["call"]))
+    return found
 
 
 def item_of(sample: Sample) -> str:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from uuid import uuid4
 
 import harness
 from harness import datasets, hub, modelspec, registry, rounds
@@ -85,6 +86,7 @@ class Planned:
             "samples": len(self.dataset.samples),
             "note": self.note,
             **({} if self.task.point is None else {"sweep": self.task.point.model_dump()}),
+            **({} if self.task.ranked else {"axes": {name: list(ids) for name, ids in self.task.axes.items()}}),
             **({"conditions": self.conditions} if self.conditions else {}),
             "dataset": {
                 "name": info.name,
@@ -162,6 +164,7 @@ def run_in_turns(
     """
     say = notify or (lambda message: None)
     executor(settings.executor, settings.ray_address)  # it fails now or never
+    call = uuid4().hex[:12]
     with ExitStack() as locks:
         sessions = []
         with ExitStack() as models:
@@ -176,7 +179,7 @@ def run_in_turns(
             for number in range(1, settings.rounds + 1):
                 for session in sessions if number % 2 else reversed(sessions):
                     for point in (point for group in session.groups for point in group if point.task.mode == "timed"):
-                        _generate_timed(session, point, settings, number)
+                        _generate_timed(session, point, settings, number, call)
         return [_finish(session, settings) for session in sessions]
 
 
@@ -270,11 +273,12 @@ def _lend_recordings(adapter: Adapter, dataset: Dataset) -> None:
         adapter.load_reference = lambda key: load(dataset.audio_path(recordings[key]))
 
 
-def _generate_timed(session: _Session, item: Planned, settings: Settings, number: int) -> None:
-    """The answers of one round of a task, or of one point of its sweep."""
+def _generate_timed(session: _Session, item: Planned, settings: Settings, number: int, call: str) -> None:
+    """The answers of one round of a task, or of one point of its sweep. The event says in which call they were asked
+    for: models of one call took turns."""
     _lend_recordings(session.adapter, item.dataset)
     start = perf_counter()
-    detail: dict[str, Any] = {"task": item.task.name, "round": number, "load_average": load_average()}
+    detail: dict[str, Any] = {"task": item.task.name, "round": number, "call": call, "load_average": load_average()}
     detail["warm_up"] = generate_timed(
         session.directory,
         item.task,

@@ -26,6 +26,8 @@ class Task:
                own; `concurrency`: a timed task with 1, 2, 4 and 8 requests under way at once. `point` is set on the
                task at each point (see `at`)
     driver     `module:attr` of a `Driver` class, for a task that asks more of a model than one request a sample
+    axes       name → metric ids: what stands apart. A task with axes is not ranked: `primary` then only sorts samples,
+               and models stand in the order of the first metric's first number
     """
 
     name: str
@@ -42,6 +44,7 @@ class Task:
     options: Mapping[str, int | float | str] = field(default_factory=dict)
     sweep: Literal["", "depth", "concurrency"] = ""
     point: SweepPoint | None = None
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.interfaces if name not in INTERFACES]
@@ -53,6 +56,11 @@ class Task:
                 raise BadInput(
                     f"Task '{self.name}': primary '{primary}' is not among its metrics.", "Add it to metrics."
                 )
+
+    @property
+    def ranked(self) -> bool:
+        """Whether one number may order models."""
+        return not self.axes
 
     def at(self, value: int) -> Task:
         """This task at one point of its sweep, under a name of its own: `codec-depth@depth=4`."""

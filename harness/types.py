@@ -161,8 +161,19 @@ class Estimate(Record):
     n: int
 
 
+class Formula(Record):
+    """How a number adds up from its samples' parts: the fields of `harness.metrics.base.Summary` that say it."""
+
+    estimator: Literal["mean", "ratio", "quantile", "function"]
+    parts: list[str]
+    scale: float = 1.0
+
+
 class MetricResult(Record):
-    """One number of a task: `strict` scores every failure as the worst, `compat` drops failures as originals do."""
+    """One number of a task: `strict` scores every failure as the worst, `compat` drops failures as originals do.
+
+    `axis` is the group it belongs to where the task keeps its axes apart. Runs of older versions have no `formula`.
+    """
 
     metric: str
     name: str
@@ -171,6 +182,8 @@ class MetricResult(Record):
     primary: bool = False
     headline: bool = True
     scorer: str = ""
+    axis: str = ""
+    formula: Formula | None = None
     strict: Estimate
     compat: Estimate
 
@@ -196,6 +209,7 @@ class SweepPoint(Record):
 class TaskResult(Record):
     """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`.
 
+    `ranked` is false where the task's axes stand apart, so that no one number orders models.
     `conditions` are those of a timed task: `concurrency`, `warm_up` requests, `rounds`, `serialised`.
     """
 
@@ -208,6 +222,7 @@ class TaskResult(Record):
     language: list[str]
     limit: int | None = None
     leaderboard_grade: bool
+    ranked: bool = True
     sweep: SweepPoint | None = None
     conditions: dict[str, int | bool] = Field(default_factory=dict)
     counts: Counts

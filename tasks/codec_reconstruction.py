@@ -6,30 +6,29 @@ from dataclasses import replace
 
 from harness import Task, register_task
 
-METRICS = (
-    "bitrate[measured@1]",
-    "codebook[corpus@1]",
-    "stoi[pystoi]",
-    "estoi[pystoi]",
-    "pesq-wb[p862.2]",
-    "pesq-nb[p862]",
-    "mel-distance[multi-resolution]",
-    "stft-distance[multi-resolution]",
-    "mcd[mel-13@1]",
-    "si-sdr[torchmetrics-definition]",
-    "f0[yin@1]",
-    "sim-reference[cam++@zh-en-common]",
-    "mos[dnsmos-p835]",
-    "mos[distillmos@7]",
-    "wer[whisper-normalizer]",
-    "wer-original[whisper-normalizer]",
-)
+AXES = {
+    "bitrate": ("bitrate[measured@1]", "codebook[corpus@1]"),
+    "signal": (
+        "pesq-wb[p862.2]",
+        "pesq-nb[p862]",
+        "mel-distance[multi-resolution]",
+        "stft-distance[multi-resolution]",
+        "mcd[mel-13@1]",
+        "si-sdr[torchmetrics-definition]",
+    ),
+    "intelligibility": ("stoi[pystoi]", "estoi[pystoi]"),
+    "words": ("wer[whisper-normalizer]", "wer-original[whisper-normalizer]"),
+    "voice": ("sim-reference[cam++@zh-en-common]", "f0[yin@1]"),
+    "naturalness": ("mos[dnsmos-p835]", "mos[distillmos@7]"),
+}
+METRICS = tuple(metric for metrics in AXES.values() for metric in metrics)
 
 
 @register_task
 def codec_reconstruction() -> Task:
-    """Quality, intelligibility, words, voice, melody and waveform stand apart, beside the bitrate: no one of them ranks
-    codecs. STOI only sorts: it is bounded, has no trained part, and every clip of 0.4 s has one."""
+    """Signal, intelligibility, words, voice (the speaker and the melody) and naturalness stand apart, beside the
+    bitrate: no one of them ranks codecs. STOI only sorts samples: it is bounded, has no trained part, and every clip of
+    0.4 s has one."""
     return Task(
         name="codec-reconstruction",
         version=1,
@@ -40,6 +39,7 @@ def codec_reconstruction() -> Task:
         protocol="codec-reconstruction@1",
         description="Recorded speech through a codec and back: what is kept, axis by axis, at which measured bitrate",
         recogniser="whisper-base",
+        axes=AXES,
     )
 
 
