@@ -16,6 +16,7 @@ from harness.audio import Audio, flac_bytes, load  # noqa: E402
 from harness.errors import BadAudio, BadInput  # noqa: E402
 from reference_models.data.prepare import prepare  # noqa: E402
 from reference_models.data.segments import Batches, Clip, Segments, clips_of  # noqa: E402
+from reference_models.data.sentences import sentences  # noqa: E402
 
 RATE = 16_000
 
@@ -43,6 +44,25 @@ def test_the_folder_is_a_dataset_of_the_harness_and_so_are_its_held_out_splits()
     assert held_out.info.licence == "CC-BY-3.0, CC-BY-SA-3.0" and "Carlo Flora" in held_out.info.attribution
     assert {sample.language for sample in held_out.samples} == {"it"}
     assert datasets.check(held_out) == []
+
+
+def test_generated_sentences_are_spoken_and_labelled_synthetic(tmp_path: Path) -> None:
+    pytest.importorskip("hibari")
+    found = prepare(tmp_path, ("hibari-generated",), limit=10)
+    first = rows(tmp_path)[0]
+    assert first["synthetic"] is True and first["text"] == sentences(1)[0]
+    assert found["licences"] == {"hibari-generated": "Apache-2.0, synthetic"}
+    assert load(tmp_path / str(first["file_name"])).rate == 24_000
+
+
+def test_generated_sentences_are_many_the_same_every_time_and_none_that_is_evaluated_on() -> None:
+    pytest.importorskip("hibari")
+    found = sentences(2000)
+    assert len(set(found)) == 2000 and sentences(100) == found[:100] and sentences(100, seed=1) != found[:100]
+    evaluated = {sample.text for name in ("sentences-en", "asterisk-en") for sample in datasets.load(name).samples}
+    assert not evaluated & set(found)
+    assert not any("{" in text for text in found)
+    assert 6 < sum(len(text.split()) for text in found) / len(found) < 12
 
 
 def test_recordings_are_kept_as_they_were() -> None:

@@ -1,4 +1,4 @@
-"""Recorded human speech as one AudioFolder: 16 kHz FLAC and a `metadata.jsonl` with text, speaker and split.
+"""Speech to train on as one AudioFolder, recorded or (labelled so) synthetic: FLAC and a `metadata.jsonl`.
 
 OUTPUT/metadata.jsonl              file_name, text, speaker, language, source, split, seconds
 OUTPUT/audio/SOURCE/*.flac
@@ -23,9 +23,13 @@ from harness.errors import BadAudio, BadInput
 from harness.progress import Progress, silent
 from harness.store import write_atomically
 from harness.types import DatasetInfo, Sample
+from reference_models.data.sentences import sentences
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
+GENERATED = "hibari-generated"  # sentences of a grammar: as many hours as one likes
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED)
+_GENERATED = 6000  # sentences where no limit is given: about six hours
 HELD_OUT_SOURCE = "asterisk-it"  # a speaker of his own: English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
 # Below these a recording teaches nothing: prompts of silence, clicks and beeps.
@@ -58,9 +62,11 @@ def prepare(
     shares its speaker with another one, or where `output` was prepared from other sources.
     """
     wanted = list(dict.fromkeys(sources))
-    unknown = [name for name in wanted if name not in (*SOURCES, SYNTHETIC)]
+    unknown = [name for name in wanted if name not in (*SOURCES, *_SPOKEN_BY_HIBARI)]
     if unknown:
-        raise BadInput(f"No source is named {', '.join(unknown)}.", f"Choose of {', '.join((*SOURCES, SYNTHETIC))}.")
+        raise BadInput(
+            f"No source is named {', '.join(unknown)}.", f"Choose of {', '.join((*SOURCES, *_SPOKEN_BY_HIBARI))}."
+        )
     plan = {"sources": wanted, "held_out_source": held_out_source, "limit": limit}
     output.mkdir(parents=True, exist_ok=True)
     with FileLock(output / ".lock"):  # several processes of one training may ask at once
@@ -92,8 +98,8 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
 
 
 def _recordings(source: str, limit: int | None, left_out: dict[str, str], progress: Progress) -> Iterator[Recording]:
-    if source == SYNTHETIC:
-        yield from _synthetic(limit, progress)
+    if source in _SPOKEN_BY_HIBARI:
+        yield from _synthetic(source, limit, progress)
         return
     folder = assets.ensure(source, progress)
     dataset = datasets.load(source)
@@ -122,28 +128,33 @@ def _recordings(source: str, limit: int | None, left_out: dict[str, str], progre
         yield Recording(source, name.removesuffix(".g722"), audio, str(first.speaker), first.language, text)
 
 
-def _synthetic(limit: int | None, progress: Progress) -> Iterator[Recording]:
-    """English sentences of the harness and the texts of the English prompts, spoken by hibari, 24 kHz."""
+def _synthetic(source: str, limit: int | None, progress: Progress) -> Iterator[Recording]:
+    """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, or sentences of
+    a grammar."""
     from harness.adapters.base import SynthesisRequest
     from harness.adapters.hibari import Hibari
 
-    texts = {
-        sample.id: sample.text for name in ("sentences-en", "asterisk-en") for sample in datasets.load(name).samples
-    }
+    if source == GENERATED:
+        texts: dict[str, str | None] = {
+            f"{number:06d}": text for number, text in enumerate(sentences(_GENERATED if limit is None else limit))
+        }
+    else:
+        bundled = (datasets.load(name) for name in ("sentences-en", "asterisk-en"))
+        texts = {sample.id: sample.text for dataset in bundled for sample in dataset.samples}
     chosen = list(texts.items())[:limit]
     voice = Hibari()
     for number, (key, text) in enumerate(chosen):
-        progress(SYNTHETIC, number, len(chosen))
+        progress(source, number, len(chosen))
         assert text is not None
         (audio,) = voice.synthesize([SynthesisRequest(id=key, text=text, seed=number)])
-        yield Recording(SYNTHETIC, key, audio, "hibari-heart (synthetic)", "en", text)
+        yield Recording(source, key, audio, "hibari-heart (synthetic)", "en", text)
 
 
 def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
     file_name = f"audio/{recording.source}/{recording.key}.flac"
     write_atomically(output / file_name, flac_bytes(recording.audio))
     # The id by which the bundled datasets hold out: what they evaluate on, nothing here is trained on.
-    synthetic = recording.source == SYNTHETIC
+    synthetic = recording.source in _SPOKEN_BY_HIBARI
     sample_id = recording.key if synthetic else f"{recording.language}-{recording.key.replace('/', '-')}"
     split = "held-out" if datasets.held_out(sample_id) else "train"
     row: dict[str, Any] = {
@@ -173,7 +184,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
     """The rows of a split that have a text, as a dataset of the harness. Without rows there is no file."""
     if not rows:
         return
-    infos = [datasets.load(name).info for name in sources if name != SYNTHETIC]
+    infos = [datasets.load(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]
     info = DatasetInfo(
         name=f"{output.resolve().name}-{split}",
         version="1",
@@ -211,7 +222,8 @@ def _hours(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _licences(sources: list[str]) -> dict[str, str]:
     return {
-        name: "Apache-2.0, synthetic" if name == SYNTHETIC else datasets.load(name).info.licence for name in sources
+        name: "Apache-2.0, synthetic" if name in _SPOKEN_BY_HIBARI else datasets.load(name).info.licence
+        for name in sources
     }
 
 
