@@ -1,0 +1,265 @@
+"""Speech LMs behind the harness's synthesiser interface: checkpoints of this project, and published ones."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness import modelspec
+from harness.adapters.base import AudioCodec, Speech, SpeechSynthesizer, SynthesisRequest
+from harness.adapters.torch_support import choose_device, load_model, locate, positive, weights_digest
+from harness.audio import Audio
+from harness.errors import BadInput, require
+from harness.generate import sample_seed
+from harness.types import ModelInfo
+
+if TYPE_CHECKING:
+    from reference_models.tts.decoding import SpeechCodec
+    from reference_models.tts.generate import Sampling, Speaker, Spoken, Utterance
+
+
+class SpeechLMSynthesizer(SpeechSynthesizer):
+    """A speech LM and its codec. Sampling: `temperature`, `top_p`, `top_k`, `repetition_penalty`, `max_seconds`.
+
+    `best_of` tries are made of each request, from seeds of their own, and the one is kept that `verify` prefers: `wer`
+    (by `recogniser`), `sim` to the voice prompt, or `both`. A stream is of one try. Each answer says whether the model
+    `stopped` by itself, how many `tokens` it took, and how often its most repeated step stands in a row.
+    """
+
+    def __init__(
+        self,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        repetition_penalty: float | None = None,
+        max_seconds: float | None = None,
+        best_of: int = 1,
+        verify: str = "wer",
+        recogniser: str = "whisper-tiny.en",
+        device: str = "auto",
+    ) -> None:
+        require("torch", "tts")
+        require("transformers", "tts")
+        self._model, self._codec, base = self._load(choose_device(device))
+        given: dict[str, Any] = {
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "repetition_penalty": repetition_penalty,
+            "max_tokens": None if max_seconds is None else self._tokens(max_seconds),
+        }
+        self._sampling: Sampling = replace(base, **{name: value for name, value in given.items() if value is not None})
+        self._best_of = positive("best_of", best_of)
+        if verify not in ("wer", "sim", "both"):
+            raise BadInput(f"verify={verify} chooses nothing.", "Use wer, sim or both.")
+        self._verify, self._ear = verify, None
+        if self._best_of > 1:
+            from reference_models.tts.verifiers import Listener
+
+            voice = None if verify == "wer" else "sim[cam++@zh-en-common]"
+            self._ear = Listener(recogniser=None if verify == "sim" else recogniser, speaker=voice).load()
+        self.batch_size = max(1, 8 // self._best_of)
+
+    @abstractmethod
+    def _load(self, device: str) -> tuple[Speaker, SpeechCodec, Sampling]:
+        """The model, its codec, and how it draws unless told otherwise."""
+
+    def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
+        from reference_models.tts.generate import speak
+
+        tries = [
+            asked if i == 0 else replace(asked, seed=sample_seed(asked.seed, "best-of", str(i)))
+            for asked in map(self._utterance, requests)
+            for i in range(self._best_of)
+        ]
+        spoken = speak(self._model, tries, self._sampling)
+        return [
+            self._answer(request, spoken[i * self._best_of : (i + 1) * self._best_of])
+            for i, request in enumerate(requests)
+        ]
+
+    def stream(self, request: SynthesisRequest) -> Iterator[Audio]:
+        if self._best_of > 1:
+            raise BadInput(f"best_of={self._best_of} is known only when all tries are made.", "Stream with best_of=1.")
+        from reference_models.tts.generate import speak_stream
+
+        ended: list[Spoken] = []
+
+        def parts() -> Iterator[Any]:
+            for books, whole in speak_stream(self._model, self._utterance(request), self._sampling, self._codec.chunk):
+                if whole is not None:
+                    ended.append(whole)
+                yield books
+
+        last: Audio | None = None
+        for audio in self._codec.stream(parts()):
+            if last is not None:
+                yield last
+            if not ended:
+                yield audio
+                last = None
+            else:
+                last = audio
+        if last is not None:
+            yield Speech(last.samples, last.rate, ended[0].report())
+
+    def _tokens(self, seconds: float) -> int:
+        if not (isinstance(seconds, int | float) and seconds > 0):
+            raise BadInput(f"max_seconds={seconds} is no duration.", "Use max_seconds=20, say.")
+        return max(1, round(seconds * self._codec.step_rate * self._model.tokens_per_step))
+
+    def _utterance(self, request: SynthesisRequest) -> Utterance:
+        from reference_models.tts.generate import Utterance
+
+        prompt = request.prompt_audio
+        if prompt is not None and not (request.prompt_text or "").strip():
+            raise BadInput(f"{request.id}: the voice prompt has no transcript.", "Give the dataset's prompt_text.")
+        return Utterance(
+            request.id,
+            request.text,
+            request.seed,
+            None if prompt is None else request.prompt_text,
+            None if prompt is None else self._codec.encode(prompt),
+        )
+
+    def _answer(self, request: SynthesisRequest, tries: Sequence[Spoken]) -> Speech:
+        sounds = [self._codec.decode(spoken.codes) for spoken in tries]
+        if self._ear is None:
+            return Speech(sounds[0].samples, sounds[0].rate, tries[0].report())
+        from reference_models.tts.verifiers import best, worth
+
+        prompt = request.prompt_audio
+        if prompt is None and self._verify != "wer":
+            raise BadInput(f"{request.id}: verify={self._verify} needs a voice prompt.", "Use verify=wer.")
+        heard = [self._ear.judge(request.text, sound, prompt, request.language) for sound in sounds]
+        chosen = best(heard, self._verify)  # type: ignore[arg-type]
+        report = tries[chosen].report() | {
+            "chosen": chosen,
+            "worth": [round(worth(taken, self._verify), 6) for taken in heard],  # type: ignore[arg-type]
+        }
+        return Speech(sounds[chosen].samples, sounds[chosen].rate, report)
+
+    def _settings(self) -> dict[str, Any]:
+        chosen = {"best_of": self._best_of} | ({"verify": self._verify} if self._best_of > 1 else {})
+        sampling = {name: value for name, value in vars(self._sampling).items() if value is not None}
+        return {**sampling, **chosen}
+
+
+class ReferenceTTS(SpeechLMSynthesizer):
+    """A directory with `reference.json` of kind `tts`. `codec` is a model spec (its options after semicolons) in place
+    of the codec that the checkpoint names; it must be the same one, perhaps elsewhere."""
+
+    def __init__(self, path: str, codec: str | None = None, **options: Any) -> None:
+        self._directory, self._spec = Path(path), codec
+        super().__init__(**options)
+
+    def _load(self, device: str) -> tuple[Speaker, SpeechCodec, Sampling]:
+        from reference_models.tts import building
+        from reference_models.tts.config import codec_spec
+        from reference_models.tts.decoding import SpeechCodec
+        from reference_models.tts.generate import Sampling
+
+        model, self._card = building.load(self._directory)
+        section = model.config.codec
+        codec = build_codec(self._spec or codec_spec(model.config, self._directory))
+        digest = codec.info().weights_sha256
+        if section.weights_sha256 and digest != section.weights_sha256:
+            raise BadInput(
+                f"{self._directory} was trained on codes of {section.spec} ({section.weights_sha256[:12]}); this one's "
+                f"weights are others ({digest[:12]}).",
+                "Name the codec it was trained with: codec=SPEC.",
+            )
+        self._parameters = sum(parameter.numel() for parameter in model.parameters())
+        speech = SpeechCodec(codec, section.codebook_sizes, section.frame_rates)
+        return model.to(device), speech, Sampling()
+
+    def info(self) -> ModelInfo:
+        from reference_models.checkpoint import WEIGHTS
+
+        return ModelInfo(
+            spec="",
+            name=str(self._card.get("name", self._directory.resolve().name)),
+            interfaces=[],
+            weights_sha256=weights_digest([self._directory / WEIGHTS]),
+            licence=str(self._card.get("license", "")),
+            parameters=self._parameters,
+            metadata={**self._settings(), "codec": self._codec.codec.info().weights_sha256[:12]},
+        )
+
+
+class _Published(SpeechLMSynthesizer):
+    """A language model's directory or hub name, and the model spec of its codec, its options after semicolons:
+    `llasa,path=DIR,codec=xcodec2;path=DIR`."""
+
+    family: ClassVar[str]
+
+    def __init__(
+        self, path: str, codec: str, revision: str | None = None, dtype: str = "float32", **options: Any
+    ) -> None:
+        self._checkpoint = locate(path, revision)
+        self._dtype, self._spec = dtype, codec
+        super().__init__(**options)
+
+    def _load(self, device: str) -> tuple[Speaker, SpeechCodec, Sampling]:
+        from transformers import AutoTokenizer
+
+        from reference_models.tts.decoding import SpeechCodec
+        from reference_models.tts.public import FAMILIES
+
+        core = load_model("AutoModelForCausalLM", self._checkpoint, dtype=self._dtype, device=device, extra="tts")
+        tokenizer = AutoTokenizer.from_pretrained(self._checkpoint.directory)
+        speech = SpeechCodec(build_codec(self._spec))
+        model = FAMILIES[self.family](core, tokenizer, speech.codebook_sizes, speech.frame_rates)
+        self._core = core
+        return model, speech, model.sampling
+
+    def info(self) -> ModelInfo:
+        codec = self._codec.codec.info()
+        return self._checkpoint.info(
+            self._core, **self._settings(), codec=codec.name, codec_weights=codec.weights_sha256[:12]
+        )
+
+
+class Llasa(_Published):
+    """LLaSA (`HKUSTAudio/Llasa-1B` and kin) with XCodec2."""
+
+    family = "llasa"
+
+
+class Orpheus(_Published):
+    """Orpheus with SNAC at 24 kHz. `voice` is a name its checkpoint knows, such as tara."""
+
+    family = "orpheus"
+
+    def __init__(self, path: str, codec: str, voice: str | None = None, **options: Any) -> None:
+        self._voice = voice
+        super().__init__(path, codec, **options)
+
+    def _utterance(self, request: SynthesisRequest) -> Utterance:
+        asked = super()._utterance(request)
+        named = self._voice is not None and request.text.strip()
+        return replace(asked, text=f"{self._voice}: {request.text}") if named else asked
+
+
+class NeuTTS(_Published):
+    """NeuTTS with NeuCodec."""
+
+    family = "neutts"
+
+
+class OuteTTS(_Published):
+    """OuteTTS 1.0 with the Descript Audio Codec of two codebooks."""
+
+    family = "outetts"
+
+
+def build_codec(spec: str) -> AudioCodec:
+    """The codec of a model spec whose options may stand after semicolons, as inside another spec's option. Raises
+    `BadInput` for what is no codec."""
+    codec = modelspec.build(modelspec.parse(spec.replace(";", ",")))
+    if not isinstance(codec, AudioCodec):
+        raise BadInput(f"{spec} is no codec.", "Name one, such as a trained codec's directory.")
+    return codec

@@ -1,0 +1,279 @@
+"""Published speech LMs: how each writes its prompt, and which of its ids are which codes.
+
+LLaSA    chat template; text between marks; one id a code, `<|s_0|>` … after each other
+Orpheus  fixed ids above Llama 3's own; seven tokens a frame, 4096 ids a position
+NeuTTS   phonemes between marks; `<|speech_0|>` …; always in the voice of a prompt
+OuteTTS  words, their features and their codes mixed; `<|c1_0|>`, `<|c2_0|>` …
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.errors import BadInput
+from reference_models.tts.generate import Sampling
+from reference_models.tts.layouts import Ints, deinterleave, interleave, pattern, ratios_of, whole_steps
+from reference_models.tts.model import check_fits, check_prompt
+
+# Llama 3.2's chat template writes today's date unless told one; with it, answers would change overnight.
+DATE = "26 Jul 2024"
+
+
+class PublicLM(ABC):
+    """A causal LM of transformers with its tokenizer, made to say codes of a codec with these books.
+
+    Raises `BadInput` where the tokenizer lacks the tokens of the family, or has them for another codec.
+    """
+
+    streams: ClassVar[int] = 1
+    sampling: ClassVar[Sampling]  # as its makers draw
+    positions: ClassVar[int] = 2048  # what it was trained to look at; configurations state what their base model can
+
+    def __init__(self, core: Any, tokenizer: Any, codebook_sizes: Sequence[int], frame_rates: Sequence[float]) -> None:
+        self.core = core
+        self.tokenizer = tokenizer
+        self.context = min(self.positions, int(core.config.max_position_embeddings))
+        self.ratios = ratios_of(frame_rates)
+        self.sizes = list(codebook_sizes)
+        self._vocabulary: dict[str, int] = tokenizer.get_vocab()
+        self._prepare()
+
+    @property
+    def tokens_per_step(self) -> int:
+        return len(pattern(self.ratios))
+
+    @property
+    @abstractmethod
+    def end(self) -> int:
+        """The id that ends speech."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Look up the family's ids."""
+
+    @abstractmethod
+    def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
+        """The family's prompt."""
+
+    @abstractmethod
+    def allowed(self, step: int) -> Tensor | None:
+        """As `generate.Speaker.allowed`."""
+
+    @abstractmethod
+    def codes(self, ids: Ints) -> list[Ints]:
+        """As `generate.Speaker.codes`."""
+
+    def prompt_ids(
+        self, text: str, prompt_text: str | None = None, prompt_codes: Sequence[Ints] | None = None
+    ) -> Tensor:
+        check_prompt(text, prompt_text, prompt_codes)
+        return torch.tensor(check_fits(self._prompt(text, prompt_text, prompt_codes), self.context, text))
+
+    def hidden(self, ids: Tensor, *, cache: Any, attention_mask: Tensor, positions: Tensor) -> Tensor:
+        output = self.core.base_model(
+            input_ids=ids,
+            attention_mask=attention_mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        return output.last_hidden_state
+
+    def head(self, hidden: Tensor) -> Tensor:
+        return self.core.get_output_embeddings()(hidden)
+
+    def parameters(self) -> Iterator[Any]:
+        return self.core.parameters()
+
+    def _id(self, token: str) -> int:
+        if token not in self._vocabulary:
+            raise BadInput(
+                f"The tokenizer has no token {token}.", f"Give a checkpoint of the family {type(self).__name__}."
+            )
+        return self._vocabulary[token]
+
+    def _block(self, name: str, size: int, *, exact: bool = True) -> int:
+        """The first id of `size` codes that follow each other, `name` with its number in it."""
+        first = self._id(name.format(0))
+        for number in range(size):
+            if self._vocabulary.get(name.format(number)) != first + number:
+                raise BadInput(
+                    f"The codec has {size} codes; the tokenizer's {name.format('N')} end or jump at {number}.",
+                    "Name the codec the model was trained with: codec=SPEC.",
+                )
+        if exact and name.format(size) in self._vocabulary:
+            raise BadInput(
+                f"The codec has {size} codes, the tokenizer more of {name.format('N')}.",
+                "Name the codec the model was trained with: codec=SPEC.",
+            )
+        return first
+
+    def _one_book(self) -> int:
+        if len(self.sizes) != 1:
+            raise BadInput(
+                f"{type(self).__name__} speaks one codebook, the codec has {len(self.sizes)}.", "Use its own."
+            )
+        return self.sizes[0]
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+
+class _FlatLM(PublicLM):
+    """One codebook: an id is a code and an offset."""
+
+    def codes(self, ids: Ints) -> list[Ints]:
+        return [np.asarray(ids, dtype=np.int64) - self._first]
+
+    def allowed(self, step: int) -> Tensor:
+        codes = torch.arange(self._first, self._first + self.sizes[0])
+        return torch.cat([codes, torch.tensor([self.end])]) if step else codes
+
+    _first: int
+
+
+class Llasa(_FlatLM):
+    """LLaSA on XCodec2 (LLaSA_training ef5c260)."""
+
+    sampling = Sampling(temperature=0.8)
+
+    def _prepare(self) -> None:
+        self._first = self._block("<|s_{}|>", self._one_book())
+        self._end = self._id("<|SPEECH_GENERATION_END|>")
+        if not self.tokenizer.chat_template:
+            raise BadInput("The tokenizer has no chat template.", "Give the checkpoint's own tokenizer.")
+
+    @property
+    def end(self) -> int:
+        return self._end
+
+    def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
+        said = text if prompt_text is None else f"{prompt_text} {text}"
+        asked = f"Convert the text to speech:<|TEXT_UNDERSTANDING_START|>{said}<|TEXT_UNDERSTANDING_END|>"
+        chat = [
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": "<|SPEECH_GENERATION_START|>"},
+        ]
+        written = self.tokenizer.apply_chat_template(
+            chat, tokenize=False, continue_final_message=True, date_string=DATE
+        )
+        ids = self._encode(written)
+        return ids if prompt_codes is None else ids + (np.asarray(prompt_codes[0]) + self._first).tolist()
+
+
+class Orpheus(PublicLM):
+    """Orpheus on SNAC at 24 kHz (Orpheus-TTS 835ac7c). A voice is named in the text (`tara: …`); a voice prompt's words
+    and codes stand before it as a turn of their own, as the pretrained model saw them."""
+
+    sampling = Sampling(temperature=0.6, top_p=0.8, repetition_penalty=1.1)
+    positions = 8192
+    FIRST, POSITION = 128_266, 4096
+    START, END, HUMAN, HUMAN_END, AI, AI_END, TURN_END = 128_257, 128_258, 128_259, 128_260, 128_261, 128_262, 128_009
+
+    def _prepare(self) -> None:
+        rows = self.core.get_output_embeddings().weight.shape[0]
+        if self.ratios != (1, 2, 4) or self.sizes != [self.POSITION] * 3:
+            raise BadInput(
+                f"Orpheus speaks SNAC: three books of 4096 codes at 1:2:4, not {self.sizes} at {list(self.ratios)}.",
+                "Name the codec: codec=snac;path=….",
+            )
+        if rows < self.FIRST + 7 * self.POSITION:
+            raise BadInput(
+                f"A vocabulary of {rows} ids has no room for Orpheus's codes.", "Give an Orpheus checkpoint."
+            )
+
+    @property
+    def end(self) -> int:
+        return self.END
+
+    def allowed(self, step: int) -> Tensor:
+        first = self.FIRST + step % 7 * self.POSITION
+        codes = torch.arange(first, first + self.POSITION)
+        return torch.cat([codes, torch.tensor([self.END])]) if step and step % 7 == 0 else codes
+
+    def codes(self, ids: Ints) -> list[Ints]:
+        whole = np.asarray(ids, dtype=np.int64)[: len(ids) // 7 * 7]
+        return deinterleave(whole - self.FIRST - np.arange(len(whole)) % 7 * self.POSITION, self.ratios)
+
+    def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
+        if prompt_text is None or prompt_codes is None:
+            return self._turn(text)
+        stream = interleave(whole_steps(prompt_codes, self.ratios), self.ratios)
+        said = stream + self.FIRST + np.arange(len(stream)) % 7 * self.POSITION
+        return [*self._turn(prompt_text), *said.tolist(), self.END, self.AI_END, *self._turn(text)]
+
+    def _turn(self, text: str) -> list[int]:
+        written = self.tokenizer.encode(text)  # with the tokenizer's own begin-of-text
+        return [self.HUMAN, *written, self.TURN_END, self.HUMAN_END, self.AI, self.START]
+
+
+class NeuTTS(_FlatLM):
+    """NeuTTS on NeuCodec (neutts-air 65569f4). English phonemes, and always in the voice of a prompt."""
+
+    sampling = Sampling(temperature=1.0, top_k=50)
+
+    def _prepare(self) -> None:
+        self._first = self._block("<|speech_{}|>", self._one_book())
+        marks = ("TEXT_PROMPT_START", "TEXT_PROMPT_END", "SPEECH_GENERATION_START", "SPEECH_GENERATION_END")
+        self._open, self._close, self._start, self._end = (self._id(f"<|{mark}|>") for mark in marks)
+
+    @property
+    def end(self) -> int:
+        return self._end
+
+    def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
+        if prompt_text is None or prompt_codes is None:
+            raise BadInput("NeuTTS speaks in the voice of a prompt only.", "Use a dataset with voice prompts.")
+        from harness.adapters.espeak import phonemes
+
+        phones = " ".join(" ".join(phonemes([prompt_text, text], "en-us")).split())
+        before = list(self.tokenizer.encode("user: Convert the text to speech:"))
+        said = [self._open, *self._encode(phones), self._close]
+        voice = (np.asarray(prompt_codes[0]) + self._first).tolist()
+        return [*before, *said, *self._encode("\nassistant:"), self._start, *voice]
+
+
+class OuteTTS(PublicLM):
+    """OuteTTS 1.0 on a codec of two books. Speaks in a voice of its own making: its voice prompts need words aligned
+    with their codes, which a recording and its transcript do not bring."""
+
+    sampling = Sampling(temperature=0.4, top_p=0.9, top_k=40, repetition_penalty=1.1)
+    positions = 8192
+
+    def _prepare(self) -> None:
+        if len(self.sizes) != 2:
+            raise BadInput(f"OuteTTS speaks two codebooks, the codec has {len(self.sizes)}.", "Use n_codebooks=2.")
+        # Published tokenizers have one code more than the codec.
+        self._firsts = [
+            self._block(f"<|c{book}_{{}}|>", size, exact=False) for book, size in enumerate(self.sizes, start=1)
+        ]
+        self._end = self._id("<|audio_end|>")
+
+    @property
+    def end(self) -> int:
+        return self._end
+
+    def allowed(self, step: int) -> None:
+        return None
+
+    def codes(self, ids: Ints) -> list[Ints]:
+        stream = np.asarray(ids, dtype=np.int64)
+        books = [
+            stream[(stream >= first) & (stream < first + size)] - first
+            for first, size in zip(self._firsts, self.sizes, strict=True)
+        ]
+        return whole_steps(books, self.ratios)
+
+    def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
+        if prompt_codes is not None:
+            raise BadInput("OuteTTS clones from aligned words, not from a recording.", "Leave the voice prompt out.")
+        return self._encode(f"<|im_start|>\n<|text_start|>{text}<|text_end|>\n<|audio_start|>\n")
+
+
+FAMILIES: dict[str, type[PublicLM]] = {"llasa": Llasa, "orpheus": Orpheus, "neutts": NeuTTS, "outetts": OuteTTS}
