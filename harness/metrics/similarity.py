@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness import assets
 from harness.audio import Audio, file_sha256, leading_silence
-from harness.errors import BadInput, NotFetched, require
+from harness.errors import NotFetched, require
 from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
 from harness.types import Sample
 
@@ -35,13 +35,12 @@ class _SpeakerSimilarity(Metric):
         return f"{asset}@{assets.ASSETS[asset].files[self.weights][:12]}"
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `similarity`. Raises `Unscorable` for speech under 0.4 s or without anything audible, and `BadInput`
-        where that is so of the prompt."""
+        """Part: `similarity`. Raises `Unscorable` for an answer or a prompt under 0.4 s or without anything audible."""
         answer, prompt = item.audio(16_000), item.prompt(16_000)
         if problem := _unusable(answer):
             raise Unscorable(f"Sample {item.sample.id}: the answer {problem}.", "Check the model's output.")
         if problem := _unusable(prompt):
-            raise BadInput(f"Sample {item.sample.id}: the prompt {problem}.", "Leave the sample out of the dataset.")
+            raise Unscorable(f"Sample {item.sample.id}: the prompt {problem}.", "Leave the sample out of the dataset.")
         first, second = self.embed(answer), self.embed(prompt)
         cosine = float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
         return Value(parts={"similarity": min(1.0, max(-1.0, cosine))})
