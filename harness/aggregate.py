@@ -40,7 +40,7 @@ def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult: 
         about = {"scorer": ", ".join(sorted(scorers)), "axis": axes.get(metric_id, "")}
         for summary, counted in numbers_of(metric, units):
             result = _number(metric, summary, counted, f"{seed}/{name}/{metric.id}/{summary.name}")
-            primary = is_primary(record["primary"], metric, summary)
+            primary = not axes and is_primary(record["primary"], metric, summary)
             metrics.append(result.model_copy(update={"primary": primary, **about}))
     return TaskResult(
         task=name,

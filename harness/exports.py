@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from harness.compare import holm_adjusted, paired, pairs, task_obstacles
 from harness.errors import BadInput, require
-from harness.report import decimals, interval, number, plain, short, sort_value
+from harness.report import decimals, interval, number, plain, primary, short, sort_value
 from harness.report import label as full_label
 from harness.store import RunDirectory, safe_name, write_atomically
 from harness.types import MetricResult, Results, TaskResult
@@ -47,12 +48,8 @@ def latex(runs: Sequence[RunDirectory], results: Sequence[Results]) -> str:
             pools.setdefault((task.task, task.dataset_sha256), []).append((position, task))
     tables = []
     for pool in pools.values():
-        tables.append(_latex_table(runs, results, sorted(pool, key=lambda item: sort_value(_primary(item[1])))))
+        tables.append(_latex_table(runs, results, sorted(pool, key=lambda item: sort_value(primary(item[1])))))
     return "\n".join(tables)
-
-
-def _primary(task: TaskResult) -> MetricResult | None:
-    return next((metric for metric in task.metrics if metric.primary), None)
 
 
 def _latex_table(
@@ -70,6 +67,7 @@ def _latex_table(
         r"\centering",
         r"\begin{tabular}{l" + "r" * len(columns) + "}",
         r"\toprule",
+        *_latex_axes([about[key].axis for key in columns]),
         " & ".join(["Model", *(f"{head} {arrow}" for head, arrow in zip(heads, arrows, strict=True))]) + r" \\",
         r"\midrule",
     ]
@@ -89,6 +87,17 @@ def _latex_table(
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _latex_axes(axes: Sequence[str]) -> list[str]:
+    """A line above the heads that names the axes, for a task that keeps them apart."""
+    if not any(axes):
+        return []
+    spans = [(name, len(list(same))) for name, same in groupby(axes)]
+    ends = list(accumulate((count for _, count in spans), initial=1))
+    rules = [rf"\cmidrule(lr){{{first + 1}-{last}}}" for first, last in pairwise(ends)]
+    heads = [rf"\multicolumn{{{count}}}{{c}}{{{_latex_text(name)}}}" for name, count in spans]
+    return [" & ".join(["", *heads]) + r" \\", " ".join(rules)]
 
 
 def _key(task: TaskResult, metric: MetricResult) -> _Key:

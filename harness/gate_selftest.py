@@ -201,8 +201,11 @@ def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugi
 
 
 def _primary(run: RunDirectory, rule: Rule) -> bool:
-    task = next(task for task in run.results().tasks if task.task == rule.task)
-    return any(metric.primary and rule.metric == f"{metric.metric}/{metric.name}" for metric in task.metrics)
+    """Whether the rule is about the number that sorts the task's samples."""
+    primary: str = run.manifest().tasks[rule.task]["primary"]
+    if "/" not in primary:
+        primary += f"/{registry.metrics.get(primary)().summaries[0].name}"
+    return rule.metric == primary
 
 
 def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> list[FalseAlarms]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Format = Literal["text", "markdown", "csv", "json"]
 UNDEFINED = "—"
+UNRANKED = "not ranked, for its axes stand apart; models in the order of the first number"
 _WIDTH = 132  # columns of the plain text table; rich folds longer cells
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _Row = tuple[Results, TaskResult, MetricResult]
@@ -83,8 +84,14 @@ def failure_words(counts: Counts) -> str:
 
 
 def primary(task: TaskResult) -> MetricResult | None:
-    """The metric a board sorts by: the one marked primary, else the first; None where the task has no number."""
+    """The metric a board sorts by: the one marked primary, else the first (of a task that is not ranked, what a model
+    costs); None where the task has no number."""
     return next((m for m in task.metrics if m.primary), task.metrics[0] if task.metrics else None)
+
+
+def family(task: TaskResult) -> str:
+    """The task's name, for a point of a sweep the name of the task that is swept."""
+    return task.task if task.sweep is None else task.sweep.task
 
 
 def sort_value(metric: MetricResult | None) -> tuple[bool, float]:
@@ -148,14 +155,14 @@ def table(results: Sequence[Results]) -> Table:
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     made.caption, made.caption_justify = Text(_protocols(rows)), "left"
     made.add_column("Task, model", overflow="fold")
-    made.add_column("Metric", overflow="fold", min_width=10)
+    made.add_column("Metric", overflow="fold", min_width=15)
     made.add_column("Value [95 % interval]", no_wrap=True)
     made.add_column("n", justify="right", no_wrap=True)
     made.add_column("Failures", justify="right", no_wrap=True)
     marks = _marks(results)
     if any(NOT_CALIBRATED in mark for mark in marks.values()):
         made.caption.append(f"\n{NOT_CALIBRATED}: no row of --model {GROUND_TRUTH} by the same scorer on the same data")
-    shown_task, shown_model = None, None
+    shown_task, shown_model, shown_axis = None, None, ""
     for result, task, metric in rows:
         if shown_task != task.task:
             if shown_task is not None:
@@ -167,9 +174,12 @@ def table(results: Sequence[Results]) -> Table:
             named.append("\ncompat", style="dim")
             shown.append(f"\n{compat}", style="not bold dim")
         fresh = shown_model is not task
+        if metric.axis and (fresh or metric.axis != shown_axis):
+            named, shown = Text(f"{plain(metric.axis)}\n", style="italic") + named, Text("\n") + shown
+            n = f"\n{n}"
         lead = Padding(Text(model + plain(marks[id(task)])), (0, 0, 0, 2)) if fresh else ""
         made.add_row(lead, named, shown, n, failed if fresh else "")
-        shown_task, shown_model = task.task, task
+        shown_task, shown_model, shown_axis = task.task, task, metric.axis
     return made
 
 
@@ -192,10 +202,15 @@ def _protocols(rows: Sequence[_Row]) -> str:
     """What the short metric names of the table stand for."""
     ids: dict[str, list[str]] = {}
     for _, task, metric in rows:
-        ids.setdefault(task.task, []).append(metric.metric)
+        ids.setdefault(family(task), []).append(metric.metric)
     lines = ["* primary metric; ↓ lower is better, ↑ higher is better"]
     lines += [plain(f"{task}: {', '.join(dict.fromkeys(names))}") for task, names in ids.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_unranked(task for _, task, _ in rows)])
+
+
+def _unranked(tasks: Iterable[TaskResult]) -> list[str]:
+    names = dict.fromkeys(plain(family(task)) for task in tasks if not task.ranked)
+    return [f"{', '.join(names)}: {UNRANKED}"] if names else []
 
 
 def _marks(results: Sequence[Results]) -> dict[int, str]:
@@ -237,11 +252,14 @@ def _markdown(results: Sequence[Results]) -> str:
     ]
     marks = _marks(results)
     for row in _rows(results):
-        cells = [markdown_cell(cell) for cell in _cells(*row, label(row[2]), marks[id(row[1])])]
+        name = f"{row[2].axis}: {label(row[2])}" if row[2].axis else label(row[2])
+        cells = [markdown_cell(cell) for cell in _cells(*row, name, marks[id(row[1])])]
         if row[2].primary:
             cells[3] = f"**{cells[3]}**"
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n\n\\* primary metric; ↓ lower is better, ↑ higher is better\n"
+    notes = ["\\* primary metric; ↓ lower is better, ↑ higher is better"]
+    notes += map(markdown_cell, _unranked(task for result in results for task in result.tasks))
+    return "\n".join(lines) + "\n\n" + "\n\n".join(notes) + "\n"
 
 
 def markdown_cell(text: str) -> str:
@@ -252,7 +270,7 @@ def markdown_cell(text: str) -> str:
 
 _CSV_HEADER = (
     *("model", "seed", "task", "task_version", "protocol", "interface", "dataset", "dataset_sha256", "limit"),
-    *("leaderboard_grade", "metric", "name", "unit", "direction", "primary", "scorer", "calibrated"),
+    *("leaderboard_grade", "ranked", "axis", "metric", "name", "unit", "direction", "primary", "scorer", "calibrated"),
     *("strict", "strict_low", "strict_high", "strict_n", "compat", "compat_low", "compat_high", "compat_n"),
     *("expected", "ok", "empty", "failed", "missing"),
 )
@@ -266,7 +284,8 @@ def _csv(results: Sequence[Results]) -> str:
     for result, task, metric in _rows(results):
         strict, compat, counts = metric.strict, metric.compat, task.counts
         row: list[object] = [result.model, result.seed, task.task, task.version, task.protocol, task.interface]
-        row += [task.dataset, task.dataset_sha256, task.limit, task.leaderboard_grade, metric.metric, metric.name]
+        row += [task.dataset, task.dataset_sha256, task.limit, task.leaderboard_grade, task.ranked]
+        row += [metric.axis, metric.metric, metric.name]
         row += [metric.unit, metric.direction, metric.primary, metric.scorer]
         row += [metric.metric not in uncalibrated(task, results)]
         row += [strict.value, strict.low, strict.high, strict.n, compat.value, compat.low, compat.high, compat.n]

@@ -209,7 +209,8 @@ class SweepPoint(Record):
 class TaskResult(Record):
     """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`.
 
-    `ranked` is false where the task's axes stand apart, so that no one number orders models.
+    `ranked` is false where the task's axes stand apart: none of its numbers is `primary`, and rows stand in the order
+    of its first, which is what a model costs.
     `conditions` are those of a timed task: `concurrency`, `warm_up` requests, `rounds`, `serialised`.
     """
 
