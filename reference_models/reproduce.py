@@ -19,7 +19,12 @@ from reference_models.training_state import FILE, read_facts
 
 Say = Callable[[str], None]
 # train(size, data, output, resume=, overfit=, progress=, say=) -> card, of each stack.
-TRAINERS = {"codec": "reference_models.codec.train:train_recipe"}
+TRAINERS = {
+    "codec": "reference_models.codec.train:train_recipe",
+    "tts": "reference_models.tts.train:train_recipe",
+    "tts/grpo": "reference_models.tts.align:train_recipe",
+    "tts/dpo": "reference_models.tts.align:train_recipe",
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def evaluate(recipe: Size, checkpoint: Path, data: Path, output: Path, progress:
     """Run the recipe's task on its split of the prepared data, as any model is run."""
     wanted = recipe.evaluation
     settings = runner.Settings(
-        data=str(data / f"{wanted.split}.jsonl"),
+        data=None if wanted.split is None else str(data / f"{wanted.split}.jsonl"),
         limit=wanted.limit,
         metrics=wanted.metrics,
         seed=int(recipe.training.get("seed", 0)),
@@ -125,9 +130,11 @@ def judge(recipe: Size, results: Results) -> list[Judged]:
 
 
 def _trainer(recipe: Size) -> str:
-    if recipe.stack not in TRAINERS:
-        raise BadInput(f"'{recipe.name}': no stack is named '{recipe.stack}'.", f"Known: {', '.join(TRAINERS)}.")
-    return TRAINERS[recipe.stack]
+    stack, method = recipe.stack, recipe.training.get("method")
+    name = stack if method is None else f"{stack}/{method}"
+    if name not in TRAINERS:
+        raise BadInput(f"'{recipe.name}': nothing trains '{name}'.", f"Known: {', '.join(TRAINERS)}.")
+    return TRAINERS[name]
 
 
 def _data(recipe: Size, output: Path, progress: Progress) -> Path:

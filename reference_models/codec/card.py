@@ -46,10 +46,10 @@ def card(
             "torch": installed("torch"),
         },
         "losses": {loss: weight or "off" for loss, weight in training.weights().items()},
-        "data": {"folder": data.resolve().name, "hours_of_training_speech": round(hours, 3), **_prepared(data)},
+        "data": {"folder": data.resolve().name, "hours_of_training_speech": round(hours, 3), **prepared_from(data)},
         "trouble": {**log.counts(), "clips": sorted(log.bad_clips), "steps": log.bad_steps},
     }
-    if licence := _licence(found["data"].get("licences", {})):
+    if licence := licence_of(found["data"].get("licences", {})):
         found["license"] = licence
     if validation:
         kept = {key: value for key, value in validation.items() if key != "codebooks"}
@@ -58,12 +58,12 @@ def card(
     return found
 
 
-def _licence(licences: dict[str, str]) -> str:
+def licence_of(licences: dict[str, str]) -> str:
     """The most demanding licence of the recordings, which weights learned from them keep to; empty where unknown."""
     return max(licences.values(), key=lambda name: ("SA" in name, "BY" in name), default="").lower()
 
 
-def _prepared(data: Path) -> dict[str, Any]:
+def prepared_from(data: Path) -> dict[str, Any]:
     """What `speech-eval data prepare` left about the folder; nothing for other folders."""
     file = data / "prepared.json"
     if not file.is_file():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from harness.errors import BadInput, SpeechEvalError, require
+from harness.errors import BadInput, require
 from harness.progress import Progress, silent
-from harness.store import write_atomically
 from reference_models.checkpoint import save_checkpoint
 from reference_models.codec.balancer import Balancer
 from reference_models.codec.card import card
@@ -37,16 +35,11 @@ from reference_models.codec.training_config import WAVEFORM_LOSSES, OptimiserCon
 from reference_models.codec.validation import Validation
 from reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
 from reference_models.recipes import Size
+from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
 from reference_models.training_state import EMA, FILE, load_training, save_training
 
 Say = Callable[[str], None]
 _MOST_BAD_STEPS = 10  # one after the other, before training stops under the policy `skip`
-
-
-class TrainingStopped(SpeechEvalError):
-    """Training that cannot go on: losses that are not numbers."""
-
-    exit_code = 1
 
 
 @dataclass
@@ -229,7 +222,7 @@ class Trainer:
         was["training"] = {key: value for key, value in was["training"].items() if key in mine["training"]}
         for key, value in was.items():
             if mine[key] != value:
-                changed = _differences(value, mine[key]) if isinstance(value, dict) else f"{value} is now {mine[key]}"
+                changed = differences(value, mine[key]) if isinstance(value, dict) else f"{value} is now {mine[key]}"
                 raise BadInput(
                     f"{self.output} was trained with another {key}: {changed}.", "Resume with what it was started with."
                 )
@@ -270,7 +263,7 @@ class Trainer:
         training, log = self.training, self.log
         self._introduce()
         last = training.steps if stop_at is None else min(stop_at, training.steps)
-        writer = _tensorboard(self.output) if training.tensorboard else None
+        writer = tensorboard(self.output) if training.tensorboard else None
         recent: list[dict[str, float]] = []
         before, first, begun = log.seconds, log.step, time.perf_counter()
         found: dict[str, Any] = {}
@@ -445,7 +438,7 @@ class Trainer:
             "entropy": [round(level.entropy, 3) for level in levels],
         }
         self.output.mkdir(parents=True, exist_ok=True)
-        _append(self.output / "log.jsonl", row)
+        append_row(self.output / "log.jsonl", row)
         if writer:
             for name, value in means.items():
                 writer.add_scalar(f"loss/{name}", value, self.log.step)
@@ -483,18 +476,3 @@ def _adamw(module: torch.nn.Module, config: OptimiserConfig) -> torch.optim.Opti
 
 def _mean(values: list[float]) -> float:
     return round(sum(values) / len(values), 6)
-
-
-def _append(file: Path, row: dict[str, Any]) -> None:
-    """Add a line, in place of lines at or after its step that an interrupted run left."""
-    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
-    kept = [line for line in lines if json.loads(line)["step"] < row["step"]]
-    write_atomically(file, "".join(f"{line}\n" for line in [*kept, json.dumps(row)]).encode())
-
-
-def _tensorboard(output: Path) -> Any:
-    return require("tensorboardX", "tensorboard").SummaryWriter(str(output / "tensorboard"))
-
-
-def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    return "; ".join(f"{key} {a.get(key)!r} is now {b.get(key)!r}" for key in a if a.get(key) != b.get(key))

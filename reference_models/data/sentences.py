@@ -1,8 +1,8 @@
 """English sentences without end, for a synthetic voice to speak: a small grammar over everyday words and a lexicon.
 
 The grammar and its everyday words (everyday.yaml) were written for this project; nouns, adjectives and adverbs are
-those that hibari's tagger knows by heart (Apache-2.0). The sentences make sense only by chance. They are there so that every
-sound is heard beside every other, at the rhythm of sentences; none of them is in the bundled datasets.
+those that hibari's tagger knows by heart (Apache-2.0). The sentences make sense only by chance. They are there so that
+every sound is heard beside every other, at the rhythm of sentences; none of them is in the bundled datasets.
 """
 
 from __future__ import annotations

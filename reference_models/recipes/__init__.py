@@ -3,6 +3,7 @@
 name: codec/dac-16k
 description, source: what it follows, and where its numbers come from
 data: {...}         arguments of `speech-eval data prepare`
+codec: {...}        of a speech LM: `recipe` and `size` of the codec to train first, or the `spec` of one that is there
 model: {...}        configuration of the stack's model
 training: {...}     configuration of its training
 sizes:              smoke, cpu, reference, scale: each laid over the above, key by key
@@ -44,10 +45,11 @@ class Expected(_Part):
 
 
 class Evaluation(_Part):
-    """What the harness is asked about the trained model: task, split of the prepared data, how many samples."""
+    """What the harness is asked about the trained model: task, split of the prepared data (null: the task's own
+    dataset), how many samples."""
 
     task: str
-    split: str = "held-out"
+    split: str | None = "held-out"
     limit: int | None = None
     metrics: tuple[str, ...] = ()
 
@@ -58,6 +60,7 @@ class Size(_Part):
     name: str
     size: str
     data: dict[str, Any]
+    codec: dict[str, str] = {}
     model: dict[str, Any]
     training: dict[str, Any]
     evaluation: Evaluation

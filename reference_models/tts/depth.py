@@ -221,10 +221,11 @@ class FrameLM(nn.Module):
         w = self.config.depth.weight
         return (1 - w) * nats["first"] / max(counts["first"], 1) + w * nats["depth"] / max(counts["depth"], 1)
 
-    def flops_per_position(self) -> float:
-        """Forward and backward operations of a frame, the depth decoder's by the share of frames it sees."""
+    def flops(self, positions: int, counts: Mapping[str, float]) -> float:
+        """Operations as `SpeechLM.flops` counts them, the depth decoder's on its share of frames."""
         assert self.config.depth is not None
-        backbone = sum(p.numel() for part in (self.backbone.layers, self.first_head) for p in part.parameters())
+        layers = sum(p.numel() for p in self.backbone.layers.parameters())
         depth = sum(p.numel() for p in self.decoder.layers.parameters()) * self.books
         depth += sum(p.numel() for p in self.heads.parameters())
-        return 6.0 * (backbone + self.config.depth.share * depth)
+        frames = counts["depth"] / (self.books - 1) * self.config.depth.share
+        return 6.0 * (layers * positions + self.first_head.weight.numel() * counts["first"] + depth * frames)

@@ -183,10 +183,12 @@ class SpeechLM(nn.Module):
         """Mean over all labels of a batch whose sums and counts are given."""
         return (nats["speech"] + nats["text"]) / max(counts["speech"] + counts["text"], 1)
 
-    def flops_per_position(self) -> float:
-        """Forward and backward operations of a position: 6 a weight of layers and head; attention's own are not in."""
+    def flops(self, positions: int, counts: Mapping[str, float]) -> float:
+        """Forward and backward operations: 6 a weight of the layers and position, and of the head and label; those of
+        attention itself are not in."""
         layers = sum(p.numel() for p in self.core.base_model.layers.parameters())
-        return 6.0 * (layers + self.core.get_output_embeddings().weight.numel())
+        head = self.core.get_output_embeddings().weight.numel()
+        return 6.0 * (layers * positions + head * (counts["speech"] + counts["text"]))
 
     def _is_speech(self, target: Tensor) -> Tensor:
         return (target >= self.vocabulary.block("codes-0")[0]) | (target == self.end)

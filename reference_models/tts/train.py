@@ -1,0 +1,453 @@
+"""Training a speech LM: encode, pack, listen to what was packed, then one loop, resumable at any step."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from harness import modelspec
+from harness.adapters.base import AudioCodec
+from harness.errors import BadInput, require
+from harness.progress import Progress, silent
+from reference_models.checkpoint import DESCRIPTION, WEIGHTS
+from reference_models.recipes import Size
+from reference_models.recipes import load as load_recipe
+from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
+from reference_models.training_state import FILE, load_training, read_facts, save_training
+from reference_models.tts.building import build, save
+from reference_models.tts.card import card
+from reference_models.tts.check import heard_from, refuse_garbage
+from reference_models.tts.config import CodecSection, TTSConfig
+from reference_models.tts.data import Packed, Source, TokenBatch
+from reference_models.tts.shards import Shards, write_shards
+from reference_models.tts.training_config import TTSTrainingConfig
+
+Say = Callable[[str], None]
+CODEC = "codec"  # the folder of a checkpoint that holds the codec it speaks through
+_MOST_BAD_STEPS = 10  # one after the other, before training stops under the policy `skip`
+
+
+@dataclass
+class Log:
+    """What a run has been through; it is saved with the state and ends up in the card."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    bad_steps: list[int] = field(default_factory=list)
+    packing: dict[str, Any] = field(default_factory=dict)
+    check: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] = field(default_factory=dict)
+
+
+def train_recipe(
+    recipe: Size,
+    data: Path,
+    output: Path,
+    *,
+    resume: bool = False,
+    overfit: bool = False,
+    force: bool = False,
+    codec: str | None = None,
+    progress: Progress = silent,
+    say: Say = lambda message: None,
+) -> dict[str, Any]:
+    """Everything from an AudioFolder to a checkpoint: the codec of the recipe (or `codec`, a model spec), the shards,
+    the training. Raises `BadInput` naming the recipe's field that cannot be used."""
+    spec = _codec(recipe, codec, data, output, progress, say)
+    try:
+        training = TTSTrainingConfig.model_validate(recipe.training)
+        config = TTSConfig.model_validate({**recipe.model, "codec": {"spec": spec}})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{recipe.name}, {recipe.size}: '{where}': {first['msg']}.", "See docs/training.md.") from None
+    options = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force}
+    return train(config, training, data, output, progress=progress, say=say, **options)  # type: ignore[arg-type]
+
+
+def _codec(recipe: Size, given: str | None, data: Path, output: Path, progress: Progress, say: Say) -> str:
+    """The spec of the codec: as given, or trained by its own recipe into the checkpoint's folder."""
+    if given or "spec" in recipe.codec:
+        return given or recipe.codec["spec"]
+    if "recipe" not in recipe.codec:
+        raise BadInput(f"{recipe.name} names no codec.", "Add `codec` with a `recipe` and `size`, or a `spec`.")
+    from reference_models.codec import train as codec_training
+
+    folder = output / CODEC
+    started = (folder / FILE).is_file()
+    if not (started and read_facts(folder).get("finished")):
+        wanted = load_recipe(recipe.codec["recipe"], recipe.codec["size"])
+        codec_training.train_recipe(wanted, data, folder, resume=started, progress=progress, say=say)
+    return str(folder)
+
+
+def train(
+    config: TTSConfig,
+    training: TTSTrainingConfig,
+    data: Path,
+    output: Path,
+    *,
+    name: str = "tts",
+    resume: bool = False,
+    overfit: bool = False,
+    force: bool = False,
+    stop_at: int | None = None,
+    progress: Progress = silent,
+    say: Say = lambda message: None,
+) -> dict[str, Any]:
+    """Train a speech LM on the utterances of `data` that have a text; the checkpoint directory `output` is the result.
+
+    `resume` goes on from the state in `output`, and gives what the uninterrupted run would have given; `overfit`
+    trains on the first batch alone; `force` starts although what was packed is not understood, and marks the card;
+    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without a state,
+    for a start over one and for shards that hold no speech, `TrainingStopped` where losses are not numbers.
+    """
+    if not resume and (output / FILE).is_file():
+        raise BadInput(f"{output} holds a training run already.", "Add --resume, or choose another --output.")
+    spec = config.codec.spec
+    summary = write_shards(
+        data, spec, output / "shards", text=config.frontend, language=config.language, progress=progress
+    )
+    for split, found in summary["splits"].items():
+        if found["utterances"]:
+            say(
+                f"shards, {split}: {found['utterances']} utterances, {found['hours']:.2f} h, "
+                f"{found['bytes'] / 1e6:.2f} MB where waveforms are {found['waveform_bytes'] / 1e6:.1f} MB "
+                f"({found['smaller_by']:g} times smaller)"
+            )
+    section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": _beside(spec, output)})
+    trainer = Trainer(
+        config.model_copy(update={"codec": section}), training, data, output, name=name, overfit=overfit, say=say
+    )
+    if resume:
+        trainer.resume()
+    else:
+        trainer.listen(spec, force)
+    return trainer.run(stop_at, progress)
+
+
+def _beside(spec: str, output: Path) -> str:
+    """A trained codec is copied into the checkpoint, which then needs nothing else; any other stays a spec."""
+    target, comma, options = spec.partition(",")
+    if not (Path(target) / DESCRIPTION).is_file():
+        return spec
+    if Path(target).resolve() != (output / CODEC).resolve():
+        (output / CODEC).mkdir(parents=True, exist_ok=True)
+        for file in (DESCRIPTION, WEIGHTS, "README.md"):
+            if (Path(target) / file).is_file():
+                shutil.copyfile(Path(target) / file, output / CODEC / file)
+    return f"{CODEC}{comma}{options}"
+
+
+class Trainer:
+    """The parts of a run and its steps. The table of ids is said at the start."""
+
+    def __init__(
+        self,
+        config: TTSConfig,
+        training: TTSTrainingConfig,
+        data: Path,
+        output: Path,
+        *,
+        name: str,
+        overfit: bool,
+        say: Say,
+    ) -> None:
+        accelerate = require("accelerate", "train")
+        bf16 = training.precision == "bf16" and torch.cuda.is_available()
+        self.accelerator = accelerate.Accelerator(mixed_precision="bf16" if bf16 else "no")
+        self.training, self.data, self.output, self.name, self.overfit = training, data, output, name, overfit
+        self.say: Say = say if self.accelerator.is_main_process else (lambda message: None)
+        self.log = Log()
+        self.shards = Shards(output / "shards")
+        torch.manual_seed(training.seed)
+        self.model = build(config)
+        if training.sequence > self.model.context:
+            raise BadInput(f"sequence={training.sequence}: the model reads {self.model.context}.", "Shorten it.")
+        self.batches = self._packed(self.shards, training.seed, self._texts(), world=True)
+        held_out = Shards(output / "shards", "held-out")
+        self.held_out = self._packed(held_out, 0, None, world=False) if len(held_out) else None
+        optimiser = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=training.optimiser.learning_rate,
+            betas=training.optimiser.betas,
+            weight_decay=training.optimiser.weight_decay,
+        )
+        self.wrapped, self.optimiser = self.accelerator.prepare(self.model, optimiser)
+        if training.compile:
+            self.wrapped = torch.compile(self.wrapped)
+        self.peak = peak_flops(self.accelerator.device, torch.bfloat16 if bf16 else torch.float32)
+
+    def _packed(self, shards: Shards, seed: int, texts: list[Source] | None, *, world: bool) -> Packed:
+        accelerator, training = self.accelerator, self.training
+        return Packed(
+            self.model,
+            _sources(self.model, shards),
+            training.sequence,
+            batch_size=training.batch_size,
+            seed=seed,
+            rank=accelerator.process_index if world else 0,
+            world=accelerator.num_processes if world else 1,
+            texts=texts,
+            text_share=training.text_replay,
+        )
+
+    def _texts(self) -> list[Source]:
+        """Text to replay: the lines of a file, or the transcripts."""
+        if not self.training.text_replay:
+            return []
+        replay = self.training.replay
+        lines = (
+            [self.shards[index].spoken for index in range(len(self.shards))]
+            if replay is None
+            else self.model.spoken(Path(replay).read_text("utf-8").splitlines())
+        )
+        make = self.model.text_example
+        return [
+            Source(f"text {number}", len(make(line)[0]), partial(make, line), speech=False)
+            for number, line in enumerate(lines)
+            if line.strip()
+        ]
+
+    # ------------------------------------------------------------------------------------------- state
+
+    def _identity(self) -> dict[str, Any]:
+        """What must not change between a run and its continuation; how often it speaks may."""
+        free = {"log_every", "validate_every", "save_every", "tensorboard", "validation_packs", "check", "compile"}
+        return {
+            "config": self.model.config.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json", exclude=free),
+            "shards": self.shards.summary["plan"],
+            "processes": self.accelerator.num_processes,
+            "overfit": self.overfit,
+        }
+
+    def resume(self) -> None:
+        """Go back to the saved state. Raises `BadInput` where there is none or it is of another run."""
+        facts = load_training(self.output, {"model": self.model}, {"optimiser": self.optimiser})
+        mine = self._identity()
+        for key, value in facts["identity"].items():
+            if mine[key] != value:
+                changed = differences(value, mine[key]) if isinstance(value, dict) else f"{value} is now {mine[key]}"
+                raise BadInput(
+                    f"{self.output} was trained with another {key}: {changed}.", "Resume with what it was started with."
+                )
+        self.log = Log(**facts["log"])
+
+    def save(self) -> dict[str, Any]:
+        """Write the state and the checkpoint directory; returns the card."""
+        facts = {"identity": self._identity(), "log": asdict(self.log), "finished": self._done() >= 1.0}
+        found = card(self.name, self.model, self.training, self.data, self.shards.summary, self.log, self.overfit)
+        if self.accelerator.is_main_process:
+            save_training(self.output, {"model": self.model}, {"optimiser": self.optimiser}, facts)
+            save(self.output, self.model, self.model.state_dict(), found)
+        return found
+
+    # -------------------------------------------------------------------------------------------- loop
+
+    def listen(self, codec_spec: str, force: bool) -> None:
+        """Hear what was packed; `BadInput` where it is garbage."""
+        config = self.training.check
+        if not self.accelerator.is_main_process:
+            return
+        codec = modelspec.build(modelspec.parse(codec_spec))
+        assert isinstance(codec, AudioCodec)
+        texts = {document.id: document.text for document in map(self.shards.__getitem__, range(len(self.shards)))}
+        language = self.model.config.language.split("-")[0]
+        report = heard_from(self.model, self.batches, codec, texts, config, language)
+        self.log.check = report | {"max_wer": config.max_wer, "forced": force and report["wer"] > config.max_wer}
+        self.say(f"decoded what was packed: WER {report['wer']:.1%} on {report['utterances']} utterances")
+        refuse_garbage(report, config, force=force)
+
+    def run(self, stop_at: int | None, progress: Progress) -> dict[str, Any]:
+        """Train to the last step, or to `stop_at`."""
+        training, log = self.training, self.log
+        self._introduce()
+        last = training.steps if stop_at is None else min(stop_at, training.steps)
+        writer = tensorboard(self.output) if training.tensorboard else None
+        recent: list[dict[str, float]] = []
+        before, begun = log.seconds, time.perf_counter()
+        found: dict[str, Any] = {}
+        for batches in self._batches(log.step, last):
+            started = time.perf_counter()
+            values = self.step(log.step, batches)
+            log.step += 1
+            log.seconds = before + time.perf_counter() - begun
+            progress("train", log.step, training.steps)
+            if values:
+                recent.append(values | {"seconds": time.perf_counter() - started})
+            ended = log.step == last or self._done() >= 1.0
+            if recent and (log.step % training.log_every == 0 or ended):
+                self._report(recent, writer)
+                recent = []
+            if log.step % training.validate_every == 0 or self._done() >= 1.0:
+                self._validate(writer)
+            if log.step % training.save_every == 0 or ended:
+                found = self.save()
+            if ended:
+                break
+        return found or self.save()
+
+    def _batches(self, start: int, stop: int) -> Iterator[list[TokenBatch]]:
+        take = self.training.accumulate
+        for step in range(start, stop):
+            yield [self.batches[0 if self.overfit else step * take + part] for part in range(take)]
+
+    def _introduce(self) -> None:
+        model, training, batches = self.model, self.training, self.batches
+        parameters = sum(p.numel() for p in model.parameters()) / 1e6
+        positions = training.batch_size * training.accumulate * training.sequence * self.accelerator.num_processes
+        self.log.packing = {
+            "efficiency": round(batches.efficiency(), 4),
+            "packs_an_epoch": len(batches.plan(0)),
+            "too_long": len(batches.too_long),
+        }
+        self.say(
+            f"{self.name}: {parameters:.2f} M parameters, {positions} positions a step, "
+            f"{batches.epoch / training.accumulate:.0f} steps an epoch, packs {batches.efficiency():.1%} full, "
+            f"{len(batches.too_long)} utterances too long for one"
+        )
+        self.say(f"  vocabulary {model.vocabulary.digest[:16]}: {len(model.vocabulary)} ids")
+        for row in model.vocabulary.rows():
+            self.say(f"  {row['first']:>7} to {row['last']:>7}  {row['block']}")
+
+    # -------------------------------------------------------------------------------------------- step
+
+    def step(self, number: int, batches: list[TokenBatch]) -> dict[str, float]:
+        """One update from `accumulate` batches. Returns nats a token by kind, none where the step was skipped."""
+        accelerator, device = self.accelerator, self.accelerator.device
+        # Every draw of a step hangs on its number alone, so that a resumed run draws the same.
+        torch.manual_seed(self.training.seed * 1_000_003 + number * 1_009 + accelerator.process_index)
+        mine = [self.model.counts(batch.labels) for batch in batches]
+        own = torch.tensor([[float(value) for value in part.values()] for part in mine], device=device).sum(0)
+        counts = dict(zip(mine[0], accelerator.reduce(own, "sum").tolist(), strict=True))
+        self.wrapped.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for index, batch in enumerate(batches):
+            # Gradients travel between processes once, with the last part.
+            apart = nullcontext() if index + 1 == len(batches) else accelerator.no_sync(self.wrapped)
+            with apart, accelerator.autocast():
+                nats = self.wrapped(batch.ids.to(device), batch.labels.to(device), batch.positions.to(device))
+                # Gradients are averaged over processes, the loss is a mean over the tokens of all of them.
+                loss = self.model.loss(nats, counts) * accelerator.num_processes
+                accelerator.backward(loss)
+            sums = {kind: sums.get(kind, 0.0) + value.detach() for kind, value in nats.items()}
+        values = {kind: value.item() / max(counts[kind], 1) for kind, value in self._total(sums).items()}
+        norm = accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimiser.clip_norm)
+        if not (math.isfinite(float(norm)) and all(math.isfinite(value) for value in values.values())):
+            self._bad_step(number, batches)
+            return {}
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.training.optimiser.rate_at(number, self._done())
+        self.optimiser.step()
+        tokens = sum(batch.filled for batch in batches) * accelerator.num_processes
+        self.log.tokens += tokens
+        flops = self.model.flops(tokens, counts) / accelerator.num_processes
+        kept = {kind: value for kind, value in values.items() if counts[kind]}
+        return kept | {"norm": float(norm), "tokens": float(tokens), "flops": flops}
+
+    def _total(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {kind: self.accelerator.reduce(value, "sum") for kind, value in sums.items()}
+
+    def _done(self) -> float:
+        """The share of the training that is behind: of its steps, or of its minutes where they go by faster."""
+        steps = self.log.step / self.training.steps
+        return steps if self.training.minutes is None else max(steps, self.log.seconds / (60 * self.training.minutes))
+
+    def _bad_step(self, number: int, batches: list[TokenBatch]) -> None:
+        """Name a step that gave no number, and skip it or stop by policy."""
+        self.log.bad_steps.append(number)
+        names = [name for batch in batches for row in batch.documents for name in row]
+        problem = f"step {number}: the loss or its gradient is not finite, on {', '.join(names[:8])}"
+        in_a_row = [step for step in self.log.bad_steps if step > number - _MOST_BAD_STEPS]
+        if self.training.on_nan == "stop" or len(in_a_row) >= _MOST_BAD_STEPS:
+            raise TrainingStopped(f"{problem}.", "Lower the learning rate, or look at these utterances.")
+        self.say(f"skipped {problem}")
+
+    # ------------------------------------------------------------------------------------------ reports
+
+    def _report(self, recent: list[dict[str, float]], writer: Any) -> None:
+        """One line of means over the steps since the last one, on the screen and in `log.jsonl`."""
+        if not self.accelerator.is_main_process:
+            return
+        log, training = self.log, self.training
+        total = {name: sum(values.get(name, 0.0) for values in recent) for name in recent[0]}
+        speed = {
+            "tokens_per_second": total["tokens"] / total["seconds"],
+            "mfu": total["flops"] / total["seconds"] / self.peak,
+        }
+        shown = {name: total[name] / len(recent) for name in total if name not in ("tokens", "flops", "seconds")}
+        rounded = {name: round(value, 6) for name, value in (shown | speed).items()}
+        append_row(self.output / "log.jsonl", {"step": log.step, "seconds": round(log.seconds, 1), **rounded})
+        for name, value in rounded.items():
+            if writer:
+                writer.add_scalar(name, value, log.step)
+        left = (training.steps - log.step) * total["seconds"] / len(recent)
+        if training.minutes is not None:
+            left = min(left, 60 * training.minutes - log.seconds)
+        self.say(
+            f"step {log.step}/{training.steps} ({left / 60:.0f} min left): "
+            + ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+            + f"; {speed['tokens_per_second']:.0f} tokens/s, MFU {speed['mfu']:.1%}"
+        )
+
+    @torch.no_grad()
+    def _validate(self, writer: Any) -> None:
+        """Nats a token on held-out utterances, the whole of them where there is a depth decoder."""
+        if self.held_out is None or not self.accelerator.is_main_process:
+            return
+        packs = self.held_out.plan(0)[: self.training.validation_packs]
+        self.model.eval()
+        sums: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for pack in packs:
+            batch = self.held_out.collate([pack])
+            on = (part.to(self.accelerator.device) for part in (batch.ids, batch.labels, batch.positions))
+            for kind, value in self.model(*on).items():
+                sums[kind] = sums.get(kind, 0.0) + float(value)
+            for kind, count in self.model.counts(batch.labels).items():
+                counts[kind] = counts.get(kind, 0) + count
+        found = {kind: sums[kind] / count for kind, count in counts.items() if count}
+        self.log.validation = {"step": self.log.step, **found}
+        for kind, value in found.items():
+            if writer:
+                writer.add_scalar(f"validation/{kind}", value, self.log.step)
+        shown = ", ".join(f"{kind} {value:.4f}" for kind, value in found.items())
+        self.say(f"validation at step {self.log.step}: {shown} nats a token, held out")
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a large matrix product here: what MFU is a share of."""
+    size = 8192 if device.type == "cuda" else 768
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    best = math.inf
+    for _ in range(5):
+        begun = time.perf_counter()
+        a @ a
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - begun)
+    return 2.0 * size**3 / best
+
+
+def _sources(model: Any, shards: Shards) -> list[Source]:
+    """The documents of a split, measured once and made anew each time they are needed."""
+
+    def make(index: int) -> Any:
+        document = shards[index]
+        return model.example(document.spoken, document.codes)
+
+    return [Source(shards[i].id, len(make(i)[0]), partial(make, i)) for i in range(len(shards))]

@@ -1,0 +1,142 @@
+"""Training a speech LM: it learns, stops and goes on without a trace, and does not start on what nobody understands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("accelerate")
+pytest.importorskip("pyarrow")
+from tts_fixture import CORE, DEPTH, tiny_codec, voice  # noqa: E402
+
+from harness import modelspec  # noqa: E402
+from harness.errors import BadInput  # noqa: E402
+from reference_models.checkpoint import load_tensors  # noqa: E402
+from reference_models.training_log import TrainingStopped  # noqa: E402
+from reference_models.tts.building import load  # noqa: E402
+from reference_models.tts.config import TTSConfig, codec_spec  # noqa: E402
+from reference_models.tts.train import Trainer, train  # noqa: E402
+from reference_models.tts.training_config import TTSTrainingConfig  # noqa: E402
+
+torch.set_num_threads(1)
+LAYOUTS = ("flat", "interleaved", "csm")
+
+
+def settings(layout: str, **training: Any) -> tuple[TTSConfig, TTSTrainingConfig]:
+    """A tiny model over the tiny codec. The untrained codec garbles speech, so everything passes the check."""
+    config = TTSConfig.model_validate(
+        {
+            "layout": layout,
+            "codec": {"spec": str(tiny_codec(layout))},
+            "core": CORE | {"positions": 1024},
+            "depth": DEPTH if layout == "csm" else None,
+        }
+    )
+    base = {
+        "steps": 8,
+        "batch_size": 2,
+        "sequence": 768,
+        "optimiser": {"learning_rate": 3e-3, "betas": [0.9, 0.95], "schedule": "cosine", "clip_norm": 1.0},
+        "check": {"utterances": 1, "recogniser": "whisper-tiny.en", "max_wer": 100.0},
+        "log_every": 2,
+        "validate_every": 100,
+        "save_every": 100,
+    }
+    return config, TTSTrainingConfig.model_validate(base | training)
+
+
+def losses(folder: Path, kind: str = "speech") -> list[float]:
+    return [json.loads(line)[kind] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_run_that_was_stopped_ends_up_the_same_bit_for_bit(layout: str, tmp_path: Path) -> None:
+    config, training = settings(layout, steps=6, text_replay=0.0 if layout == "csm" else 0.3)
+    train(config, training, voice(), tmp_path / "whole")
+    train(config, training, voice(), tmp_path / "parts", stop_at=3)
+    train(config, training, voice(), tmp_path / "parts", resume=True)
+    whole, parts = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
+    config, training = settings("flat", steps=60, log_every=1)
+    card = train(config, training, voice(), tmp_path, overfit=True)
+    found = losses(tmp_path)
+    assert found[-1] < 0.6 * found[0] and "Overfitted" in card["description"]
+
+
+def test_a_step_of_two_parts_is_the_step_of_one_batch_twice_as_large(tmp_path: Path) -> None:
+    for name, size, parts in (("one", 4, 1), ("two", 2, 2)):
+        config, training = settings("flat", steps=2, batch_size=size, accumulate=parts, log_every=1)
+        train(config, training, voice(), tmp_path / name)
+    assert losses(tmp_path / "one") == pytest.approx(losses(tmp_path / "two"), rel=1e-5)
+
+
+def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) -> None:
+    said: list[str] = []
+    config, training = settings("interleaved", steps=1)
+    card = train(config, training, voice(), tmp_path, say=said.append)
+    model, _ = load(tmp_path)
+    codec = modelspec.build(modelspec.parse(codec_spec(model.config, tmp_path)))
+    assert codec.info().weights_sha256 == model.config.codec.weights_sha256 == card["codec"]["weights_sha256"]
+    assert any(model.vocabulary.digest[:16] in line for line in said)
+    assert any("speech-end" in line for line in said)
+    assert card["license"] == "apache-2.0, synthetic" and card["packing"]["efficiency"] > 0.5
+
+
+def test_speed_and_mfu_are_shown(tmp_path: Path) -> None:
+    said: list[str] = []
+    config, training = settings("csm", steps=2)
+    train(config, training, voice(), tmp_path, say=said.append)
+    assert any("tokens/s, MFU" in line for line in said)
+    row = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert row["tokens_per_second"] > 0 and 0 < row["mfu"] < 1.5
+
+
+def test_garbage_is_not_learned(tmp_path: Path) -> None:
+    config, training = settings("flat", check={"utterances": 2, "recogniser": "whisper-tiny.en", "max_wer": 0.3})
+    with pytest.raises(BadInput, match=r"What was packed is not what was said: .* is heard as"):
+        train(config, training, voice(), tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_garbage_that_is_forced_marks_the_card(tmp_path: Path) -> None:
+    config, training = settings(
+        "flat", steps=1, check={"utterances": 1, "recogniser": "whisper-tiny.en", "max_wer": 0.3}
+    )
+    card = train(config, training, voice(), tmp_path, force=True)
+    assert card["heard_before_training"]["forced"] is True
+    assert "| forced | True |" in (tmp_path / "README.md").read_text()
+
+
+def test_a_start_over_a_run_and_a_resume_of_another_are_refused(tmp_path: Path) -> None:
+    config, training = settings("flat", steps=2)
+    train(config, training, voice(), tmp_path, stop_at=1)
+    with pytest.raises(BadInput, match="holds a training run already"):
+        train(config, training, voice(), tmp_path)
+    _, other = settings("flat", steps=3)
+    with pytest.raises(BadInput, match="another training: steps 2 is now 3"):
+        train(config, other, voice(), tmp_path, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_utterances(tmp_path: Path) -> None:
+    config, training = settings("flat", steps=2)
+    train(config, training, voice(), tmp_path, stop_at=1)
+    found, _ = load(tmp_path)
+    section = found.config
+    trainer = Trainer(section, training, voice(), tmp_path, name="tts", overfit=False, say=lambda message: None)
+    with torch.no_grad():
+        next(trainer.model.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingStopped, match=r"step 0: .* is not finite, on hibari-"):
+        trainer.step(0, [trainer.batches[0]])
+
+
+def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:
+    config, training = settings("flat", sequence=2000)
+    with pytest.raises(BadInput, match="sequence=2000: the model reads 1024"):
+        train(config, training, voice(), tmp_path)
