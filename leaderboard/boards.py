@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from harness import report
 from harness.calibration import NOT_CALIBRATED, uncalibrated
+from harness.paired import Shares
 from harness.types import Estimate, MetricResult, TaskResult
+from leaderboard.ranks import OVERLAP, PAIRED, Rank, ranked
 from leaderboard.runs import Run, slug
 
+_OF_AN_AXIS = 1  # how many columns of each axis are shown, so that all axes are seen at once
 _Key = tuple[object, ...]
 
 
@@ -40,7 +42,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A number of a board. `places` is the decimals that the most precise interval of the column supports."""
+    """A number of a board. `places` is the decimals that the most precise interval of the column supports; `shown` says
+    whether it stands on the page before anyone chooses others."""
 
     metric: str
     summary: str
@@ -50,7 +53,9 @@ class Column:
     direction: str
     primary: bool
     headline: bool
+    shown: bool
     scorer: str
+    axis: str
     places: int
     low: float | None = None
     high: float | None = None
@@ -66,7 +71,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """A run on a board. `rank` is None for a subset and for the human recordings; `tied` where a rank is shared."""
+    """A run on a board, or a point of its sweep. `rank` is None for a subset, for the human recordings and on a board
+    that is not ranked; `tied` where a rank is shared."""
 
     run: Run
     result: TaskResult
@@ -80,22 +86,48 @@ class Row:
     def failures(self) -> int:
         return report.failures(self.result.counts)
 
+    @property
+    def point(self) -> int | None:
+        """Where on the board's sweep the row stands."""
+        return None if self.result.sweep is None else self.result.sweep.value
+
 
 @dataclass(frozen=True)
 class Board:
-    """One comparable table. `anchor` is its address on the page and the name of its data file."""
+    """One comparable table. `anchor` is its address on the page and the name of its data file.
+
+    `ranked_by` says how ranks were told apart: `PAIRED`, `OVERLAP`, both, or nothing where none is given. `sweep` is
+    the axis of a sweep, whose points stand on one board.
+    """
 
     task: str
     anchor: str
     distinction: str  # what sets it apart from other boards of the task; empty for the only one
     columns: list[Column]
     rows: list[Row]
+    ranked_by: str = ""
+    sweep: str = ""
     facts: dict[str, str] = field(default_factory=dict)
 
     @property
+    def ranked(self) -> bool:
+        return all(row.result.ranked for row in self.rows)
+
+    @property
+    def axes(self) -> list[tuple[str, int]]:
+        """The axes of the columns that are shown first, each with how many of them; empty where there are none."""
+        names = [column.axis for column in self.shown]
+        return [(name, len(list(same))) for name, same in groupby(names)] if any(names) else []
+
+    @property
     def headline(self) -> list[Column]:
-        """The columns that are shown before anyone chooses others."""
+        """The columns of what matters most."""
         return [column for column in self.columns if column.headline or column.primary]
+
+    @property
+    def shown(self) -> list[Column]:
+        """The columns that are shown before anyone chooses others."""
+        return [column for column in self.columns if column.shown]
 
     def cell(self, row: Row, column: Column) -> Cell | None:
         """What the board says of a run in one column; None where the run was not measured so."""
@@ -103,17 +135,34 @@ class Board:
         return None if metric is None else _cell(metric, column)
 
 
-def boards(runs: Sequence[Run]) -> list[Board]:
-    """All boards, in the order of task names. Runs of other data, protocols or scorers never share one."""
-    groups: dict[_Key, list[tuple[Run, TaskResult]]] = {}
+_Pairs = list[tuple[Run, TaskResult]]
+_Held = Mapping[tuple[str, str], Shares]
+
+
+def boards(runs: Sequence[Run], held: _Held | None = None) -> list[Board]:
+    """All boards, in the order of task names. Runs of other data, protocols or scorers never share one.
+
+    `held` has, by run and task, what the samples add to the primary number: runs on the same samples are then ranked by
+    a paired test, others by their intervals.
+    """
+    groups = _groups(runs)
+    keys = sorted(groups, key=lambda key: tuple(map(str, key)))
+    shared = Counter(key[0] for key in keys)
+    humans = [run for run in runs if run.human]
+    return [_board(groups[key], _anchor(key), shared[key[0]] > 1, humans, held or {}) for key in keys]
+
+
+def anchors(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
+    """The board of each (run, task)."""
+    return {(run.id, result.task): _anchor(key) for key, pairs in _groups(runs).items() for run, result in pairs}
+
+
+def _groups(runs: Sequence[Run]) -> dict[_Key, _Pairs]:
+    groups: dict[_Key, _Pairs] = {}
     for run in runs:
         for result in run.results.tasks:
             groups.setdefault(_key(run, result), []).append((run, result))
-    groups = _join_subsets(groups)
-    keys = sorted(groups, key=lambda key: tuple(map(str, key)))
-    shared = [key[0] for key in keys]
-    humans = [run for run in runs if run.human]
-    return [_board(groups[key], _anchor(key), shared.count(key[0]) > 1, humans) for key in keys]
+    return _join_subsets(groups)
 
 
 def _anchor(key: _Key) -> str:
@@ -127,11 +176,22 @@ def _key(run: Run, result: TaskResult) -> _Key:
     data = result.dataset_sha256 if result.leaderboard_grade else ""
     heard = run.record(result.task).get("recogniser")
     # more rounds make a number more precise, every other condition makes it another number
-    timed = tuple(sorted((name, value) for name, value in result.conditions.items() if name != "rounds"))
-    return result.task, result.version, result.protocol, result.interface, result.dataset, measured, heard, timed, data
+    swept = None if result.sweep is None else result.sweep.axis
+    timed = tuple(sorted((name, value) for name, value in result.conditions.items() if name not in ("rounds", swept)))
+    return (
+        report.family(result),
+        result.version,
+        result.protocol,
+        result.interface,
+        result.dataset,
+        measured,
+        heard,
+        timed,
+        data,
+    )
 
 
-def _join_subsets(groups: dict[_Key, list[tuple[Run, TaskResult]]]) -> dict[_Key, list[tuple[Run, TaskResult]]]:
+def _join_subsets(groups: dict[_Key, _Pairs]) -> dict[_Key, _Pairs]:
     """Show subsets under the whole set's board where there is one; they stay unranked."""
     joined = {key: list(pairs) for key, pairs in groups.items() if key[-1] != ""}
     for key, pairs in groups.items():
@@ -141,19 +201,11 @@ def _join_subsets(groups: dict[_Key, list[tuple[Run, TaskResult]]]) -> dict[_Key
     return joined
 
 
-def _board(pairs: list[tuple[Run, TaskResult]], anchor: str, shared: bool, humans: Sequence[Run]) -> Board:
-    pairs = sorted(
-        pairs,
-        key=lambda pair: (
-            not pair[0].human,
-            not pair[1].leaderboard_grade,
-            report.sort_value(report.primary(pair[1])),
-            pair[0].id,
-        ),
-    )
+def _board(pairs: _Pairs, anchor: str, shared: bool, humans: Sequence[Run], held: _Held) -> Board:
+    pairs = sorted(pairs, key=_place)
     run, first = pairs[0]
     columns = _columns([result for _, result in pairs])
-    ranks = _ranks([None if r.human or not t.leaderboard_grade else report.primary(t) for r, t in pairs])
+    ranks, ranked_by = _ranks(pairs, held)
     known = [human.results for human in humans if any(task.task == first.task for task in human.results.tasks)]
     rows = []
     for (one, result), rank in zip(pairs, ranks, strict=True):
@@ -162,7 +214,20 @@ def _board(pairs: list[tuple[Run, TaskResult]], anchor: str, shared: bool, human
         marks = _marks(one, result, uncalibrated(result, known))
         rows.append(Row(one, result, *rank, human=one.human, metrics=metrics, marks=marks))
     distinction = f"{first.dataset} · {first.interface} · {first.dataset_sha256[:8]}" if shared else ""
-    return Board(first.task, anchor, distinction, columns, rows, _facts(run, first))
+    sweep = "" if first.sweep is None else first.sweep.axis
+    return Board(report.family(first), anchor, distinction, columns, rows, ranked_by, sweep, _facts(run, first))
+
+
+def _place(pair: tuple[Run, TaskResult]) -> tuple[object, ...]:
+    """Where a row stands: people, whole data, subsets; then best first, at each point of a sweep. What is not ranked
+    stands in the order of what it costs, and a sweep's points by their model."""
+    run, result = pair
+    best = report.sort_value(report.primary(result))
+    point = 0 if result.sweep is None else result.sweep.value
+    along: tuple[object, ...] = (point, best, run.id) if result.ranked else (best, run.id)
+    if not result.ranked and result.sweep is not None:
+        along = (run.results.model, run.id, point)
+    return not run.human, not result.leaderboard_grade, along
 
 
 def _facts(run: Run, first: TaskResult) -> dict[str, str]:
@@ -178,8 +243,9 @@ def _facts(run: Run, first: TaskResult) -> dict[str, str]:
         "dataset sha256": first.dataset_sha256,
         "task version": str(first.version),
     }
-    if first.conditions:
-        facts["conditions"] = ", ".join(f"{name} {value}" for name, value in sorted(first.conditions.items()))
+    swept = None if first.sweep is None else first.sweep.axis
+    if kept := sorted((name, value) for name, value in first.conditions.items() if name != swept):
+        facts["conditions"] = ", ".join(f"{name} {value}" for name, value in kept)
     if heard := run.record(first.task).get("recogniser"):
         facts["recogniser"] = str(heard)
     return facts
@@ -190,10 +256,12 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
     for result in results:
         for metric in report.ordered(result.metrics):
             found.setdefault((metric.metric, metric.name), []).append(metric)
-    main = report.primary(results[0])
-    columns = []
+    main, ranked = report.primary(results[0]), all(result.ranked for result in results)
+    columns: list[Column] = []
     for metrics in found.values():
         first = metrics[0]
+        primary = ranked and main is not None and (first.metric, first.name) == (main.metric, main.name)
+        before = sum(column.shown for column in columns if column.axis == first.axis)
         low, high = _range([metric.strict for metric in metrics])
         columns.append(
             Column(
@@ -203,9 +271,11 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
                 title=report.label(first),
                 unit=first.unit,
                 direction=first.direction,
-                primary=main is not None and (first.metric, first.name) == (main.metric, main.name),
+                primary=primary,
                 headline=first.headline,
+                shown=primary or (first.headline and (not first.axis or before < _OF_AN_AXIS)),
                 scorer=first.scorer,
+                axis=first.axis,
                 places=max(report.decimals(metric.strict) for metric in metrics),
                 low=low,
                 high=high,
@@ -265,33 +335,22 @@ def _bar(estimate: Estimate, column: Column) -> Bar | None:
     return Bar(place(low), place(high), place(estimate.value))
 
 
-def _ranks(metrics: Sequence[MetricResult | None]) -> list[tuple[int | None, bool]]:
-    """(rank, shared) of each: 1 where the interval overlaps the leader's, else one more than the runs wholly ahead.
-
-    None is ranked nowhere. The runs wholly ahead are counted in a sorted list of worst ends.
-    """
-    defined = [m for m in metrics if m is not None and m.strict.value is not None]
-    if not defined:
-        return [(None, False)] * len(metrics)
-    worst = sorted(_ends(metric)[1] for metric in defined)
-    reach = _ends(min(defined, key=report.sort_value))[1]
-    ranks: list[int | None] = []
-    for metric in metrics:
-        if metric is None or metric.strict.value is None:
-            ranks.append(None)
-        else:
-            best = _ends(metric)[0]
-            ranks.append(1 if best <= reach else 1 + bisect_left(worst, best))
-    holders = Counter(ranks)
-    return [(rank, rank is not None and holders[rank] > 1) for rank in ranks]
-
-
-def _ends(metric: MetricResult) -> tuple[float, float]:
-    """Best and worst end of the interval, so that less is better; an end among failures is infinitely far."""
-    e = metric.strict
-    assert e.value is not None
-    if e.low is None and e.high is None:
-        ends = (e.value, e.value)
-    else:
-        ends = (-math.inf if e.low is None else e.low, math.inf if e.high is None else e.high)
-    return ends if metric.direction == "lower" else (-ends[1], -ends[0])
+def _ranks(pairs: _Pairs, held: _Held) -> tuple[list[Rank], str]:
+    """(rank, shared) of each row, and how ranks were told apart. People, subsets and what is not ranked have none; the
+    points of a sweep are ranked each by itself."""
+    ranks: list[Rank] = [(None, False)] * len(pairs)
+    if not all(result.ranked for _, result in pairs):
+        return ranks, ""
+    points: dict[int, list[int]] = {}
+    for index, (run, result) in enumerate(pairs):
+        metric = report.primary(result)
+        if not run.human and result.leaderboard_grade and metric is not None and metric.strict.value is not None:
+            points.setdefault(0 if result.sweep is None else result.sweep.value, []).append(index)
+    used = set()
+    for rows in points.values():
+        metrics = [metric for index in rows if (metric := report.primary(pairs[index][1])) is not None]
+        found, how = ranked(metrics, [held.get((pairs[i][0].id, pairs[i][1].task)) for i in rows])
+        used |= how
+        for index, rank in zip(rows, found, strict=True):
+            ranks[index] = rank
+    return ranks, ", else ".join(name for name in (PAIRED, OVERLAP) if name in used)

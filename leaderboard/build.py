@@ -17,9 +17,11 @@ from typing import Any
 import harness
 from harness import report
 from harness.errors import BadInput
+from harness.paired import Shares, shares
 from harness.progress import Progress, silent
+from harness.types import TaskResult
 from leaderboard import pictures
-from leaderboard.boards import Board, boards
+from leaderboard.boards import Board, anchors, boards
 from leaderboard.data import board_data, json_schema, run_data, site_data, write_both, write_json, write_text
 from leaderboard.details import SampleView, TaskView, choose, manifest_json, run_facts, task_view
 from leaderboard.feed import feed
@@ -56,6 +58,7 @@ class _Work:
     also: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (task, data) → samples that pages show
     cache: dict[tuple[str, str], TaskLines] = field(default_factory=dict)
     clips: dict[tuple[str, str], list[dict[str, str]]] = field(default_factory=dict)
+    held: dict[tuple[str, str], Shares] = field(default_factory=dict)  # (run, task) → what ranks are tested by
     written: set[Path] = field(default_factory=set)
 
     def text(self, name: str, text: str) -> None:
@@ -93,8 +96,7 @@ def build(
     found, skipped = find(runs)
     _claim(out)
     work = _Work(out, AudioShelf(out, enabled=audio), _templates(), max_samples)
-    made = boards(found)
-    work.anchors = {(row.run.id, row.result.task): board.anchor for board in made for row in board.rows}
+    work.anchors = anchors(found)
     if len(found) <= _FEW:
         _agree_on_samples(work, found)
     shown: list[Run] = []
@@ -108,8 +110,7 @@ def build(
     if not shown:
         reasons = " ".join(f"{item.path}: {item.reason}" for item in skipped)
         raise BadInput(f"No readable run was given. {reasons}", "Score the runs again: speech-eval score RUN")
-    if len(shown) < len(found):
-        made = boards(shown)
+    made = boards(shown, work.held)
     progress("Boards", len(found), len(found))
     _site_pages(work, made, shown, skipped)
     _sweep(work)
@@ -138,6 +139,7 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
             progress("Pages", number * _BUNDLE, len(runs))
             work.written |= other.written
             work.clips |= other.clips
+            work.held |= other.held
             work.shelf.used |= other.used
             yield from zip(bundles[number], problems, strict=True)
 
@@ -148,6 +150,7 @@ class _Made:
 
     written: set[Path]
     clips: dict[tuple[str, str], list[dict[str, str]]]
+    held: dict[tuple[str, str], Shares]
     used: set[str]
 
 
@@ -156,7 +159,7 @@ def _bundle(
 ) -> tuple[list[BadInput | None], _Made]:
     work = _Work(out, AudioShelf(out, enabled=audio), _templates(), max_samples, anchors)
     problems = [_try_page(work, run) for run in runs]
-    return problems, _Made(work.written, work.clips, work.shelf.used)
+    return problems, _Made(work.written, work.clips, work.held, work.shelf.used)
 
 
 def _try_page(work: _Work, run: Run) -> BadInput | None:
@@ -188,11 +191,22 @@ def _run_page(work: _Work, run: Run) -> None:
         views.append(view)
         heard[result.task] = {sample.id: _heard(sample) for sample in [*view.samples, *view.others]}
         work.clips[run.id, result.task] = _sounds(view)
+        if (held := _shares(run, result, read)) is not None:
+            work.held[run.id, result.task] = held
     anchors = [work.anchors[run.id, view.result.task] for view in views]
     context = {"facts": run_facts(run), "manifest": manifest_json(run), "anchors": anchors}
     work.page("run.html", f"runs/{run.id}.html", run=run, tasks=views, **context)
     work.json(f"data/runs/{run.id}.json", run_data(run).model_dump(mode="json"))
     work.both(f"samples/{run.id}", {"run": run.id, "model": run.results.model, "tasks": heard})
+
+
+def _shares(run: Run, result: TaskResult, read: TaskLines) -> Shares | None:
+    """What the samples add to the number that ranks the run; None for a run that is not ranked."""
+    metric = report.primary(result)
+    if metric is None or run.human or not (result.ranked and result.leaderboard_grade):
+        return None
+    own = ((name, score) for name, scores in read.scores.items() for score in scores if score.metric == metric.metric)
+    return shares(metric.formula, metric.strict.value, read.samples, {name: score.parts for name, score in own})
 
 
 def _heard(sample: SampleView) -> dict[str, Any]:

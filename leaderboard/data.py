@@ -35,7 +35,9 @@ class ColumnData(_Published):
     direction: str
     primary: bool
     headline: bool
+    shown: bool
     scorer: str
+    axis: str
     places: int
 
 
@@ -55,7 +57,8 @@ class MarkData(_Published):
 
 
 class RowData(_Published):
-    """A run on a board; `cells` stand in the order of the board's columns, null where it was not measured."""
+    """A run on a board; `cells` stand in the order of the board's columns, null where it was not measured. `point` says
+    where on the board's sweep."""
 
     run: str
     page: str
@@ -63,6 +66,7 @@ class RowData(_Published):
     licence: str
     parameters: int | None
     seed: int
+    point: int | None
     rank: int | None
     rank_shared: bool
     human: bool
@@ -77,12 +81,15 @@ class RowData(_Published):
 
 
 class BoardData(_Published):
-    """`data/boards/<anchor>.json`: one comparable table."""
+    """`data/boards/<anchor>.json`: one comparable table. `ranked_by`: how ranks were told apart, empty without any."""
 
     schema_version: int = SCHEMA_VERSION
     task: str
     anchor: str
     distinction: str
+    sweep: str
+    ranked: bool
+    ranked_by: str
     facts: dict[str, str]
     columns: list[ColumnData]
     rows: list[RowData]
@@ -123,6 +130,9 @@ def board_data(board: Board) -> BoardData:
         task=board.task,
         anchor=board.anchor,
         distinction=board.distinction,
+        sweep=board.sweep,
+        ranked=board.ranked,
+        ranked_by=board.ranked_by,
         facts=board.facts,
         columns=[_column(column) for column in board.columns],
         rows=[_row(row, board.columns) for row in board.rows],
@@ -142,6 +152,7 @@ def _row(row: Row, columns: Sequence[Column]) -> RowData:
         licence=model.licence,
         parameters=model.parameters,
         seed=row.run.results.seed,
+        point=row.point,
         rank=row.rank,
         rank_shared=row.tied,
         human=row.human,

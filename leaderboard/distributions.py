@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness import report
-from harness.types import MetricResult, Score, TaskResult
+from harness.types import Formula, MetricResult, Score, TaskResult
 from leaderboard.runs import TaskLines
 
 _BINS = 24
@@ -29,8 +30,11 @@ class Distribution:
 
 
 def sample_value(score: Score, metric: MetricResult) -> float | None:
-    """What a sample's score says of a number, unscaled: the part of that name, or errors over words."""
+    """What a sample's score says of a number, unscaled: by its formula; in runs of older versions, the part of that
+    name, or errors over words."""
     parts, bare = score.parts, metric.metric.split("[")[0]
+    if metric.formula is not None:
+        return _by_formula(metric.formula, parts)
     found = next((parts[name] for name in (metric.name, bare, *metric.name.split()) if name in parts), None)
     if found is not None:
         return found
@@ -41,6 +45,13 @@ def sample_value(score: Score, metric: MetricResult) -> float | None:
     if stem in parts:
         return parts[stem]
     return next(iter(parts.values())) if len(parts) == 1 and metric.name in (bare, metric.metric) else None
+
+
+def _by_formula(formula: Formula, parts: Mapping[str, float]) -> float | None:
+    if formula.estimator == "function" or not all(name in parts for name in formula.parts):
+        return None
+    top, bottom = parts[formula.parts[0]], parts[formula.parts[1]] if formula.estimator == "ratio" else 1.0
+    return top / bottom if bottom else None
 
 
 def distributions(result: TaskResult, lines: TaskLines) -> list[Distribution]:

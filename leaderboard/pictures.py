@@ -15,19 +15,22 @@ from leaderboard.boards import Board, Column, Row
 Picture = dict[str, Any]
 Clips = Mapping[tuple[str, str], list[dict[str, str]]]  # (run, task) → sounds of the samples that every run shows
 
+TOKEN_BILL = "token-bill"
+_BILLS = ("token-bill[", "text-tokens[")
 _LEGS = ("ttfb-p50", "leading-silence-p50", "ttfa-p50")
 
 
 def pictures(boards: Sequence[Board], clips: Clips) -> list[Picture]:
     """All pictures these boards can fill, in reading order."""
+    alone = [board for board in boards if not board.sweep]
     makers: tuple[Callable[[], Iterable[Picture]], ...] = (
-        lambda: (quality_against_bitrate(b) for b in boards if _sweep(b) is None),
-        lambda: depth_sweeps(boards, clips),
-        lambda: token_bill(boards),
-        lambda: (waterfall(b) for b in boards),
-        lambda: (turn_taking(b) for b in boards),
+        lambda: (quality_against_bitrate(b) for b in alone),
+        lambda: sweeps(boards, clips),
+        lambda: token_bill(alone),
+        lambda: (waterfall(b) for b in alone),
+        lambda: (turn_taking(b) for b in alone),
         lambda: reconstruction_against_modelability(boards),
-        lambda: history(boards),
+        lambda: history(alone),
         lambda: scatter(boards),
     )
     return [picture for maker in makers for picture in maker() if picture]
@@ -36,8 +39,8 @@ def pictures(boards: Sequence[Board], clips: Clips) -> list[Picture]:
 def quality_against_bitrate(board: Board) -> Picture:
     """Codecs by measured bitrate and each quality number, with the Pareto front of each."""
     rate = _column(board, "bitrate")
-    qualities = [c for c in board.headline if not c.metric.startswith("bitrate[")]
-    if rate is None or not qualities:
+    qualities = [c for c in board.headline if c.axis != "bitrate" and not c.metric.startswith("bitrate[")]
+    if rate is None or not qualities or board.task == TOKEN_BILL:
         return {}
     points = [_point(board, row, rate, *qualities) for row in board.rows]
     points = [point for point in points if point["values"][0][0] is not None]
@@ -78,47 +81,45 @@ def turn_taking(board: Board) -> Picture:
     }
 
 
-def depth_sweeps(boards: Sequence[Board], clips: Clips) -> Iterable[Picture]:
-    """Numbers of codecs after so many levels, and how the same samples sound at each depth."""
-    sweeps: dict[tuple[str, str], list[tuple[int, Board]]] = {}
+def sweeps(boards: Sequence[Board], clips: Clips) -> Iterable[Picture]:
+    """Numbers of models along a sweep, a codec's against the bitrate that each depth costs, and how the same samples
+    sound at each point."""
     for board in boards:
-        point = _sweep(board)
-        if point is not None:
-            sweeps.setdefault((str(point["task"]), str(point["axis"])), []).append((int(point["value"]), board))
-    for (task, axis), found in sweeps.items():
-        found.sort(key=lambda item: item[0])
-        columns = {(c.metric, c.summary): c for _, board in found for c in board.headline}
-        curves: dict[str, list[dict[str, Any]]] = {}
-        for value, board in found:
-            by_name = {(c.metric, c.summary): c for c in board.columns}
-            for row in board.rows:
-                values = [_triple(board, row, by_name[key]) if key in by_name else [None] * 3 for key in columns]
-                sounds = list(clips.get((row.run.id, board.task), ()))
-                curves.setdefault(_model(row), []).append({"x": value, "values": values, "sounds": sounds})
+        if not board.sweep:
+            continue
+        columns, axis = board.headline, board.sweep
+        curves: dict[str, dict[str, Any]] = {}
+        for row in sorted(board.rows, key=lambda row: row.point or 0):
+            values = [_triple(board, row, column) for column in columns]
+            sounds = list(clips.get((row.run.id, row.result.task), ()))
+            curve = curves.setdefault(row.run.id, {"model": _model(row), "points": []})
+            curve["points"].append({"x": row.point, "values": values, "sounds": sounds})
+        rate = next((index for index, column in enumerate(columns) if column.summary == "bitrate"), None)
+        cost = "" if rate is None else f"Each number against the bitrate that each {axis} costs. "
         yield {
-            "id": f"sweep-{found[0][1].anchor}",
+            "id": f"sweep-{board.anchor}",
             "kind": "sweep",
-            "title": f"{axis.capitalize()} sweep: {task}",
-            "caption": f"The same recordings at each {axis}. Choose a {axis} to hear it; switching keeps the position.",
+            "title": f"{axis.capitalize()} sweep: {_name(board)}",
+            "caption": f"{cost}Choose a {axis} to hear the same recording there; switching keeps the position.",
             "axis": axis,
-            "axes": [_axis(column) for column in columns.values()],
-            "curves": [{"model": model, "points": points} for model, points in curves.items()],
+            "rate": rate,
+            "axes": [_axis(column) for column in columns],
+            "curves": [curves[run] for run in sorted(curves, key=lambda run: curves[run]["model"])],
         }
 
 
 def token_bill(boards: Sequence[Board]) -> Iterable[Picture]:
-    """What a second of speech costs a language model, for every board with a number in tokens."""
-    for board in boards:
-        if _sweep(board) is not None:
-            continue
-        bills = [c for c in board.columns if "token" in c.unit or "token-rate" in c.summary]
+    """What a second of speech costs a language model: the boards of `token-bill`, else every one that counts tokens."""
+    for board in [b for b in boards if b.task == TOKEN_BILL] or boards:
+        bills = [c for c in board.headline if c.metric.startswith(_BILLS)]
+        bills = bills or [c for c in board.columns if "token" in c.unit or "token-rate" in c.summary]
         rows = [row for row in board.rows if bills and _triple(board, row, bills[0])[0] is not None]
         if rows:
             yield {
                 "id": f"tokens-{board.anchor}",
                 "kind": "bars",
                 "title": f"The token bill: {_name(board)}",
-                "caption": "Tokens a language model has to read or write; less leaves more of its context free.",
+                "caption": "What a second of speech takes of a language model's context; less leaves more of it free.",
                 "axes": [_axis(bill) for bill in bills],
                 "points": [_point(board, row, *bills) for row in rows],
             }
@@ -143,26 +144,40 @@ def waterfall(board: Board) -> Picture:
 
 
 def reconstruction_against_modelability(boards: Sequence[Board]) -> Iterable[Picture]:
-    """Whether the codecs that reconstruct best are those a language model learns best."""
+    """Whether the codecs that reconstruct best, by whichever number, are those a language model learns best."""
     left = next((b for b in boards if b.task == "codec-reconstruction"), None)
     right = next((b for b in boards if b.task == "codec-modelability"), None)
     if left is None or right is None:
         return
-    places = [{_model(row): i for i, row in enumerate(_ordered(board), 1)} for board in (left, right)]
-    both = [model for model in places[0] if model in places[1]]
-    if len(both) < 2:
+    learnt = _best_first(right, right.headline[0])
+    numbers = {}
+    for column in left.headline:
+        order = [model for model in _best_first(left, column) if model in learnt]
+        if len(order) > 1:
+            numbers[column] = [m for m in learnt if m in order], order
+    if not numbers:
         return
-    # ranks among the codecs that stand on both boards
-    orders = [sorted(both, key=lambda model, place=place: place[model]) for place in places]  # type: ignore[misc]
     yield {
         "id": "reconstruction-modelability",
         "kind": "ranks",
         "title": "Reconstruction against modelability",
-        "caption": "Ranks by each board's primary number among the codecs on both: a codec far from the diagonal is "
-        "easier to learn than it sounds, or harder.",
+        "caption": "Ranks among the codecs on both boards, by one number of reconstruction at a time: a codec far from "
+        "the diagonal is easier to learn than it sounds, or harder.",
         "names": [left.task, right.task],
-        "points": [{"model": m, "ranks": [order.index(m) + 1 for order in orders]} for m in both],
+        "axes": [_axis(column) for column in numbers],
+        "points": [
+            [{"model": m, "ranks": [order.index(m) + 1, among.index(m) + 1]} for m in order]
+            for among, order in numbers.values()
+        ],
     }
+
+
+def _best_first(board: Board, column: Column) -> list[str]:
+    """The models of a board by one of its numbers; people, and who was not measured so, are left out."""
+    sign = 1 if column.direction == "lower" else -1
+    known = [(_triple(board, row, column)[0], _model(row)) for row in board.rows if not row.human]
+    placed = sorted((sign * value, model) for value, model in known if value is not None)
+    return list(dict.fromkeys(model for _, model in placed))
 
 
 def history(boards: Sequence[Board]) -> Iterable[Picture]:
@@ -254,18 +269,12 @@ def pareto(points: Sequence[Picture], x_direction: str, x: int, y_direction: str
     return sorted(front, key=lambda index: points[index]["values"][x][0])
 
 
-def _sweep(board: Board) -> Mapping[str, Any] | None:
-    """Which point of a sweep a board shows; None for a task asked at one point."""
-    point = getattr(board.rows[0].result, "sweep", None)
-    return None if point is None else point.model_dump()
-
-
 def _column(board: Board, name: str) -> Column | None:
     return next((column for column in board.columns if column.summary == name), None)
 
 
 def _axis(column: Column) -> dict[str, str]:
-    return {"name": column.name, "unit": column.unit, "direction": column.direction, "title": column.title}
+    return {name: getattr(column, name) for name in ("name", "unit", "direction", "title", "axis")}
 
 
 def _triple(board: Board, row: Row, column: Column) -> list[float | None]:
@@ -285,7 +294,3 @@ def _model(row: Row) -> str:
 
 def _name(board: Board) -> str:
     return f"{board.task} ({board.distinction})" if board.distinction else board.task
-
-
-def _ordered(board: Board) -> list[Row]:
-    return [row for row in board.rows if not row.human]

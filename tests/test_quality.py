@@ -24,6 +24,7 @@ LEADERBOARD_MAY = {
     "harness.types",
     "harness.errors",
     "harness.calibration",
+    "harness.paired",
     "harness.report",
     "harness.datasets",
     "harness.store",

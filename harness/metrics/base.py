@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import paired
 from harness.audio import Audio
 from harness.errors import SpeechEvalError
 from harness.types import Output, Sample
@@ -100,20 +101,8 @@ class Unit:
 
 
 def clusters(units: Sequence[Unit]) -> list[str]:
-    """What is not independent, a label a unit: its conversation or other `cluster`, else its speaker, else itself.
-
-    Where all units share one speaker, that speaker is a condition of the number and the units are what varies.
-    """
-    speakers = {unit.sample.speaker for unit in units}
-    return [
-        unit.sample.cluster
-        or (
-            f"speaker {unit.sample.speaker}"
-            if unit.sample.speaker and len(speakers) > 1
-            else f"sample {unit.sample.id}"
-        )
-        for unit in units
-    ]
+    """What is not independent, a label a unit (`harness.paired.clusters`)."""
+    return paired.clusters([unit.sample for unit in units])
 
 
 class Metric(ABC):

@@ -33,7 +33,7 @@
     shown() {
       const chosen = this.view.columns;
       return this.data.columns.flatMap((column, index) =>
-        column.primary || (chosen ? chosen.includes(index) : column.headline) ? [index] : []);
+        column.primary || (chosen ? chosen.includes(index) : column.shown) ? [index] : []);
     }
 
     matching() {
@@ -48,6 +48,7 @@
     key(row) {
       const sort = this.view.sort;
       if (sort === "rank") return row.rank;
+      if (sort === "point") return row.point;
       if (sort === "model") return row.model;
       if (sort === "failures") return row.failures;
       const cell = row.cells[Number(sort)];
@@ -79,13 +80,20 @@
       const byRank = this.view.sort === null || this.view.sort === "rank" || this.isPrimary(this.view.sort);
       body.replaceChildren(...rows.slice(from, from + ROWS).map((row) => {
         const made = this.drawRow(row);
-        if (byRank && before && before.rank !== row.rank && !before.human) before.made.classList.add("before-rank");
-        before = { made, rank: row.rank, human: row.human };
+        const group = this.group(row);
+        if (byRank && before && before.group !== group && !before.human) before.made.classList.add("before-rank");
+        before = { made, group, human: row.human };
         return made;
       }));
       this.none.hidden = rows.length > 0;
       this.drawPager(rows.length, from, pages);
       return rows.length;
+    }
+
+    // Rows that stand together: those of one rank, or the points of one model.
+    group(row) {
+      if (!this.data.ranked) return this.data.sweep ? row.run : "";
+      return row.point + "/" + row.rank;
     }
 
     isPrimary(sort) {
@@ -117,10 +125,10 @@
     }
 
     drawHead() {
-      const cells = [
-        this.header("rank", "ascending", "Rank", { class: "num" }),
-        this.header("model", "ascending", "Model", { class: "model" }),
-      ];
+      const cells = [this.header("model", "ascending", "Model", { class: "model" })];
+      if (this.data.ranked) cells.unshift(this.header("rank", "ascending", "Rank", { class: "num" }));
+      if (this.data.sweep) cells.push(this.header("point", "ascending", this.data.sweep, { class: "num" }));
+      this.drawAxes(cells.length);
       for (const index of this.shown()) {
         const column = this.data.columns[index];
         const best = column.direction === "lower" ? "ascending" : "descending";
@@ -133,7 +141,22 @@
         if (this.view.compat) cells.push(el("th", { scope: "col", class: "num" }, "compat"));
       }
       cells.push(this.header("failures", "ascending", "Failures", { class: "num" }));
-      this.table.tHead.rows[0].replaceChildren(...cells);
+      this.table.tHead.rows[this.table.tHead.rows.length - 1].replaceChildren(...cells);
+    }
+
+    // The axes that a task keeps apart, each above its columns.
+    drawAxes(before) {
+      const line = this.table.tHead.querySelector("tr.axes");
+      if (!line) return;
+      const spans = [];
+      for (const index of this.shown()) {
+        const name = this.data.columns[index].axis;
+        if (spans.length && spans[spans.length - 1].name === name) spans[spans.length - 1].count += 1;
+        else spans.push({ name, count: 1 });
+      }
+      const each = this.view.compat ? 2 : 1;
+      line.replaceChildren(el("td", { colspan: before }),
+        ...spans.map(({ name, count }) => el("th", { scope: "colgroup", colspan: count * each }, name)), el("td"));
     }
 
     range(index) {
@@ -154,7 +177,9 @@
 
     drawRow(row) {
       const made = el("tr", { class: (row.rank === 1 ? "leading" : "") + (row.human ? " human" : "") });
-      made.append(this.drawRank(row), this.drawModel(row));
+      if (this.data.ranked) made.append(this.drawRank(row));
+      made.append(this.drawModel(row));
+      if (this.data.sweep) made.append(el("td", { class: "num" }, String(row.point)));
       for (const index of this.shown()) {
         const column = this.data.columns[index];
         const cell = row.cells[index];
@@ -172,8 +197,8 @@
 
     drawRank(row) {
       if (row.rank === null) return el("td", { class: "num rank" }, el("span", { class: "quiet", title: "not ranked" }, "–"));
-      const tie = row.rank_shared ? [el("span", { class: "eq", title: "a tie: intervals overlap" }, "="),
-        el("span", { class: "hidden" }, " shared, interval overlap")] : [];
+      const tie = row.rank_shared ? [el("span", { class: "eq", title: "a tie: not told apart" }, "="),
+        el("span", { class: "hidden" }, " shared")] : [];
       return el("td", { class: "num rank" }, String(row.rank), ...tie);
     }
 
@@ -295,7 +320,7 @@
     }
 
     recall(said) {
-      const known = (text) => ["rank", "model", "failures"].includes(text) || /^\d{1,4}$/.test(text);
+      const known = (text) => ["rank", "model", "point", "failures"].includes(text) || /^\d{1,4}$/.test(text);
       if (said.has("sort") && known(said.get("sort"))) {
         this.view.sort = said.get("sort");
         this.view.up = said.get("up") !== "0";

@@ -10,6 +10,7 @@
 
   const palette = () => ["p1", "p2", "p3", "p4", "p5", "p6"].map(colour);
   const SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "star"];
+  const group = (axis) => (axis.axis ? axis.axis + ": " : "");
   const label = (axis) => axis.name + (axis.unit ? " (" + axis.unit + ")" : "");
   // plotly reads a small markup in texts, and a model's name is whatever its author chose
   const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -32,6 +33,14 @@
       xaxis: { ...axis, ...xaxis, title: { text: safe(xaxis?.title || "") } },
       yaxis: { ...axis, ...yaxis, title: { text: safe(yaxis?.title || "") } }, ...rest,
     };
+  }
+
+  // A name beside its point, towards the middle, where no interval runs through it.
+  function beside(values, log) {
+    const place = (value) => (log ? Math.log(value) : value);
+    const places = values.map(place).filter(Number.isFinite);
+    const middle = (places.reduce((a, b) => Math.min(a, b), Infinity) + places.reduce((a, b) => Math.max(a, b), -Infinity)) / 2;
+    return values.map((value) => (place(value) > middle ? "top left" : "top right"));
   }
 
   // Room for the names beside the outermost points.
@@ -74,14 +83,14 @@
             line: { color: colour("accent"), width: 2, shape: "linear" }, hoverinfo: "skip" },
           { x: xs.map((v) => v[0]), y: ys.map((v) => v[0]), error_x: { ...error(xs), color: colour("muted") },
             error_y: { ...error(ys), color: colour("muted") }, mode: few ? "markers+text" : "markers", name: "models",
-            text: points.map((p) => safe(p.model)), textposition: "top center", textfont: { size: 11, color: colour("muted") },
+            text: points.map((p) => safe(p.model)), textposition: beside(xs.map((v) => v[0]), picture.log), textfont: { size: 11, color: colour("muted") },
             marker: { size: 9, color: points.map((p) => (front.includes(p) ? colour("accent") : colour("muted"))) },
             hovertemplate: "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>", cliponaxis: false },
         ], { xaxis: { title: label(picture.axes[0]), type: picture.log ? "log" : "linear", ...roomy(xs.map((v) => v[0]), picture.log) },
           yaxis: { title: better(picture.axes[chosen]), ...roomy(ys.map((v) => v[0])) }, showlegend: false });
       };
       if (picture.axes.length > 2) {
-        menu(tools, "Quality", picture.axes.slice(1).map(label), 0, (index) => {
+        menu(tools, "Quality", picture.axes.slice(1).map((axis) => group(axis) + label(axis)), 0, (index) => {
           chosen = index + 1;
           draw();
         });
@@ -90,16 +99,35 @@
     },
 
     sweep(picture, place, tools, sounds) {
-      let chosen = 0;
-      const draw = () => show(place, picture.curves.map((curve, index) => {
-        const points = curve.points.filter((p) => p.values[chosen][0] !== null);
-        return { x: points.map((p) => p.x), y: points.map((p) => p.values[chosen][0]), mode: "lines+markers", name: safe(curve.model),
-          error_y: error(points.map((p) => p.values[chosen])), marker: { size: 8, symbol: SYMBOLS[index % SYMBOLS.length] } };
-      }), { xaxis: { title: picture.axis, type: "log", dtick: Math.log10(2) }, yaxis: { title: better(picture.axes[chosen]) } });
-      menu(tools, "Number", picture.axes.map(label), 0, (index) => {
+      const rate = picture.rate;
+      let chosen = Math.max(0, picture.axes.findIndex((axis) => axis.axis !== "bitrate"));
+      let byRate = rate !== null;
+      const draw = () => {
+        const across = (point) => (byRate ? point.values[rate][0] : point.x);
+        const all = [];
+        const traces = picture.curves.map((curve, index) => {
+          const points = curve.points.filter((p) => p.values[chosen][0] !== null && across(p) !== null);
+          all.push(...points.map(across));
+          return { x: points.map(across), y: points.map((p) => p.values[chosen][0]), mode: byRate ? "lines+markers+text" : "lines+markers",
+            name: safe(curve.model), text: points.map((p) => String(p.x)), textposition: "bottom right", textfont: { size: 11, color: colour("muted") },
+            error_y: error(points.map((p) => p.values[chosen])), marker: { size: 8, symbol: SYMBOLS[index % SYMBOLS.length] }, cliponaxis: false,
+            hovertemplate: picture.axis + " %{text}<br>%{x:.4g}, %{y:.4g}<extra>" + safe(curve.model) + "</extra>" };
+        });
+        const steps = [...new Set(picture.curves.flatMap((curve) => curve.points.map((p) => p.x)))].sort((a, b) => a - b);
+        const scale = byRate ? roomy(all, true) : { tickvals: steps, ticktext: steps.map(String) };
+        const title = byRate ? label(picture.axes[rate]) + " at each " + picture.axis : picture.axis;
+        return show(place, traces, { xaxis: { title, type: "log", ...scale }, yaxis: { title: better(picture.axes[chosen]) }, showlegend: true });
+      };
+      menu(tools, "Number", picture.axes.map((axis) => group(axis) + label(axis)), chosen, (index) => {
         chosen = index;
         draw();
       });
+      if (rate !== null) {
+        menu(tools, "across", [label(picture.axes[rate]), picture.axis], 0, (index) => {
+          byRate = index === 0;
+          draw();
+        });
+      }
       depthPlayer(picture, sounds);
       return draw;
     },
@@ -132,16 +160,22 @@
       };
     },
 
-    ranks(picture, place) {
-      return () => {
-        const most = picture.points.length;
+    ranks(picture, place, tools) {
+      let chosen = Math.max(0, picture.axes.findIndex((axis) => axis.axis !== "bitrate"));
+      const draw = () => {
+        const points = picture.points[chosen];
         return show(place, [
-          { x: [1, most], y: [1, most], mode: "lines", line: { dash: "dot", color: colour("muted") }, hoverinfo: "skip" },
-          { x: picture.points.map((p) => p.ranks[0]), y: picture.points.map((p) => p.ranks[1]), mode: "markers+text",
-            text: picture.points.map((p) => safe(p.model)), textposition: "top center", marker: { size: 10, color: colour("accent") }, cliponaxis: false },
-        ], { showlegend: false, xaxis: { title: "rank, " + picture.names[0], dtick: 1, autorange: "reversed" },
+          { x: [1, points.length], y: [1, points.length], mode: "lines", line: { dash: "dot", color: colour("muted") }, hoverinfo: "skip" },
+          { x: points.map((p) => p.ranks[0]), y: points.map((p) => p.ranks[1]), mode: "markers+text",
+            text: points.map((p) => safe(p.model)), textposition: "top center", marker: { size: 10, color: colour("accent") }, cliponaxis: false },
+        ], { showlegend: false, xaxis: { title: "rank, " + picture.names[0] + " by " + picture.axes[chosen].name, dtick: 1, autorange: "reversed" },
           yaxis: { title: "rank, " + picture.names[1], dtick: 1, autorange: "reversed" } });
       };
+      menu(tools, "Reconstruction by", picture.axes.map((axis) => group(axis) + label(axis)), chosen, (index) => {
+        chosen = index;
+        draw();
+      });
+      return draw;
     },
 
     async scatter(picture, place, tools) {
@@ -152,8 +186,8 @@
         const triple = (index) => rows.map((row) => [row.cells[index].strict.value, row.cells[index].strict.low, row.cells[index].strict.high]);
         const few = rows.length <= 30;
         return show(place, [{ x: triple(x).map((v) => v[0]), y: triple(y).map((v) => v[0]), error_x: { ...error(triple(x)), color: colour("muted") },
-          error_y: { ...error(triple(y)), color: colour("muted") }, mode: few ? "markers+text" : "markers", text: rows.map((row) => safe(row.model)),
-          textposition: "top center", textfont: { size: 11, color: colour("muted") }, cliponaxis: false,
+          error_y: { ...error(triple(y)), color: colour("muted") }, mode: few ? "markers+text" : "markers", text: rows.map((row) => safe(row.point === null ? row.model : row.model + " · " + row.point)),
+          textposition: beside(triple(x).map((v) => v[0])), textfont: { size: 11, color: colour("muted") }, cliponaxis: false,
           marker: { size: 9, color: rows.map((row) => (row.human ? colour("sub") : colour("accent"))), symbol: rows.map((row) => (row.human ? "star" : "circle")) },
           hovertemplate: "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>" }],
         { xaxis: { title: better(board.columns[x]), ...roomy(triple(x).map((v) => v[0])) },
