@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.commands import data, judgement, leaderboard, reproduce
+from harness.commands import best_of, data, judgement, leaderboard, reproduce
 from harness.commands.common import (
     Executor,
     Json,
@@ -356,4 +356,5 @@ app.add_typer(judgement.gate_app, name="gate")
 app.add_typer(data.app, name="data")
 app.command()(reproduce.train)
 app.command()(reproduce.reproduce)
+app.command()(best_of.best_of)
 app.add_typer(leaderboard.app, name="leaderboard")

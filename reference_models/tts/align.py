@@ -54,6 +54,8 @@ def train_recipe(
     *,
     resume: bool = False,
     overfit: bool = False,
+    codec: str | None = None,
+    force: bool = False,
     stop_at: int | None = None,
     progress: Progress = silent,
     say: Any = lambda message: None,
@@ -69,6 +71,8 @@ def train_recipe(
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadInput(f"{recipe.name}, {recipe.size}: '{where}': {first['msg']}.", "See docs/training.md.") from None
+    if codec is not None or force:
+        raise BadInput(f"{recipe.name} speaks through the codec of its start.", "Leave out --codec and --force.")
     if not resume and (output / FILE).is_file():
         raise BadInput(f"{output} holds a training run already.", "Add --resume, or choose another --output.")
     start = start_of(config.start, data, output, progress, say)
@@ -109,9 +113,12 @@ class _Run:
         codec = SpeechCodec(build_codec(codec_spec(model.config, start)), section.codebook_sizes, section.frame_rates)
         tokens = round(config.max_seconds * codec.step_rate * model.tokens_per_step)
         sampling = Sampling(temperature=config.temperature, max_tokens=tokens)
-        lines = lines_of(data, "train", codec, config.voices, config.seed)
-        held_out = lines_of(data, "held-out", codec, config.voices, config.seed)[: config.guard_texts]
-        lines = lines[: config.texts_per_step] if overfit else lines
+        every, held_out = (
+            [line for line in found if _room(model, line, tokens)]
+            for found in (lines_of(data, split, codec, config.voices, config.seed) for split in ("train", "held-out"))
+        )
+        held_out = held_out[: config.guard_texts]
+        lines = every[: config.texts_per_step] if overfit else every
         guard: Guard | None = None
         if config.guards is not None:
             guard = guard_by_ear(codec, config.guards.load(), held_out, sampling, config.seed)
@@ -216,6 +223,14 @@ def lines_of(data: Path, split: str, codec: SpeechCodec, voices: bool, seed: int
     if not lines:
         raise BadInput(f"{data}: its split '{split}' has no text to speak.", "See: speech-eval data prepare")
     return lines
+
+
+def _room(model: SpeechLM, line: Line, tokens: int) -> bool:
+    """Whether the model can say `tokens` after the line and its prompt."""
+    try:
+        return len(model.prompt_ids(line.text, line.prompt_text, line.prompt_codes)) + tokens <= model.context
+    except BadInput:
+        return False
 
 
 def _prompts_well(seconds: float) -> bool:

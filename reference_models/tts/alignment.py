@@ -275,8 +275,8 @@ def guard_by_ear(codec: SpeechCodec, ear: Ear, lines: Sequence[Line], sampling: 
         sounds = [codec.decode(item.codes) for item in spoken]
         errors, voices = [], []
         for line, sound in zip(lines, sounds, strict=True):
-            taken = ear.judge(line.text, sound, line.prompt, line.language)
-            voices += [taken["sim"].value] if "sim" in taken else []
+            if ear.listener.speaker is not None and line.prompt is not None:
+                voices.append(ear.likeness(sound, line.prompt).value)
             if ear.listener.recogniser is not None:
                 cer = character_error_rate(line.text, ear.transcript(sound, line.language), line.language)
                 errors.append(1.0 if cer is None else cer)

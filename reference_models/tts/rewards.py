@@ -30,15 +30,17 @@ INVALID = Reward(0.0, False)
 
 
 def character_error_rate(text: str, transcript: str, language: str = "en") -> float | None:
-    """Edits over characters of `text`, both normalised as Whisper does; None for a transcript of which nothing is left.
+    """Edits over characters of `text`, both normalised as Whisper does; None for a transcript without a letter.
 
-    Raises `BadInput` for a text of which nothing is left.
+    Raises `BadInput` for a text without one.
     """
     reference = whisper_normalize(text, language)
-    if not reference.strip():
+    if not any(character.isalnum() for character in reference):
         raise BadInput(f"Nothing can be heard of the text '{text}'.", "Leave it out of the training texts.")
     heard = whisper_normalize(transcript, language)
-    return float(jiwer.process_characters(reference, heard).cer) if heard.strip() else None
+    if not any(character.isalnum() for character in heard):
+        return None
+    return float(jiwer.process_characters(reference, heard).cer)
 
 
 def intelligibility(text: str, transcript: str, language: str = "en", alpha: float = 3.0) -> Reward:

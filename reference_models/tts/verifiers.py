@@ -55,6 +55,8 @@ class Ear:
         if listener.likelihood and not hasattr(self._recogniser, "nll"):
             raise BadInput(f"{listener.recogniser} tells no likelihood of a text.", "Use a Whisper of transformers.")
         self.listener = listener
+        self._speaker: Any
+        self._opinion: Any
         self._speaker, self._opinion = (
             None if name is None else registry.metrics.get(name)() for name in (listener.speaker, listener.opinion)
         )
@@ -62,6 +64,11 @@ class Ear:
     def transcript(self, audio: Audio, language: str = "en") -> str:
         """What the recogniser hears; nothing in no sound."""
         return str(self._recogniser.transcribe([self._request(audio, language)])[0]) if len(audio.samples) else ""
+
+    def likeness(self, audio: Audio, prompt: Audio) -> Reward:
+        """How like the prompt's voice it is."""
+        similarity = _score(self._speaker, audio, prompt, "similarity") if len(audio.samples) else None
+        return INVALID if similarity is None else rewards.speaker(similarity)
 
     def judge(self, text: str, audio: Audio, prompt: Audio | None = None, language: str = "en") -> dict[str, Reward]:
         """The rewards that this ear can take of `audio` as an answer to `text`: `duration`, and by what it listens with
@@ -71,13 +78,12 @@ class Ear:
         if self._recogniser is not None:
             taken["cer"] = rewards.intelligibility(text, self.transcript(audio, language), language)
         if self.listener.likelihood:
-            heard = empty or audio.seconds > 30.0
+            unheard = empty or audio.seconds > 30.0  # Whisper's window
             taken["nll"] = (
-                INVALID if heard else rewards.likelihood(self._recogniser.nll(self._request(audio, language), text))
+                INVALID if unheard else rewards.likelihood(self._recogniser.nll(self._request(audio, language), text))
             )
-        if self._speaker is not None and prompt is not None:
-            similarity = None if empty else _score(self._speaker, audio, prompt, "similarity")
-            taken["sim"] = INVALID if similarity is None else rewards.speaker(similarity)
+        if self.listener.speaker is not None and prompt is not None:
+            taken["sim"] = self.likeness(audio, prompt)
         if self._opinion is not None:
             (part,) = self._opinion.summaries[0].parts
             mos = None if empty else _score(self._opinion, audio, prompt, part)
