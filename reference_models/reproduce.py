@@ -66,16 +66,21 @@ def train(
     data: Path | None = None,
     resume: bool = False,
     overfit: bool = False,
+    codec: str | None = None,
+    force: bool = False,
     progress: Progress = silent,
     say: Say = lambda message: None,
 ) -> dict[str, Any]:
     """Train a recipe at a size into the checkpoint directory `output`, on the AudioFolder `data` or on one prepared as
-    the recipe says; returns the card."""
+    the recipe says; returns the card. `codec` and `force` are those of `reference_models.tts.train.train_recipe`."""
     recipe = load(name, size)
     trainer = _trainer(recipe)
+    own = {key: value for key, value in (("codec", codec), ("force", force)) if value}
+    if own and recipe.stack != "tts":
+        raise BadInput(f"--{next(iter(own))} belongs to the recipes of the stack tts, not to {name}.", "Leave it out.")
     folder = _data(recipe, output, progress) if data is None else data
     card: dict[str, Any] = load_attr(trainer)(
-        recipe, folder, output, resume=resume, overfit=overfit, progress=progress, say=say
+        recipe, folder, output, resume=resume, overfit=overfit, progress=progress, say=say, **own
     )
     return card
 

@@ -20,6 +20,8 @@ def train(
     data: Annotated[Path | None, typer.Option(help="AudioFolder to train on instead of the recipe's.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in --output.")] = False,
     overfit: Annotated[bool, typer.Option("--overfit-one-batch", help="Train on the first batch alone.")] = False,
+    codec: Annotated[str | None, typer.Option(help="tts: speak through this codec instead of the recipe's.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="tts: start although the packed speech is garbage.")] = False,
     json: Json = False,
 ) -> None:
     """Train a reference model by a recipe."""
@@ -28,7 +30,8 @@ def train(
 
     run = load_attr("reference_models.reproduce:train")
     with bars() as progress:
-        card = run(recipe, size, output, data=data, resume=resume, overfit=overfit, progress=progress, say=say)
+        options = {"data": data, "resume": resume, "overfit": overfit, "codec": codec, "force": force}
+        card = run(recipe, size, output, progress=progress, say=say, **options)
     if json:
         return emit({"checkpoint": str(output), "card": card})
     out.print(f"checkpoint: {output}", markup=False, soft_wrap=True)

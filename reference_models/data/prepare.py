@@ -2,6 +2,7 @@
 
 OUTPUT/metadata.jsonl              file_name, text, speaker, language, source, split, seconds
 OUTPUT/audio/SOURCE/*.flac
+OUTPUT/train.jsonl                 manifest: utterances that are trained on
 OUTPUT/held-out.jsonl              manifest: utterances nothing is trained on, of voices that are trained on
 OUTPUT/held-out-speaker.jsonl      manifest: every utterance of the voice that is held out whole
 """
@@ -90,7 +91,7 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
     progress("prepare", len(wanted), len(wanted))
     _check_speakers(rows, held_out_source)
     write_atomically(output / "metadata.jsonl", "".join(_json(row) + "\n" for row in rows).encode())
-    for split in SPLITS[1:]:
+    for split in SPLITS:
         _write_manifest(output, split, [row for row in rows if row["split"] == split and "text" in row], wanted)
     summary = {"plan": plan, "splits": _hours(rows), "left_out": left_out, "licences": _licences(wanted)}
     write_atomically(done, (json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())

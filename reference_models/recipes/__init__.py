@@ -3,7 +3,8 @@
 name: codec/dac-16k
 description, source: what it follows, and where its numbers come from
 data: {...}         arguments of `speech-eval data prepare`
-codec: {...}        of a speech LM: `recipe` and `size` of the codec to train first, or the `spec` of one that is there
+codec: {...}        of a speech LM: `recipe` and `size` of the codec to train first, and `changes` to lay over it;
+                    or the `spec` of one that is there
 model: {...}        configuration of the stack's model
 training: {...}     configuration of its training
 sizes:              smoke, cpu, reference, scale: each laid over the above, key by key
@@ -60,7 +61,7 @@ class Size(_Part):
     name: str
     size: str
     data: dict[str, Any]
-    codec: dict[str, str] = {}
+    codec: dict[str, Any] = {}
     model: dict[str, Any]
     training: dict[str, Any]
     evaluation: Evaluation

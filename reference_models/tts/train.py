@@ -21,7 +21,7 @@ from harness.adapters.base import AudioCodec
 from harness.errors import BadInput, require
 from harness.progress import Progress, silent
 from reference_models.checkpoint import DESCRIPTION, WEIGHTS
-from reference_models.recipes import Size
+from reference_models.recipes import Size, lay_over
 from reference_models.recipes import load as load_recipe
 from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
 from reference_models.training_state import FILE, load_training, read_facts, save_training
@@ -79,8 +79,8 @@ def train_recipe(
 
 def _codec(recipe: Size, given: str | None, data: Path, output: Path, progress: Progress, say: Say) -> str:
     """The spec of the codec: as given, or trained by its own recipe into the checkpoint's folder."""
-    if given or "spec" in recipe.codec:
-        return given or recipe.codec["spec"]
+    if given or recipe.codec.get("spec"):
+        return given or str(recipe.codec["spec"])
     if "recipe" not in recipe.codec:
         raise BadInput(f"{recipe.name} names no codec.", "Add `codec` with a `recipe` and `size`, or a `spec`.")
     from reference_models.codec import train as codec_training
@@ -88,7 +88,9 @@ def _codec(recipe: Size, given: str | None, data: Path, output: Path, progress: 
     folder = output / CODEC
     started = (folder / FILE).is_file()
     if not (started and read_facts(folder).get("finished")):
-        wanted = load_recipe(recipe.codec["recipe"], recipe.codec["size"])
+        chosen = load_recipe(recipe.codec["recipe"], recipe.codec["size"])
+        changed = lay_over(chosen.model_dump(), recipe.codec.get("changes", {}))
+        wanted = Size.model_validate(changed)
         codec_training.train_recipe(wanted, data, folder, resume=started, progress=progress, say=say)
     return str(folder)
 
