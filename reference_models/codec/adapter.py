@@ -18,6 +18,7 @@ from harness.types import ModelInfo
 if TYPE_CHECKING:
     from torch import Tensor
 
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 STREAM_SECONDS = 0.08  # how much audio a chunk of `stream_decode` holds, or one block where that is longer
 
 
@@ -125,3 +126,10 @@ class ReferenceCodec(AudioCodec):
 
     def _audio(self, wave: Tensor) -> Audio:
         return Audio(np.asarray(wave[0, 0].float().cpu().numpy(), dtype=np.float32), self.sample_rate)
+
+
+class Dac16k2k(ReferenceCodec):
+    """The codec that this project trained and ships: 16 kHz, 4 codebooks of 1024 at 50 Hz, 2 kbit/s."""
+
+    def __init__(self, n_codebooks: int | None = None, device: str = "auto") -> None:
+        super().__init__(str(CHECKPOINTS / "dac-16k-2k"), n_codebooks, device)
