@@ -35,10 +35,8 @@ class Job:
     metrics: tuple[str, ...]
     recogniser: str | None  # model spec; only where a transcript has to be made
     transcript: Transcript | None
-    hears_original: (
-        bool  # whether the dataset's recording is to be transcribed too, and what is known to be heard in it
-    )
-    original: str | None
+    hears_original: bool  # whether the dataset's recording is to be transcribed too
+    original: str | None  # what is known to be heard in it
     audio_files: dict[str, Path]  # of: prompt, reference
     plugins: tuple[str, ...]
 

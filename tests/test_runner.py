@@ -227,7 +227,9 @@ def test_interrupt_exits_130_and_keeps_what_was_done(tmp_path: Path) -> None:
         "    def transcribe(self, requests):\n        time.sleep(0.2)\n        return ['word'] * len(requests)\n"
     )
     words = ["run", "--model", f"{tmp_path}/slow.py:Slow", "--tasks", "asr", "--output", str(tmp_path / "run")]
-    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    # A shell starts background jobs with the interrupt ignored, and children inherit that.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heeding + "from harness.cli import main; main()", *words]
     process = subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     file = tmp_path / "run/outputs/asr.jsonl"
     deadline = time.monotonic() + 60
