@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
+CODEC_METRICS := bitrate[measured@1],stoi[pystoi],mel-distance[multi-resolution],mos[distillmos@7],wer[whisper-normalizer]
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test clean
@@ -11,6 +12,8 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 demo: .venv/.demo
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model hibari --model espeak-ng --tasks seed-tts,latency --limit 40 --output $(DEMO)
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model whisper-tiny.en --tasks asr,latency --limit 40 --output $(DEMO)/whisper-tiny.en
+	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model dac-16k-2k --tasks codec-reconstruction,codec-depth --data asterisk-en@held-out --limit 12 --metrics '$(CODEC_METRICS)' --output $(DEMO)/dac-16k-2k
+	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model opus,bitrate=6000 --tasks codec-reconstruction --data asterisk-en@held-out --limit 12 --metrics '$(CODEC_METRICS)' --output $(DEMO)/opus-6k
 	$(BIN)/speech-eval leaderboard build $(DEMO) --output site
 
 test: .venv/.dev

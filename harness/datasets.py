@@ -151,6 +151,8 @@ def names() -> list[str]:
 
 def fallback(name: str) -> str | None:
     """A dataset to use where `name` needs Debian packages that cannot be had; None where there is none."""
+    base, _, part = name.rpartition("@")
+    name = base if part in SPLITS else name
     return _FALLBACKS.get(ALIASES.get(name, name))
 
 

@@ -267,3 +267,7 @@ def test_a_sample_stays_in_its_split_when_others_are_added() -> None:
     part = Dataset.of(whole.info, whole.samples[::3])
     kept = {s.id for s in datasets.split(part, "held-out").samples}
     assert kept == {s.id for s in part.samples if datasets.held_out(s.id)}
+
+
+def test_a_split_falls_back_to_what_its_whole_falls_back_to() -> None:
+    assert datasets.fallback("asterisk-en@held-out") == datasets.fallback("asterisk-en") == "librivox-en"
