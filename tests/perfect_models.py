@@ -125,11 +125,21 @@ class Agent(TurnOracle):
     def __init__(self, failing: str = "") -> None:
         super().__init__()
         self.failing = failing
+        self.load_reference = None
+        self._known = Perfect(failing)
         self._expected = ""
 
     def expect(self, sample_id: str) -> None:
         self._expected = sample_id
         super().expect(sample_id)
+
+    def speech_probabilities(self, user: Audio) -> tuple[np.ndarray, float]:
+        """1 for every 10 ms that are not digital silence."""
+        self._known.load_reference = self.load_reference
+        self._known._raise_failures([(_content(user.samples), 0)])
+        size = user.rate // 100
+        frames = user.samples[: len(user.samples) // size * size].reshape(-1, size)
+        return np.any(frames != 0, axis=1).astype(np.float64), 0.01
 
     def step(self, user_chunk: Audio) -> Audio:
         if self._expected and self._expected == self.failing:

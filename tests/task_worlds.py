@@ -139,7 +139,12 @@ class World:
     def model(self) -> str:
         if self.interface == "DuplexAgent":
             return "Agent"
-        return "Loudness" if self.task.driver else "Perfect"
+        return "Loudness" if self.learns else "Perfect"
+
+    @property
+    def learns(self) -> bool:
+        """Whether a language model is trained on the codec, so that what is said is not the codec's doing."""
+        return bool(self.task.driver) and self.interface == "AudioCodec"
 
     @property
     def hearing(self) -> str:
