@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +113,15 @@ class _Run:
         codec = SpeechCodec(build_codec(codec_spec(model.config, start)), section.codebook_sizes, section.frame_rates)
         tokens = round(config.max_seconds * codec.step_rate * model.tokens_per_step)
         sampling = Sampling(temperature=config.temperature, max_tokens=tokens)
-        every, held_out = (
-            [line for line in found if _room(model, line, tokens)]
-            for found in (lines_of(data, split, codec, config.voices, config.seed) for split in ("train", "held-out"))
-        )
-        held_out = held_out[: config.guard_texts]
-        lines = every[: config.texts_per_step] if overfit else every
+
+        def lines_in(split: str, most: int) -> list[Line]:
+            found = lines_of(data, split, codec, config.voices, config.seed, most)
+            if model.config.one_voice:  # which reads no prompt; its likeness to the voice is heard all the same
+                found = [replace(line, prompt_text=None, prompt_codes=None) for line in found]
+            return [line for line in found if _room(model, line, tokens)]
+
+        lines = lines_in("train", config.texts_per_step if overfit else config.texts)
+        held_out = lines_in("held-out", config.guard_texts) if config.guards else []
         guard: Guard | None = None
         if config.guards is not None:
             guard = guard_by_ear(codec, config.guards.load(), held_out, sampling, config.seed)
@@ -193,12 +196,14 @@ class _Run:
         return found | {key: self.origin[key] for key in ("license", "language") if key in self.origin}
 
 
-def lines_of(data: Path, split: str, codec: SpeechCodec, voices: bool, seed: int) -> list[Line]:
-    """The texts of a split, each once. With `voices`, each in the voice of another recording of its speaker; what no
-    recording of 1 to 6 s can prompt is left out. Raises `BadInput` where nothing is left."""
+def lines_of(data: Path, split: str, codec: SpeechCodec, voices: bool, seed: int, most: int) -> list[Line]:
+    """The texts of a split, each once, `most` of them drawn by the seed. With `voices`, each in the voice of another
+    recording of its speaker; what no recording of 1 to 6 s can prompt is left out. Raises `BadInput` where nothing is
+    left."""
     dataset = datasets.load(data)
     samples = [s for s in dataset.samples if (s.text or "").strip() and split_of(s) == split]
     unique = list({str(s.text): s for s in samples}.values())
+    unique = random.Random(f"{seed}/{split}").sample(unique, min(most, len(unique)))
     pools: dict[str, list[tuple[Sample, Line]]] = {}
     if voices:
         dataset.ensure_audio(silent)

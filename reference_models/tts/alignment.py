@@ -36,8 +36,8 @@ from reference_models.tts.verifiers import Ear, Listener
 class AlignmentConfig(Section):
     """How a speaking model is aligned. A recipe gives it under `training`.
 
-    `start` is a checkpoint directory, or a recipe and its size: `tts/llasa@smoke`. A step draws `texts_per_step` lines
-    and `group` tries of each, at `temperature` and up to `max_seconds`; what was cut off there teaches nothing.
+    `start` is a checkpoint directory, or a recipe and its size: `tts/llasa@smoke`. A step draws `texts_per_step` of
+    `texts` lines and `group` tries of each, at `temperature` and up to `max_seconds`; what was cut off teaches nothing.
     `rewards` are weights by name (`cer`, `nll`, `sim`, `duration`, `mos`), joined by `form`; `ears` take them.
     `beta` holds the model to its start; `clip` is GRPO's bound of the ratio, below and above; `scale` divides its
     advantages by the group's deviation. `voices` speaks every line in the voice of a recording. `guards` listen every
@@ -47,6 +47,7 @@ class AlignmentConfig(Section):
     method: Literal["grpo", "dpo"]
     start: str
     steps: PositiveInt
+    texts: PositiveInt = 2000
     texts_per_step: PositiveInt = 4
     group: Annotated[int, Field(ge=2)] = 8
     updates: PositiveInt = 1

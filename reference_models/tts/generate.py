@@ -129,7 +129,12 @@ class Spoken:
 def speak(model: Speaker, utterances: Sequence[Utterance], sampling: Sampling) -> list[Spoken]:
     """One `Spoken` an utterance, the same whatever else is in the batch. Raises `BadInput` for an utterance that cannot
     be asked (empty, too long, a prompt in halves) and `SpeechEvalError` where the model computes NaN."""
-    prompts = [prompt_of(model, utterance) for utterance in utterances]
+    known: dict[Any, Tensor] = {}
+    for utterance in utterances:  # several tries of one text are read once
+        key = _asked(utterance)
+        if key not in known:
+            known[key] = prompt_of(model, utterance)
+    prompts = [known[_asked(utterance)] for utterance in utterances]
     said: list[list[list[int]]] = [[] for _ in utterances]
     for column in _draw(model, prompts, utterances, sampling):
         for index, row in column:
@@ -160,6 +165,10 @@ def longest_run(codes: Sequence[Ints]) -> int:
     columns = np.concatenate([np.asarray(book).reshape(steps, -1) for book in codes], axis=1)
     same = (columns[1:] == columns[:-1]).all(axis=1)
     return 1 + max((sum(1 for _ in run) for equal, run in itertools.groupby(same) if equal), default=0)
+
+
+def _asked(utterance: Utterance) -> tuple[str, str | None, int]:
+    return utterance.text, utterance.prompt_text, id(utterance.prompt_codes)
 
 
 def prompt_of(model: Speaker, utterance: Utterance) -> Tensor:
