@@ -118,7 +118,11 @@ def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) 
         unit=summary.unit,
         direction=summary.direction,
         headline=summary.headline,
-        formula=Formula(estimator=summary.estimator, parts=list(summary.parts), scale=summary.scale),
+        formula=Formula(
+            estimator=summary.estimator,
+            parts=[] if summary.estimator == "function" else list(summary.parts),
+            scale=summary.scale,
+        ),
         strict=first,
         compat=first if compat == strict else estimate(summary, compat, seed=seed, clusters=[c for _, c in counted]),
     )

@@ -162,7 +162,8 @@ class Estimate(Record):
 
 
 class Formula(Record):
-    """How a number adds up from its samples' parts: the fields of `harness.metrics.base.Summary` that say it."""
+    """How a number adds up from its samples' parts, as `harness.metrics.base.Summary` says it. A function names no
+    parts."""
 
     estimator: Literal["mean", "ratio", "quantile", "function"]
     parts: list[str]

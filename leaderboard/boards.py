@@ -12,6 +12,7 @@ from harness import report
 from harness.calibration import NOT_CALIBRATED, uncalibrated
 from harness.paired import Shares
 from harness.types import Estimate, MetricResult, TaskResult
+from leaderboard.policy import is_point
 from leaderboard.ranks import OVERLAP, PAIRED, Rank, ranked
 from leaderboard.runs import Run, slug
 
@@ -254,7 +255,7 @@ def _facts(run: Run, first: TaskResult) -> dict[str, str]:
 def _columns(results: Sequence[TaskResult]) -> list[Column]:
     found: dict[tuple[str, str], list[MetricResult]] = {}
     for result in results:
-        for metric in report.ordered(result.metrics):
+        for metric in report.ordered(metric for metric in result.metrics if not is_point(metric)):
             found.setdefault((metric.metric, metric.name), []).append(metric)
     main, ranked = report.primary(results[0]), all(result.ranked for result in results)
     columns: list[Column] = []

@@ -179,7 +179,7 @@ def _agree_on_samples(work: _Work, runs: Sequence[Run]) -> None:
             except BadInput:
                 continue  # said where the run's own page is made
             names = work.also.setdefault((result.task, result.dataset_sha256), set())
-            names.update(choose(result, read, work.max_samples))
+            names.update(choose(run, result, read, work.max_samples))
 
 
 def _run_page(work: _Work, run: Run) -> None:

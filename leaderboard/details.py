@@ -12,12 +12,14 @@ from harness import report
 from harness.types import MetricResult, Output, Sample, Score, TaskResult
 from leaderboard.distributions import Distribution, distributions, sample_value
 from leaderboard.media import AudioShelf, Clip
+from leaderboard.policy import is_point
 from leaderboard.runs import Run, TaskLines
 from leaderboard.words import Piece, difference, rate
 
 MAX_FAILURES = 100
 COMMON = 6
 _GIVES_REFERENCE = ("AudioCodec", "SpeechSynthesizer")  # a sample's own recording is what the output is held against
+_MAX_PARTS = 24  # numbers of one sample by one metric
 _MAX_TEXT = 4000  # characters of one text; a runaway answer must not make the page unreadable
 
 
@@ -70,13 +72,13 @@ def task_view(
     """Everything the page shows of one task. `also` names samples of other runs' pages, to be heard beside these."""
     failures = _failures(lines)
     by_id = {sample.id: sample for sample in lines.samples}
-    chosen = choose(result, lines, max_samples)
+    chosen = choose(run, result, lines, max_samples)
     common = set(_common(lines))
     rest = [name for name in sorted(set(also) - set(chosen)) if name in by_id and _answered(lines, name)]
     views = {name: _sample(run, result, by_id[name], lines, shelf, name in common) for name in [*chosen, *rest]}
     return TaskView(
         result=result,
-        metrics=sorted(result.metrics, key=lambda metric: (not metric.primary, not metric.headline)),
+        metrics=_listed(result),
         facts=_task_facts(run, result),
         failures=failures[:MAX_FAILURES],
         failures_total=len(failures),
@@ -88,12 +90,26 @@ def task_view(
     )
 
 
-def choose(result: TaskResult, lines: TaskLines, max_samples: int) -> list[str]:
+def _listed(result: TaskResult) -> list[MetricResult]:
+    """The numbers of the table: headlines first, or axis by axis where a task keeps them apart."""
+    axes = list(dict.fromkeys(metric.axis for metric in result.metrics))
+    table = [metric for metric in result.metrics if not is_point(metric)]
+    return sorted(table, key=lambda metric: (axes.index(metric.axis), not metric.primary, not metric.headline))
+
+
+def choose(run: Run, result: TaskResult, lines: TaskLines, max_samples: int) -> list[str]:
     """Ids of the samples a page shows: the worst first, then those that every run on the same data shows."""
     names = [sample.id for sample in lines.samples if _answered(lines, sample.id)]
     common = _common(lines) if max_samples > COMMON else []
-    worst = _worst_first(names, lines, report.primary(result))[: max_samples - len(common)]
+    worst = _worst_first(names, lines, _sorting(run, result))[: max_samples - len(common)]
     return worst + [name for name in common if name not in worst]
+
+
+def _sorting(run: Run, result: TaskResult) -> MetricResult | None:
+    """The number that says which samples are bad: the primary one, which a task that is not ranked names too."""
+    named = str(run.record(result.task).get("primary", ""))
+    own = (metric for metric in result.metrics if named in (metric.metric, f"{metric.metric}/{metric.name}"))
+    return report.primary(result) if result.ranked else next(own, report.primary(result))
 
 
 def _answered(lines: TaskLines, name: str) -> bool:
@@ -205,8 +221,9 @@ def _answer(output: Output, heard: str | None) -> str:
 def _parts(score: Score) -> list[tuple[str, str]]:
     if score.status == "failed":
         return [(score.metric, "not scorable")]
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in sorted(score.parts.items()))
-    return [(score.metric, numbers)]
+    numbers = [f"{name} {value:.4g}" for name, value in sorted(score.parts.items())]
+    more = [f"and {len(numbers) - _MAX_PARTS} more"] if len(numbers) > _MAX_PARTS else []
+    return [(score.metric, ", ".join(numbers[:_MAX_PARTS] + more))]
 
 
 def clip_text(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.types import Estimate, ModelInfo
 from leaderboard.boards import Board, Column, Row
+from leaderboard.policy import covered, policies
 
 Picture = dict[str, Any]
 Clips = Mapping[tuple[str, str], list[dict[str, str]]]  # (run, task) → sounds of the samples that every run shows
@@ -28,7 +29,8 @@ def pictures(boards: Sequence[Board], clips: Clips) -> list[Picture]:
         lambda: sweeps(boards, clips),
         lambda: token_bill(alone),
         lambda: (waterfall(b) for b in alone),
-        lambda: (turn_taking(b) for b in alone),
+        lambda: policies(boards),
+        lambda: (turn_taking(b) for b in alone if b.rows[0].result.dataset_sha256 not in covered(boards)),
         lambda: reconstruction_against_modelability(boards),
         lambda: history(alone),
         lambda: scatter(boards),

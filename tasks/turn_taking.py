@@ -17,3 +17,20 @@ def turn_taking() -> Task:
         protocol="turn-taking[vad-segments@1]: causal chunks, what is said for a chunk is heard during the next",
         description="Turns taken without cutting the user off in a pause, and how soon, from the agent's sound",
     )
+
+
+@register_task
+def turn_taking_policy() -> Task:
+    """Where an agent with a speech probability could stand, whichever threshold and delay it were given: the curve on
+    which its own choice, measured by `turn-taking`, is one point."""
+    return Task(
+        name="turn-taking-policy",
+        version=1,
+        interface="DuplexAgent",
+        dataset="turn-taking-en",
+        metrics=("turn-policy[timeout-rule@1]",),
+        primary="turn-policy[timeout-rule@1]/latency-at-5%",
+        protocol="turn-policy[timeout-rule@1]: threshold × delay over the agent's speech probabilities",
+        description="False cut-offs against latency of every threshold and action delay, from one pass of the agent",
+        driver="harness.turn_sweep:ProbabilityDriver",
+    )

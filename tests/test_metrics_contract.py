@@ -57,6 +57,8 @@ FIELDS = {
     "lm_bits": 5.5,
     "lm_bits_given_text": 5.0,
     "ended": True,
+    "probabilities": [0.9] * 12 + [0.1] * 30,
+    "frame_seconds": 0.1,
     "codebooks": [
         {
             "frames": 3,

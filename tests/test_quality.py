@@ -25,6 +25,7 @@ LEADERBOARD_MAY = {
     "harness.errors",
     "harness.calibration",
     "harness.paired",
+    "harness.turn_policy",
     "harness.report",
     "harness.datasets",
     "harness.store",

@@ -72,6 +72,10 @@ class VadTimeout(_Speaker):
         self._rule.reset()
         self._left: Samples = self.reply[:0]
 
+    def speech_probabilities(self, user: Audio) -> tuple[vad.Probabilities, float]:
+        """What the decisions are made of: speech probability of each frame [frames], and the seconds of a frame."""
+        return vad.probabilities(user), vad.FRAME_SECONDS
+
     def step(self, user_chunk: Audio) -> Audio:
         for probability in self._vad.push(user_chunk.samples):
             if probability >= self.threshold:

@@ -132,6 +132,40 @@
       return draw;
     },
 
+    policy(picture, place, tools) {
+      let chosen = 0;
+      const shades = ["p1", "p2", "p3", "p4", "p5", "p6"];
+      const draw = () => {
+        const curve = picture.curves[chosen];
+        const front = curve.points.filter((p) => p.front).sort((a, b) => a.values[0][0] - b.values[0][0]);
+        const thresholds = [...new Set(curve.points.map((p) => p.threshold))];
+        const at = (points, index) => points.map((p) => p.values[index][0]);
+        const said = (p) => "threshold " + p.threshold + ", delay " + p.delay + " s";
+        const rules = thresholds.map((threshold, index) => {
+          const points = curve.points.filter((p) => p.threshold === threshold);
+          return { x: at(points, 0), y: at(points, 1), mode: "markers", name: "threshold " + threshold, text: points.map(said),
+            marker: { size: points.map((p) => (p.front ? 10 : 6)), color: colour(shades[index % 6]), symbol: SYMBOLS[index % SYMBOLS.length] },
+            hovertemplate: "%{text}<br>%{x:.3g} s, %{y:.3g} %<extra></extra>" };
+        });
+        const values = [0, 1].map((index) => picture.agents.map((agent) => agent.values[index]));
+        return show(place, [
+          { x: at(front, 0), y: at(front, 1), mode: "lines", name: "Pareto front", line: { color: colour("accent"), width: 2 }, hoverinfo: "skip" },
+          ...rules,
+          { x: values[0].map((v) => v[0]), y: values[1].map((v) => v[0]), mode: "markers+text", name: "agents, in conversation",
+            error_x: { ...error(values[0]), color: colour("muted") }, error_y: { ...error(values[1]), color: colour("muted") },
+            text: picture.agents.map((agent) => safe(agent.model)), textposition: beside(values[0].map((v) => v[0])), textfont: { size: 12, color: colour("ink") },
+            marker: { size: 15, symbol: "circle", color: "rgba(0,0,0,0)", line: { color: colour("ink"), width: 2 } }, cliponaxis: false },
+        ], { xaxis: { title: better(picture.axes[0]), rangemode: "tozero" }, yaxis: { title: better(picture.axes[1]), rangemode: "tozero" }, height: 520 });
+      };
+      if (picture.curves.length > 1) {
+        menu(tools, "Probabilities of", picture.curves.map((curve) => curve.model), 0, (index) => {
+          chosen = index;
+          draw();
+        });
+      }
+      return draw;
+    },
+
     bars(picture, place) {
       return () => {
         const models = picture.points.map((p) => safe(p.model));
