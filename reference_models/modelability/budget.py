@@ -33,7 +33,7 @@ class Budget:
 _ASTERISK = tuple(f"asterisk-{language}@train" for language in ("en", "es", "fr", "it", "ru"))
 BUDGETS = {
     # Two CPU cores, minutes: ranks codecs by how predictable their codes are; its speech is not intelligible.
-    "smoke-1": Budget(_ASTERISK, 3600.0, 4e12, 192, 4, 4, 512, 4096, 4096, 2e-3),
+    "smoke-1": Budget(_ASTERISK, 3600.0, 6e12, 192, 4, 4, 512, 4096, 1024, 2e-3),
     # One H100, about half an hour a codec, on a hundred hours or more given with the option `train`.
     "h100-1": Budget(_ASTERISK, 3.6e6, 4e18, 1024, 16, 16, 4096, 8192, 65_536, 3e-4),
 }

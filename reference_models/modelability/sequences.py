@@ -65,6 +65,18 @@ class Sequences:
         first = len(Vocabulary.of_codec(self.sizes[:1]))
         return (first + 1, *(size + 1 for size in self.sizes[1:]))
 
+    @property
+    def choices(self) -> tuple[tuple[tuple[tuple[int, int], ...], ...], ...]:
+        """For each stream, the sets of ids among which a place of speech chooses: a codebook each, and where the speech
+        may end, its mark with the first of them."""
+        words = self.vocabulary
+        end = words.id("speech-end")
+        blocks = [words.block(f"codes-{k}") for k in range(len(self.sizes))]
+        first = ((end, end + 1), (blocks[0][0], sum(blocks[0])))
+        if self.layout == "flattened":
+            return ((first, *(((start, start + size),) for start, size in blocks[1:])),)
+        return ((first,), *((((0, size),),) for size in self.sizes[1:]))
+
     def prompt(self, text: str) -> Ints:
         """[S, T]: the text between its marks, then the mark that speech follows. An empty text is no text."""
         words = self.vocabulary

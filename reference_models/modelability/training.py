@@ -41,7 +41,7 @@ def new_model(sequences: Sequences, budget: Budget) -> CodeLM:
     """A model with the budget's shape and seed."""
     torch.manual_seed(budget.seed)
     shape = (budget.width, budget.layers, budget.heads, budget.feed_forward, budget.positions)
-    return CodeLM(CodeLMConfig(sequences.vocabularies, *shape))
+    return CodeLM(CodeLMConfig(sequences.vocabularies, sequences.choices, *shape))
 
 
 def train(

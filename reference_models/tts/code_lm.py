@@ -22,9 +22,14 @@ IGNORE = -100
 
 @dataclass(frozen=True)
 class CodeLMConfig:
-    """`vocabularies[s]` ids in stream s; the rest is the Llama core's shape."""
+    """`vocabularies[s]` ids in stream s; the rest is the Llama core's shape.
+
+    `choices[s]` are sets of ids as ranges (first, last + 1): what may stand at a place of the layout is known, so each
+    target is predicted among the ids of its set alone. An id is in one set at most.
+    """
 
     vocabularies: tuple[int, ...]
+    choices: tuple[tuple[tuple[tuple[int, int], ...], ...], ...]
     width: int = 192
     layers: int = 4
     heads: int = 4
@@ -68,14 +73,21 @@ class CodeLM(nn.Module):
         """Nats of each target [B, S, T], 0 where it is `IGNORE`; `targets[..., t]` is what follows `tokens[..., t]`."""
         hidden = self.hidden(tokens)
         losses = []
-        for s in range(len(self.embeddings)):
-            kept = targets[:, s] != IGNORE  # [B, T]; a head is computed only where it is asked
-            nats = hidden.new_zeros(kept.shape)
-            nats[kept] = F.cross_entropy(self.logits(hidden[kept], s).float(), targets[:, s][kept], reduction="none")
+        for s, sets in enumerate(self.config.choices):
+            nats = hidden.new_zeros(targets[:, s].shape, dtype=torch.float32)  # [B, T]
+            for ranges in sets:
+                ids = torch.cat([torch.arange(first, last) for first, last in ranges]).to(tokens.device)
+                place = torch.full((self.config.vocabularies[s],), IGNORE, device=tokens.device)
+                place[ids] = torch.arange(len(ids), device=tokens.device)
+                asked = place[targets[:, s].clamp(min=0)].masked_fill(targets[:, s] == IGNORE, IGNORE)
+                kept = asked != IGNORE  # a head is computed only where it is asked
+                logits = F.linear(hidden[kept], self.embeddings[s][ids]).float()
+                nats[kept] = F.cross_entropy(logits, asked[kept], reduction="none")
             losses.append(nats)
         return torch.stack(losses, dim=1)
 
     def flops_per_step(self) -> float:
         """Forward and backward floating-point operations of one position, 6 a weight; attention's own are left out."""
         core = sum(p.numel() for p in self.core.layers.parameters())
-        return 6.0 * (core + sum(table.numel() for table in self.embeddings))
+        rows = [max(sum(last - first for first, last in ranges) for ranges in sets) for sets in self.config.choices]
+        return 6.0 * (core + sum(rows) * self.config.width)
