@@ -29,6 +29,8 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
     `stopped` by itself, how many `tokens` it took, and how often its most repeated step stands in a row.
     """
 
+    _clones = True  # False: a voice prompt says nothing to the model
+
     def __init__(
         self,
         temperature: float | None = None,
@@ -114,7 +116,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
     def _utterance(self, request: SynthesisRequest) -> Utterance:
         from reference_models.tts.generate import Utterance
 
-        prompt = request.prompt_audio
+        prompt = request.prompt_audio if self._clones else None
         if prompt is not None and not (request.prompt_text or "").strip():
             raise BadInput(f"{request.id}: the voice prompt has no transcript.", "Give the dataset's prompt_text.")
         return Utterance(
@@ -150,7 +152,8 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
 
 class ReferenceTTS(SpeechLMSynthesizer):
     """A directory with `reference.json` of kind `tts`. `codec` is a model spec (its options after semicolons) in place
-    of the codec that the checkpoint names; it must be the same one, perhaps elsewhere."""
+    of the codec that the checkpoint names; it must be the same one, perhaps elsewhere. A model of one voice passes
+    over voice prompts."""
 
     def __init__(self, path: str, codec: str | None = None, **options: Any) -> None:
         self._directory, self._spec = Path(path), codec
@@ -164,6 +167,7 @@ class ReferenceTTS(SpeechLMSynthesizer):
 
         model, self._card = building.load(self._directory)
         section = model.config.codec
+        self._clones = not model.config.one_voice
         codec = build_codec(self._spec or codec_spec(model.config, self._directory))
         digest = codec.info().weights_sha256
         if section.weights_sha256 and digest != section.weights_sha256:

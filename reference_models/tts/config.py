@@ -71,6 +71,7 @@ class TTSConfig(Section):
     the block (Orpheus) or by `book`. `csm`: a frame a step, codebook 0 by the backbone, the others by a depth decoder.
 
     `template` is the prompt: `<name>` is a special token, anything else text, with `{text}` where the words go.
+    `one_voice`: trained on a single speaker, so a voice prompt has nothing to tell it; training finds that out.
     `vocabulary` is the digest of the table of ids; a checkpoint whose digest is another is not loaded.
     """
 
@@ -82,6 +83,7 @@ class TTSConfig(Section):
     core: Annotated[LlamaCore | HubCore, Field(discriminator="type")] = LlamaCore()
     depth: DepthSection | None = None
     template: tuple[str, ...] = TEMPLATE
+    one_voice: bool = False
     vocabulary: str = ""
 
     @model_validator(mode="after")

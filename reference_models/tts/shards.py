@@ -151,11 +151,13 @@ class _Writer:
         self.rows: list[dict[str, Any]] = []
         self.files: list[Path] = []
         self.utterances, self.seconds, self.codes, self.books = 0, 0.0, 0, 0
+        self.speakers: set[str] = set()
 
     def add(self, row: dict[str, Any], books: int) -> None:
         self.books = books
         self.rows.append(row)
         self.utterances += 1
+        self.speakers.add(row["speaker"] or row["id"])  # of unknown speakers, each is another
         self.seconds += row["seconds"]
         self.codes += sum(len(row[f"codes_{k}"]) for k in range(books))
         if len(self.rows) == _ROWS:
@@ -181,6 +183,7 @@ class _Writer:
         waveforms = round(self.seconds * rate) * _PCM_BYTES
         return {
             "utterances": self.utterances,
+            "speakers": len(self.speakers),
             "hours": round(self.seconds / 3600, 4),
             "codes": self.codes,
             "bytes": size,

@@ -130,9 +130,8 @@ def train(
                 f"({found['smaller_by']:g} times smaller)"
             )
     section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": _beside(spec, output)})
-    trainer = Trainer(
-        config.model_copy(update={"codec": section}), training, data, output, name=name, overfit=overfit, say=say
-    )
+    found_out = {"codec": section, "one_voice": summary["splits"]["train"]["speakers"] == 1}
+    trainer = Trainer(config.model_copy(update=found_out), training, data, output, name=name, overfit=overfit, say=say)
     if resume:
         trainer.resume()
     else:
