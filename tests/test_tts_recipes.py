@@ -30,7 +30,9 @@ def _codec(recipe: Size) -> tuple[tuple[int, ...], tuple[float, ...]]:
         return PUBLISHED[recipe.name]
     chosen = load(recipe.codec["recipe"], recipe.codec["size"])
     changed = Size.model_validate(lay_over(chosen.model_dump(), recipe.codec.get("changes", {})))
-    TrainingConfig.model_validate(changed.training)
+    training = TrainingConfig.model_validate(changed.training)
+    # Codes that are looked up do not learn without a loss of their own.
+    assert changed.model["quantizer"]["type"] == "fsq" or training.weights()["codebook"] > 0
     with torch.device("meta"):
         codec = Codec(CodecConfig.model_validate(changed.model))
     return tuple(codec.codebook_sizes), tuple(codec.frame_rates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 pytest.importorskip("pyarrow")
-from tts_fixture import CORE, DEPTH, tiny_codec, voice  # noqa: E402
+from tts_fixture import CORE, DEPTH, shards_of, tiny_codec, voice  # noqa: E402
 
 from harness import modelspec  # noqa: E402
 from harness.errors import BadInput  # noqa: E402
+from harness.progress import silent  # noqa: E402
 from reference_models.checkpoint import load_tensors  # noqa: E402
 from reference_models.training_log import TrainingStopped  # noqa: E402
 from reference_models.tts.building import load  # noqa: E402
-from reference_models.tts.config import TTSConfig, codec_spec  # noqa: E402
+from reference_models.tts.config import CodecSection, TTSConfig, codec_spec  # noqa: E402
 from reference_models.tts.train import Trainer, train  # noqa: E402
 from reference_models.tts.training_config import TTSTrainingConfig  # noqa: E402
 
@@ -49,31 +51,43 @@ def settings(layout: str, **training: Any) -> tuple[TTSConfig, TTSTrainingConfig
     return config, TTSTrainingConfig.model_validate(base | training)
 
 
+def trainer(layout: str, folder: Path, *, resume: bool = False, overfit: bool = False, **training: Any) -> Trainer:
+    """A run over shards that are there already, without listening to them first."""
+    config, wanted = settings(layout, **training)
+    if not (folder / "shards").exists():
+        shutil.copytree(shards_of(layout)[0], folder / "shards")
+    codec = CodecSection.model_validate(shards_of(layout)[1]["codec"])
+    config = config.model_copy(update={"codec": codec})
+    found = Trainer(config, wanted, voice(), folder, name="tts", overfit=overfit, say=lambda message: None)
+    if resume:
+        found.resume()
+    return found
+
+
 def losses(folder: Path, kind: str = "speech") -> list[float]:
     return [json.loads(line)[kind] for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_run_that_was_stopped_ends_up_the_same_bit_for_bit(layout: str, tmp_path: Path) -> None:
-    config, training = settings(layout, steps=6, text_replay=0.0 if layout == "csm" else 0.3)
-    train(config, training, voice(), tmp_path / "whole")
-    train(config, training, voice(), tmp_path / "parts", stop_at=3)
-    train(config, training, voice(), tmp_path / "parts", resume=True)
+    knobs = {"steps": 6, "text_replay": 0.0 if layout == "csm" else 0.3}
+    trainer(layout, tmp_path / "whole", **knobs).run(None, silent)
+    trainer(layout, tmp_path / "parts", **knobs).run(3, silent)
+    trainer(layout, tmp_path / "parts", resume=True, **knobs).run(None, silent)
     whole, parts = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
-    config, training = settings("flat", steps=60, log_every=1)
-    card = train(config, training, voice(), tmp_path, overfit=True)
+    card = trainer("flat", tmp_path, overfit=True, steps=30, log_every=1).run(None, silent)
     found = losses(tmp_path)
-    assert found[-1] < 0.6 * found[0] and "Overfitted" in card["description"]
+    assert found[-1] < 0.8 * found[0] and "Overfitted" in card["description"]
 
 
 def test_a_step_of_two_parts_is_the_step_of_one_batch_twice_as_large(tmp_path: Path) -> None:
     for name, size, parts in (("one", 4, 1), ("two", 2, 2)):
-        config, training = settings("flat", steps=2, batch_size=size, accumulate=parts, log_every=1)
-        train(config, training, voice(), tmp_path / name)
+        run = trainer("flat", tmp_path / name, steps=2, batch_size=size, accumulate=parts, log_every=1)
+        run.run(None, silent)
     assert losses(tmp_path / "one") == pytest.approx(losses(tmp_path / "two"), rel=1e-5)
 
 
@@ -84,6 +98,7 @@ def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) ->
     model, _ = load(tmp_path)
     codec = modelspec.build(modelspec.parse(codec_spec(model.config, tmp_path)))
     assert codec.info().weights_sha256 == model.config.codec.weights_sha256 == card["codec"]["weights_sha256"]
+    assert model.config.one_voice
     assert any(model.vocabulary.digest[:16] in line for line in said)
     assert any("speech-end" in line for line in said)
     assert card["license"] == "apache-2.0, synthetic" and card["packing"]["efficiency"] > 0.5
@@ -91,15 +106,16 @@ def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) ->
 
 def test_speed_and_mfu_are_shown(tmp_path: Path) -> None:
     said: list[str] = []
-    config, training = settings("csm", steps=2)
-    train(config, training, voice(), tmp_path, say=said.append)
+    run = trainer("csm", tmp_path, steps=2)
+    run.say = said.append
+    run.run(None, silent)
     assert any("tokens/s, MFU" in line for line in said)
     row = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert row["tokens_per_second"] > 0 and 0 < row["mfu"] < 1.5
 
 
 def test_garbage_is_not_learned(tmp_path: Path) -> None:
-    config, training = settings("flat", check={"utterances": 2, "recogniser": "whisper-tiny.en", "max_wer": 0.3})
+    config, training = settings("flat", check={"utterances": 1, "recogniser": "whisper-tiny.en", "max_wer": 0.3})
     with pytest.raises(BadInput, match=r"What was packed is not what was said: .* is heard as"):
         train(config, training, voice(), tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
@@ -115,25 +131,19 @@ def test_garbage_that_is_forced_marks_the_card(tmp_path: Path) -> None:
 
 
 def test_a_start_over_a_run_and_a_resume_of_another_are_refused(tmp_path: Path) -> None:
-    config, training = settings("flat", steps=2)
-    train(config, training, voice(), tmp_path, stop_at=1)
+    trainer("flat", tmp_path, steps=2).run(1, silent)
     with pytest.raises(BadInput, match="holds a training run already"):
-        train(config, training, voice(), tmp_path)
-    _, other = settings("flat", steps=3)
+        train(*settings("flat", steps=2), voice(), tmp_path)
     with pytest.raises(BadInput, match="another training: steps 2 is now 3"):
-        train(config, other, voice(), tmp_path, resume=True)
+        trainer("flat", tmp_path, resume=True, steps=3)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_utterances(tmp_path: Path) -> None:
-    config, training = settings("flat", steps=2)
-    train(config, training, voice(), tmp_path, stop_at=1)
-    found, _ = load(tmp_path)
-    section = found.config
-    trainer = Trainer(section, training, voice(), tmp_path, name="tts", overfit=False, say=lambda message: None)
+    run = trainer("flat", tmp_path)
     with torch.no_grad():
-        next(trainer.model.parameters()).fill_(float("nan"))
+        next(run.model.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingStopped, match=r"step 0: .* is not finite, on hibari-"):
-        trainer.step(0, [trainer.batches[0]])
+        run.step(0, [run.batches[0]])
 
 
 def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:
