@@ -55,7 +55,8 @@ def refuse_garbage(report: Mapping[str, Any], config: CheckConfig, *, force: boo
     worst = report["heard"][0]
     raise BadInput(
         f"What was packed is not what was said: {report['wer']:.0%} of the words of {report['utterances']} decoded "
-        f"utterances are wrong, {config.max_wer:.0%} are allowed. '{worst['text']}' is heard as '{worst['heard'][:200]}'.",
+        f"utterances are wrong, {config.max_wer:.0%} are allowed. '{worst['text']}' is heard as "
+        f"'{worst['heard'][:200]}'.",
         "Listen to the codec: run codec-reconstruction on it. --force trains all the same.",
     )
 
