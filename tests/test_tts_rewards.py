@@ -166,6 +166,6 @@ def test_a_curve_is_drawn_only_of_what_speaks_and_by_what_is_there() -> None:
     from reference_models.tts.best_of import best_of
 
     with pytest.raises(BadInput, match="does not speak"):
-        best_of("oracle", "sentences-en")
+        best_of("opus", "sentences-en")
     with pytest.raises(BadInput, match="without a voice prompt"):
-        best_of("espeak-ng", "sentences-en", by="sim")
+        best_of("espeak-ng", "asterisk-en", by="sim")
