@@ -20,10 +20,11 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from harness.audio import Audio, flac_bytes
 from harness.errors import BadInput, RunLocked, SpeechEvalError
@@ -152,12 +153,19 @@ def safe_name(text: str) -> str:
 
 def read_lines(path: Path, model: type[R]) -> list[R]:
     """Parse a JSONL file; a missing file is no lines, a torn last line is left out, any other bad line is an error."""
-    if not path.is_file():
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
         return []
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
+    lines = data[: data.rfind(b"\n") + 1].splitlines()
+    try:  # all at once is twice as fast as one by one, which tells where an error is
+        records: list[R] = _many(model).validate_json(b"[" + b",".join(lines) + b"]")
+        if len(records) == len(lines):
+            return records
+    except ValidationError:
+        pass
     records = []
-    for number, line in enumerate(whole.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             records.append(model.model_validate_json(line))
         except ValidationError as error:
@@ -167,6 +175,11 @@ def read_lines(path: Path, model: type[R]) -> list[R]:
                 "Remove the line to have that sample done again.",
             ) from error
     return records
+
+
+@cache
+def _many(model: type[R]) -> TypeAdapter[list[R]]:
+    return TypeAdapter(list[model])  # type: ignore[valid-type]
 
 
 def read_json(path: Path, model: type[R]) -> R:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -266,5 +265,5 @@ def _pairs(value: object) -> str:
 
 
 def manifest_json(run: Run) -> str:
-    """The whole manifest, readable."""
-    return json.dumps(run.manifest.model_dump(mode="json"), ensure_ascii=False, indent=2, sort_keys=True)
+    """The whole manifest as it stands in the run directory."""
+    return (run.path / "manifest.json").read_text("utf-8", errors="replace")

@@ -10,7 +10,6 @@ from pathlib import Path
 from harness import datasets
 from harness.audio import Audio, file_sha256, load
 from harness.errors import SpeechEvalError
-from harness.store import RunDirectory
 from harness.types import StoredAudio
 from leaderboard.runs import Run
 
@@ -35,7 +34,7 @@ class AudioShelf:
         self.folder = out / "audio"
         self.enabled = enabled
         self.used: set[str] = set()
-        self._sources: dict[Path, Clip] = {}
+        self._sources: dict[str, Clip] = {}
         self._copies: dict[str, Clip] = {}
         self._datasets: dict[str, datasets.Dataset | None] = {}
 
@@ -43,9 +42,14 @@ class AudioShelf:
         """The model's speech; None where it made none or players are off."""
         if stored is None or not self.enabled:
             return None
-        try:
-            path = RunDirectory(run.path).audio_path(stored)
-        except SpeechEvalError:
+        path = os.path.normpath(run.path / stored.path)  # an absolute path replaces the run
+        root = os.path.normpath(run.path) + os.sep
+        # links are followed only where there is a file at all: to look at every folder of a path takes its time
+        if path.startswith(root) and Path(path).exists():
+            inside = os.path.realpath(path).startswith(os.path.realpath(root) + os.sep)
+        else:
+            inside = path.startswith(root)
+        if not inside:
             return Clip("Output", problem="its path leads out of the run directory")
         return self._clip("Output", path, stored.sha256)
 
@@ -60,7 +64,7 @@ class AudioShelf:
             path = dataset.audio_path(relative)
         except SpeechEvalError:
             return Clip(label, problem="the recording is not on the machine this page was built on")
-        return self._clip(label, path, sha256)
+        return self._clip(label, str(path), sha256)
 
     def sweep(self) -> None:
         """Remove copies that no page of this build names."""
@@ -75,10 +79,10 @@ class AudioShelf:
             self._datasets[name] = datasets.load(name)
         return self._datasets[name]
 
-    def _clip(self, label: str, path: Path, sha256: str | None) -> Clip:
+    def _clip(self, label: str, path: str, sha256: str | None) -> Clip:
         made = self._sources.get(path)
         if made is None:
-            made = self._sources[path] = self._copy(path, sha256)
+            made = self._sources[path] = self._copy(Path(path), sha256)
         return Clip(label, made.href, made.seconds, made.problem)
 
     def _copy(self, path: Path, sha256: str | None) -> Clip:

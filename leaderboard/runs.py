@@ -134,7 +134,7 @@ def _read(path: Path, named: bool) -> Run:
                 f"{SCHEMA_VERSION}.",
                 "Use the harness that made it.",
             )
-    identity = json.dumps([results.line(), manifest.model.line()])
+    identity = f"{results.model_dump_json()}\n{manifest.model.model_dump_json()}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
     return Run(f"{slug(results.model)}-{digest}", path, results, manifest, named, tuple(_verdicts(path)))
 
