@@ -71,7 +71,7 @@ class RunDirectory:
     # -------------------------------------------------------------------------------------------- records
 
     def file(self, kind: str, task: str) -> Path:
-        return self.path / kind / f"{safe_name(task)}.jsonl"
+        return self.path.joinpath(kind, f"{safe_name(task)}.jsonl")
 
     def append(self, kind: str, task: str, records: Sequence[Record]) -> None:
         """Add lines at the end of a file and wait until they are on disk."""

@@ -8,7 +8,7 @@ import importlib.util
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +22,20 @@ from harness.progress import Progress, silent
 from harness.types import TaskResult
 from leaderboard import pictures
 from leaderboard.boards import Board, anchors, boards
-from leaderboard.data import board_data, json_schema, run_data, site_data, write_both, write_json, write_text
+from leaderboard.data import (
+    board_data,
+    json_schema,
+    run_data,
+    site_data,
+    write_both,
+    write_json,
+    write_script,
+    write_text,
+)
 from leaderboard.details import SampleView, TaskView, choose, manifest_json, run_facts, task_view
 from leaderboard.feed import feed
 from leaderboard.media import AudioShelf
-from leaderboard.runs import Run, Skipped, TaskLines, find, lines
+from leaderboard.runs import Run, Skipped, TaskLines, find, lines, read, reasons
 
 PAGE_ROWS = 25  # rows of a board that stand in the page itself; `static/board.js` shows as many at a time
 _FEW = 60  # of so few runs, every sample that one page shows can be heard in all of them
@@ -73,6 +82,10 @@ class _Work:
         write_both(self.out / "data" / name, name, data)
         self.written |= {self.out / "data" / f"{name}.json", self.out / "data" / f"{name}.js"}
 
+    def script(self, name: str, data: Any) -> None:
+        write_script(self.out / "data" / name, name, data)
+        self.written.add(self.out / "data" / f"{name}.js")
+
     def page(self, template: str, name: str, **context: Any) -> None:
         root = "../" * name.count("/")
         self.text(name, self.templates.get_template(template).render(root=root, **context))
@@ -108,8 +121,7 @@ def build(
         else:
             skipped.append(Skipped(run.path.name, problem.problem.replace(f"{run.path.parent}/", "")))
     if not shown:
-        reasons = " ".join(f"{item.path}: {item.reason}" for item in skipped)
-        raise BadInput(f"No readable run was given. {reasons}", "Score the runs again: speech-eval score RUN")
+        raise BadInput(f"No readable run was given. {reasons(skipped)}", "Score the runs again: speech-eval score RUN")
     made = boards(shown, work.held)
     progress("Boards", len(found), len(found))
     _site_pages(work, made, shown, skipped)
@@ -123,7 +135,7 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
     if len(runs) <= _FEW or (os.cpu_count() or 1) == 1:
         for index, run in enumerate(runs):
             progress(f"Page of {report.plain(run.results.model)}", index, len(runs))
-            yield run, _try_page(work, run)
+            yield run, _try_page(work, lambda run=run: run)  # type: ignore[misc]
         return
     bundles = [runs[start : start + _BUNDLE] for start in range(0, len(runs), _BUNDLE)]
     anchors = [
@@ -131,11 +143,13 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
         for bundle in bundles
     ]
     job = functools.partial(_bundle, work.out, work.shelf.enabled, work.max_samples)
+    # to read a run again is quicker than to hand over thousands of records
+    given = [[(run.path, run.named) for run in bundle] for bundle in bundles]
     # processes start afresh: a copy of one that has threads may wait for ever
     spawn = multiprocessing.get_context("spawn")
     # records hold no cycles, so looking for garbage among thousands of them every now and then is time lost
     with ProcessPoolExecutor(min(8, os.cpu_count() or 1), spawn, gc.set_threshold, (100_000,)) as pool:
-        for number, (problems, other) in enumerate(pool.map(job, bundles, anchors)):
+        for number, (problems, other) in enumerate(pool.map(job, given, anchors)):
             progress("Pages", number * _BUNDLE, len(runs))
             work.written |= other.written
             work.clips |= other.clips
@@ -155,16 +169,22 @@ class _Made:
 
 
 def _bundle(
-    out: Path, audio: bool, max_samples: int, runs: list[Run], anchors: dict[tuple[str, str], str]
+    out: Path, audio: bool, max_samples: int, runs: list[tuple[Path, bool]], anchors: dict[tuple[str, str], str]
 ) -> tuple[list[BadInput | None], _Made]:
-    work = _Work(out, AudioShelf(out, enabled=audio), _templates(), max_samples, anchors)
-    problems = [_try_page(work, run) for run in runs]
+    work = _Work(out, AudioShelf(out, enabled=audio), _process_templates(), max_samples, anchors)
+    problems = [_try_page(work, functools.partial(read, path, named)) for path, named in runs]
     return problems, _Made(work.written, work.clips, work.held, work.shelf.used)
 
 
-def _try_page(work: _Work, run: Run) -> BadInput | None:
+@functools.cache
+def _process_templates() -> Any:
+    """Compiled once a process."""
+    return _templates()
+
+
+def _try_page(work: _Work, run: Callable[[], Run]) -> BadInput | None:
     try:
-        _run_page(work, run)
+        _run_page(work, run())
     except BadInput as error:
         return error
     return None
@@ -197,7 +217,7 @@ def _run_page(work: _Work, run: Run) -> None:
     context = {"facts": run_facts(run), "manifest": manifest_json(run), "anchors": anchors}
     work.page("run.html", f"runs/{run.id}.html", run=run, tasks=views, **context)
     work.json(f"data/runs/{run.id}.json", run_data(run).model_dump(mode="json"))
-    work.both(f"samples/{run.id}", {"run": run.id, "model": run.results.model, "tasks": heard})
+    work.script(f"samples/{run.id}", {"run": run.id, "model": run.results.model, "tasks": heard})
 
 
 def _shares(run: Run, result: TaskResult, read: TaskLines) -> Shares | None:

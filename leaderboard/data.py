@@ -229,9 +229,13 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 def write_both(path: Path, name: str, data: Mapping[str, Any]) -> None:
     """Write `path`.json, and `path`.js which registers the same object under `name` with the page that loads it."""
-    text = _json(data)
-    write_text(path.with_name(path.name + ".json"), text + "\n")
-    write_text(path.with_name(path.name + ".js"), f"speechEval.register({json.dumps(name)}, {text});\n")
+    write_json(path.with_name(path.name + ".json"), data)
+    write_script(path, name, data)
+
+
+def write_script(path: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Write `path`.js, which registers `data` under `name`."""
+    write_text(path.with_name(path.name + ".js"), f"speechEval.register({json.dumps(name)}, {_json(data)});\n")
 
 
 def _json(data: Mapping[str, Any]) -> str:

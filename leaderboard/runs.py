@@ -18,6 +18,7 @@ from harness.types import SCHEMA_VERSION, Manifest, Output, Results, Sample, Sco
 _SCHEMAS = frozenset({SCHEMA_VERSION})
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _OUTCOMES = ("pass", "regression", "could not judge")
+_REASONS = 5
 _DEPTH = ("*", "*/*", "*/*/*")
 
 
@@ -89,7 +90,7 @@ def find(paths: Sequence[Path]) -> tuple[list[Run], list[Skipped]]:
     skipped: list[Skipped] = []
     for path, named in _candidates(paths):
         try:
-            run = _read(path, named)
+            run = read(path, named)
         except BadInput as error:
             if named:
                 raise
@@ -100,8 +101,7 @@ def find(paths: Sequence[Path]) -> tuple[list[Run], list[Skipped]]:
             continue
         runs[run.id] = run
     if not runs:
-        reasons = " ".join(f"{item.path}: {item.reason}" for item in skipped)
-        raise BadInput(f"No readable run was given. {reasons}".strip(), "Make one with: speech-eval run")
+        raise BadInput(f"No readable run was given. {reasons(skipped)}".strip(), "Make one with: speech-eval run")
     return list(runs.values()), skipped
 
 
@@ -122,7 +122,14 @@ def _candidates(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
         yield from ((folder, False) for folder in sorted(inside) if not inside & set(folder.parents))
 
 
-def _read(path: Path, named: bool) -> Run:
+def reasons(skipped: Sequence[Skipped]) -> str:
+    """Why folders were left out, in one line: of the first few, and how many more."""
+    more = [f"And {len(skipped) - _REASONS} more."] if len(skipped) > _REASONS else []
+    return " ".join([f"{item.path}: {item.reason}" for item in skipped[:_REASONS]] + more)
+
+
+def read(path: Path, named: bool) -> Run:
+    """The run at `path`. Raises `BadInput` where it is half-written or of another schema version."""
     directory = RunDirectory(path)
     if not (path / "results.json").is_file():
         raise BadInput(f"{path / 'results.json'}: no such file; the run is half-written.", "Give its command again.")
