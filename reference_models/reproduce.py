@@ -115,7 +115,8 @@ def evaluate(recipe: Size, checkpoint: Path, data: Path, output: Path, progress:
         metrics=wanted.metrics,
         seed=int(recipe.training.get("seed", 0)),
     )
-    spec = ModelSpec(text=str(checkpoint), target=str(checkpoint))
+    named = ",".join([str(checkpoint), *(f"{key}={value}" for key, value in wanted.options.items())])
+    spec = ModelSpec(text=named, target=str(checkpoint), options=dict(wanted.options))
     return runner.run(spec, [wanted.task], output, settings, progress, say)
 
 

@@ -49,6 +49,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "decoder": {"type": "vocos", "n_fft": 160, "hop": 40, "channels": 16, "blocks": 2},
     },
 }
+PARTS["magnitudes"] = PARTS["spectral"] | {"encoder": {**PARTS["spectral"]["encoder"], "phase": False}}
 QUANTIZERS: dict[str, dict[str, Any]] = {
     "vq": {"type": "vq", "codebook_size": 16},
     "rvq": {"type": "rvq", "codebooks": 4, "codebook_size": 16},
@@ -122,6 +123,15 @@ def test_a_stream_equals_the_whole(parts: str, quantizer: str, sizes: list[int])
             part = [found[:, c.start * p : c.stop * p] for found, p in zip(codes, per, strict=True)]
             heard.append(codec.stream_decode(part, state, last=c.stop == blocks))
         torch.testing.assert_close(torch.cat(heard, -1), codec.decode(codes), atol=1e-4, rtol=0)
+
+
+def test_without_phase_a_recording_upside_down_has_the_same_codes() -> None:
+    audio = noise(2000)
+    for parts, same in (("magnitudes", True), ("spectral", False)):
+        codec = make(parts)
+        with torch.inference_mode():
+            codes, flipped = codec.encode(audio), codec.encode(-audio)
+        assert all(torch.equal(a, b) for a, b in zip(codes, flipped, strict=True)) == same
 
 
 @pytest.mark.parametrize("parts", PARTS)

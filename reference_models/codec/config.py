@@ -53,11 +53,13 @@ class ConvEncoder(Section):
 
 
 class STFTEncoder(Section):
-    """Spectrum to frames by ConvNeXt blocks that all run at the frame rate: a tenth of the cost of `conv`."""
+    """Spectrum to frames by ConvNeXt blocks that all run at the frame rate: a tenth of the cost of `conv`. Without
+    `phase` it sees magnitudes alone, so that where a frame starts within a period is no part of its codes."""
 
     type: Literal["stft"] = "stft"
     n_fft: PositiveInt = 640
     hop: PositiveInt = 320
+    phase: bool = True
     channels: PositiveInt = 256
     blocks: PositiveInt = 4
     transformer: TransformerConfig | None = None

@@ -35,17 +35,19 @@ class Encoder(nn.Module):
 class SpectralEncoder(nn.Module):
     """[B, 1, T] to [B, latent_dim, T / hop], at the frame rate throughout.
 
-    A frame sees log magnitudes, for what is loud, and the spectrum with its magnitudes compressed to |X|^0.3, for where
-    things lie. Its window ends with the frame where causal, else it is centred on it.
+    A frame sees log magnitudes, for what is loud, and with `phase` the spectrum with its magnitudes compressed to
+    |X|^0.3, for where things lie. Its window ends with the frame where causal, else it is centred on it.
     """
 
     window: Tensor
 
     def __init__(self, config: STFTEncoder, latent_dim: int, causal: bool) -> None:
         super().__init__()
-        self.hop, self.n_fft, self.causal = config.hop, config.n_fft, causal
+        self.hop, self.n_fft, self.causal, self.phase = config.hop, config.n_fft, causal, config.phase
         self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
-        self.read = Conv1d(3 * (config.n_fft // 2 + 1), config.channels, 3, causal=causal, norm=False)
+        self.read = Conv1d(
+            (3 if config.phase else 1) * (config.n_fft // 2 + 1), config.channels, 3, causal=causal, norm=False
+        )
         self.norm = nn.LayerNorm(config.channels)
         self.blocks = nn.ModuleList(
             ConvNeXtBlock(config.channels, 1 / config.blocks, causal) for _ in range(config.blocks)
@@ -57,14 +59,16 @@ class SpectralEncoder(nn.Module):
         return self.out(run(self.blocks, x, state))
 
     def spectrum(self, x: Tensor, state: StreamState | None) -> Tensor:
-        """[B, 1, T] to [B, 3 × bins, F]."""
+        """[B, 1, T] to [B, bins or, with phase, 3 × bins, F]."""
         overlap = self.n_fft - self.hop
         x = remember(self, x, overlap, state) if self.causal else F.pad(x, (overlap // 2, overlap // 2))
         frames = x[:, 0].float().unfold(-1, self.n_fft, self.hop)  # [B, F, n_fft]
         spectrum = torch.fft.rfft(frames * self.window)
         power = spectrum.real.square() + spectrum.imag.square() + 1e-7
-        compressed = torch.view_as_real(spectrum) * power.pow(-0.35)[..., None]  # X / |X|^0.7
-        features = torch.cat((0.1 * power.log(), compressed[..., 0], compressed[..., 1]), dim=-1)
+        features = 0.1 * power.log()
+        if self.phase:
+            compressed = torch.view_as_real(spectrum) * power.pow(-0.35)[..., None]  # X / |X|^0.7
+            features = torch.cat((features, compressed[..., 0], compressed[..., 1]), dim=-1)
         return features.mT.to(x.dtype)
 
 

@@ -47,11 +47,12 @@ class Expected(_Part):
 
 class Evaluation(_Part):
     """What the harness is asked about the trained model: task, split of the prepared data (null: the task's own
-    dataset), how many samples."""
+    dataset), how many samples, options of the model spec."""
 
     task: str
     split: str | None = "held-out"
     limit: int | None = None
+    options: dict[str, Any] = {}
     metrics: tuple[str, ...] = ()
 
 
