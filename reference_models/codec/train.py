@@ -35,7 +35,7 @@ from reference_models.codec.training_config import WAVEFORM_LOSSES, OptimiserCon
 from reference_models.codec.validation import Validation
 from reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
 from reference_models.recipes import Size
-from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
+from reference_models.training_log import TrainingStopped, append_row, clock, differences, tensorboard
 from reference_models.training_state import EMA, FILE, load_training, save_training
 
 Say = Callable[[str], None]
@@ -272,7 +272,7 @@ class Trainer:
             values = self.step(log.step, batch)
             log.step += 1
             log.audio_seconds += batch.audio.shape[0] * training.segment_seconds * self.accelerator.num_processes
-            log.seconds = before + time.perf_counter() - begun
+            log.seconds = clock(self.accelerator, before + time.perf_counter() - begun)
             progress("train", log.step, training.steps)
             if values:
                 recent.append(values)

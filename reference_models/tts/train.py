@@ -23,7 +23,7 @@ from harness.progress import Progress, silent
 from reference_models.checkpoint import DESCRIPTION, WEIGHTS
 from reference_models.recipes import Size, lay_over
 from reference_models.recipes import load as load_recipe
-from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
+from reference_models.training_log import TrainingStopped, append_row, clock, differences, tensorboard
 from reference_models.training_state import FILE, load_training, read_facts, save_training
 from reference_models.tts.building import build, save
 from reference_models.tts.card import card
@@ -285,7 +285,7 @@ class Trainer:
             started = time.perf_counter()
             values = self.step(log.step, batches)
             log.step += 1
-            log.seconds = before + time.perf_counter() - begun
+            log.seconds = clock(self.accelerator, before + time.perf_counter() - begun)
             progress("train", log.step, training.steps)
             if values:
                 recent.append(values | {"seconds": time.perf_counter() - started})
