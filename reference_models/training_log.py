@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from harness.errors import SpeechEvalError, require
 from harness.store import write_atomically
 
@@ -17,15 +15,6 @@ class TrainingStopped(SpeechEvalError):
     """Training that cannot go on: losses that are not numbers."""
 
     exit_code = 1
-
-
-def clock(accelerator: Any, seconds: float) -> float:
-    """The first process's `seconds`, for all: learning rates and the end may hang on them, and must not differ."""
-    if accelerator.num_processes == 1:
-        return seconds
-    from accelerate.utils import broadcast
-
-    return float(broadcast(torch.tensor(seconds, dtype=torch.float64, device=accelerator.device)))
 
 
 def append_row(file: Path, row: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from harness.errors import BadInput, require
+from harness.errors import BadInput
 from harness.progress import Progress, silent
 from reference_models.checkpoint import save_checkpoint
 from reference_models.codec.balancer import Balancer
@@ -34,8 +34,9 @@ from reference_models.codec.semantic import SemanticDistillation
 from reference_models.codec.training_config import WAVEFORM_LOSSES, OptimiserConfig, TrainingConfig
 from reference_models.codec.validation import Validation
 from reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
+from reference_models.processes import accelerator, clock
 from reference_models.recipes import Size
-from reference_models.training_log import TrainingStopped, append_row, clock, differences, tensorboard
+from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
 from reference_models.training_state import EMA, FILE, load_training, save_training
 
 Say = Callable[[str], None]
@@ -128,9 +129,7 @@ class Trainer:
         overfit: bool,
         say: Say,
     ) -> None:
-        accelerate = require("accelerate", "train")
-        bf16 = training.precision == "bf16" and torch.cuda.is_available()
-        self.accelerator = accelerate.Accelerator(mixed_precision="bf16" if bf16 else "no")
+        self.accelerator = accelerator(training.precision)
         self.config, self.training, self.data, self.output = config, training, data, output
         self.name, self.overfit = name, overfit
         self.say: Say = say if self.accelerator.is_main_process else (lambda message: None)

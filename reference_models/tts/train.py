@@ -18,12 +18,13 @@ from torch import Tensor
 
 from harness import modelspec
 from harness.adapters.base import AudioCodec
-from harness.errors import BadInput, require
+from harness.errors import BadInput
 from harness.progress import Progress, silent
 from reference_models.checkpoint import DESCRIPTION, WEIGHTS
+from reference_models.processes import accelerator, clock
 from reference_models.recipes import Size, lay_over
 from reference_models.recipes import load as load_recipe
-from reference_models.training_log import TrainingStopped, append_row, clock, differences, tensorboard
+from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
 from reference_models.training_state import FILE, load_training, read_facts, save_training
 from reference_models.tts.building import build, save
 from reference_models.tts.card import card
@@ -166,9 +167,7 @@ class Trainer:
         overfit: bool,
         say: Say,
     ) -> None:
-        accelerate = require("accelerate", "train")
-        bf16 = training.precision == "bf16" and torch.cuda.is_available()
-        self.accelerator = accelerate.Accelerator(mixed_precision="bf16" if bf16 else "no")
+        self.accelerator = accelerator(training.precision)
         self.training, self.data, self.output, self.name, self.overfit = training, data, output, name, overfit
         self.say: Say = say if self.accelerator.is_main_process else (lambda message: None)
         self.log = Log()
@@ -189,7 +188,9 @@ class Trainer:
         self.wrapped, self.optimiser = self.accelerator.prepare(self.model, optimiser)
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
-        self.peak = peak_flops(self.accelerator.device, torch.bfloat16 if bf16 else torch.float32)
+        self.peak = peak_flops(
+            self.accelerator.device, torch.bfloat16 if self.accelerator.mixed_precision == "bf16" else torch.float32
+        )
 
     def _packed(self, shards: Shards, seed: int, texts: list[Source] | None, *, world: bool) -> Packed:
         accelerator, training = self.accelerator, self.training
