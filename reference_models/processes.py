@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -18,6 +19,11 @@ def accelerator(precision: Literal["float32", "bf16"]) -> Any:
     one_of_several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     bf16 = precision == "bf16" and gpu
     return accelerate.Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=one_of_several and not gpu)
+
+
+def first_says(say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say` in the first process, silence in the others."""
+    return say if os.environ.get("RANK", "0") == "0" else (lambda message: None)
 
 
 def clock(accelerator: Any, seconds: float) -> float:

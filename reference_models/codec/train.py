@@ -34,7 +34,7 @@ from reference_models.codec.semantic import SemanticDistillation
 from reference_models.codec.training_config import WAVEFORM_LOSSES, OptimiserConfig, TrainingConfig
 from reference_models.codec.validation import Validation
 from reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
-from reference_models.processes import accelerator, clock
+from reference_models.processes import accelerator, clock, first_says
 from reference_models.recipes import Size
 from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
 from reference_models.training_state import EMA, FILE, load_training, save_training
@@ -132,7 +132,7 @@ class Trainer:
         self.accelerator = accelerator(training.precision)
         self.config, self.training, self.data, self.output = config, training, data, output
         self.name, self.overfit = name, overfit
-        self.say: Say = say if self.accelerator.is_main_process else (lambda message: None)
+        self.say = first_says(say)
         self.log = Log()
         clips, bad = clips_of(data, "train")
         if bad and training.on_bad_data == "stop":

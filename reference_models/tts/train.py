@@ -21,7 +21,7 @@ from harness.adapters.base import AudioCodec
 from harness.errors import BadInput
 from harness.progress import Progress, silent
 from reference_models.checkpoint import DESCRIPTION, WEIGHTS
-from reference_models.processes import accelerator, clock
+from reference_models.processes import accelerator, clock, first_says
 from reference_models.recipes import Size, lay_over
 from reference_models.recipes import load as load_recipe
 from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
@@ -119,6 +119,7 @@ def train(
     """
     if not resume and (output / FILE).is_file():
         raise BadInput(f"{output} holds a training run already.", "Add --resume, or choose another --output.")
+    say = first_says(say)
     spec = config.codec.spec
     summary = write_shards(
         data, spec, output / "shards", text=config.frontend, language=config.language, progress=progress
@@ -169,7 +170,7 @@ class Trainer:
     ) -> None:
         self.accelerator = accelerator(training.precision)
         self.training, self.data, self.output, self.name, self.overfit = training, data, output, name, overfit
-        self.say: Say = say if self.accelerator.is_main_process else (lambda message: None)
+        self.say = say
         self.log = Log()
         self.shards = Shards(output / "shards")
         torch.manual_seed(training.seed)
