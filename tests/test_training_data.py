@@ -55,6 +55,22 @@ def test_generated_sentences_are_spoken_and_labelled_synthetic(tmp_path: Path) -
     assert load(tmp_path / str(first["file_name"])).rate == 24_000
 
 
+def test_what_was_spoken_before_a_stop_is_not_spoken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hibari = pytest.importorskip("harness.adapters.hibari")
+    pytest.importorskip("hibari")
+    whole = prepare(tmp_path, ("hibari-generated",), limit=4)
+    rows = (tmp_path / "metadata.jsonl").read_bytes()
+    for name in ("prepared.json", "metadata.jsonl", "audio/hibari-generated/000003.flac"):
+        (tmp_path / name).unlink()
+    spoken: list[str] = []
+    speak = hibari.Hibari.synthesize
+    monkeypatch.setattr(
+        hibari.Hibari, "synthesize", lambda self, asked: spoken.extend(one.id for one in asked) or speak(self, asked)
+    )
+    assert prepare(tmp_path, ("hibari-generated",), limit=4) == whole
+    assert (tmp_path / "metadata.jsonl").read_bytes() == rows and spoken == ["000003"]
+
+
 def test_generated_sentences_are_many_the_same_every_time_and_none_that_is_evaluated_on() -> None:
     pytest.importorskip("hibari")
     found = sentences(2000)

@@ -86,7 +86,7 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
     left_out: dict[str, str] = {}
     for number, source in enumerate(wanted):
         progress("prepare", number, len(wanted))
-        for recording in _recordings(source, limit, left_out, progress):
+        for recording in _recordings(source, limit, output, left_out, progress):
             rows.append(_write(output, recording, held_out_source))
     progress("prepare", len(wanted), len(wanted))
     _check_speakers(rows, held_out_source)
@@ -98,9 +98,11 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
     return summary
 
 
-def _recordings(source: str, limit: int | None, left_out: dict[str, str], progress: Progress) -> Iterator[Recording]:
+def _recordings(
+    source: str, limit: int | None, output: Path, left_out: dict[str, str], progress: Progress
+) -> Iterator[Recording]:
     if source in _SPOKEN_BY_HIBARI:
-        yield from _synthetic(source, limit, progress)
+        yield from _synthetic(source, limit, output, progress)
         return
     folder = assets.ensure(source, progress)
     dataset = datasets.load(source)
@@ -129,9 +131,9 @@ def _recordings(source: str, limit: int | None, left_out: dict[str, str], progre
         yield Recording(source, name.removesuffix(".g722"), audio, str(first.speaker), first.language, text)
 
 
-def _synthetic(source: str, limit: int | None, progress: Progress) -> Iterator[Recording]:
+def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
     """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, or sentences of
-    a grammar."""
+    a grammar. What an earlier call that was stopped has spoken is not spoken again."""
     from harness.adapters.base import SynthesisRequest
     from harness.adapters.hibari import Hibari
 
@@ -147,13 +149,18 @@ def _synthetic(source: str, limit: int | None, progress: Progress) -> Iterator[R
     for number, (key, text) in enumerate(chosen):
         progress(source, number, len(chosen))
         assert text is not None
-        (audio,) = voice.synthesize([SynthesisRequest(id=key, text=text, seed=number)])
+        spoken = output / _file_name(source, key)
+        if spoken.is_file():
+            audio = load(spoken)
+        else:
+            (audio,) = voice.synthesize([SynthesisRequest(id=key, text=text, seed=number)])
         yield Recording(source, key, audio, "hibari-heart (synthetic)", "en", text)
 
 
 def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
-    file_name = f"audio/{recording.source}/{recording.key}.flac"
-    write_atomically(output / file_name, flac_bytes(recording.audio))
+    file_name = _file_name(recording.source, recording.key)
+    if not (output / file_name).is_file():
+        write_atomically(output / file_name, flac_bytes(recording.audio))
     # The id by which the bundled datasets hold out: what they evaluate on, nothing here is trained on.
     synthetic = recording.source in _SPOKEN_BY_HIBARI
     sample_id = recording.key if synthetic else f"{recording.language}-{recording.key.replace('/', '-')}"
@@ -169,6 +176,10 @@ def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str
         "seconds": round(recording.audio.seconds, 3),
     }
     return row | ({} if recording.text is None else {"text": recording.text})
+
+
+def _file_name(source: str, key: str) -> str:
+    return f"audio/{source}/{key}.flac"
 
 
 def _check_speakers(rows: list[dict[str, Any]], held_out_source: str) -> None:
