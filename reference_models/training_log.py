@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SpeechEvalError, require
+from harness.errors import BadInput, SpeechEvalError, require
 from harness.store import write_atomically
 
 
@@ -27,6 +27,19 @@ def append_row(file: Path, row: dict[str, Any]) -> None:
 def tensorboard(output: Path) -> Any:
     """A writer of curves into `output/tensorboard`."""
     return require("tensorboardX", "tensorboard").SummaryWriter(str(output / "tensorboard"))
+
+
+def check_identity(output: Path, was: Mapping[str, Any], mine: Mapping[str, Any], done: str = "trained") -> None:
+    """Raise `BadInput` naming what differs between the run in `output` and its continuation; knobs that are not among
+    `mine` may."""
+    for key, value in was.items():
+        before = {k: v for k, v in value.items() if k in mine[key]} if isinstance(value, dict) else value
+        if before != mine[key]:
+            now = mine[key]
+            changed = differences(before, now) if isinstance(before, dict) else f"{before} is now {now}"
+            raise BadInput(
+                f"{output} was {done} with another {key}: {changed}.", "Resume with what it was started with."
+            )
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ from reference_models.codec.validation import Validation
 from reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
 from reference_models.processes import accelerator, clock, first_says
 from reference_models.recipes import Size
-from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
+from reference_models.training_log import TrainingStopped, append_row, check_identity, tensorboard
 from reference_models.training_state import EMA, FILE, load_training, save_training
 
 Say = Callable[[str], None]
@@ -214,17 +214,10 @@ class Trainer:
         """Go back to the saved state. Raises `BadInput` where there is none or it is of another run."""
         modules, optimisers = self._parts()
         facts = load_training(self.output, modules, optimisers)
-        mine = self._identity()
         was = facts["identity"]
-        # Through the models of today, so that a knob that was added since then has its default.
+        # Through the model of today, so that a knob that was added since then has its default.
         was["config"] = CodecConfig.model_validate(was["config"]).model_dump(mode="json")
-        was["training"] = {key: value for key, value in was["training"].items() if key in mine["training"]}
-        for key, value in was.items():
-            if mine[key] != value:
-                changed = differences(value, mine[key]) if isinstance(value, dict) else f"{value} is now {mine[key]}"
-                raise BadInput(
-                    f"{self.output} was trained with another {key}: {changed}.", "Resume with what it was started with."
-                )
+        check_identity(self.output, was, self._identity())
         self.log = Log(**facts["log"])
         self.validation.log = self.log
         if self.balancer:

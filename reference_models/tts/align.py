@@ -19,7 +19,7 @@ from harness.progress import Progress, silent
 from harness.types import Sample
 from reference_models.checkpoint import WEIGHTS
 from reference_models.recipes import Size
-from reference_models.training_log import append_row, differences
+from reference_models.training_log import append_row, check_identity
 from reference_models.training_state import FILE, load_training, read_facts, save_training
 from reference_models.tts import building
 from reference_models.tts.adapter import build_codec
@@ -143,12 +143,7 @@ class _Run:
         """Go back to the saved state. Raises `BadInput` where there is none or it is of another run."""
         aligner = self.aligner
         facts = load_training(self.output, {"model": aligner.model}, {"optimiser": aligner.optimiser})
-        for key, value in facts["identity"].items():
-            if value != self.identity[key]:
-                changed = differences(value, self.identity[key])
-                raise BadInput(
-                    f"{self.output} was aligned with another {key}: {changed}.", "Resume with what it was started with."
-                )
+        check_identity(self.output, facts["identity"], self.identity, "aligned")
         aligner.history = History(**facts["history"])
 
     def go(self, stop_at: int | None, progress: Progress, say: Any) -> dict[str, Any]:

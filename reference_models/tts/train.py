@@ -24,7 +24,7 @@ from reference_models.checkpoint import DESCRIPTION, WEIGHTS
 from reference_models.processes import accelerator, clock, first_says
 from reference_models.recipes import Size, lay_over
 from reference_models.recipes import load as load_recipe
-from reference_models.training_log import TrainingStopped, append_row, differences, tensorboard
+from reference_models.training_log import TrainingStopped, append_row, check_identity, tensorboard
 from reference_models.training_state import FILE, load_training, read_facts, save_training
 from reference_models.tts.building import build, save
 from reference_models.tts.card import card
@@ -227,8 +227,9 @@ class Trainer:
     # ------------------------------------------------------------------------------------------- state
 
     def _identity(self) -> dict[str, Any]:
-        """What must not change between a run and its continuation; how often it speaks may."""
-        free = {"log_every", "validate_every", "save_every", "tensorboard", "validation_packs", "check", "compile"}
+        """What must not change between a run and its continuation; how often it speaks and how long it runs may."""
+        reports = {"log_every", "validate_every", "validation_packs", "save_every", "tensorboard"}
+        free = {*reports, "check", "compile", "minutes"}
         return {
             "config": self.model.config.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json", exclude=free),
@@ -240,13 +241,7 @@ class Trainer:
     def resume(self) -> None:
         """Go back to the saved state. Raises `BadInput` where there is none or it is of another run."""
         facts = load_training(self.output, {"model": self.model}, {"optimiser": self.optimiser})
-        mine = self._identity()
-        for key, value in facts["identity"].items():
-            if mine[key] != value:
-                changed = differences(value, mine[key]) if isinstance(value, dict) else f"{value} is now {mine[key]}"
-                raise BadInput(
-                    f"{self.output} was trained with another {key}: {changed}.", "Resume with what it was started with."
-                )
+        check_identity(self.output, facts["identity"], self._identity())
         self.log = Log(**facts["log"])
 
     def save(self) -> dict[str, Any]:
