@@ -1,6 +1,6 @@
 """English sentences without end, for a synthetic voice to speak: a small grammar over everyday words and a lexicon.
 
-The grammar and its everyday words (everyday.yaml) were written for this project; nouns, adjectives and adverbs are
+The grammar and its everyday words (everyday.yaml) were written for this project; rare nouns, adjectives and adverbs are
 those that hibari's tagger knows by heart (Apache-2.0). The sentences make sense only by chance. They are there so that
 every sound is heard beside every other, at the rhythm of sentences; none of them is in the bundled datasets.
 """
@@ -19,7 +19,7 @@ from harness import datasets
 from harness.errors import require
 
 SOURCE = "a grammar of this project over words of hibari's tagger (Apache-2.0)"
-_TAGS = {"NN": "noun", "JJ": "adjective", "RB": "adverb"}
+_TAGS = {"NN": "rare_noun", "JJ": "rare_adjective", "RB": "rare_adverb"}
 
 
 def sentences(count: int, seed: int = 0) -> list[str]:
