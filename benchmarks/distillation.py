@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument(
         "--weight", type=float, default=10.0, help="of the distillation's loss; that of the mel loss is 15"
     )
-    parser.add_argument("--limit", type=int, default=None, help="samples of a task")
+    parser.add_argument("--limit", type=int, default=40, help="samples of codec-reconstruction")
     given = parser.parse_args()
     codecs = {
         "plain": trained("plain", 0.0, given.data, given.output, given.steps),
@@ -86,7 +86,8 @@ def main() -> None:
             for name, folder in codecs.items():
                 runs[name] = given.output / f"{task}-{name}-{depth}"
                 spec = modelspec.parse(f"{folder},n_codebooks={depth}")
-                settings = runner.Settings(limit=given.limit, metrics=metrics)
+                limit = given.limit if task == "codec-reconstruction" else None
+                settings = runner.Settings(limit=limit, metrics=metrics)
                 runner.run(spec, [task], runs[name], settings, notify=print)
             found = compare(RunDirectory(runs["plain"]), RunDirectory(runs["distilled"]))
             for row in found.differences:
