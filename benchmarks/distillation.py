@@ -88,7 +88,7 @@ def main() -> None:
                 spec = modelspec.parse(f"{folder},n_codebooks={depth}")
                 limit = given.limit if task == "codec-reconstruction" else None
                 settings = runner.Settings(limit=limit, metrics=metrics)
-                runner.run(spec, [task], runs[name], settings, notify=print)
+                runner.run(spec, [task], runs[name], settings, say=print)
             found = compare(RunDirectory(runs["plain"]), RunDirectory(runs["distilled"]))
             for row in found.differences:
                 if row.headline:

@@ -1,4 +1,4 @@
-"""Progress of long work, as seen by the library: a callback. The command line draws bars; a library call is silent."""
+"""What long work tells: how far it is, and lines. The command line draws them; a library call is silent."""
 
 from __future__ import annotations
 
@@ -10,3 +10,11 @@ Progress = Callable[[str, int, int | None], None]
 
 def silent(description: str, done: int, total: int | None) -> None:
     """Draw nothing."""
+
+
+# say(message): a line worth reading.
+Say = Callable[[str], None]
+
+
+def unsaid(message: str) -> None:
+    """Print nothing."""

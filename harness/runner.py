@@ -27,7 +27,7 @@ from harness.executors import default_workers, executor
 from harness.generate import generate, generate_sweep
 from harness.metrics.base import Metric
 from harness.modelspec import ModelSpec
-from harness.progress import Progress, silent
+from harness.progress import Progress, Say, silent, unsaid
 from harness.scoring import score
 from harness.store import RunDirectory
 from harness.sweep import points_of, record_of, recorded
@@ -142,27 +142,26 @@ def run(
     output: Path,
     settings: Settings,
     progress: Progress = silent,
-    notify: Any = None,
+    say: Say = unsaid,
 ) -> Results:
     """Run a model on tasks into the run directory `output` and return its results.
 
     Raises `BadInput` where no task fits the model, or where `output` holds a run that differs in model, seed or data.
     """
-    return run_in_turns([(spec, task_names, output)], settings, progress, notify)[0]
+    return run_in_turns([(spec, task_names, output)], settings, progress, say)[0]
 
 
 def run_in_turns(
     jobs: Sequence[tuple[ModelSpec, Sequence[str], Path]],
     settings: Settings,
     progress: Progress = silent,
-    notify: Any = None,
+    say: Say = unsaid,
 ) -> list[Results]:
     """`run` for several models at once, which then lie in memory together and take turns in timed tasks.
 
     Each asks for all its samples of a round before the next model does, and who began one round ends the next (A B,
     B A, A B, …), so that a machine that grows slower or faster all the while favours none.
     """
-    say = notify or (lambda message: None)
     executor(settings.executor, settings.ray_address)  # it fails now or never
     call = uuid4().hex[:12]
     with ExitStack() as locks:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 
 from harness.errors import require
+from harness.progress import Say, unsaid
 
 
 def accelerator(precision: Literal["float32", "bf16"]) -> Any:
@@ -21,9 +21,9 @@ def accelerator(precision: Literal["float32", "bf16"]) -> Any:
     return accelerate.Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=one_of_several and not gpu)
 
 
-def first_says(say: Callable[[str], None]) -> Callable[[str], None]:
+def first_says(say: Say) -> Say:
     """`say` in the first process, silence in the others."""
-    return say if os.environ.get("RANK", "0") == "0" else (lambda message: None)
+    return say if os.environ.get("RANK", "0") == "0" else unsaid
 
 
 def clock(accelerator: Any, seconds: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 from harness import runner
 from harness.errors import BadInput
 from harness.modelspec import ModelSpec
-from harness.progress import Progress, silent
+from harness.progress import Progress, Say, silent, unsaid
 from harness.registry import load_attr
 from harness.types import Results
 from reference_models.data.prepare import prepare
 from reference_models.recipes import Size, load
 from reference_models.training_state import FILE, read_facts
 
-Say = Callable[[str], None]
 # train(size, data, output, resume=, overfit=, progress=, say=) -> card, of each stack.
 TRAINERS = {
     "codec": "reference_models.codec.train:train_recipe",
@@ -69,7 +67,7 @@ def train(
     codec: str | None = None,
     force: bool = False,
     progress: Progress = silent,
-    say: Say = lambda message: None,
+    say: Say = unsaid,
 ) -> dict[str, Any]:
     """Train a recipe at a size into the checkpoint directory `output`, on the AudioFolder `data` or on one prepared as
     the recipe says; returns the card. `codec` and `force` are those of `reference_models.tts.train.train_recipe`."""
@@ -85,9 +83,7 @@ def train(
     return card
 
 
-def reproduce(
-    name: str, size: str, output: Path, *, progress: Progress = silent, say: Say = lambda message: None
-) -> Reproduction:
+def reproduce(name: str, size: str, output: Path, *, progress: Progress = silent, say: Say = unsaid) -> Reproduction:
     """Prepare, train, evaluate and judge into `output`: `data`, `checkpoint` and `run` below it. Every stage goes on
     where an earlier call was stopped."""
     recipe = load(name, size)

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from codec_training_fixture import speech  # noqa: E402
 
 from harness import datasets  # noqa: E402
+from harness.adapters.hibari import Hibari  # noqa: E402
 from harness.audio import Audio, flac_bytes, load  # noqa: E402
 from harness.errors import BadAudio, BadInput  # noqa: E402
 from reference_models.data.prepare import prepare  # noqa: E402
@@ -56,16 +57,15 @@ def test_generated_sentences_are_spoken_and_labelled_synthetic(tmp_path: Path) -
 
 
 def test_what_was_spoken_before_a_stop_is_not_spoken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hibari = pytest.importorskip("harness.adapters.hibari")
     pytest.importorskip("hibari")
     whole = prepare(tmp_path, ("hibari-generated",), limit=4)
     rows = (tmp_path / "metadata.jsonl").read_bytes()
     for name in ("prepared.json", "metadata.jsonl", "audio/hibari-generated/000003.flac"):
         (tmp_path / name).unlink()
     spoken: list[str] = []
-    speak = hibari.Hibari.synthesize
+    speak = Hibari.synthesize
     monkeypatch.setattr(
-        hibari.Hibari, "synthesize", lambda self, asked: spoken.extend(one.id for one in asked) or speak(self, asked)
+        Hibari, "synthesize", lambda self, asked: spoken.extend(one.id for one in asked) or speak(self, asked)
     )
     assert prepare(tmp_path, ("hibari-generated",), limit=4) == whole
     assert (tmp_path / "metadata.jsonl").read_bytes() == rows and spoken == ["000003"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from harness.errors import BadInput
-from harness.progress import Progress, silent
+from harness.progress import Progress, Say, silent, unsaid
 from reference_models.checkpoint import save_checkpoint
 from reference_models.codec.balancer import Balancer
 from reference_models.codec.card import card
@@ -39,7 +38,6 @@ from reference_models.recipes import Size
 from reference_models.training_log import TrainingStopped, append_row, check_identity, tensorboard
 from reference_models.training_state import EMA, FILE, load_training, save_training
 
-Say = Callable[[str], None]
 _MOST_BAD_STEPS = 10  # one after the other, before training stops under the policy `skip`
 
 
@@ -77,7 +75,7 @@ def train(
     overfit: bool = False,
     stop_at: int | None = None,
     progress: Progress = silent,
-    say: Say = lambda message: None,
+    say: Say = unsaid,
 ) -> dict[str, Any]:
     """Train a codec on the split `train` of the AudioFolder `data`; the checkpoint directory `output` is the result.
 
@@ -101,7 +99,7 @@ def train_recipe(
     resume: bool = False,
     overfit: bool = False,
     progress: Progress = silent,
-    say: Say = lambda message: None,
+    say: Say = unsaid,
 ) -> dict[str, Any]:
     """`train` for a recipe of this stack. Raises `BadInput` naming the recipe's field that cannot be used."""
     try:

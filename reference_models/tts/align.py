@@ -15,7 +15,7 @@ from harness.adapters.torch_support import choose_device, weights_digest
 from harness.audio import load as load_audio
 from harness.environment import hardware
 from harness.errors import BadInput
-from harness.progress import Progress, silent
+from harness.progress import Progress, Say, silent, unsaid
 from harness.types import Sample
 from reference_models.checkpoint import WEIGHTS
 from reference_models.recipes import Size
@@ -58,7 +58,7 @@ def train_recipe(
     force: bool = False,
     stop_at: int | None = None,
     progress: Progress = silent,
-    say: Any = lambda message: None,
+    say: Say = unsaid,
 ) -> dict[str, Any]:
     """Align the recipe's `start` on the texts of the AudioFolder `data` into the checkpoint `output`; returns the card.
 

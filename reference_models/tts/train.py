@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from torch import Tensor
 from harness import modelspec
 from harness.adapters.base import AudioCodec
 from harness.errors import BadInput
-from harness.progress import Progress, silent
+from harness.progress import Progress, Say, silent, unsaid
 from reference_models.checkpoint import DESCRIPTION, WEIGHTS
 from reference_models.processes import accelerator, clock, first_says
 from reference_models.recipes import Size, lay_over
@@ -34,7 +34,6 @@ from reference_models.tts.data import Packed, Source, TokenBatch
 from reference_models.tts.shards import Shards, write_shards
 from reference_models.tts.training_config import TTSTrainingConfig
 
-Say = Callable[[str], None]
 CODEC = "codec"  # the folder of a checkpoint that holds the codec it speaks through
 _MOST_BAD_STEPS = 10  # one after the other, before training stops under the policy `skip`
 
@@ -62,7 +61,7 @@ def train_recipe(
     force: bool = False,
     codec: str | None = None,
     progress: Progress = silent,
-    say: Say = lambda message: None,
+    say: Say = unsaid,
 ) -> dict[str, Any]:
     """Everything from an AudioFolder to a checkpoint: the codec of the recipe (or `codec`, a model spec), the shards,
     the training. Raises `BadInput` naming the recipe's field that cannot be used."""
@@ -108,7 +107,7 @@ def train(
     force: bool = False,
     stop_at: int | None = None,
     progress: Progress = silent,
-    say: Say = lambda message: None,
+    say: Say = unsaid,
 ) -> dict[str, Any]:
     """Train a speech LM on the utterances of `data` that have a text; the checkpoint directory `output` is the result.
 
