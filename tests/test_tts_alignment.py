@@ -70,10 +70,10 @@ def weights(model: Any) -> Any:
 # ------------------------------------------------------------------------------------------------- maths
 
 
-@pytest.mark.parametrize("layout", ["flat", "interleaved"])
-def test_probabilities_are_those_of_the_draw(layout: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("layout", "text_stride"), [("flat", None), ("interleaved", None), ("flat", 2.5)])
+def test_probabilities_are_those_of_the_draw(layout: str, text_stride: float | None, tmp_path: Path) -> None:
     path = save_codec(tmp_path, layout)
-    model = tiny_lm(tiny_config(codec_of(path), str(path), layout, positions=128))
+    model = tiny_lm(tiny_config(codec_of(path), str(path), layout, 128, text_stride))
     spoken = speak(model, [Utterance("a", "Hi", 1), Utterance("b", "Hello you", 2)], Sampling(max_tokens=30))
     with torch.no_grad():
         found, drawn = log_probs(model, spoken, temperature=0.7)
@@ -82,7 +82,7 @@ def test_probabilities_are_those_of_the_draw(layout: str, tmp_path: Path) -> Non
             assert int(drawn[row].sum()) == len(tail) and not found[row, len(tail) :].any()
             for step, token in enumerate(tail):
                 allowed = model.allowed(step)
-                odds = (model.core(input_ids=said[None]).logits[0, -1][allowed] / 0.7).log_softmax(0)
+                odds = (model.head(model.hidden(said[None]))[0, -1][allowed] / 0.7).log_softmax(0)
                 assert float(odds[allowed == token]) == pytest.approx(float(found[row, step]), abs=1e-4)
                 said = torch.cat([said, torch.tensor([token])])
 

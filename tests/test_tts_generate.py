@@ -40,10 +40,12 @@ def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def models(codecs: dict[str, Path]) -> dict[str, Any]:
-    return {name: tiny_lm(tiny_config(codec_of(path), str(path), name)) for name, path in codecs.items()}
+    found = {name: tiny_lm(tiny_config(codec_of(path), str(path), name)) for name, path in codecs.items()}
+    flat = codecs["flat"]
+    return found | {"beside": tiny_lm(tiny_config(codec_of(flat), str(flat), text_stride=2.5))}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*LAYOUTS, "beside"])
 def test_a_request_says_the_same_alone_in_a_batch_and_as_a_stream(layout: str, models: dict[str, Any]) -> None:
     model = models[layout]
     sampling = Sampling(top_k=30, top_p=0.95, repetition_penalty=1.1, max_tokens=60)
@@ -62,7 +64,7 @@ def test_another_seed_says_something_else(models: dict[str, Any]) -> None:
     assert first.ids.tolist() != second.ids.tolist()
 
 
-@pytest.mark.parametrize("layout", ["flat", "interleaved"])
+@pytest.mark.parametrize("layout", ["flat", "interleaved", "beside"])
 def test_with_a_cache_and_padding_the_choices_are_those_of_whole_forward_passes(
     layout: str, models: dict[str, Any]
 ) -> None:
@@ -71,7 +73,7 @@ def test_with_a_cache_and_padding_the_choices_are_those_of_whole_forward_passes(
         said = torch.from_numpy(spoken.prompt)
         for step, token in enumerate(spoken.ids):
             with torch.inference_mode():
-                logits = model.core(input_ids=said[None]).logits[0, -1]
+                logits = model.head(model.hidden(said[None]))[0, -1]
             allowed = model.allowed(step)
             assert int(allowed[logits[allowed].argmax()]) == token
             said = torch.cat([said, torch.tensor([token])])

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from tts_fixture import CORE, config, some_codes  # noqa: E402
+from tts_fixture import CORE, beside, config, some_codes  # noqa: E402
 
 from harness.errors import BadInput  # noqa: E402
 from reference_models.checkpoint import read_description  # noqa: E402
@@ -22,10 +23,10 @@ torch.set_num_threads(1)
 LAYOUTS = ("flat", "interleaved", "csm")
 
 
-@pytest.fixture(params=LAYOUTS)
+@pytest.fixture(params=[*LAYOUTS, "beside"])
 def model(request: pytest.FixtureRequest) -> SpeechLM | FrameLM:
     torch.manual_seed(0)
-    return build(config(request.param)).eval()
+    return build(beside() if request.param == "beside" else config(request.param)).eval()
 
 
 def _speech(model: SpeechLM | FrameLM, said: str, codes: list) -> np.ndarray:
@@ -92,6 +93,24 @@ def test_without_the_mask_the_second_document_would_see_the_first() -> None:
         seen = model(ids, labels)["speech"]
         hidden = model(ids, labels, torch.arange(ids.shape[1] // 2).repeat(2)[None])["speech"]
     assert abs(float(seen - hidden)) > 1e-3
+
+
+def test_text_laid_along_the_speech_is_seen_at_the_same_distance_at_whatever_length() -> None:
+    model = build(beside())
+    for letters in (2, 9):
+        ids = model.prompt_ids("a" * letters, "b" * letters, some_codes(model.config, 20))[None]
+        places = torch.arange(ids.shape[1])[None]
+        (seen,) = model.beside(ids, places)
+        speech = seen[-20:]
+        assert (speech == places[0, -20:]).all()  # where a stream without its prompt would count on
+        # The fourth id is the third letter: two and a half positions for each id before it, from the speech's mark on.
+        assert float(seen[3]) == float(speech[0]) - 1 + 2.5 * 3
+        torch.testing.assert_close(seen[: 2 * letters + 3].diff(), torch.full((2 * letters + 2,), 2.5))
+
+
+def test_text_laid_along_speech_is_for_layouts_of_one_stream() -> None:
+    with pytest.raises(ValidationError, match="text_stride"):
+        config("csm", core=CORE | {"text_stride": 3})
 
 
 def test_a_frame_is_written_from_the_state_before_it() -> None:

@@ -46,7 +46,9 @@ def codec_of(path: Path) -> AudioCodec:
     return codec
 
 
-def tiny_config(codec: AudioCodec, spec: str, layout: str = "flat", positions: int = 512) -> TTSConfig:
+def tiny_config(
+    codec: AudioCodec, spec: str, layout: str = "flat", positions: int = 512, text_stride: float | None = None
+) -> TTSConfig:
     """A two-layer Llama over the codec's books."""
     from reference_models.tts.decoding import _probe
 
@@ -55,7 +57,15 @@ def tiny_config(codec: AudioCodec, spec: str, layout: str = "flat", positions: i
         {
             "layout": layout,
             "codec": {"spec": spec, "codebook_sizes": like.codebook_sizes, "frame_rates": like.frame_rates},
-            "core": {"type": "llama", "width": 32, "layers": 2, "heads": 2, "feed_forward": 64, "positions": positions},
+            "core": {
+                "type": "llama",
+                "width": 32,
+                "layers": 2,
+                "heads": 2,
+                "feed_forward": 64,
+                "positions": positions,
+                "text_stride": text_stride,
+            },
             "depth": {"width": 16, "layers": 1, "heads": 2, "feed_forward": 32} if layout == "csm" else None,
         }
     )

@@ -34,6 +34,11 @@ def config(layout: str, **changes: object) -> TTSConfig:
     return TTSConfig.model_validate(base | changes)
 
 
+def beside() -> TTSConfig:
+    """The layout flat with the text laid along the speech."""
+    return config("flat", core=CORE | {"text_stride": 2.5})
+
+
 def some_codes(settings: TTSConfig, steps: int, seed: int = 0) -> list[Ints]:
     """Random codes of the configured codec, `steps` coarse steps."""
     random = np.random.default_rng(seed)

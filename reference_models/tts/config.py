@@ -30,7 +30,12 @@ class CodecSection(Section):
 
 
 class LlamaCore(Section):
-    """A Llama of this shape, from scratch. `tied`: embedding and head are one matrix."""
+    """A Llama of this shape, from scratch. `tied`: embedding and head are one matrix.
+
+    `text_stride`: rotary positions from one text id to the next, counted from where the speech starts, so that each
+    lies about beside its sound and attention need not search for it (the thought of VoiceStar's PM-RoPE, arXiv
+    2505.19462). None: text and speech in one count, as published LLaSA has it.
+    """
 
     type: Literal["llama"] = "llama"
     width: PositiveInt = 256
@@ -40,6 +45,7 @@ class LlamaCore(Section):
     feed_forward: PositiveInt = 704
     positions: PositiveInt = 2048
     rope_theta: PositiveFloat = 10_000.0
+    text_stride: PositiveFloat | None = None
     tied: bool = True
 
 
@@ -94,6 +100,8 @@ class TTSConfig(Section):
             raise ValueError("the frontend `tokenizer` belongs to a core of type hub, and to no other")
         if self.layout == "csm" and isinstance(self.core, HubCore):
             raise ValueError("the layout csm is trained from scratch: use a core of type llama")
+        if self.layout == "csm" and isinstance(self.core, LlamaCore) and self.core.text_stride is not None:
+            raise ValueError("core.text_stride: in the layout csm text and speech are not of one stream")
         specials = [piece[1:-1] for piece in self.template if _is_special(piece)]
         unknown = [name for name in specials if name not in SPECIALS]
         if unknown or self.template.count(TEXT) + sum(TEXT in p for p in self.template if p != TEXT) != 1:

@@ -49,6 +49,8 @@ class SpeechLM(nn.Module):
         own = config.offsets == "position"
         self._blocks = [self.vocabulary.block(f"codes-{i if own else book}") for i, (book, _) in enumerate(block)]
         self.end = self.vocabulary.id("speech-end")
+        self._start = self.vocabulary.id("speech-start")
+        self._stride = config.core.text_stride or 0.0 if isinstance(config.core, LlamaCore) else 0.0
 
     @property
     def context(self) -> int:
@@ -152,6 +154,10 @@ class SpeechLM(nn.Module):
     ) -> Tensor:
         """Hidden states [B, T, width] of ids [B, T]. Without a mask, `positions` that start anew begin a document,
         which sees nothing of those before it."""
+        if self._stride:
+            positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids) if positions is None else positions
+            attention_mask = documents_apart(positions) if attention_mask is None else attention_mask
+            positions = self.beside(ids, positions)
         return self.core.base_model(
             input_ids=ids,
             attention_mask=attention_mask,
@@ -159,6 +165,14 @@ class SpeechLM(nn.Module):
             past_key_values=cache,
             use_cache=cache is not None,
         ).last_hidden_state
+
+    def beside(self, ids: Tensor, places: Tensor) -> Tensor:
+        """Rotary positions [B, T] of ids at `places`: speech stays where it is, and text is laid along the speech that
+        follows it, `text_stride` positions an id."""
+        index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        ahead = torch.where(ids == self._start, index, ids.shape[1] - 1).flip(1).cummin(1).values.flip(1)
+        beside = places.gather(1, ahead) + self._stride * places
+        return torch.where(self._is_speech(ids) | (ids == self._start), places.float(), beside)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits […, vocabulary] of hidden states […, width]."""
@@ -192,6 +206,12 @@ class SpeechLM(nn.Module):
 
     def _is_speech(self, target: Tensor) -> Tensor:
         return (target >= self.vocabulary.block("codes-0")[0]) | (target == self.end)
+
+
+def documents_apart(positions: Tensor) -> Tensor:
+    """The causal mask [B, 1, T, T] of documents that begin where `positions` [B, T] are 0."""
+    document = (positions == 0).cumsum(1)
+    return (document[:, None, :, None] == document[:, None, None, :]).tril()
 
 
 def llama_config(core: LlamaCore, vocabulary: int, tied: bool) -> LlamaConfig:
