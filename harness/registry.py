@@ -141,6 +141,7 @@ adapters: Registry[Any] = Registry(
         "reference-codec": "reference_models.codec.adapter:ReferenceCodec",
         "dac-16k-2k": "reference_models.codec.adapter:Dac16k2k",
         "reference-tts": "reference_models.tts.adapter:ReferenceTTS",
+        "llasa-3m-en": "reference_models.tts.adapter:Llasa3mEn",
         "llasa": "reference_models.tts.adapter:Llasa",
         "orpheus": "reference_models.tts.adapter:Orpheus",
         "neutts": "reference_models.tts.adapter:NeuTTS",

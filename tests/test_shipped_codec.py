@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from harness import modelspec, runner
 from harness.runner import Settings
 from harness.types import Results
+from reference_models import CHECKPOINTS
 
 pytest.importorskip("av")
 METRICS = ("bitrate[measured@1]", "stoi[pystoi]", "mel-distance[multi-resolution]")
@@ -45,9 +44,7 @@ def test_more_codebooks_are_nearer_to_the_recording(evaluate) -> None:  # type: 
 
 
 def test_its_weights_and_their_card_come_with_the_package() -> None:
-    from reference_models.codec.adapter import CHECKPOINTS
-
-    folder = Path(CHECKPOINTS) / "dac-16k-2k"
+    folder = CHECKPOINTS / "dac-16k-2k"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 20e6
     info = modelspec.build(modelspec.parse("dac-16k-2k")).info()
     assert info.licence == "cc-by-sa-3.0" and info.weights_sha256

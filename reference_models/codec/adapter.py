@@ -14,11 +14,11 @@ from harness.adapters.torch_support import choose_device, positive, weights_dige
 from harness.audio import Audio
 from harness.errors import BadAudio, BadInput, require
 from harness.types import ModelInfo
+from reference_models import CHECKPOINTS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 STREAM_SECONDS = 0.08  # how much audio a chunk of `stream_decode` holds, or one block where that is longer
 
 

@@ -15,6 +15,7 @@ from harness.audio import Audio
 from harness.errors import BadInput, require
 from harness.generate import sample_seed
 from harness.types import ModelInfo
+from reference_models import CHECKPOINTS
 
 if TYPE_CHECKING:
     from reference_models.tts.decoding import SpeechCodec
@@ -192,6 +193,14 @@ class ReferenceTTS(SpeechLMSynthesizer):
             parameters=self._parameters,
             metadata={**self._settings(), "codec": self._codec.codec.info().weights_sha256[:12]},
         )
+
+
+class Llasa3mEn(ReferenceTTS):
+    """The voice that this project trained and ships: a Llama of 3.5 M parameters, English, 16 kHz. It draws at
+    temperature 0.7 from 0.9 of the probability unless told otherwise."""
+
+    def __init__(self, temperature: float = 0.7, top_p: float = 0.9, **options: Any) -> None:
+        super().__init__(str(CHECKPOINTS / "llasa-3m-en"), temperature=temperature, top_p=top_p, **options)
 
 
 class _Published(SpeechLMSynthesizer):

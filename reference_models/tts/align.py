@@ -17,6 +17,7 @@ from harness.environment import hardware
 from harness.errors import BadInput
 from harness.progress import Progress, Say, silent, unsaid
 from harness.types import Sample
+from reference_models import CHECKPOINTS
 from reference_models.checkpoint import WEIGHTS
 from reference_models.recipes import Size
 from reference_models.training_log import append_row, check_identity
@@ -83,12 +84,14 @@ def train_recipe(
 
 
 def start_of(start: str, data: Path, output: Path, progress: Progress, say: Any) -> Path:
-    """The checkpoint to start from; trained first, into `output`/start, where a recipe and its size are named."""
+    """The checkpoint to start from: a directory, or one that comes with the package by its name; trained first, into
+    `output`/start, where a recipe and its size are named."""
     name, at, size = start.partition("@")
     if not at:
-        if not Path(start).is_dir():
-            raise BadInput(f"start: there is no checkpoint {start}.", "Give a directory, or RECIPE@SIZE.")
-        return Path(start)
+        found = [folder for folder in (Path(start), CHECKPOINTS / start) if folder.is_dir()]
+        if not found:
+            raise BadInput(f"start: there is no checkpoint {start}.", "Give a directory, llasa-3m-en, or RECIPE@SIZE.")
+        return found[0]
     from reference_models.reproduce import train
 
     folder = output / "start"

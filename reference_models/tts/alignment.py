@@ -36,8 +36,9 @@ from reference_models.tts.verifiers import Ear, Listener
 class AlignmentConfig(Section):
     """How a speaking model is aligned. A recipe gives it under `training`.
 
-    `start` is a checkpoint directory, or a recipe and its size: `tts/llasa@smoke`. A step draws `texts_per_step` of
-    `texts` lines and `group` tries of each, at `temperature` and up to `max_seconds`; what was cut off teaches nothing.
+    `start` is a checkpoint directory, the name of a shipped one, or a recipe and its size: `tts/llasa@smoke`. A step
+    draws `texts_per_step` of `texts` lines and `group` tries of each, at `temperature` and up to `max_seconds`; what
+    was cut off teaches nothing.
     `rewards` are weights by name (`cer`, `nll`, `sim`, `duration`, `mos`), joined by `form`; `ears` take them.
     `beta` holds the model to its start; `clip` is GRPO's bound of the ratio, below and above; `scale` divides its
     advantages by the group's deviation. `voices` speaks every line in the voice of a recording. `guards` listen every
