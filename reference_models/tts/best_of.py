@@ -66,14 +66,18 @@ def best_of(
     chosen_by, errors, likeness = (np.zeros((len(samples), tries)) for _ in range(3))
     for row, sample in enumerate(samples):
         prompt = _prompt(dataset, sample)
-        for column in range(tries):
-            request = synthesis_request(
+        text = str(sample.text)
+        asked = [
+            synthesis_request(
                 sample,
                 sample_seed(seed, "best-of", f"{sample.id}/{column}"),
                 lambda path: load_audio(dataset.audio_path(path)),
             )
-            (sound,) = model.synthesize([request])
-            text = str(sample.text)
+            for column in range(tries)
+        ]
+        size = model.batch_size
+        sounds = [sound for at in range(0, tries, size) for sound in model.synthesize(asked[at : at + size])]
+        for column, sound in enumerate(sounds):
             chosen_by[row, column] = worth(chooser.judge(text, sound, prompt, sample.language), by)
             cer = character_error_rate(text, judge.transcript(sound, sample.language), sample.language)
             errors[row, column] = 1.0 if cer is None else cer
