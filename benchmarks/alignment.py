@@ -28,15 +28,14 @@ from reference_models.tts.alignment import pitch_spread
 METRICS = ("wer[whisper-normalizer]", "sim[ge2e@resemblyzer]", "mos[dnsmos-p835]")
 
 
-def manifest(data: Path, output: Path, limit: int) -> Path:
-    """The held-out sentences, each with the recording two places further on as its prompt."""
+def manifest(data: Path, limit: int) -> Path:
+    """The held-out sentences, each with the recording two places further on as its prompt, written into `data`."""
     samples = list(datasets.load(data / "held-out.jsonl").samples)[: limit + 2]
     lines = []
     for sample, other in zip(samples, samples[2:], strict=False):
-        prompt = {"prompt_audio": str((data / str(other.audio)).resolve()), "prompt_text": other.text}
+        prompt = {"prompt_audio": str(other.audio), "prompt_text": other.text}
         lines.append(json.dumps({"id": sample.id, "text": sample.text, "language": "en", **prompt}))
-    file = output / "held-out.jsonl"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file = data / "held-out-prompted.jsonl"
     file.write_text("\n".join(lines) + "\n", "utf-8")
     return file
 
@@ -62,7 +61,7 @@ def main() -> None:
     parser.add_argument("--options", default="temperature=0.7,top_p=0.9", help="how all of them draw")
     parser.add_argument("--limit", type=int, default=100)
     given = parser.parse_args()
-    sentences = manifest(given.data, given.output, given.limit)
+    sentences = manifest(given.data, given.limit)
     settings = runner.Settings(data=str(sentences), metrics=METRICS)
     folders = []
     for place, voice in enumerate(given.voices):
