@@ -83,7 +83,7 @@ def train_recipe(
     return run.go(stop_at, progress, say)
 
 
-def start_of(start: str, data: Path, output: Path, progress: Progress, say: Any) -> Path:
+def start_of(start: str, data: Path, output: Path, progress: Progress, say: Say) -> Path:
     """The checkpoint to start from: a directory, or one that comes with the package by its name; trained first, into
     `output`/start, where a recipe and its size are named."""
     name, at, size = start.partition("@")
@@ -149,7 +149,7 @@ class _Run:
         check_identity(self.output, facts["identity"], self.identity, "aligned")
         aligner.history = History(**facts["history"])
 
-    def go(self, stop_at: int | None, progress: Progress, say: Any) -> dict[str, Any]:
+    def go(self, stop_at: int | None, progress: Progress, say: Say) -> dict[str, Any]:
         def log(row: dict[str, float]) -> None:
             append_row(self.output / LOG, {name: round(value, 6) for name, value in row.items()})
             say(f"step {row['step']:.0f}: " + ", ".join(f"{k} {v:.3g}" for k, v in row.items() if k != "step"))

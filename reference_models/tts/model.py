@@ -50,7 +50,7 @@ class SpeechLM(nn.Module):
         self._blocks = [self.vocabulary.block(f"codes-{i if own else book}") for i, (book, _) in enumerate(block)]
         self.end = self.vocabulary.id("speech-end")
         self._start = self.vocabulary.id("speech-start")
-        self._stride = config.core.text_stride or 0.0 if isinstance(config.core, LlamaCore) else 0.0
+        self._stride = (config.core.text_stride or 0.0) if isinstance(config.core, LlamaCore) else 0.0
 
     @property
     def context(self) -> int:
@@ -154,7 +154,7 @@ class SpeechLM(nn.Module):
     ) -> Tensor:
         """Hidden states [B, T, width] of ids [B, T]. Without a mask, `positions` that start anew begin a document,
         which sees nothing of those before it."""
-        if self._stride:
+        if self._stride:  # transformers tells documents by positions that grow by one, which these do not
             positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids) if positions is None else positions
             attention_mask = documents_apart(positions) if attention_mask is None else attention_mask
             positions = self.beside(ids, positions)
@@ -168,7 +168,9 @@ class SpeechLM(nn.Module):
 
     def beside(self, ids: Tensor, places: Tensor) -> Tensor:
         """Rotary positions [B, T] of ids at `places`: speech stays where it is, and text is laid along the speech that
-        follows it, `text_stride` positions an id."""
+        follows it, `text_stride` positions an id. Without a `text_stride` they are the places."""
+        if not self._stride:
+            return places
         index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         ahead = torch.where(ids == self._start, index, ids.shape[1] - 1).flip(1).cummin(1).values.flip(1)
         beside = places.gather(1, ahead) + self._stride * places
