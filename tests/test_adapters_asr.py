@@ -89,6 +89,18 @@ def test_speech_beyond_30_seconds_is_heard_to_its_end(
     assert words(whole).count("john dashwood") == 1
 
 
+def test_a_short_window_hears_what_fits_into_it_and_refuses_the_rest(clips: list[tuple[str, Audio]]) -> None:
+    quick = build("whisper-tiny.en,window_seconds=8")
+    fitting = [(text, audio) for text, audio in clips if audio.seconds < 8]
+    heard = [words(text) for text in quick.transcribe(ask(*(audio for _, audio in fitting)))]
+    assert len(fitting) >= 3 and jiwer.wer([text for text, _ in fitting], heard) < 0.15
+    (text, audio), *_ = fitting
+    (request,) = ask(audio)
+    assert quick.nll(request, text) < 1.5 < quick.nll(request, "nothing of this has been said here")  # type: ignore[attr-defined]
+    with pytest.raises(BadInput, match="0: longer than window_seconds=8"):
+        quick.transcribe(ask(Audio(np.zeros(9 * 16_000, np.float32), 16_000)))
+
+
 @pytest.mark.parametrize("seconds", [0.01, 0.1, 1.0])
 def test_silence_and_snippets_are_answered(tiny_en: SpeechRecognizer, seconds: float) -> None:
     silence = Audio(np.zeros(int(seconds * 16_000), np.float32), 16_000)
@@ -171,7 +183,9 @@ def test_a_missing_shard_is_named(tiny_whisper: Path) -> None:
         build(str(tiny_whisper))
 
 
-@pytest.mark.parametrize("options", ["dtype=int8", "device=toaster", "num_beams=0", "beams=3", "revision=main"])
+@pytest.mark.parametrize(
+    "options", ["dtype=int8", "device=toaster", "num_beams=0", "window_seconds=31", "beams=3", "revision=main"]
+)
 def test_options_that_cannot_be_are_refused(tiny_whisper: Path, options: str) -> None:
     with pytest.raises(BadInput):
         build(f"{tiny_whisper},{options}")

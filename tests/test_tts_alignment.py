@@ -294,6 +294,10 @@ def test_another_recipe_does_not_resume_a_run(recipe: Callable[..., Size], tmp_p
         ({"rewards": {"sim": 1.0}}, "no ear takes"),
         ({"rewards": {"beauty": 1.0}}, "no ear takes"),
         ({"ears": {"recogniser": "whisper-base"}, "guards": {"recogniser": "whisper-base"}}, "another model"),
+        (
+            {"ears": {"recogniser": "whisper-base,window_seconds=10"}, "guards": {"recogniser": "whisper-base"}},
+            "another model",
+        ),
         ({"group": 1}, "group"),
         ({"start": "nowhere"}, "no checkpoint nowhere"),
         ({"colour": "red"}, "colour"),

@@ -20,6 +20,8 @@ class Whisper(SpeechRecognizer):
 
     `path` is a hub repository `ORG/REPO` or a directory. Speech of up to 30 s is decoded in batches without
     timestamps; longer speech one by one, window after window, so that nothing is cut off.
+    `window_seconds` below 30 hears only speech that fits into it: several times faster, though not what Whisper was
+    trained on, so for rewards and choices, not for results.
     Raises `BadInput` for checkpoints that are broken, incomplete or pickled.
     """
 
@@ -30,8 +32,11 @@ class Whisper(SpeechRecognizer):
         dtype: str = "float32",
         device: str = "auto",
         num_beams: int = 1,
+        window_seconds: int = WINDOW_SECONDS,
         trust_remote_code: bool = False,
     ) -> None:
+        if torch_support.positive("window_seconds", window_seconds) > WINDOW_SECONDS:
+            raise BadInput(f"window_seconds={window_seconds} is more than Whisper hears.", "Use 30 or less.")
         torch, transformers = require("torch", "asr"), require("transformers", "asr")
         self.num_beams = torch_support.positive("num_beams", num_beams)
         self._torch = torch
@@ -45,17 +50,33 @@ class Whisper(SpeechRecognizer):
             trust_remote_code=trust_remote_code,
         )
         # Two parts rather than WhisperProcessor: some checkpoints have no processor_config.json.
-        self._extractor = transformers.WhisperFeatureExtractor.from_pretrained(self._checkpoint.directory)
+        self.window_seconds = window_seconds
+        self._extractor = transformers.WhisperFeatureExtractor.from_pretrained(
+            self._checkpoint.directory, chunk_length=window_seconds
+        )
+        if window_seconds < WINDOW_SECONDS:
+            self._shorten()
         self._tokenizer = transformers.WhisperTokenizer.from_pretrained(self._checkpoint.directory)
         self.batch_size = 1 if self._model.device.type == "cpu" else 16
 
     def info(self) -> ModelInfo:
-        return self._checkpoint.info(self._model, num_beams=self.num_beams)
+        return self._checkpoint.info(self._model, num_beams=self.num_beams, window_seconds=self.window_seconds)
+
+    def _shorten(self) -> None:
+        """Leave the encoder the positions of the window alone."""
+        encoder = self._model.model.encoder
+        kept = encoder.config.max_source_positions * self.window_seconds // WINDOW_SECONDS
+        encoder.embed_positions = self._torch.nn.Embedding.from_pretrained(encoder.embed_positions.weight[:kept])
+        encoder.config.max_source_positions = kept
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
-        """One transcript a request. Raises `BadInput` for a language the checkpoint does not know."""
-        limit = WINDOW_SECONDS * self.sample_rate
+        """One transcript a request. Raises `BadInput` for a language the checkpoint does not know, and for speech over
+        a window of less than 30 s."""
+        limit = self.window_seconds * self.sample_rate
         waves = [request.audio.samples for request in requests]
+        for request, wave in zip(requests, waves, strict=True):
+            if len(wave) > limit and self.window_seconds < WINDOW_SECONDS:
+                raise BadInput(f"{request.id}: longer than window_seconds={self.window_seconds}.", "Leave that out.")
         languages = [self._language(request) for request in requests]
         short = [i for i, wave in enumerate(waves) if len(wave) <= limit]
         texts: dict[int, str] = {}
@@ -70,11 +91,11 @@ class Whisper(SpeechRecognizer):
     def nll(self, request: TranscriptionRequest, text: str) -> float:
         """Mean nats a token of `text`, its end included, given the speech: how surprising it would be to hear it.
 
-        Raises `BadInput` for speech over 30 s, which the model hears only in pieces, and for an empty text.
+        Raises `BadInput` for speech over the window, which the model hears only in pieces, and for an empty text.
         """
         wave = request.audio.samples
-        if len(wave) > WINDOW_SECONDS * self.sample_rate or not text.strip():
-            raise BadInput(f"{request.id}: over {WINDOW_SECONDS} s of speech, or no text.", "Shorten it.")
+        if len(wave) > self.window_seconds * self.sample_rate or not text.strip():
+            raise BadInput(f"{request.id}: over {self.window_seconds} s of speech, or no text.", "Shorten it.")
         language = self._language(request)
         if language is not None:
             self._tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
@@ -136,8 +157,14 @@ class _Shipped(Whisper):
 
     asset: ClassVar[str]
 
-    def __init__(self, dtype: str = "float32", device: str = "auto", num_beams: int = 1) -> None:
-        super().__init__(str(converted(self.asset)), dtype=dtype, device=device, num_beams=num_beams)
+    def __init__(
+        self,
+        dtype: str = "float32",
+        device: str = "auto",
+        num_beams: int = 1,
+        window_seconds: int = WINDOW_SECONDS,
+    ) -> None:
+        super().__init__(str(converted(self.asset)), None, dtype, device, num_beams, window_seconds)
 
     def info(self) -> ModelInfo:
         from harness.assets import ASSETS

@@ -83,9 +83,9 @@ class AlignmentConfig(Section):
         if lacking:
             raise ValueError(f"rewards: no ear takes {lacking} (sim needs ears.speaker and voices)")
         for part in ("recogniser", "speaker"):
-            same = self.guards and getattr(self.guards, part)
-            if same and same == getattr(self.ears, part):
-                raise ValueError(f"guards.{part}: {same} is rewarded already; a guard must be another model")
+            guard, ear = (getattr(listener, part) or "" for listener in (self.guards or Listener(None), self.ears))
+            if guard and guard.partition(",")[0] == ear.partition(",")[0]:  # with whatever options
+                raise ValueError(f"guards.{part}: {guard} is rewarded already; a guard must be another model")
         return self
 
 

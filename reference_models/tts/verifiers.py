@@ -78,7 +78,7 @@ class Ear:
         if self._recogniser is not None:
             taken["cer"] = rewards.intelligibility(text, self.transcript(audio, language), language)
         if self.listener.likelihood:
-            unheard = empty or audio.seconds > 30.0  # Whisper's window
+            unheard = empty or audio.seconds > self._recogniser.window_seconds
             taken["nll"] = (
                 INVALID if unheard else rewards.likelihood(self._recogniser.nll(self._request(audio, language), text))
             )
