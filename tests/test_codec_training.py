@@ -16,9 +16,10 @@ from codec_training_fixture import CODEC, TRAINING, speech  # noqa: E402
 from harness.errors import BadInput, SpeechEvalError  # noqa: E402
 from reference_models.checkpoint import load_checkpoint, load_tensors  # noqa: E402
 from reference_models.codec.config import CodecConfig  # noqa: E402
-from reference_models.codec.train import Trainer, TrainingStopped, train  # noqa: E402
+from reference_models.codec.train import Trainer, train  # noqa: E402
 from reference_models.codec.training_config import OptimiserConfig, TrainingConfig  # noqa: E402
 from reference_models.data.segments import Batch  # noqa: E402
+from reference_models.training_log import TrainingStopped  # noqa: E402
 
 torch.set_num_threads(1)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from harness.errors import BadInput
 from harness.progress import Progress, Say, silent, unsaid
+from reference_models import loop
 from reference_models.checkpoint import save_checkpoint
 from reference_models.codec.balancer import Balancer
 from reference_models.codec.card import card
@@ -33,22 +33,18 @@ from reference_models.codec.semantic import SemanticDistillation
 from reference_models.codec.training_config import WAVEFORM_LOSSES, OptimiserConfig, TrainingConfig
 from reference_models.codec.validation import Validation
 from reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
-from reference_models.processes import accelerator, clock, first_says
+from reference_models.loop import Loop
+from reference_models.processes import accelerator
 from reference_models.recipes import Size
-from reference_models.training_log import TrainingStopped, append_row, check_identity, tensorboard
+from reference_models.training_log import append_row, check_identity
 from reference_models.training_state import EMA, FILE, load_training, save_training
-
-_MOST_BAD_STEPS = 10  # one after the other, before training stops under the policy `skip`
 
 
 @dataclass
-class Log:
-    """What a run has been through; it is saved with the state and ends up in the card."""
+class Log(loop.Log):
+    """With the recordings that were passed over."""
 
-    step: int = 0
-    seconds: float = 0.0
     audio_seconds: float = 0.0
-    bad_steps: list[int] = field(default_factory=list)
     bad_clips: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def note(self, incidents: list[Incident], say: Say) -> None:
@@ -102,18 +98,13 @@ def train_recipe(
     say: Say = unsaid,
 ) -> dict[str, Any]:
     """`train` for a recipe of this stack. Raises `BadInput` naming the recipe's field that cannot be used."""
-    try:
-        config, training = CodecConfig.model_validate(recipe.model), TrainingConfig.model_validate(recipe.training)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{recipe.name}, {recipe.size}: '{where}': {first['msg']}.", "See docs/training.md.") from None
+    config, training = recipe.read(CodecConfig, recipe.model), recipe.read(TrainingConfig, recipe.training)
     return train(
         config, training, data, output, name=recipe.name, resume=resume, overfit=overfit, progress=progress, say=say
     )
 
 
-class Trainer:
+class Trainer(Loop):
     """The parts of a run and its steps. `rows` of the loss table are said at the start."""
 
     def __init__(
@@ -127,11 +118,9 @@ class Trainer:
         overfit: bool,
         say: Say,
     ) -> None:
-        self.accelerator = accelerator(training.precision)
-        self.config, self.training, self.data, self.output = config, training, data, output
-        self.name, self.overfit = name, overfit
-        self.say = first_says(say)
-        self.log = Log()
+        super().__init__(accelerator(training.precision), training, output, name=name, overfit=overfit, say=say)
+        self.config, self.training, self.data = config, training, data
+        self.log: Log = Log()
         clips, bad = clips_of(data, "train")
         if bad and training.on_bad_data == "stop":
             raise BadInput(bad[0].reason, "Take it out of the folder, or train with on_bad_data: skip.")
@@ -224,7 +213,7 @@ class Trainer:
     def save(self) -> dict[str, Any]:
         """Write the state and the checkpoint directory; returns the card."""
         modules, optimisers = self._parts()
-        facts: dict[str, Any] = {"identity": self._identity(), "log": asdict(self.log), "finished": self._done() >= 1.0}
+        facts: dict[str, Any] = {"identity": self._identity(), "log": asdict(self.log), "finished": self.done() >= 1.0}
         if self.balancer:
             facts["balancer"] = self.balancer.state()
         found = self._card()
@@ -248,45 +237,13 @@ class Trainer:
 
     # -------------------------------------------------------------------------------------------- loop
 
-    def run(self, stop_at: int | None, progress: Progress) -> dict[str, Any]:
-        """Train to the last step, or to `stop_at`."""
-        training, log = self.training, self.log
-        self._introduce()
-        last = training.steps if stop_at is None else min(stop_at, training.steps)
-        writer = tensorboard(self.output) if training.tensorboard else None
-        recent: list[dict[str, float]] = []
-        before, first, begun = log.seconds, log.step, time.perf_counter()
-        found: dict[str, Any] = {}
-        for batch in self._batches(log.step, last):
-            log.note(batch.incidents, self.say)
-            values = self.step(log.step, batch)
-            log.step += 1
-            log.audio_seconds += batch.audio.shape[0] * training.segment_seconds * self.accelerator.num_processes
-            log.seconds = clock(self.accelerator, before + time.perf_counter() - begun)
-            progress("train", log.step, training.steps)
-            if values:
-                recent.append(values)
-            ended = log.step == last or self._done() >= 1.0
-            if log.step % training.log_every == 0 or ended:
-                self._report(recent, (log.step - first) / (log.seconds - before), writer)
-                recent = []
-            if log.step % training.validate_every == 0 or self._done() >= 1.0:
-                self._validate(writer)
-            if log.step % training.save_every == 0 or ended:
-                found = self.save()
-            if ended:
-                break
-        if writer:
-            writer.close()
-        return found or self.save()
-
-    def _batches(self, start: int, stop: int) -> Any:
+    def batches_of(self, start: int, stop: int) -> Any:
         if self.overfit:
             only = self.batches[0]
             return (Batch(only.audio, only.clips) for _ in range(start, stop))
         return self.batches.from_step(start, stop, self.training.workers)
 
-    def _introduce(self) -> None:
+    def introduce(self) -> None:
         parameters = sum(p.numel() for p in self.codec.parameters()) / 1e6
         critics = sum(p.numel() for p in self.discriminators.parameters()) / 1e6
         self.say(
@@ -301,6 +258,8 @@ class Trainer:
     def step(self, number: int, batch: Batch) -> dict[str, float]:
         """One step of the discriminators, one of the codec. Returns the losses, none where the step was skipped."""
         training = self.training
+        self.log.note(batch.incidents, self.say)
+        self.log.audio_seconds += batch.audio.shape[0] * training.segment_seconds * self.accelerator.num_processes
         # Every draw of a step hangs on its number alone, so that a resumed run draws the same.
         torch.manual_seed(training.seed * 1_000_003 + number * 1_009 + self.accelerator.process_index)
         audio = batch.audio.to(self.accelerator.device)
@@ -323,7 +282,7 @@ class Trainer:
             return {}
         values["norm"] = self._update(self.learners, self.optimiser, training.optimiser, number)
         if not values["norm"].isfinite():
-            self._bad_step(number, batch, "the gradient's norm")
+            self.bad_step(number, "the gradient's norm", batch.clips)
             return {}
         if self.ema:
             self.ema.update(self.codec)
@@ -339,7 +298,7 @@ class Trainer:
         fake = [[part[len(audio) :] for part in maps_of] for maps_of in maps]
         loss = discriminator_loss(real, fake, adversary.kind)
         if not self._finite(loss):
-            self._bad_step(number, batch, "the discriminators' loss")
+            self.bad_step(number, "the discriminators' loss", batch.clips)
             return torch.full((), math.nan)
         self.critic_optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
@@ -371,7 +330,7 @@ class Trainer:
         total = torch.stack([loss.float() for loss in weighted.values()]).sum()
         if not self._finite(total):
             names = [key for key, loss in losses.items() if not loss.isfinite()]
-            self._bad_step(number, batch, f"the loss {', '.join(names) or 'of another process'}")
+            self.bad_step(number, f"the loss {', '.join(names) or 'of another process'}", batch.clips)
             return False
         self.optimiser.zero_grad(set_to_none=True)
         if self.balancer is None:
@@ -387,34 +346,18 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
         if norm.isfinite():
             for group in optimiser.param_groups:
-                group["lr"] = config.rate_at(number, self._done())
+                group["lr"] = config.rate_at(number, self.done())
             optimiser.step()
         return norm
-
-    def _done(self) -> float:
-        """The share of the training that is behind: of its steps, or of its minutes where they go by faster."""
-        steps = self.log.step / self.training.steps
-        return steps if self.training.minutes is None else max(steps, self.log.seconds / (60 * self.training.minutes))
 
     def _finite(self, loss: Tensor) -> bool:
         bad = (~loss.detach().isfinite()).float()
         return float(self.accelerator.reduce(bad, "sum") if self.accelerator.num_processes > 1 else bad) == 0.0
 
-    def _bad_step(self, number: int, batch: Batch, what: str) -> None:
-        """Name a step that gave no number, and skip it or stop by policy."""
-        self.log.bad_steps.append(number)
-        problem = f"step {number}: {what} is not finite, on {', '.join(batch.clips)}"
-        in_a_row = [step for step in self.log.bad_steps if step > number - _MOST_BAD_STEPS]
-        if self.training.on_nan == "stop" or len(in_a_row) >= _MOST_BAD_STEPS:
-            raise TrainingStopped(f"{problem}.", "Lower the learning rate, or look at these recordings.")
-        self.say(f"skipped {problem}")
-
     # ------------------------------------------------------------------------------------------ reports
 
-    def _report(self, recent: list[dict[str, float]], steps_per_second: float, writer: Any) -> None:
+    def report(self, recent: Sequence[dict[str, float]], steps_per_second: float, writer: Any) -> None:
         """One line of means over the steps since the last one, on the screen and in `log.jsonl`."""
-        if not self.accelerator.is_main_process:
-            return
         names = sorted({name for values in recent for name in values})
         means = {name: _mean([values[name] for values in recent if name in values]) for name in names}
         levels = self.codec.quantizer.statistics.report()
@@ -434,19 +377,14 @@ class Trainer:
                 writer.add_scalar(f"loss/{name}", value, self.log.step)
             for level, found in enumerate(levels):
                 writer.add_scalar(f"entropy/{level}", found.entropy, self.log.step)
-        left = (self.training.steps - self.log.step) / steps_per_second
-        if self.training.minutes is not None:
-            left = min(left, 60 * self.training.minutes - self.log.seconds)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
         used = ", ".join(f"{level.perplexity:.0f}" for level in levels[:8])
         self.say(
-            f"step {self.log.step}/{self.training.steps} ({steps_per_second:.2f}/s, {left / 60:.0f} min left): "
-            f"{shown}; perplexity {used}"
+            f"step {self.log.step}/{self.training.steps} ({steps_per_second:.2f}/s, "
+            f"{self.minutes_left(steps_per_second):.0f} min left): {shown}; perplexity {used}"
         )
 
-    def _validate(self, writer: Any) -> None:
-        if not self.accelerator.is_main_process:
-            return
+    def validate(self, writer: Any) -> None:
         kept = {key: value.clone() for key, value in self.codec.state_dict().items()} if self.ema else None
         if self.ema:
             self.codec.load_state_dict(self.ema.state_dict())

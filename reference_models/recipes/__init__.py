@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.errors import BadInput, UnknownName
 
 _FOLDER = Path(__file__).parent
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Part(BaseModel):
@@ -72,6 +73,13 @@ class Size(_Part):
     def stack(self) -> str:
         return self.name.split("/")[0]
 
+    def read(self, kind: type[_Model], values: Mapping[str, Any]) -> _Model:
+        """A section of it as its stack reads it. Raises `BadInput` naming the field that cannot be used."""
+        try:
+            return kind.model_validate(values)
+        except ValidationError as error:
+            raise BadInput(f"{self.name}, {self.size}: {_first(error)}.", "See docs/training.md.") from None
+
 
 def names() -> list[str]:
     """The recipes of the package."""
@@ -96,9 +104,12 @@ def load(name: str, size: str) -> Size:
     try:
         return Size.model_validate(lay_over(data, sizes[size] or {}) | {"size": size, "expected": expected.get(size)})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{file}: '{where}': {first['msg']}.", "See docs/training.md for a recipe's parts.") from None
+        raise BadInput(f"{file}: {_first(error)}.", "See docs/training.md for a recipe's parts.") from None
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"'{'.'.join(str(part) for part in first['loc'])}': {first['msg']}"
 
 
 def lay_over(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from harness import __version__, datasets
 from harness.adapters.torch_support import choose_device, weights_digest
 from harness.audio import load as load_audio
@@ -66,12 +64,7 @@ def train_recipe(
     `overfit` draws the same lines in every step. Raises `BadInput` for a resume without a state, for a start over one,
     and naming the recipe's field that cannot be used.
     """
-    try:
-        config = AlignmentConfig.model_validate(recipe.training)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{recipe.name}, {recipe.size}: '{where}': {first['msg']}.", "See docs/training.md.") from None
+    config = recipe.read(AlignmentConfig, recipe.training)
     if codec is not None or force:
         raise BadInput(f"{recipe.name} speaks through the codec of its start.", "Leave out --codec and --force.")
     if not resume and (output / FILE).is_file():

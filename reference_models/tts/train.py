@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from harness import modelspec
 from harness.adapters.base import AudioCodec
 from harness.errors import BadInput
 from harness.progress import Progress, Say, silent, unsaid
+from reference_models import loop
 from reference_models.checkpoint import DESCRIPTION, WEIGHTS
-from reference_models.processes import accelerator, clock, first_says
+from reference_models.loop import Loop
+from reference_models.processes import accelerator, first_says
 from reference_models.recipes import Size, lay_over
 from reference_models.recipes import load as load_recipe
-from reference_models.training_log import TrainingStopped, append_row, check_identity, tensorboard
+from reference_models.training_log import append_row, check_identity
 from reference_models.training_state import FILE, load_training, read_facts, save_training
 from reference_models.tts.building import build, save
 from reference_models.tts.card import card
@@ -35,17 +36,13 @@ from reference_models.tts.shards import Shards, write_shards
 from reference_models.tts.training_config import TTSTrainingConfig
 
 CODEC = "codec"  # the folder of a checkpoint that holds the codec it speaks through
-_MOST_BAD_STEPS = 10  # one after the other, before training stops under the policy `skip`
 
 
 @dataclass
-class Log:
-    """What a run has been through; it is saved with the state and ends up in the card."""
+class Log(loop.Log):
+    """With what was packed, and what was heard of it."""
 
-    step: int = 0
-    seconds: float = 0.0
     tokens: int = 0
-    bad_steps: list[int] = field(default_factory=list)
     packing: dict[str, Any] = field(default_factory=dict)
     check: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, Any] = field(default_factory=dict)
@@ -66,13 +63,8 @@ def train_recipe(
     """Everything from an AudioFolder to a checkpoint: the codec of the recipe (or `codec`, a model spec), the shards,
     the training. Raises `BadInput` naming the recipe's field that cannot be used."""
     spec = _codec(recipe, codec, data, output, progress, say)
-    try:
-        training = TTSTrainingConfig.model_validate(recipe.training)
-        config = TTSConfig.model_validate({**recipe.model, "codec": {"spec": spec}})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{recipe.name}, {recipe.size}: '{where}': {first['msg']}.", "See docs/training.md.") from None
+    training = recipe.read(TTSTrainingConfig, recipe.training)
+    config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": spec}})
     options = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force}
     return train(config, training, data, output, progress=progress, say=say, **options)  # type: ignore[arg-type]
 
@@ -153,7 +145,7 @@ def _beside(spec: str, output: Path) -> str:
     return f"{CODEC}{comma}{options}"
 
 
-class Trainer:
+class Trainer(Loop):
     """The parts of a run and its steps. The table of ids is said at the start."""
 
     def __init__(
@@ -167,10 +159,9 @@ class Trainer:
         overfit: bool,
         say: Say,
     ) -> None:
-        self.accelerator = accelerator(training.precision)
-        self.training, self.data, self.output, self.name, self.overfit = training, data, output, name, overfit
-        self.say = say
-        self.log = Log()
+        super().__init__(accelerator(training.precision), training, output, name=name, overfit=overfit, say=say)
+        self.training, self.data = training, data
+        self.log: Log = Log()
         self.shards = Shards(output / "shards")
         torch.manual_seed(training.seed)
         self.model = build(config)
@@ -245,7 +236,7 @@ class Trainer:
 
     def save(self) -> dict[str, Any]:
         """Write the state and the checkpoint directory; returns the card."""
-        facts = {"identity": self._identity(), "log": asdict(self.log), "finished": self._done() >= 1.0}
+        facts = {"identity": self._identity(), "log": asdict(self.log), "finished": self.done() >= 1.0}
         found = card(self.name, self.model, self.training, self.data, self.shards.summary, self.log, self.overfit)
         if self.accelerator.is_main_process:
             save_training(self.output, {"model": self.model}, {"optimiser": self.optimiser}, facts)
@@ -268,41 +259,12 @@ class Trainer:
         self.say(f"decoded what was packed: WER {report['wer']:.1%} on {report['utterances']} utterances")
         refuse_garbage(report, config, force=force)
 
-    def run(self, stop_at: int | None, progress: Progress) -> dict[str, Any]:
-        """Train to the last step, or to `stop_at`."""
-        training, log = self.training, self.log
-        self._introduce()
-        last = training.steps if stop_at is None else min(stop_at, training.steps)
-        writer = tensorboard(self.output) if training.tensorboard else None
-        recent: list[dict[str, float]] = []
-        before, begun = log.seconds, time.perf_counter()
-        found: dict[str, Any] = {}
-        for batches in self._batches(log.step, last):
-            started = time.perf_counter()
-            values = self.step(log.step, batches)
-            log.step += 1
-            log.seconds = clock(self.accelerator, before + time.perf_counter() - begun)
-            progress("train", log.step, training.steps)
-            if values:
-                recent.append(values | {"seconds": time.perf_counter() - started})
-            ended = log.step == last or self._done() >= 1.0
-            if recent and (log.step % training.log_every == 0 or ended):
-                self._report(recent, writer)
-                recent = []
-            if log.step % training.validate_every == 0 or self._done() >= 1.0:
-                self._validate(writer)
-            if log.step % training.save_every == 0 or ended:
-                found = self.save()
-            if ended:
-                break
-        return found or self.save()
-
-    def _batches(self, start: int, stop: int) -> Iterator[list[TokenBatch]]:
+    def batches_of(self, start: int, stop: int) -> Iterator[list[TokenBatch]]:
         take = self.training.accumulate
         for step in range(start, stop):
             yield [self.batches[0 if self.overfit else step * take + part] for part in range(take)]
 
-    def _introduce(self) -> None:
+    def introduce(self) -> None:
         model, training, batches = self.model, self.training, self.batches
         parameters = sum(p.numel() for p in model.parameters()) / 1e6
         positions = training.batch_size * training.accumulate * training.sequence * self.accelerator.num_processes
@@ -324,7 +286,7 @@ class Trainer:
 
     def step(self, number: int, batches: list[TokenBatch]) -> dict[str, float]:
         """One update from `accumulate` batches. Returns nats a token by kind, none where the step was skipped."""
-        accelerator, device = self.accelerator, self.accelerator.device
+        accelerator, device, started = self.accelerator, self.accelerator.device, time.perf_counter()
         # Every draw of a step hangs on its number alone, so that a resumed run draws the same.
         torch.manual_seed(self.training.seed * 1_000_003 + number * 1_009 + accelerator.process_index)
         mine = [self.model.counts(batch.labels) for batch in batches]
@@ -345,42 +307,27 @@ class Trainer:
         values = {kind: value.item() / max(counts[kind], 1) for kind, value in self._total(sums).items()}
         norm = accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimiser.clip_norm)
         if not (math.isfinite(float(norm)) and all(math.isfinite(value) for value in values.values())):
-            self._bad_step(number, batches)
+            spoken = [name for batch in batches for row in batch.documents for name in row]
+            self.bad_step(number, "the loss or its gradient", spoken[:8])
             return {}
         for group in self.optimiser.param_groups:
-            group["lr"] = self.training.optimiser.rate_at(number, self._done())
+            group["lr"] = self.training.optimiser.rate_at(number, self.done())
         self.optimiser.step()
         tokens = sum(batch.filled for batch in batches) * accelerator.num_processes
         self.log.tokens += tokens
         flops = self.model.flops(tokens, counts) / accelerator.num_processes
         kept = {kind: value for kind, value in values.items() if counts[kind]}
-        return kept | {"norm": float(norm), "tokens": float(tokens), "flops": flops}
+        spent = {"tokens": float(tokens), "flops": flops, "seconds": time.perf_counter() - started}
+        return kept | {"norm": float(norm)} | spent
 
     def _total(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
         return {kind: self.accelerator.reduce(value, "sum") for kind, value in sums.items()}
 
-    def _done(self) -> float:
-        """The share of the training that is behind: of its steps, or of its minutes where they go by faster."""
-        steps = self.log.step / self.training.steps
-        return steps if self.training.minutes is None else max(steps, self.log.seconds / (60 * self.training.minutes))
-
-    def _bad_step(self, number: int, batches: list[TokenBatch]) -> None:
-        """Name a step that gave no number, and skip it or stop by policy."""
-        self.log.bad_steps.append(number)
-        names = [name for batch in batches for row in batch.documents for name in row]
-        problem = f"step {number}: the loss or its gradient is not finite, on {', '.join(names[:8])}"
-        in_a_row = [step for step in self.log.bad_steps if step > number - _MOST_BAD_STEPS]
-        if self.training.on_nan == "stop" or len(in_a_row) >= _MOST_BAD_STEPS:
-            raise TrainingStopped(f"{problem}.", "Lower the learning rate, or look at these utterances.")
-        self.say(f"skipped {problem}")
-
     # ------------------------------------------------------------------------------------------ reports
 
-    def _report(self, recent: list[dict[str, float]], writer: Any) -> None:
+    def report(self, recent: Sequence[dict[str, float]], steps_per_second: float, writer: Any) -> None:
         """One line of means over the steps since the last one, on the screen and in `log.jsonl`."""
-        if not self.accelerator.is_main_process:
-            return
-        log, training = self.log, self.training
+        log = self.log
         total = {name: sum(values.get(name, 0.0) for values in recent) for name in recent[0]}
         speed = {
             "tokens_per_second": total["tokens"] / total["seconds"],
@@ -392,19 +339,16 @@ class Trainer:
         for name, value in rounded.items():
             if writer:
                 writer.add_scalar(name, value, log.step)
-        left = (training.steps - log.step) * total["seconds"] / len(recent)
-        if training.minutes is not None:
-            left = min(left, 60 * training.minutes - log.seconds)
         self.say(
-            f"step {log.step}/{training.steps} ({left / 60:.0f} min left): "
+            f"step {log.step}/{self.training.steps} ({self.minutes_left(steps_per_second):.0f} min left): "
             + ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
             + f"; {speed['tokens_per_second']:.0f} tokens/s, MFU {speed['mfu']:.1%}"
         )
 
     @torch.no_grad()
-    def _validate(self, writer: Any) -> None:
+    def validate(self, writer: Any) -> None:
         """Nats a token on held-out utterances, the whole of them where there is a depth decoder."""
-        if self.held_out is None or not self.accelerator.is_main_process:
+        if self.held_out is None:
             return
         packs = self.held_out.plan(0)[: self.training.validation_packs]
         self.model.eval()
