@@ -123,6 +123,11 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, no
     location = datasets.located(location, wanted)
     dataset = datasets.load(location, wanted).subset(settings.limit)
     names = settings.metrics or task.metrics_for(interface)
+    if not settings.metrics and not any(sample.prompt_audio for sample in dataset.samples):
+        unanswerable = [name for name in names if "prompt" in registry.metrics.get(name).needs]
+        names = tuple(name for name in names if name not in unanswerable)
+        if unanswerable:
+            note = f"{note} No sample has a voice prompt: without {', '.join(unanswerable)}.".strip()
     for name in names:
         registry.metrics.get(name).ready()
     return Planned(
@@ -216,7 +221,10 @@ def _begin(
         _check_same_run(directory, spec, planned, settings)
     adapter = models.enter_context(closing(modelspec.build(spec, trust_remote_code=settings.trust_remote_code)))
     reads_audio = adapter.reads_audio
-    planned = [_fetch(item, reads_audio or item.interface in HEARS, settings, progress, say) for item in planned]
+    planned = [_fetch(item, reads_audio or item.interface in HEARS, settings, progress) for item in planned]
+    for item in planned:
+        if item.note:
+            say(f"{item.task.name}: {item.note}")
     groups = [
         [
             replace(item, task=task, conditions=conditions(task, adapter, settings.rounds))
@@ -240,8 +248,8 @@ def _finish(session: _Session, settings: Settings) -> Results:
     return results
 
 
-def _fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progress, say: Any) -> Planned:
-    """Have the recordings on this machine, or fall back to a set that pip alone can bring, and say so."""
+def _fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progress) -> Planned:
+    """Have the recordings on this machine, or fall back to a set that pip alone can bring, and note so."""
     needs: set[str] = set().union(*(registry.metrics.get(name).needs for name in item.metrics))
     wants = (reads_audio and any(s.audio for s in item.dataset.samples)) or bool(needs & {"prompt", "reference"})
     if not wants:
@@ -253,8 +261,8 @@ def _fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progr
         fallback = None if settings.data else datasets.fallback(item.dataset.info.name)
         if fallback is None:
             raise
-        say(f"{error.problem} Using '{fallback}' instead of '{item.dataset.info.name}' for task {item.task.name}.")
-        item = _plan_task(item.task, item.interface, fallback, settings, note=error.problem)
+        note = f"{error.problem} Using '{fallback}' instead of '{item.dataset.info.name}'."
+        item = _plan_task(item.task, item.interface, fallback, settings, note)
         item.dataset.ensure_audio(progress)
         return item
 

@@ -259,6 +259,19 @@ def test_several_models_get_a_folder_each(tmp_path: Path) -> None:
     assert {Path(run["path"]).name for run in json.loads(done.stdout)["runs"]} == {"noisy", "oracle"}
 
 
+def test_metrics_of_the_voice_prompt_are_left_out_where_no_sample_has_one(tmp_path: Path) -> None:
+    manifest = tmp_path / "sentences.jsonl"
+    manifest.write_text(json.dumps({"id": "a", "text": "Good morning.", "language": "en"}) + "\n")
+    similarity, spec = "sim[cam++@zh-en-common]", modelspec.parse("espeak-ng")
+    ((item,), _) = runner.plan(spec, ["seed-tts"], Settings(data=str(manifest)))
+    assert similarity not in item.metrics and len(item.metrics) == 3
+    assert item.note == f"No sample has a voice prompt: without {similarity}."
+    ((item,), _) = runner.plan(spec, ["seed-tts"], Settings(data=str(manifest), metrics=(similarity,)))
+    assert item.metrics == (similarity,) and not item.note  # what is asked for by name is taken, and fails by sample
+    ((item,), _) = runner.plan(spec, ["seed-tts"], Settings())
+    assert similarity in item.metrics and not item.note
+
+
 def test_dry_run_makes_nothing(tmp_path: Path) -> None:
     done = cli(
         "run", "--model", "whisper-base", "--tasks", "asr", "--output", str(tmp_path / "run"), "--dry-run", "--json"
