@@ -38,7 +38,7 @@ def test_held_out_sentences_are_understood(tmp_path: Path) -> None:
     (task,) = results.tasks
     assert task.counts.ok == task.counts.expected == len(SENTENCES)
     (words,) = [number.strict.value for number in task.metrics if number.name == "wer"]
-    assert words is not None and words < 40  # per cent; 26 where it was written, 27 over 113 sentences
+    assert words is not None and words < 30  # per cent; 20 where it was written, 19 over 113 sentences
 
 
 def test_the_same_seed_is_the_same_sound_and_no_prompt_is_heard() -> None:
