@@ -70,7 +70,7 @@ def train_recipe(
     if not resume and (output / FILE).is_file():
         raise BadInput(f"{output} holds a training run already.", "Add --resume, or choose another --output.")
     start = start_of(config.start, data, output, progress, say)
-    run = _Run(recipe.name, config, start, data, output, overfit)
+    run = Run(recipe.name, config, start, data, output, overfit)
     if resume:
         run.resume()
     return run.go(stop_at, progress, say)
@@ -95,7 +95,7 @@ def start_of(start: str, data: Path, output: Path, progress: Progress, say: Say)
     return folder
 
 
-class _Run:
+class Run:
     """The parts of an alignment."""
 
     def __init__(
