@@ -92,7 +92,7 @@ def best_of(
 
 
 def picture(found: BestOf, width: int = 560, height: int = 300) -> str:
-    """The curves as SVG, n on a logarithmic axis, each curve on a scale of its own."""
+    """The curves as SVG, n on a logarithmic axis, each curve on a scale of its own that starts at 0."""
     names = [name for name in ("cer", "sim") if name in found.points[0]]
     top = max(1.0, np.log2(found.points[-1]["n"]))
     marks, left, low, high = [], 60, height - 40, 40
@@ -102,16 +102,21 @@ def picture(found: BestOf, width: int = 560, height: int = 300) -> str:
 
     for side, name in enumerate(names):
         values = [point[name] for point in found.points]
-        floor, span = min(values), max(max(values) - min(values), 1e-9)
-        places = [(x(point["n"]), low - (low - high) * (point[name] - floor) / span) for point in found.points]
+        places = [
+            (x(point["n"]), low - (low - high) * value / max(*values, 1e-9))
+            for point, value in zip(found.points, values, strict=True)
+        ]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
         colour, edge = _COLOURS[name], "start" if side == 0 else "end"
         at = 6 if side == 0 else width - 6
         marks.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         marks += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.5" fill="{colour}"/>' for a, b in places]
-        for value, y in ((max(values), high), (min(values), low)):
-            marks.append(_text(at, y + 4, f"{value:.3f}", edge, colour))
+        apart = -8 if side == 0 else 18  # above one curve, below the other
+        marks += [
+            _text(a, b + apart, f"{value:.3f}", "middle", colour) for value, (a, b) in zip(values, places, strict=True)
+        ]
         marks.append(_text(at, 20, {"cer": "CER", "sim": "speaker similarity"}[name], edge, colour))
+    marks.append(f'<line x1="{left}" x2="{width - left}" y1="{low}" y2="{low}" stroke="#999"/>')
     marks += [_text(x(point["n"]), height - 16, f"{point['n']:.0f}", "middle") for point in found.points]
     marks.append(_text(width / 2, 20, f"best of n by {found.by}, {found.texts} texts", "middle"))
     return (
