@@ -5,9 +5,9 @@
     python benchmarks/alignment.py llasa-3m-en cer composite --data voice --output out
 
 Every voice runs `seed-tts` on the held-out sentences, each with another recording of the speaker as its prompt: word
-errors by Whisper base, similarity by GE2E, naturalness by DNSMOS, differences from the first voice paired by
-`speech-eval compare`'s test; and the spread of pitch within a sentence (semitones) and its seconds, by a paired
-permutation test of their means.
+and character errors by Whisper base, similarity by GE2E, naturalness by DNSMOS, differences from the first voice
+paired by `speech-eval compare`'s test; and the spread of pitch within a sentence (semitones) and its seconds, by a
+paired permutation test of their means.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harness.compare import compare
 from harness.store import RunDirectory
 from reference_models.tts.alignment import pitch_spread
 
-METRICS = ("wer[whisper-normalizer]", "sim[ge2e@resemblyzer]", "mos[dnsmos-p835]")
+METRICS = ("wer[whisper-normalizer]", "cer[whisper-normalizer]", "sim[ge2e@resemblyzer]", "mos[dnsmos-p835]")
 
 
 def manifest(data: Path, limit: int) -> Path:
