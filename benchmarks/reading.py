@@ -5,8 +5,8 @@
 Of held-out utterances of the shards beside a checkpoint: nats a code with their own text and with another's, and of
 the attention head that follows the text best, the share of its attention that lies on text, over how many ids that is
 spread (the exponential of its entropy), the correlation of the id it looks at most with the time, and how often that id
-lies behind the one before it. At last, the character error rate of what Whisper
-tiny.en hears it say; the median beside the mean, since one endless loop in Whisper outweighs the rest.
+lies behind the one before it. At last, the character error rate of what Whisper tiny.en hears it say; the median beside
+the mean, since one endless loop in Whisper outweighs the rest.
 """
 
 from __future__ import annotations

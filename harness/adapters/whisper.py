@@ -20,7 +20,7 @@ class Whisper(SpeechRecognizer):
 
     `path` is a hub repository `ORG/REPO` or a directory. Speech of up to 30 s is decoded in batches without
     timestamps; longer speech one by one, window after window, so that nothing is cut off.
-    `window_seconds` below 30 hears only speech that fits into it: several times faster, though not what Whisper was
+    `window_seconds` below 30 hears only speech that fits into it: cheaper, though not what Whisper was
     trained on, so for rewards and choices, not for results.
     Raises `BadInput` for checkpoints that are broken, incomplete or pickled.
     """
