@@ -20,10 +20,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import permutation_test
 
-from harness import audio, datasets, modelspec, runner
-from harness.compare import compare
-from harness.store import RunDirectory
-from reference_models.tts.alignment import pitch_spread
+from speech_eval import audio
+from speech_eval.adapters import spec as modelspec
+from speech_eval.analysis.compare import compare
+from speech_eval.datasets import dataset as datasets
+from speech_eval.engine import session as runner
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.reference_models.speech_lm.rl.rollout import pitch_spread
 
 METRICS = ("wer[whisper-normalizer]", "cer[whisper-normalizer]", "sim[ge2e@resemblyzer]", "mos[dnsmos-p835]")
 

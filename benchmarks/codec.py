@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reference_models.codec.config import CodecConfig, RVQConfig
-from reference_models.codec.model import Codec
-from reference_models.codec.quantizers import build_quantizer
+from speech_eval.reference_models.codec.config import CodecConfig, RVQConfig
+from speech_eval.reference_models.codec.model import Codec
+from speech_eval.reference_models.codec.quantizers import build_quantizer
 
 FRAME = 0.08  # seconds
 ELU = {"kernel": 3, "dilations": [1], "compress": 2, "activation": "elu"}

@@ -15,13 +15,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness import modelspec, runner
-from harness.compare import compare
-from harness.store import RunDirectory
-from reference_models.codec.config import CodecConfig
-from reference_models.codec.train import train
-from reference_models.codec.training_config import TrainingConfig
-from reference_models.training_state import FILE, read_facts
+from speech_eval.adapters import spec as modelspec
+from speech_eval.analysis.compare import compare
+from speech_eval.engine import session as runner
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.reference_models.codec.config import CodecConfig
+from speech_eval.reference_models.codec.train import train
+from speech_eval.reference_models.codec.training_config import TrainingConfig
+from speech_eval.reference_models.training.state import FILE, read_facts
 
 TEACHER = "whisper-tiny.en"
 SHAPE: dict[str, Any] = {
@@ -35,7 +36,7 @@ TRAINING: dict[str, Any] = {
     "batch_size": 4,
     "segment_seconds": 1.0,
     "ema_decay": 0.99,
-    "optimiser": {
+    "optimizer": {
         "learning_rate": 2e-3,
         "schedule": "cosine",
         "warmup_steps": 100,

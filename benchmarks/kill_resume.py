@@ -22,7 +22,7 @@ from time import perf_counter, sleep
 
 
 def start(words: list[str], output: Path) -> subprocess.Popen[bytes]:
-    code = "from harness.cli import main; main()"
+    code = "from speech_eval.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "run", *words, "--output", str(output)],
         stdout=subprocess.DEVNULL,

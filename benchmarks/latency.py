@@ -19,14 +19,14 @@ from time import perf_counter
 
 import numpy as np
 
-from harness.adapters.base import SpeechSynthesizer, SynthesisRequest
-from harness.audio import Audio
-from harness.datasets import Dataset
-from harness.progress import silent
-from harness.store import RunDirectory
-from harness.timed import REQUESTS, generate_timed
-from harness.types import DatasetInfo, ModelInfo, Sample
-from tasks.latency import latency
+from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest
+from speech_eval.audio import Audio
+from speech_eval.datasets.dataset import Dataset
+from speech_eval.engine.generate.timed import REQUESTS, generate_timed
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.progress import silent
+from speech_eval.records import DatasetInfo, ModelInfo, Sample
+from speech_eval.tasks.latency import latency
 
 SAMPLE = Sample(id="s", text="words")
 RATE = 24_000
@@ -73,7 +73,7 @@ def seconds(function: Callable[[Instant], None], model: Instant, repeats: int) -
 
 def whole_request(model: Instant) -> float:
     """Seconds of wall time between two requests: checking, FLAC, fsync."""
-    info = DatasetInfo(name="d", version="1", description="", languages=["en"], licence="", source="")
+    info = DatasetInfo(name="d", version="1", description="", languages=["en"], license="", source="")
     dataset = Dataset.of(info, [Sample(id=f"s{number}", text="words") for number in range(20)])
     with tempfile.TemporaryDirectory() as folder:
         run, start = RunDirectory(Path(folder)), perf_counter()

@@ -23,11 +23,11 @@ _ROOT = Path(__file__).resolve().parent.parent
 # this folder goes, for this script has the name of the package it measures
 sys.path[:1] = [str(_ROOT), str(_ROOT / "tests")]
 
-from chromium import CHROMIUM, Browser  # noqa: E402
-from run_fixture import ASR, LATENCY, TTS, write_run  # noqa: E402
+from support.chromium import CHROMIUM, Browser  # noqa: E402
+from support.run_fixture import ASR, LATENCY, TTS, write_run  # noqa: E402
 
-from harness.store import RunDirectory, write_json  # noqa: E402
-from leaderboard.build import build  # noqa: E402
+from speech_eval.engine.run_directory import RunDirectory, write_json  # noqa: E402
+from speech_eval.leaderboard.build import build  # noqa: E402
 
 _KINDS = (ASR, TTS, LATENCY)
 

@@ -5,7 +5,7 @@
 Both sides load nothing inside the timed part: the model is built once and handed to both. Each round times the bare
 loop and the run one after the other, and the ratio is taken within the round, so that a busy machine disturbs both; the
 ratio of CPU times (nothing is heavy here, so all of it is this process's) is disturbed less.
-The bare loop does what a short script would: read, transcribe, normalise, align, one at a time.
+The bare loop does what a short script would: read, transcribe, normalize, align, one at a time.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from time import perf_counter, process_time
 
 import jiwer
 
-from harness import datasets, modelspec, runner
-from harness.adapters.base import SpeechRecognizer, TranscriptionRequest
-from harness.audio import load
-from harness.datasets import Dataset
-from harness.runner import Settings
-from harness.text import whisper_normalize
+from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.audio import load
+from speech_eval.datasets import dataset as datasets
+from speech_eval.datasets.dataset import Dataset
+from speech_eval.engine import session as runner
+from speech_eval.engine.session import Settings
+from speech_eval.text import whisper_normalize
 
 
 def bare_loop(adapter: SpeechRecognizer, dataset: Dataset) -> float:

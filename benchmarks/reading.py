@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from reference_models.tts.adapter import build_codec
-from reference_models.tts.building import load
-from reference_models.tts.config import codec_spec
-from reference_models.tts.decoding import SpeechCodec
-from reference_models.tts.generate import Sampling, Utterance, speak
-from reference_models.tts.model import IGNORE, SpeechLM
-from reference_models.tts.rewards import character_error_rate
-from reference_models.tts.shards import Document, Shards
-from reference_models.tts.verifiers import Listener
+from speech_eval.reference_models.data.token_shards import Document, Shards
+from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
+from speech_eval.reference_models.speech_lm.rl.rewards import character_error_rate
+from speech_eval.reference_models.speech_lm.rl.verifiers import Listener
+from speech_eval.reference_models.speech_lm.sampling import Sampling, Utterance, speak
+from speech_eval.reference_models.tts.adapter import build_codec
+from speech_eval.reference_models.tts.building import load
+from speech_eval.reference_models.tts.config import codec_spec
+from speech_eval.reference_models.tts.model import IGNORE, SpeechLM
 
 
 def nats(model: SpeechLM, texts: list[str], documents: list[Document]) -> float:
@@ -65,7 +65,7 @@ def heard(checkpoint: Path, model: SpeechLM, documents: list[Document]) -> tuple
     """Mean and median character error rate at temperature 0.7 and top-p 0.9; 1 where nothing was heard."""
     section = model.config.codec
     codec = SpeechCodec(build_codec(codec_spec(model.config, checkpoint)), section.codebook_sizes, section.frame_rates)
-    ear = Listener(recogniser="whisper-tiny.en").load()
+    ear = Listener(recognizer="whisper-tiny.en").load()
     asked = [Utterance(document.id, document.text, seed) for seed, document in enumerate(documents)]
     errors = []
     for utterance, said in zip(asked, speak(model, asked, Sampling(temperature=0.7, top_p=0.9)), strict=True):

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.progress import silent
-from reference_models.recipes import load
-from reference_models.tts.align import Run, start_of
-from reference_models.tts.alignment import Aligner, AlignmentConfig, Try, log_probs
-from reference_models.tts.grpo import advantages
+from speech_eval.progress import silent
+from speech_eval.reference_models.recipes.schema import load
+from speech_eval.reference_models.speech_lm.rl.grpo import advantages
+from speech_eval.reference_models.speech_lm.rl.rollout import Aligner, AlignmentConfig, Try, log_probs
+from speech_eval.reference_models.speech_lm.rl.train import Run, start_of
 
 
 def gradient(aligner: Aligner, group: list[Try]) -> Tensor | None:

@@ -30,13 +30,18 @@ import pystoi
 import soundfile
 import soxr
 
-from harness import assets, datasets, modelspec, registry, runner, scoring
-from harness.audio import load
-from harness.datasets import Dataset
-from harness.metrics.mos import windows
-from harness.progress import silent
-from harness.runner import Settings
-from harness.store import RunDirectory
+from speech_eval import registry
+from speech_eval.adapters import spec as modelspec
+from speech_eval.assets import store as assets
+from speech_eval.audio import load
+from speech_eval.datasets import dataset as datasets
+from speech_eval.datasets.dataset import Dataset
+from speech_eval.engine import score as scoring
+from speech_eval.engine import session as runner
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.session import Settings
+from speech_eval.metrics.mos import windows
+from speech_eval.progress import silent
 
 TASK = "codec-reconstruction"
 METRICS = ("stoi[pystoi]", "estoi[pystoi]", "pesq-wb[p862.2]", "pesq-nb[p862]", "mos[dnsmos-p835]")
@@ -93,7 +98,7 @@ def ours(run: RunDirectory, dataset: Dataset, workers: int) -> dict[str, float]:
     """The same through `scoring.score`, nothing kept from before."""
     run.file("scores", TASK).unlink(missing_ok=True)
     task = registry.tasks.get(TASK)()
-    scoring.score(run, task, METRICS, dataset, recogniser=None, workers=workers, plugins=(), progress=silent)
+    scoring.score(run, task, METRICS, dataset, recognizer=None, workers=workers, plugins=(), progress=silent)
     first = {name: registry.metrics.get(name).summaries[0].parts[0] for name in METRICS}
     scores = run.scores(TASK)
     return {

@@ -28,9 +28,9 @@ from time import process_time  # noqa: E402
 import numpy as np  # noqa: E402
 from scipy.stats import bootstrap as scipy_bootstrap  # noqa: E402
 
-from harness.compare import paired  # noqa: E402
-from harness.metrics.base import Summary  # noqa: E402
-from harness.statistics import Rows, bootstrap  # noqa: E402
+from speech_eval.analysis.compare import paired  # noqa: E402
+from speech_eval.metrics.base import Summary  # noqa: E402
+from speech_eval.statistics.bootstrap import Rows, bootstrap  # noqa: E402
 
 RESAMPLES = 10_000
 WER = Summary("wer", "ratio", ("errors", "words"), "%", "lower", 100.0)

@@ -2,7 +2,7 @@
 
     python benchmarks/tts.py [train|packing|depth] [--rounds 5]
 
-train    a step of our loop beside transformers' Trainer: same Llama, same packed batches, same optimiser
+train    a step of our loop beside transformers' Trainer: same Llama, same packed batches, same optimizer
 packing  the share of positions that hold something: packed, and padded to the longest of a batch, as sequences grow
 depth    forward and backward of CSM with the depth decoder on all frames and on a sixteenth, as codebooks are added
 
@@ -26,17 +26,17 @@ import numpy as np
 import torch
 import transformers
 
-from reference_models.checkpoint import save_checkpoint
-from reference_models.codec.config import CodecConfig
-from reference_models.codec.model import Codec
-from reference_models.data.prepare import prepare
-from reference_models.tts.building import build
-from reference_models.tts.config import TTSConfig
-from reference_models.tts.data import Packed, Source, pack
-from reference_models.tts.model import IGNORE
-from reference_models.tts.shards import write_shards
-from reference_models.tts.train import Trainer, peak_flops
-from reference_models.tts.training_config import TTSTrainingConfig
+from speech_eval.reference_models.codec.config import CodecConfig
+from speech_eval.reference_models.codec.model import Codec
+from speech_eval.reference_models.data.packing import Packed, Source, pack
+from speech_eval.reference_models.data.prepare import prepare
+from speech_eval.reference_models.data.token_shards import write_shards
+from speech_eval.reference_models.training.checkpoint import save_checkpoint
+from speech_eval.reference_models.tts.building import build
+from speech_eval.reference_models.tts.config import TTSConfig
+from speech_eval.reference_models.tts.model import IGNORE
+from speech_eval.reference_models.tts.train import Trainer, peak_flops
+from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 CORE = {"type": "llama", "width": 256, "layers": 6, "heads": 4, "feed_forward": 704, "positions": 2048}
 RATE = 50.0

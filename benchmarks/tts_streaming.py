@@ -24,12 +24,12 @@ from typing import Any
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from tiny_speech import codec_of, save_codec, tiny_config
+from support.tiny_speech import codec_of, save_codec, tiny_config
 
-from reference_models.tts import building
-from reference_models.tts.config import LlamaCore
-from reference_models.tts.decoding import SpeechCodec
-from reference_models.tts.generate import Sampling, Utterance, speak, speak_stream
+from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
+from speech_eval.reference_models.speech_lm.sampling import Sampling, Utterance, speak, speak_stream
+from speech_eval.reference_models.tts import building
+from speech_eval.reference_models.tts.config import LlamaCore
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 

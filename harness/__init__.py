@@ -8,36 +8,36 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Adapter": "harness.adapters.base",
-    "SpeechRecognizer": "harness.adapters.base",
-    "SpeechSynthesizer": "harness.adapters.base",
-    "AudioLanguageModel": "harness.adapters.base",
-    "AudioCodec": "harness.adapters.base",
-    "DuplexAgent": "harness.adapters.base",
-    "TranscriptionRequest": "harness.adapters.base",
-    "SynthesisRequest": "harness.adapters.base",
-    "ChatRequest": "harness.adapters.base",
-    "ChatReply": "harness.adapters.base",
-    "Codes": "harness.adapters.base",
-    "Audio": "harness.audio",
-    "Metric": "harness.metrics.base",
-    "Summary": "harness.metrics.base",
-    "ScoringItem": "harness.metrics.base",
-    "Unscorable": "harness.metrics.base",
-    "Value": "harness.metrics.base",
-    "ModelInfo": "harness.types",
-    "Sample": "harness.types",
-    "Task": "harness.task",
-    "register_adapter": "harness.registry",
-    "register_metric": "harness.registry",
-    "register_task": "harness.registry",
+    "Adapter": "speech_eval.adapters.base",
+    "SpeechRecognizer": "speech_eval.adapters.base",
+    "SpeechSynthesizer": "speech_eval.adapters.base",
+    "AudioLanguageModel": "speech_eval.adapters.base",
+    "AudioCodec": "speech_eval.adapters.base",
+    "DuplexAgent": "speech_eval.adapters.base",
+    "TranscriptionRequest": "speech_eval.adapters.base",
+    "SynthesisRequest": "speech_eval.adapters.base",
+    "ChatRequest": "speech_eval.adapters.base",
+    "ChatReply": "speech_eval.adapters.base",
+    "Codes": "speech_eval.adapters.base",
+    "Audio": "speech_eval.audio",
+    "Metric": "speech_eval.metrics.base",
+    "Summary": "speech_eval.metrics.base",
+    "ScoringItem": "speech_eval.metrics.base",
+    "Unscorable": "speech_eval.metrics.base",
+    "Value": "speech_eval.metrics.base",
+    "ModelInfo": "speech_eval.records",
+    "Sample": "speech_eval.records",
+    "Task": "speech_eval.engine.task",
+    "register_adapter": "speech_eval.registry",
+    "register_metric": "speech_eval.registry",
+    "register_task": "speech_eval.registry",
 }
 
 __all__ = [*_PUBLIC, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name on first use, so that importing `harness` costs nothing."""
+    """Load a public name on first use, so that importing `speech_eval` costs nothing."""
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'harness' has no attribute '{name}'")
+    raise AttributeError(f"module 'speech_eval' has no attribute '{name}'")

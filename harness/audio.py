@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadAudio, BadInput
+from speech_eval.errors import BadAudio, BadInput
 
 Samples = NDArray[np.float32]
 
@@ -124,7 +124,7 @@ def _cut_short(log: str) -> bool:
 
 
 def _load_g722(path: Path) -> Audio:
-    from harness.errors import require
+    from speech_eval.errors import require
 
     av = require("av", "demo")
     check_length(path.stat().st_size / 8000, str(path))  # 64 kbit/s

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from harness import report
-from harness.calibration import NOT_CALIBRATED, uncalibrated
-from harness.paired import Shares
-from harness.types import Estimate, MetricResult, TaskResult
-from leaderboard.policy import is_point
-from leaderboard.ranks import OVERLAP, PAIRED, Rank, ranked
-from leaderboard.runs import Run, slug
+from speech_eval.analysis import report
+from speech_eval.analysis.calibration import NOT_CALIBRATED, uncalibrated
+from speech_eval.leaderboard.load import Run, slug
+from speech_eval.leaderboard.policy import is_point
+from speech_eval.leaderboard.ranks import OVERLAP, PAIRED, Rank, ranked
+from speech_eval.records import Estimate, MetricResult, TaskResult
+from speech_eval.statistics.ranking import Shares
 
 _OF_AN_AXIS = 1  # how many columns of each axis are shown, so that all axes are seen at once
 _Key = tuple[object, ...]
@@ -175,7 +175,7 @@ def _key(run: Run, result: TaskResult) -> _Key:
     primary = report.primary(result)
     measured = (primary.metric, primary.name, primary.scorer) if primary else ()
     data = result.dataset_sha256 if result.leaderboard_grade else ""
-    heard = run.record(result.task).get("recogniser")
+    heard = run.record(result.task).get("recognizer")
     # more rounds make a number more precise, every other condition makes it another number
     swept = None if result.sweep is None else result.sweep.axis
     timed = tuple(sorted((name, value) for name, value in result.conditions.items() if name not in ("rounds", swept)))
@@ -233,7 +233,7 @@ def _place(pair: tuple[Run, TaskResult]) -> tuple[object, ...]:
 
 def _facts(run: Run, first: TaskResult) -> dict[str, str]:
     data = run.dataset(first.task)
-    text = {key: str(data[key]) for key in ("version", "licence", "source", "attribution") if data.get(key)}
+    text = {key: str(data[key]) for key in ("version", "license", "source", "attribution") if data.get(key)}
     facts = {
         "protocol": first.protocol,
         "dataset": first.dataset,
@@ -247,8 +247,8 @@ def _facts(run: Run, first: TaskResult) -> dict[str, str]:
     swept = None if first.sweep is None else first.sweep.axis
     if kept := sorted((name, value) for name, value in first.conditions.items() if name != swept):
         facts["conditions"] = ", ".join(f"{name} {value}" for name, value in kept)
-    if heard := run.record(first.task).get("recogniser"):
-        facts["recogniser"] = str(heard)
+    if heard := run.record(first.task).get("recognizer"):
+        facts["recognizer"] = str(heard)
     return facts
 
 

@@ -14,15 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import harness
-from harness import report
-from harness.errors import BadInput
-from harness.paired import Shares, shares
-from harness.progress import Progress, silent
-from harness.types import TaskResult
-from leaderboard import pictures
-from leaderboard.boards import Board, anchors, boards
-from leaderboard.data import (
+import speech_eval
+from speech_eval.analysis import report
+from speech_eval.errors import BadInput
+from speech_eval.leaderboard import charts as pictures
+from speech_eval.leaderboard.boards import Board, anchors, boards
+from speech_eval.leaderboard.data import (
     board_data,
     json_schema,
     run_data,
@@ -32,10 +29,13 @@ from leaderboard.data import (
     write_script,
     write_text,
 )
-from leaderboard.details import SampleView, TaskView, choose, manifest_json, run_facts, task_view
-from leaderboard.feed import feed
-from leaderboard.media import AudioShelf
-from leaderboard.runs import Run, Skipped, TaskLines, find, lines, read, reasons
+from speech_eval.leaderboard.export import feed
+from speech_eval.leaderboard.load import Run, Skipped, TaskLines, find, lines, read, reasons
+from speech_eval.leaderboard.media import AudioShelf
+from speech_eval.leaderboard.run_page import SampleView, TaskView, choose, manifest_json, run_facts, task_view
+from speech_eval.progress import Progress, silent
+from speech_eval.records import TaskResult
+from speech_eval.statistics.ranking import Shares, shares
 
 PAGE_ROWS = 25  # rows of a board that stand in the page itself; `static/board.js` shows as many at a time
 _FEW = 60  # of so few runs, every sample that one page shows can be heard in all of them
@@ -263,8 +263,8 @@ def _site_pages(work: _Work, made: Sequence[Board], shown: Sequence[Run], skippe
     work.text("feed.xml", feed(shown))
     space = {"enters": pictures.ENTERS, "leaves": pictures.COMES_OUT, "cells": pictures.design_space(made)}
     work.page("pictures.html", "pictures.html", pictures=drawn, space=space, plotly=_plotly(work))
-    licences = sorted(Counter(run.manifest.model.licence for run in shown if run.manifest.model.licence))
-    context = {"boards": made, "runs": shown, "skipped": skipped, "licences": licences, "page_rows": PAGE_ROWS}
+    licenses = sorted(Counter(run.manifest.model.license for run in shown if run.manifest.model.license))
+    context = {"boards": made, "runs": shown, "skipped": skipped, "licenses": licenses, "page_rows": PAGE_ROWS}
     work.page("index.html", "index.html", models=len({run.results.model for run in shown}), **context)
 
 
@@ -309,6 +309,6 @@ def _templates() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["version"] = harness.__version__
+    environment.globals["version"] = speech_eval.__version__
     environment.globals["report"] = report
     return environment

@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-import harness
-from harness import report
-from harness.store import disk_errors
-from harness.types import Estimate, MetricResult, ModelInfo, Results
-from leaderboard.boards import Board, Column, Row, other_scorer
-from leaderboard.runs import Run, Skipped
+import speech_eval
+from speech_eval.analysis import report
+from speech_eval.engine.run_directory import disk_errors
+from speech_eval.leaderboard.boards import Board, Column, Row, other_scorer
+from speech_eval.leaderboard.load import Run, Skipped
+from speech_eval.records import Estimate, MetricResult, ModelInfo, Results
 
 SCHEMA_VERSION = 2
 
@@ -63,7 +63,7 @@ class RowData(_Published):
     run: str
     page: str
     model: str
-    licence: str
+    license: str
     parameters: int | None
     seed: int
     point: int | None
@@ -149,7 +149,7 @@ def _row(row: Row, columns: Sequence[Column]) -> RowData:
         run=row.run.id,
         page=f"runs/{row.run.id}.html",
         model=row.run.results.model,
-        licence=model.licence,
+        license=model.license,
         parameters=model.parameters,
         seed=row.run.results.seed,
         point=row.point,
@@ -191,7 +191,7 @@ def site_data(
 ) -> SiteData:
     """The table of contents."""
     return SiteData(
-        harness_version=harness.__version__,
+        harness_version=speech_eval.__version__,
         boards=[
             {"task": b.task, "anchor": b.anchor, "rows": len(b.rows), "facts": b.facts, "file": _board_file(b)}
             for b in boards

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness import report
-from harness.types import Formula, MetricResult, Score, TaskResult
-from leaderboard.runs import TaskLines
+from speech_eval.analysis import report
+from speech_eval.leaderboard.load import TaskLines
+from speech_eval.records import Formula, MetricResult, Score, TaskResult
 
 _BINS = 24
 _FEWEST = 5  # fewer samples are read one by one

@@ -7,11 +7,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import datasets
-from harness.audio import Audio, file_sha256, load
-from harness.errors import SpeechEvalError
-from harness.types import StoredAudio
-from leaderboard.runs import Run
+from speech_eval.audio import Audio, file_sha256, load
+from speech_eval.datasets import dataset as datasets
+from speech_eval.errors import SpeechEvalError
+from speech_eval.leaderboard.load import Run
+from speech_eval.records import StoredAudio
 
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _BLOCK = 48000  # libsndfile overflows its stack on very long writes of Ogg, so samples go in by the second

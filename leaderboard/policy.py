@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.turn_policy import PolicyPoint, pareto_front
-from harness.types import MetricResult, TaskResult
+from speech_eval.records import MetricResult, TaskResult
+from speech_eval.signal.timeout_rule import PolicyPoint, pareto_front
 
 if TYPE_CHECKING:
-    from leaderboard.boards import Board, Row
+    from speech_eval.leaderboard.boards import Board, Row
 
 TASK, AGENTS = "turn-taking-policy", "turn-taking"
 _POINT = re.compile(r"(false-cut-offs|latency|missed) ([0-9.e-]+)/([0-9.e-]+)")

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness import report
-from harness.paired import Shares, ahead
-from harness.types import MetricResult
+from speech_eval.analysis import report
+from speech_eval.records import MetricResult
+from speech_eval.statistics.ranking import Shares, ahead
 
 PAIRED, OVERLAP = "paired test", "overlap of intervals"
 Rank = tuple[int | None, bool]  # the rank, None where there is none, and whether it is shared

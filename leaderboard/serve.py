@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.errors import BadInput
+from speech_eval.errors import BadInput
 
 HOST = "127.0.0.1"
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Task, register_task
+from speech_eval import Task, register_task
 
 
 @register_task
@@ -15,7 +15,7 @@ def asr() -> Task:
         metrics=("wer[whisper-normalizer]", "cer[whisper-normalizer]"),
         primary="wer[whisper-normalizer]/wer",
         protocol="asr@1",
-        description="Corpus word error rate of raw transcripts after the Whisper normaliser, with error counts",
+        description="Corpus word error rate of raw transcripts after the Whisper normalizer, with error counts",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Task, register_task
+from speech_eval import Task, register_task
 
 
 def _task(layout: str, budget: str) -> Task:
@@ -24,8 +24,8 @@ def _task(layout: str, budget: str) -> Task:
         primary=f"{metric}/bits-per-second",
         protocol=f"codec-modelability@1[{layout}@{budget}]",
         description=f"Bits a second that a small LM needs for held-out codes ({layout}), and its speech from text",
-        recogniser="whisper-base",
-        driver="reference_models.modelability.driver:Modelability",
+        recognizer="whisper-base",
+        driver="speech_eval.reference_models.modelability.driver:Modelability",
         options={"layout": layout, "budget": budget},
     )
 

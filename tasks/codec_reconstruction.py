@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness import Task, register_task
+from speech_eval import Task, register_task
 
 AXES = {
     "bitrate": ("bitrate[measured@1]", "codebook[corpus@1]"),
@@ -38,7 +38,7 @@ def codec_reconstruction() -> Task:
         primary="stoi[pystoi]/stoi",
         protocol="codec-reconstruction@1",
         description="Recorded speech through a codec and back: what is kept, axis by axis, at which measured bitrate",
-        recogniser="whisper-base",
+        recognizer="whisper-base",
         axes=AXES,
     )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from harness import Task, register_task
+from speech_eval import Task, register_task
 
 PROTOCOL = "seed-tts-eval@2024-06"
 
 
-def _task(name: str, dataset: str, recogniser: str, what: str) -> Task:
-    chinese = recogniser.startswith("funasr:")
+def _task(name: str, dataset: str, recognizer: str, what: str) -> Task:
+    chinese = recognizer.startswith("funasr:")
     # The original's similarity wants weights that a user has to bring: naming them is asking for it.
     original = ("sim[wavlm-large-ecapa@unispeech]",) if os.environ.get("SPEECH_EVAL_WAVLM_ECAPA") else ()
     return Task(
@@ -27,26 +27,26 @@ def _task(name: str, dataset: str, recogniser: str, what: str) -> Task:
         ),
         primary=f"wer[{PROTOCOL}]/wer",
         protocol=PROTOCOL,
-        description=f"Seed-TTS-eval, {what}: macro WER of a recogniser's transcript, speaker similarity, DNSMOS",
-        recogniser=recogniser,
+        description=f"Seed-TTS-eval, {what}: macro WER of a recognizer's transcript, speaker similarity, DNSMOS",
+        recognizer=recognizer,
     )
 
 
 @register_task
 def seed_tts() -> Task:
-    """The protocol on sentences and prompts that need no hub, heard by a recogniser that needs none."""
+    """The protocol on sentences and prompts that need no hub, heard by a recognizer that needs none."""
     return _task("seed-tts", "sentences-en", "whisper-base", "on bundled sentences")
 
 
 @register_task
 def seed_tts_en() -> Task:
-    """The original's English subset (1088 sentences) and recogniser."""
+    """The original's English subset (1088 sentences) and recognizer."""
     return _task("seed-tts-en", "seed-tts-en", "hf:openai/whisper-large-v3", "English subset")
 
 
 @register_task
 def seed_tts_zh() -> Task:
-    """The original's Chinese subset (2020 sentences) and recogniser."""
+    """The original's Chinese subset (2020 sentences) and recognizer."""
     return _task("seed-tts-zh", "seed-tts-zh", "funasr:paraformer-zh", "Chinese subset")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Task, register_task
+from speech_eval import Task, register_task
 
 
 @register_task

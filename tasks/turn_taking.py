@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Task, register_task
+from speech_eval import Task, register_task
 
 
 @register_task
@@ -32,5 +32,5 @@ def turn_taking_policy() -> Task:
         primary="turn-policy[timeout-rule@1]/latency-at-5%",
         protocol="turn-policy[timeout-rule@1]: threshold × delay over the agent's speech probabilities",
         description="False cut-offs against latency of every threshold and action delay, from one pass of the agent",
-        driver="harness.turn_sweep:ProbabilityDriver",
+        driver="speech_eval.engine.generate.speech_probability:ProbabilityDriver",
     )

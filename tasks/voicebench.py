@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness import Task
+from speech_eval import Task
 
 
 def _subset(name: str, metric: str, summary: str, description: str) -> Callable[[], Task]:

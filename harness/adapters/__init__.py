@@ -1,1 +1,1 @@
-"""Adapters: one module a model family, each behind the interfaces of `harness.adapters.base`."""
+"""Adapters: one module a model family, each behind the interfaces of `speech_eval.adapters.base`."""

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.audio import Audio
-from harness.clock import Clock, WallClock
-from harness.types import ModelInfo
+from speech_eval.adapters.clock import Clock, WallClock
+from speech_eval.audio import Audio
+from speech_eval.records import ModelInfo
 
 # ------------------------------------------------------------------------------------------------ requests
 
@@ -53,7 +53,7 @@ class SynthesisRequest:
 
 @dataclass(frozen=True, eq=False)
 class Speech(Audio):
-    """A synthesiser's answer with what it knows of it: `metadata`, plain data, is kept with the output. `stopped` in it
+    """A synthesizer's answer with what it knows of it: `metadata`, plain data, is kept with the output. `stopped` in it
     says whether the model ended by itself, before any limit of length."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class AudioCodec(Adapter):
     @property
     def depths(self) -> Sequence[int]:
         """How many of the first codebooks decode without the others, ascending, the last one all of them: 1 to 8 for
-        residual quantisers of 8 levels. Empty where the codes are all or nothing."""
+        residual quantizers of 8 levels. Empty where the codes are all or nothing."""
         return ()
 
     def truncate(self, codes: Codes, depth: int) -> Codes:

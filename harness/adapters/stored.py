@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.adapters.base import (
+from speech_eval.adapters.base import (
     Adapter,
     AudioLanguageModel,
     ChatReply,
@@ -17,9 +17,9 @@ from harness.adapters.base import (
     SynthesisRequest,
     TranscriptionRequest,
 )
-from harness.audio import Audio, file_sha256, load
-from harness.errors import BadInput
-from harness.types import ModelInfo
+from speech_eval.audio import Audio, file_sha256, load
+from speech_eval.errors import BadInput
+from speech_eval.records import ModelInfo
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 

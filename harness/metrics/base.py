@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import paired
-from harness.audio import Audio
-from harness.errors import SpeechEvalError
-from harness.types import Output, Sample
+from speech_eval.audio import Audio
+from speech_eval.errors import SpeechEvalError
+from speech_eval.records import Output, Sample
+from speech_eval.statistics import ranking as paired
 
 
 class Unscorable(SpeechEvalError):
@@ -45,13 +45,13 @@ class Summary:
 class ScoringItem:
     """All a metric may look at for one sample. Audio is decoded on first use and resampled once per rate.
 
-    `hypothesis` is the model's text, or what the task's scoring recogniser heard in the model's speech.
+    `hypothesis` is the model's text, or what the task's scoring recognizer heard in the model's speech.
     """
 
     sample: Sample
     output: Output
     hypothesis: str | None = None
-    original_hypothesis: str | None = None  # what that recogniser heard in the dataset's own recording
+    original_hypothesis: str | None = None  # what that recognizer heard in the dataset's own recording
     load_audio: Callable[[int | None], Audio] | None = None
     load_prompt: Callable[[int | None], Audio] | None = None
     load_reference: Callable[[int | None], Audio] | None = None
@@ -101,7 +101,7 @@ class Unit:
 
 
 def clusters(units: Sequence[Unit]) -> list[str]:
-    """What is not independent, a label a unit (`harness.paired.clusters`)."""
+    """What is not independent, a label a unit (`speech_eval.statistics.ranking.clusters`)."""
     return paired.clusters([unit.sample for unit in units])
 
 

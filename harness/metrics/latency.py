@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.audio import leading_silence
-from harness.errors import BadInput
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.types import Chunk, Sample
+from speech_eval.audio import leading_silence
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.records import Chunk, Sample
 
 _seconds = partial(Summary, estimator="quantile", unit="s", direction="lower")
 _SAME_MOMENT = 2e-6  # times are stored in whole microseconds
@@ -76,10 +76,10 @@ class TimeToFirstAudio(Metric):
 
 
 class RealTimeFactor(Metric):
-    """Seconds of work per second of audio: of speech produced by a synthesiser, of speech heard by a recogniser."""
+    """Seconds of work per second of audio: of speech produced by a synthesizer, of speech heard by a recognizer."""
 
     id = "rtf[answer@1]"
-    description = "Wall time of the whole answer over the duration of the audio produced, or heard by a recogniser"
+    description = "Wall time of the whole answer over the duration of the audio produced, or heard by a recognizer"
     source = "Real-time factor, the inverse of RTFx, taken sample by sample"
     needs = frozenset({"reference", "timing"})
     summaries = (
@@ -113,9 +113,9 @@ class RealTimeFactor(Metric):
 
 
 class Response(Metric):
-    """Time to the first words and to the whole answer, of a recogniser's transcript or a language model's reply.
+    """Time to the first words and to the whole answer, of a recognizer's transcript or a language model's reply.
 
-    A recogniser without partial results and a model that cannot stream give both at the same moment.
+    A recognizer without partial results and a model that cannot stream give both at the same moment.
     """
 
     id = "response[first-text@1]"

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import assets
-from harness.audio import file_sha256, leading_silence
-from harness.errors import BadInput, NotFetched, require
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.types import Sample
+from speech_eval.assets import store as assets
+from speech_eval.audio import file_sha256, leading_silence
+from speech_eval.errors import BadInput, NotFetched, require
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.records import Sample
 
 _RATE = 16_000
 _SECONDS = 9.01
@@ -125,7 +125,7 @@ class DistillMOS(_PredictedMOS):
     @cached_property
     def _network(self) -> Any:
         require("torch", self.extra)
-        from harness.metrics.nets.distillmos import load
+        from speech_eval.metrics.networks.distillmos import load
 
         return load(assets.ensure("distillmos") / _DISTILLMOS)
 

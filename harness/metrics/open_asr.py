@@ -17,12 +17,12 @@ import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadInput, require
-from harness.metrics.base import Metric, ScoringItem, Summary, Unit, Value
-from harness.metrics.wer import _counts, _hypothesis, _reference
-from harness.text import primary_language
-from harness.text.open_asr import Epoch, open_asr_english
-from harness.types import Sample
+from speech_eval.errors import BadInput, require
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Value
+from speech_eval.metrics.wer import _counts, _hypothesis, _reference
+from speech_eval.records import Sample
+from speech_eval.text import primary_language
+from speech_eval.text.open_asr import Epoch, open_asr_english
 
 Floats = NDArray[np.float64]
 
@@ -118,7 +118,7 @@ class _OpenASR(Metric):
 
 
 class _ByJiwer(_OpenASR):
-    """Epochs A and B: jiwer's alignment. The original leaves out samples whose reference is blank after normalisation
+    """Epochs A and B: jiwer's alignment. The original leaves out samples whose reference is blank after normalization
     (`strict` counts what is heard in them as insertions) and failed requests."""
 
     def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
@@ -134,7 +134,7 @@ class _ByJiwer(_OpenASR):
 
 
 class _ByKaldialign(_OpenASR):
-    """From epoch C on: kaldialign's edit distance, where neighbouring words of one side that make up a word of the
+    """From epoch C on: kaldialign's edit distance, where neighboring words of one side that make up a word of the
     other are no error; the denominator stays the number of reference words as written. What is heard against a blank
     reference is inserted."""
 
@@ -152,7 +152,7 @@ class OpenASRA(_ByJiwer):
 
     id = "wer[open-asr@A]"
     epoch = "A"
-    description = "Word error rate of the Open ASR Leaderboard, epoch A: Whisper-like normalisation, jiwer"
+    description = "Word error rate of the Open ASR Leaderboard, epoch A: Whisper-like normalization, jiwer"
     source = "huggingface/open_asr_leaderboard, commit b5b410e: normalizer/*.py"
 
 
@@ -228,7 +228,7 @@ class OpenASRE(OpenASRD):
         return pooled
 
     def _whole(self, call: str, chunks: list[Unit]) -> Unit:
-        """The call as one unit: its chunks' transcripts in order, normalised together."""
+        """The call as one unit: its chunks' transcripts in order, normalized together."""
         references = {chunk.sample.text for chunk in chunks}
         if len(references) > 1:
             raise BadInput(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.errors import BadInput
-from harness.metrics.base import Value
-from harness.metrics.open_asr import OpenASRD, set_code
-from harness.metrics.wer import _reference
-from harness.text import primary_language
-from harness.text.open_asr_multilingual import open_asr_multilingual, pair_compounds
-from harness.types import Sample
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Value
+from speech_eval.metrics.open_asr import OpenASRD, set_code
+from speech_eval.metrics.wer import _reference
+from speech_eval.records import Sample
+from speech_eval.text import primary_language
+from speech_eval.text.open_asr_multilingual import open_asr_multilingual, pair_compounds
 
 
 class OpenASRMultilingual(OpenASRD):

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import assets
-from harness.audio import Audio, file_sha256, leading_silence
-from harness.errors import NotFetched, require
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.types import Sample
+from speech_eval.assets import store as assets
+from speech_eval.audio import Audio, file_sha256, leading_silence
+from speech_eval.errors import NotFetched, require
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.records import Sample
 
 WAVLM_ECAPA = "SPEECH_EVAL_WAVLM_ECAPA"  # environment variable: the path of UniSpeech's wavlm_large_finetune.pth
 MIN_SECONDS = 0.4  # less speech than this says too little about its speaker
@@ -79,7 +79,7 @@ class CAMPlusPlusSimilarity(_SpeakerSimilarity):
         """[192], of log mel energies less their mean over time."""
         import torch
 
-        from harness.metrics.nets.features import kaldi_fbank
+        from speech_eval.signal.features import kaldi_fbank
 
         features = kaldi_fbank(audio.samples)
         features = features - features.mean(axis=0, keepdims=True)
@@ -90,7 +90,7 @@ class CAMPlusPlusSimilarity(_SpeakerSimilarity):
     @cached_property
     def _network(self) -> Any:
         path = self._weights_file()
-        from harness.metrics.nets.campplus import CAMPlusPlus
+        from speech_eval.metrics.networks.campplus import CAMPlusPlus
 
         return CAMPlusPlus.load(path)
 
@@ -112,7 +112,7 @@ class GE2ESimilarity(_SpeakerSimilarity):
     @cached_property
     def _network(self) -> Any:
         path = self._weights_file()
-        from harness.metrics.nets.ge2e import GE2E
+        from speech_eval.metrics.networks.ge2e import GE2E
 
         return GE2E.load(path)
 
@@ -161,8 +161,8 @@ class WavLMSimilarity(_SpeakerSimilarity):
         network = self._network
         import torch
 
-        from harness.metrics.nets.features import sinc_resample
-        from harness.metrics.nets.wavlm_ecapa import MIN_SAMPLES
+        from speech_eval.metrics.networks.wavlm_ecapa import MIN_SAMPLES
+        from speech_eval.signal.features import sinc_resample
 
         samples = sinc_resample(audio.samples, audio.rate, 16_000)
         if len(samples) < MIN_SAMPLES:
@@ -178,7 +178,7 @@ class WavLMSimilarity(_SpeakerSimilarity):
     @cached_property
     def _network(self) -> Any:
         self.ready()
-        from harness.metrics.nets.wavlm_ecapa import WavLMECAPA
+        from speech_eval.metrics.networks.wavlm_ecapa import WavLMECAPA
 
         return WavLMECAPA.load(weights_path())
 

@@ -1,4 +1,4 @@
-"""Word and character error rates, each under one named normalisation."""
+"""Word and character error rates, each under one named normalization."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import jiwer
 
-from harness.errors import BadInput
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.text import mainland_chinese, primary_language, seed_tts_normalize, whisper_normalize
-from harness.types import Sample
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.records import Sample
+from speech_eval.text import mainland_chinese, primary_language, seed_tts_normalize, whisper_normalize
 
 _ratio = partial(Summary, estimator="ratio", unit="%", direction="lower", scale=100.0)
 _mean = partial(Summary, estimator="mean", unit="%", direction="lower", scale=100.0)
@@ -26,7 +26,7 @@ def _reference(sample: Sample) -> str:
 def _hypothesis(item: ScoringItem) -> str:
     """The transcript. An empty answer is an empty transcript: all words deleted."""
     if item.hypothesis is None and item.output.status != "empty":
-        raise Unscorable(f"Sample {item.sample.id} has no transcript.", "Name a recogniser for the task.")
+        raise Unscorable(f"Sample {item.sample.id} has no transcript.", "Name a recognizer for the task.")
     return item.hypothesis or ""
 
 
@@ -41,7 +41,7 @@ def _counts(aligned: jiwer.WordOutput | jiwer.CharacterOutput) -> tuple[int, dic
 
 
 class _WhisperErrorRate(Metric):
-    """Edits over reference units after Whisper's normalisation."""
+    """Edits over reference units after Whisper's normalization."""
 
     needs = frozenset({"hypothesis"})
     source = "Radford et al. 2022 (Whisper), appendix C; openai-whisper 20250625 normalizers; jiwer 4"
@@ -84,13 +84,13 @@ class _WhisperErrorRate(Metric):
 
 
 class WhisperWER(_WhisperErrorRate):
-    """Word error rate over the corpus after Whisper's normalisation: English rules for `en`, basic ones elsewhere.
+    """Word error rate over the corpus after Whisper's normalization: English rules for `en`, basic ones elsewhere.
 
     The basic rules do not split writing without spaces (Chinese, Japanese, Thai): use the character error rate there.
     """
 
     id = "wer[whisper-normalizer]"
-    description = "Word error rate, corpus level, after Whisper's text normalisation"
+    description = "Word error rate, corpus level, after Whisper's text normalization"
     units = "words"
     summaries = (
         _ratio(name="wer", parts=("errors", "reference_words")),
@@ -105,10 +105,10 @@ class WhisperWER(_WhisperErrorRate):
 
 
 class WhisperCER(_WhisperErrorRate):
-    """Character error rate over the corpus after Whisper's normalisation; a space between words is a character."""
+    """Character error rate over the corpus after Whisper's normalization; a space between words is a character."""
 
     id = "cer[whisper-normalizer]"
-    description = "Character error rate, corpus level, after Whisper's text normalisation"
+    description = "Character error rate, corpus level, after Whisper's text normalization"
     units = "characters"
     summaries = (
         _ratio(name="cer", parts=("errors", "reference_characters")),
@@ -130,7 +130,7 @@ class SeedTTSWER(Metric):
     """
 
     id = "wer[seed-tts-eval@2024-06]"
-    description = "Word error rate of synthesised speech as Seed-TTS-eval defines it, mean over utterances"
+    description = "Word error rate of synthesized speech as Seed-TTS-eval defines it, mean over utterances"
     source = "BytedanceSpeech/seed-tts-eval, commit 752f429: run_wer.py, average_wer.py"
     needs = frozenset({"hypothesis"})
     summaries = (

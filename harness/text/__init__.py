@@ -1,8 +1,8 @@
-"""Text normalisers: what is done to a reference and a hypothesis before they are compared."""
+"""Text normalizers: what is done to a reference and a hypothesis before they are compared."""
 
-from harness.text.language import primary_language
-from harness.text.seed_tts import mainland_chinese, seed_tts_normalize
-from harness.text.whisper import whisper_basic, whisper_english, whisper_normalize
+from speech_eval.text.language import primary_language
+from speech_eval.text.seed_tts import mainland_chinese, seed_tts_normalize
+from speech_eval.text.whisper import whisper_basic, whisper_english, whisper_normalize
 
 __all__ = [
     "mainland_chinese",

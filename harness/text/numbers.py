@@ -1,4 +1,4 @@
-"""Spelled-out English numbers to digits, as Whisper's English normaliser reads them.
+"""Spelled-out English numbers to digits, as Whisper's English normalizer reads them.
 
 The grammar is OpenAI's, corners included ("one oh one" is 101, "twenty twenty" is 2020, "double seven" is 77): a word
 that cannot extend the number being read is appended to its digits, so digit strings need no rule of their own.

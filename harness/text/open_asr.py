@@ -1,6 +1,6 @@
-"""The English normalisers of the Open ASR Leaderboard, one for each epoch of its protocol.
+"""The English normalizers of the Open ASR Leaderboard, one for each epoch of its protocol.
 
-Epoch A is Whisper's English normaliser with another spelling table. B adds fillers, name variants, joined acronyms
+Epoch A is Whisper's English normalizer with another spelling table. B adds fillers, name variants, joined acronyms
 and compounds, and writes out `'s` after thirteen words only; C adds compounds and spellings; D writes "flyer" as
 "flier"; E is D. Same answers as huggingface/open_asr_leaderboard, `normalizer/normalizer.py`, at b5b410e (A), 31c5b6f
 (B, its last state), 6962cd2 (C), f51b134 (D) and d1e99b2 (E). Word lists: `data/open_asr_english.json`, Apache-2.0.
@@ -17,8 +17,8 @@ from importlib.resources import files
 from itertools import groupby
 from typing import Literal
 
-from harness.text.numbers import standardize_numbers
-from harness.text.whisper import _EXPANSIONS, _FILLERS, _plain_letters, _without_brackets, spelling_table
+from speech_eval.text.numbers import standardize_numbers
+from speech_eval.text.whisper import _EXPANSIONS, _FILLERS, _plain_letters, _without_brackets, spelling_table
 
 Epoch = Literal["A", "B", "C", "D", "E"]
 EPOCHS: tuple[Epoch, ...] = ("A", "B", "C", "D", "E")
@@ -84,7 +84,7 @@ def _join_acronyms(words: Sequence[str]) -> Iterator[str]:
 
 @cache
 def _rules(epoch: Epoch) -> _Rules:
-    lists = json.loads(files("harness.text").joinpath("data/open_asr_english.json").read_text(encoding="utf-8"))
+    lists = json.loads(files("speech_eval.text").joinpath("data/open_asr_english.json").read_text(encoding="utf-8"))
     spelling = spelling_table()
     for earlier in EPOCHS[: EPOCHS.index(epoch) + 1]:
         changed = {**spelling, **lists["spelling"].get(earlier, {})}

@@ -1,4 +1,4 @@
-"""The multilingual normaliser of the Open ASR Leaderboard, and its pairing of compounds.
+"""The multilingual normalizer of the Open ASR Leaderboard, and its pairing of compounds.
 
 Same answers as huggingface/open_asr_leaderboard at d1e99b2: `MultilingualNormalizer` of `normalizer/data_utils.py` and
 `normalize_compound_pairs` of `normalizer/eval_utils.py`.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-from harness.errors import require
-from harness.text.whisper import whisper_basic
+from speech_eval.errors import require
+from speech_eval.text.whisper import whisper_basic
 
 
 def open_asr_multilingual(text: str, language: str) -> str:

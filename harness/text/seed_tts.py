@@ -1,11 +1,11 @@
-"""The text normalisation of Seed-TTS-eval, quirks included (BytedanceSpeech/seed-tts-eval, run_wer.py, 2024-06)."""
+"""The text normalization of Seed-TTS-eval, quirks included (BytedanceSpeech/seed-tts-eval, run_wer.py, 2024-06)."""
 
 from __future__ import annotations
 
 import string
 
-from harness.errors import require
-from harness.text.language import primary_language
+from speech_eval.errors import require
+from speech_eval.text.language import primary_language
 
 # The characters of `zhon.hanzi.punctuation`, the same in zhon 2.0.2 and 2.1.1; U+3000 is the ideographic space.
 HANZI_PUNCTUATION = (

@@ -1,4 +1,4 @@
-"""The text normalisers of Whisper: one for English, one for every other language.
+"""The text normalizers of Whisper: one for English, one for every other language.
 
 Same answers as `whisper.normalizers` of openai-whisper 20250625 and as transformers' `EnglishTextNormalizer` with
 that spelling table (Radford et al. 2022, appendix C). The rules and the table are OpenAI's (MIT, see `data/`).
@@ -12,8 +12,8 @@ import unicodedata
 from functools import cache
 from importlib.resources import files
 
-from harness.text.language import primary_language
-from harness.text.numbers import standardize_numbers
+from speech_eval.text.language import primary_language
+from speech_eval.text.numbers import standardize_numbers
 
 _FILLERS = re.compile(r"\b(hmm|mm|mhm|mmm|uh|um)\b")
 
@@ -106,7 +106,7 @@ _KEPT_IN_NUMBERS = ".%$¢€£"
 
 
 def whisper_normalize(text: str, language: str) -> str:
-    """`text` as Whisper's evaluation compares it: the English normaliser for `en`, the basic one for the rest."""
+    """`text` as Whisper's evaluation compares it: the English normalizer for `en`, the basic one for the rest."""
     return whisper_english(text) if primary_language(language) == "en" else whisper_basic(text)
 
 
@@ -139,7 +139,7 @@ def whisper_english(text: str) -> str:
 def spelling_table() -> dict[str, str]:
     """British to American spellings: `english.json` of openai-whisper, byte for byte."""
     table: dict[str, str] = json.loads(
-        files("harness.text").joinpath("data/whisper_english_spelling.json").read_text(encoding="utf-8")
+        files("speech_eval.text").joinpath("data/whisper_english_spelling.json").read_text(encoding="utf-8")
     )
     return table
 

@@ -5,7 +5,7 @@
   const ROWS = 25;
   const SVG = "http://www.w3.org/2000/svg"; // a name, not an address
   const boards = new Map();
-  const wanted = { text: "", licence: "", size: "", whole: false };
+  const wanted = { text: "", license: "", size: "", whole: false };
 
   class Board {
     constructor(section) {
@@ -23,7 +23,7 @@
       this.data = await load("boards/" + this.anchor);
       this.data.rows.forEach((row, index) => {
         row.index = index;
-        row.words = [row.model, row.licence, row.verdict, ...row.marks.map((mark) => mark.text)].join(" ").toLowerCase();
+        row.words = [row.model, row.license, row.verdict, ...row.marks.map((mark) => mark.text)].join(" ").toLowerCase();
       });
       this.makeTools();
       return this;
@@ -40,7 +40,7 @@
       const words = wanted.text.toLowerCase().split(/\s+/).filter(Boolean);
       return this.data.rows.filter((row) =>
         words.every((word) => row.words.includes(word)) &&
-        (!wanted.licence || row.licence === wanted.licence) &&
+        (!wanted.license || row.license === wanted.license) &&
         (!wanted.size || (row.parameters !== null && row.parameters <= Number(wanted.size))) &&
         (!wanted.whole || !row.subset));
     }
@@ -204,7 +204,7 @@
 
     drawModel(row) {
       const size = row.parameters ? Number((row.parameters / 1e6).toPrecision(4)) + " M · " : "";
-      const under = size + (row.licence ? row.licence + " · " : "") + "seed " + row.seed;
+      const under = size + (row.license ? row.license + " · " : "") + "seed " + row.seed;
       const marks = row.marks.map((mark) => el("span", { class: "mark", title: mark.meaning }, mark.text));
       if (row.verdict) {
         const kind = { pass: " good", regression: " bad" }[row.verdict] || "";
@@ -335,7 +335,7 @@
   function address(board) {
     const said = new URLSearchParams(board ? board.describe() : {});
     if (wanted.text) said.set("q", wanted.text);
-    if (wanted.licence) said.set("licence", wanted.licence);
+    if (wanted.license) said.set("license", wanted.license);
     if (wanted.size) said.set("size", wanted.size);
     if (wanted.whole) said.set("whole", "1");
     const anchor = board ? board.anchor : location.hash.slice(1).split("?")[0];
@@ -349,17 +349,17 @@
       return board.render();
     }));
     const total = [...boards.values()].reduce((sum, board) => sum + board.data.rows.length, 0);
-    const filtered = wanted.text.trim() || wanted.licence || wanted.size || wanted.whole;
+    const filtered = wanted.text.trim() || wanted.license || wanted.size || wanted.whole;
     count.textContent = filtered ? matches.reduce((a, b) => a + b, 0) + " of " + total + " rows" : "";
   }
 
   function filters(form) {
-    const fields = { text: form.querySelector("#filter"), licence: form.querySelector("#licence"),
+    const fields = { text: form.querySelector("#filter"), license: form.querySelector("#license"),
       size: form.querySelector("#size"), whole: form.querySelector("#whole") };
     const count = form.querySelector("[data-filter-count]");
     let timer = 0;
     const apply = () => {
-      Object.assign(wanted, { text: fields.text.value, licence: fields.licence.value, size: fields.size.value,
+      Object.assign(wanted, { text: fields.text.value, license: fields.license.value, size: fields.size.value,
         whole: fields.whole.checked });
       address(null);
       return renderAll(count);
@@ -382,11 +382,11 @@
     const [anchor, query] = location.hash.slice(1).split("?");
     const said = new URLSearchParams(query || "");
     form.fields.text.value = said.get("q") || "";
-    form.fields.licence.value = said.get("licence") || "";
+    form.fields.license.value = said.get("license") || "";
     form.fields.size.value = said.get("size") || "";
     form.fields.whole.checked = said.get("whole") === "1";
     const board = boards.get(anchor);
-    if ([...said.keys()].some((key) => ["q", "licence", "size", "whole"].includes(key))) await form.apply();
+    if ([...said.keys()].some((key) => ["q", "license", "size", "whole"].includes(key))) await form.apply();
     if (!board) return;
     if (query) {
       board.recall(said);

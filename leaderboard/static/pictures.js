@@ -1,14 +1,14 @@
 "use strict";
-// Draws the pictures with plotly in the page's own colours, each when it comes near the screen.
+// Draws the pictures with plotly in the page's own colors, each when it comes near the screen.
 (function () {
   const { load, el, number, whenNear, root } = window.speechEval;
   const drawn = [];
 
-  function colour(name) {
+  function color(name) {
     return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
   }
 
-  const palette = () => ["p1", "p2", "p3", "p4", "p5", "p6"].map(colour);
+  const palette = () => ["p1", "p2", "p3", "p4", "p5", "p6"].map(color);
   const SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "star"];
   const group = (axis) => (axis.axis ? axis.axis + ": " : "");
   const label = (axis) => axis.name + (axis.unit ? " (" + axis.unit + ")" : "");
@@ -22,14 +22,14 @@
   const better = (axis) => label(axis) + " · " + axis.direction + " is better";
 
   function layout(more) {
-    const axis = { gridcolor: colour("rule"), linecolor: colour("rule"), zerolinecolor: colour("rule"), automargin: true };
+    const axis = { gridcolor: color("rule"), linecolor: color("rule"), zerolinecolor: color("rule"), automargin: true };
     const { xaxis, yaxis, ...rest } = more;
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: palette(), hovermode: "closest",
-      font: { family: getComputedStyle(document.body).fontFamily, color: colour("ink"), size: 13 },
+      font: { family: getComputedStyle(document.body).fontFamily, color: color("ink"), size: 13 },
       margin: { l: 64, r: 24, t: 44, b: 56 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, barcornerradius: 3,
       height: 430,
-      hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("rule"), font: { color: colour("ink") } },
+      hoverlabel: { bgcolor: color("raised"), bordercolor: color("rule"), font: { color: color("ink") } },
       xaxis: { ...axis, ...xaxis, title: { text: safe(xaxis?.title || "") } },
       yaxis: { ...axis, ...yaxis, title: { text: safe(yaxis?.title || "") } }, ...rest,
     };
@@ -80,11 +80,11 @@
         const few = points.length <= 30;
         return show(place, [
           { x: front.map((p) => p.values[0][0]), y: front.map((p) => p.values[chosen][0]), mode: "lines", name: "Pareto front",
-            line: { color: colour("accent"), width: 2, shape: "linear" }, hoverinfo: "skip" },
-          { x: xs.map((v) => v[0]), y: ys.map((v) => v[0]), error_x: { ...error(xs), color: colour("muted") },
-            error_y: { ...error(ys), color: colour("muted") }, mode: few ? "markers+text" : "markers", name: "models",
-            text: points.map((p) => safe(p.model)), textposition: beside(xs.map((v) => v[0]), picture.log), textfont: { size: 11, color: colour("muted") },
-            marker: { size: 9, color: points.map((p) => (front.includes(p) ? colour("accent") : colour("muted"))) },
+            line: { color: color("accent"), width: 2, shape: "linear" }, hoverinfo: "skip" },
+          { x: xs.map((v) => v[0]), y: ys.map((v) => v[0]), error_x: { ...error(xs), color: color("muted") },
+            error_y: { ...error(ys), color: color("muted") }, mode: few ? "markers+text" : "markers", name: "models",
+            text: points.map((p) => safe(p.model)), textposition: beside(xs.map((v) => v[0]), picture.log), textfont: { size: 11, color: color("muted") },
+            marker: { size: 9, color: points.map((p) => (front.includes(p) ? color("accent") : color("muted"))) },
             hovertemplate: "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>", cliponaxis: false },
         ], { xaxis: { title: label(picture.axes[0]), type: picture.log ? "log" : "linear", ...roomy(xs.map((v) => v[0]), picture.log) },
           yaxis: { title: better(picture.axes[chosen]), ...roomy(ys.map((v) => v[0])) }, showlegend: false });
@@ -109,7 +109,7 @@
           const points = curve.points.filter((p) => p.values[chosen][0] !== null && across(p) !== null);
           all.push(...points.map(across));
           return { x: points.map(across), y: points.map((p) => p.values[chosen][0]), mode: byRate ? "lines+markers+text" : "lines+markers",
-            name: safe(curve.model), text: points.map((p) => String(p.x)), textposition: "bottom right", textfont: { size: 11, color: colour("muted") },
+            name: safe(curve.model), text: points.map((p) => String(p.x)), textposition: "bottom right", textfont: { size: 11, color: color("muted") },
             error_y: error(points.map((p) => p.values[chosen])), marker: { size: 8, symbol: SYMBOLS[index % SYMBOLS.length] }, cliponaxis: false,
             hovertemplate: picture.axis + " %{text}<br>%{x:.4g}, %{y:.4g}<extra>" + safe(curve.model) + "</extra>" };
         });
@@ -144,17 +144,17 @@
         const rules = thresholds.map((threshold, index) => {
           const points = curve.points.filter((p) => p.threshold === threshold);
           return { x: at(points, 0), y: at(points, 1), mode: "markers", name: "threshold " + threshold, text: points.map(said),
-            marker: { size: points.map((p) => (p.front ? 10 : 6)), color: colour(shades[index % 6]), symbol: SYMBOLS[index % SYMBOLS.length] },
+            marker: { size: points.map((p) => (p.front ? 10 : 6)), color: color(shades[index % 6]), symbol: SYMBOLS[index % SYMBOLS.length] },
             hovertemplate: "%{text}<br>%{x:.3g} s, %{y:.3g} %<extra></extra>" };
         });
         const values = [0, 1].map((index) => picture.agents.map((agent) => agent.values[index]));
         return show(place, [
-          { x: at(front, 0), y: at(front, 1), mode: "lines", name: "Pareto front", line: { color: colour("accent"), width: 2 }, hoverinfo: "skip" },
+          { x: at(front, 0), y: at(front, 1), mode: "lines", name: "Pareto front", line: { color: color("accent"), width: 2 }, hoverinfo: "skip" },
           ...rules,
           { x: values[0].map((v) => v[0]), y: values[1].map((v) => v[0]), mode: "markers+text", name: "agents, in conversation",
-            error_x: { ...error(values[0]), color: colour("muted") }, error_y: { ...error(values[1]), color: colour("muted") },
-            text: picture.agents.map((agent) => safe(agent.model)), textposition: beside(values[0].map((v) => v[0])), textfont: { size: 12, color: colour("ink") },
-            marker: { size: 15, symbol: "circle", color: "rgba(0,0,0,0)", line: { color: colour("ink"), width: 2 } }, cliponaxis: false },
+            error_x: { ...error(values[0]), color: color("muted") }, error_y: { ...error(values[1]), color: color("muted") },
+            text: picture.agents.map((agent) => safe(agent.model)), textposition: beside(values[0].map((v) => v[0])), textfont: { size: 12, color: color("ink") },
+            marker: { size: 15, symbol: "circle", color: "rgba(0,0,0,0)", line: { color: color("ink"), width: 2 } }, cliponaxis: false },
         ], { xaxis: { title: better(picture.axes[0]), rangemode: "tozero" }, yaxis: { title: better(picture.axes[1]), rangemode: "tozero" }, height: 520 });
       };
       if (picture.curves.length > 1) {
@@ -182,13 +182,13 @@
         const models = picture.points.map((p) => safe(p.model));
         const value = (index) => picture.points.map((p) => p.values[index][0]);
         const heard = picture.points.map((p) => p.values[2]);
-        const [first, silence] = [colour("p1"), colour("p2")];
+        const [first, silence] = [color("p1"), color("p2")];
         return show(place, [
           { type: "bar", orientation: "h", name: "time to first byte", y: models, x: value(0), marker: { color: first } },
           { type: "bar", orientation: "h", name: "leading silence", y: models, x: value(1), base: value(0),
             marker: { color: silence } },
-          { mode: "markers", name: "first audible sound", y: models, x: heard.map((v) => v[0]), error_x: { ...error(heard), color: colour("ink") },
-            marker: { symbol: "diamond", size: 11, color: colour("ink") } },
+          { mode: "markers", name: "first audible sound", y: models, x: heard.map((v) => v[0]), error_x: { ...error(heard), color: color("ink") },
+            marker: { symbol: "diamond", size: 11, color: color("ink") } },
         ], { barmode: "overlay", yaxis: { autorange: "reversed" }, xaxis: { title: "seconds after the request", rangemode: "tozero" },
           height: 140 + 46 * models.length });
       };
@@ -199,9 +199,9 @@
       const draw = () => {
         const points = picture.points[chosen];
         return show(place, [
-          { x: [1, points.length], y: [1, points.length], mode: "lines", line: { dash: "dot", color: colour("muted") }, hoverinfo: "skip" },
+          { x: [1, points.length], y: [1, points.length], mode: "lines", line: { dash: "dot", color: color("muted") }, hoverinfo: "skip" },
           { x: points.map((p) => p.ranks[0]), y: points.map((p) => p.ranks[1]), mode: "markers+text",
-            text: points.map((p) => safe(p.model)), textposition: "top center", marker: { size: 10, color: colour("accent") }, cliponaxis: false },
+            text: points.map((p) => safe(p.model)), textposition: "top center", marker: { size: 10, color: color("accent") }, cliponaxis: false },
         ], { showlegend: false, xaxis: { title: "rank, " + picture.names[0] + " by " + picture.axes[chosen].name, dtick: 1, autorange: "reversed" },
           yaxis: { title: "rank, " + picture.names[1], dtick: 1, autorange: "reversed" } });
       };
@@ -219,10 +219,10 @@
         const rows = board.rows.filter((row) => row.cells[x]?.strict.value != null && row.cells[y]?.strict.value != null);
         const triple = (index) => rows.map((row) => [row.cells[index].strict.value, row.cells[index].strict.low, row.cells[index].strict.high]);
         const few = rows.length <= 30;
-        return show(place, [{ x: triple(x).map((v) => v[0]), y: triple(y).map((v) => v[0]), error_x: { ...error(triple(x)), color: colour("muted") },
-          error_y: { ...error(triple(y)), color: colour("muted") }, mode: few ? "markers+text" : "markers", text: rows.map((row) => safe(row.point === null ? row.model : row.model + " · " + row.point)),
-          textposition: beside(triple(x).map((v) => v[0])), textfont: { size: 11, color: colour("muted") }, cliponaxis: false,
-          marker: { size: 9, color: rows.map((row) => (row.human ? colour("sub") : colour("accent"))), symbol: rows.map((row) => (row.human ? "star" : "circle")) },
+        return show(place, [{ x: triple(x).map((v) => v[0]), y: triple(y).map((v) => v[0]), error_x: { ...error(triple(x)), color: color("muted") },
+          error_y: { ...error(triple(y)), color: color("muted") }, mode: few ? "markers+text" : "markers", text: rows.map((row) => safe(row.point === null ? row.model : row.model + " · " + row.point)),
+          textposition: beside(triple(x).map((v) => v[0])), textfont: { size: 11, color: color("muted") }, cliponaxis: false,
+          marker: { size: 9, color: rows.map((row) => (row.human ? color("sub") : color("accent"))), symbol: rows.map((row) => (row.human ? "star" : "circle")) },
           hovertemplate: "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>" }],
         { xaxis: { title: better(board.columns[x]), ...roomy(triple(x).map((v) => v[0])) },
           yaxis: { title: better(board.columns[y]), ...roomy(triple(y).map((v) => v[0])) }, showlegend: false });
@@ -252,9 +252,9 @@
         const rows = board.rows.filter((row) => row.model === model && row.at && row.cells[column]).sort((a, b) => (a.at < b.at ? -1 : 1));
         const values = rows.map((row) => [row.cells[column].strict.value, row.cells[column].strict.low, row.cells[column].strict.high]);
         const mark = (row) => MARKS[row.verdict] || ["", "accent"];
-        return show(place, [{ x: rows.map((row) => row.at), y: values.map((v) => v[0]), error_y: { ...error(values), color: colour("muted") },
+        return show(place, [{ x: rows.map((row) => row.at), y: values.map((v) => v[0]), error_y: { ...error(values), color: color("muted") },
           mode: "lines+markers+text", text: rows.map((row) => mark(row)[0]), textposition: "top right", textfont: { size: 16 },
-          line: { color: colour("muted"), width: 1 }, marker: { size: 10, color: rows.map((row) => colour(mark(row)[1])) },
+          line: { color: color("muted"), width: 1 }, marker: { size: 10, color: rows.map((row) => color(mark(row)[1])) },
           customdata: rows.map((row) => safe(row.verdict || "no gate")), hovertemplate: "%{x}<br>%{y:.4g}<br>%{customdata}<extra></extra>" }],
         { xaxis: { type: "date" }, yaxis: { title: better(board.columns[column]) }, showlegend: false });
       };

@@ -23,7 +23,7 @@
   function themeButton(button) {
     const show = () => {
       button.textContent = isDark() ? "Light" : "Dark";
-      button.setAttribute("aria-label", "Switch to " + (isDark() ? "light" : "dark") + " colours");
+      button.setAttribute("aria-label", "Switch to " + (isDark() ? "light" : "dark") + " colors");
       document.dispatchEvent(new Event("speech-eval-theme"));
     };
     button.hidden = false;

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.adapters.base import AudioCodec, Codes
-from harness.adapters.torch_support import choose_device, positive, weights_digest
-from harness.audio import Audio
-from harness.errors import BadAudio, BadInput, require
-from harness.types import ModelInfo
-from reference_models import CHECKPOINTS
+from speech_eval.adapters.base import AudioCodec, Codes
+from speech_eval.adapters.checkpoints import choose_device, positive, weights_digest
+from speech_eval.audio import Audio
+from speech_eval.errors import BadAudio, BadInput, require
+from speech_eval.records import ModelInfo
+from speech_eval.reference_models import CHECKPOINTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,8 +30,8 @@ class ReferenceCodec(AudioCodec):
 
     def __init__(self, path: str, n_codebooks: int | None = None, device: str = "auto") -> None:
         self._torch = require("torch", "codec")
-        from reference_models.checkpoint import WEIGHTS
-        from reference_models.codec.model import Codec
+        from speech_eval.reference_models.codec.model import Codec
+        from speech_eval.reference_models.training.checkpoint import WEIGHTS
 
         self._directory = Path(path)
         self._weights = self._directory / WEIGHTS
@@ -53,7 +53,7 @@ class ReferenceCodec(AudioCodec):
             name=str(self._card.get("name", self._directory.resolve().name)),
             interfaces=[],
             weights_sha256=weights_digest([self._weights]),
-            licence=str(self._card.get("license", "")),
+            license=str(self._card.get("license", "")),
             parameters=self._parameters,
             metadata={"n_codebooks": self._depth, "causal": self.causal},
         )

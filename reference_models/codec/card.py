@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
-from harness.environment import hardware, installed
-from reference_models.codec.model import Codec
-from reference_models.codec.training_config import TrainingConfig
+from speech_eval import __version__
+from speech_eval.environment import hardware, installed
+from speech_eval.reference_models.codec.model import Codec
+from speech_eval.reference_models.codec.training_config import TrainingConfig
 
 
 def card(
@@ -49,8 +49,8 @@ def card(
         "data": {"folder": data.resolve().name, "hours_of_training_speech": round(hours, 3), **prepared_from(data)},
         "trouble": {**log.counts(), "clips": sorted(log.bad_clips), "steps": log.bad_steps},
     }
-    if licence := licence_of(found["data"].get("licences", {})):
-        found["license"] = licence
+    if license := license_of(found["data"].get("licenses", {})):
+        found["license"] = license
     if validation:
         kept = {key: value for key, value in validation.items() if key != "codebooks"}
         found["validation"] = kept
@@ -58,9 +58,9 @@ def card(
     return found
 
 
-def licence_of(licences: dict[str, str]) -> str:
-    """The most demanding licence of the recordings, which weights learned from them keep to; empty where unknown."""
-    return max(licences.values(), key=lambda name: ("SA" in name, "BY" in name), default="").lower()
+def license_of(licenses: dict[str, str]) -> str:
+    """The most demanding license of the recordings, which weights learned from them keep to; empty where unknown."""
+    return max(licenses.values(), key=lambda name: ("SA" in name, "BY" in name), default="").lower()
 
 
 def prepared_from(data: Path) -> dict[str, Any]:
@@ -69,4 +69,4 @@ def prepared_from(data: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     prepared = json.loads(file.read_text("utf-8"))
-    return {"sources": prepared["plan"]["sources"], "licences": prepared["licences"]}
+    return {"sources": prepared["plan"]["sources"], "licenses": prepared["licenses"]}

@@ -117,7 +117,7 @@ def _check_window(n_fft: int, hop: int) -> None:
 class Lookup(Section):
     """How a codebook finds and learns its codes.
 
-    `cosine` (DAC): nearest of L2-normalised codes in `codebook_dim` dimensions behind a projection of its own, learned
+    `cosine` (DAC): nearest of L2-normalized codes in `codebook_dim` dimensions behind a projection of its own, learned
     by gradient. `ema` (EnCodec, Mimi): nearest in Euclidean distance, codes are running means of what chose them,
     started by k-means; codes used less than `restart_below` × uniform start again from the data.
     """
@@ -127,7 +127,7 @@ class Lookup(Section):
     codebook_dim: PositiveInt = 8
     ema_decay: Probability = 0.99
     restart_below: Probability = 0.1
-    bypass: Probability = 0.0  # share of training items that the decoder sees unquantised (Mimi: 0.5)
+    bypass: Probability = 0.0  # share of training items that the decoder sees unquantized (Mimi: 0.5)
 
 
 class VQConfig(Lookup):
@@ -167,7 +167,7 @@ class SplitConfig(Lookup):
 
 
 class FSQConfig(Section):
-    """Finite scalar quantisation: as many rounded dimensions as `levels` has entries, one code of their product."""
+    """Finite scalar quantization: as many rounded dimensions as `levels` has entries, one code of their product."""
 
     type: Literal["fsq"] = "fsq"
     levels: tuple[Annotated[int, Field(ge=2)], ...] = (4, 4, 4, 4, 4, 4, 4, 4)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reference_models.codec.config import ConvDecoder, VocosDecoder
-from reference_models.codec.layers import ConvNeXtBlock, ResidualUnit, activation
-from reference_models.codec.streaming import Conv1d, ConvTranspose1d, StreamState
+from speech_eval.reference_models.codec.config import ConvDecoder, VocosDecoder
+from speech_eval.reference_models.codec.layers import ConvNeXtBlock, ResidualUnit, activation
+from speech_eval.reference_models.codec.streaming import Conv1d, ConvTranspose1d, StreamState
 
 
 class Decoder(nn.Module):
@@ -43,7 +43,7 @@ class Decoder(nn.Module):
 class SpectralDecoder(nn.Module):
     """[B, latent_dim, F] to [B, 1, F × hop]: ConvNeXt blocks, then magnitude and phase of every frame.
 
-    A frame's window is centred on its hop, so in a stream the last `delay` = (n_fft - hop) / 2 samples wait for the
+    A frame's window is centered on its hop, so in a stream the last `delay` = (n_fft - hop) / 2 samples wait for the
     next frame.
     """
 

@@ -10,8 +10,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from reference_models.codec.config import Section
-from reference_models.codec.losses import Maps
+from speech_eval.reference_models.codec.config import Section
+from speech_eval.reference_models.codec.losses import Maps
 
 BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 
@@ -70,7 +70,7 @@ class Discriminators(nn.Module):
 def _conv(
     c_in: int, c_out: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1), dilation: int = 1
 ) -> nn.Module:
-    """A weight-normalised convolution over [B, C, time, width], padded to keep an unstrided size."""
+    """A weight-normalized convolution over [B, C, time, width], padded to keep an unstrided size."""
     padding = ((kernel[0] - 1) * dilation // 2, kernel[1] // 2)
     return weight_norm(nn.Conv2d(c_in, c_out, kernel, stride, padding, (dilation, 1)))
 

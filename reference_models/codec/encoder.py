@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_models.codec.config import ConvEncoder, STFTEncoder
-from reference_models.codec.layers import ConvNeXtBlock, ResidualUnit, activation
-from reference_models.codec.streaming import Conv1d, StreamState, remember
+from speech_eval.reference_models.codec.config import ConvEncoder, STFTEncoder
+from speech_eval.reference_models.codec.layers import ConvNeXtBlock, ResidualUnit, activation
+from speech_eval.reference_models.codec.streaming import Conv1d, StreamState, remember
 
 
 class Encoder(nn.Module):
@@ -36,7 +36,7 @@ class SpectralEncoder(nn.Module):
     """[B, 1, T] to [B, latent_dim, T / hop], at the frame rate throughout.
 
     A frame sees log magnitudes, for what is loud, and with `phase` the spectrum with its magnitudes compressed to
-    |X|^0.3, for where things lie. Its window ends with the frame where causal, else it is centred on it.
+    |X|^0.3, for where things lie. Its window ends with the frame where causal, else it is centered on it.
     """
 
     window: Tensor

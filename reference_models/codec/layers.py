@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_models.codec.config import ConvUnits, TransformerConfig
-from reference_models.codec.streaming import Conv1d, StreamState
+from speech_eval.reference_models.codec.config import ConvUnits, TransformerConfig
+from speech_eval.reference_models.codec.streaming import Conv1d, StreamState
 
 
 class Snake(nn.Module):

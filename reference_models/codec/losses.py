@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.errors import BadInput
-from harness.metrics.nets.features import slaney_filters
+from speech_eval.errors import BadInput
+from speech_eval.signal.features import slaney_filters
 
 # What a discriminator answers: its feature maps, the last of which are its logits.
 Maps = list[Tensor]
@@ -22,7 +22,7 @@ _FLOOR = 1e-5
 
 
 def magnitudes(audio: Tensor, window: Tensor) -> Tensor:
-    """|STFT| [B, bins, frames] of [B, 1, T], hop a quarter of the window, centred, reflected at both ends."""
+    """|STFT| [B, bins, frames] of [B, 1, T], hop a quarter of the window, centered, reflected at both ends."""
     size = len(window)
     spectrum = torch.stft(audio[:, 0].float(), size, size // 4, window=window, return_complex=True)
     # The gradient of |z| at 0 is not defined; this keeps it finite and moves nothing that is above the floor.
@@ -77,7 +77,7 @@ class STFTLoss(nn.Module):
 
 
 def discriminator_loss(real: list[Maps], fake: list[Maps], kind: Adversarial) -> Tensor:
-    """What discriminators minimise, summed. LSGAN: (1 - D(x))² + D(x̂)². Hinge: [1 - D(x)]₊ + [1 + D(x̂)]₊."""
+    """What discriminators minimize, summed. LSGAN: (1 - D(x))² + D(x̂)². Hinge: [1 - D(x)]₊ + [1 + D(x̂)]₊."""
     total = real[0][-1].new_zeros(())
     for on_real, on_fake in zip(real, fake, strict=True):
         x, y = on_real[-1].float(), on_fake[-1].float()
@@ -89,7 +89,7 @@ def discriminator_loss(real: list[Maps], fake: list[Maps], kind: Adversarial) ->
 
 
 def adversarial_loss(fake: list[Maps], kind: Adversarial) -> Tensor:
-    """What the codec minimises, summed over discriminators. LSGAN: (1 - D(x̂))². Hinge: -D(x̂)."""
+    """What the codec minimizes, summed over discriminators. LSGAN: (1 - D(x̂))². Hinge: -D(x̂)."""
     total = fake[0][-1].new_zeros(())
     for maps in fake:
         y = maps[-1].float()

@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from harness.errors import BadInput
-from reference_models.checkpoint import load_checkpoint
-from reference_models.codec.config import CodecConfig, ConvDecoder, ConvEncoder
-from reference_models.codec.decoder import Decoder, SpectralDecoder
-from reference_models.codec.encoder import Encoder, SpectralEncoder
-from reference_models.codec.layers import Transformer
-from reference_models.codec.quantizers import Quantized, build_quantizer
-from reference_models.codec.semantic import SemanticFusion
-from reference_models.codec.streaming import Conv1d, ConvTranspose1d, StreamState
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.codec.config import CodecConfig, ConvDecoder, ConvEncoder
+from speech_eval.reference_models.codec.decoder import Decoder, SpectralDecoder
+from speech_eval.reference_models.codec.encoder import Encoder, SpectralEncoder
+from speech_eval.reference_models.codec.layers import Transformer
+from speech_eval.reference_models.codec.quantizers import Quantized, build_quantizer
+from speech_eval.reference_models.codec.semantic import SemanticFusion
+from speech_eval.reference_models.codec.streaming import Conv1d, ConvTranspose1d, StreamState
+from speech_eval.reference_models.training.checkpoint import load_checkpoint
 
 
 @dataclass
@@ -88,12 +88,12 @@ class Codec(nn.Module):
     def forward(self, audio: Tensor, n_quantizers: int | None = None) -> CodecOutput:
         """audio [B, 1, T] through the first `n_quantizers` codebooks (in training: as quantizer dropout draws)."""
         z, features = self.fuse(self.pad(audio))
-        quantised = self.quantizer(z, self.check_depth(n_quantizers))
-        losses = quantised.losses
+        quantized = self.quantizer(z, self.check_depth(n_quantizers))
+        losses = quantized.losses
         if self.fusion is not None and features is not None:
-            losses["semantic"] = self.fusion.loss(quantised.latent, features)
-        heard = self.to_audio(self.bypass(z, quantised))[..., : audio.shape[-1]]
-        return CodecOutput(heard, quantised.codes, losses, quantised.first)
+            losses["semantic"] = self.fusion.loss(quantized.latent, features)
+        heard = self.to_audio(self.bypass(z, quantized))[..., : audio.shape[-1]]
+        return CodecOutput(heard, quantized.codes, losses, quantized.first)
 
     def encode(self, audio: Tensor, n_quantizers: int | None = None) -> list[Tensor]:
         """audio [B, 1, T] to codes [B, frames_k] of the first `n_quantizers` codebooks."""
@@ -161,16 +161,16 @@ class Codec(nn.Module):
         """Zeros after the waveform, up to a multiple of `block`."""
         return F.pad(audio, (0, -audio.shape[-1] % self.block))
 
-    def bypass(self, z: Tensor, quantised: Quantized) -> Tensor:
-        """In training, some items reach the decoder unquantised (Mimi)."""
+    def bypass(self, z: Tensor, quantized: Quantized) -> Tensor:
+        """In training, some items reach the decoder unquantized (Mimi)."""
         share = self.config.quantizer.bypass
         if not self.training or share == 0.0:
-            return quantised.latent
+            return quantized.latent
         skip = torch.rand(z.shape[0], 1, 1, device=z.device) < share
-        return torch.where(skip, z, quantised.latent)
+        return torch.where(skip, z, quantized.latent)
 
     def remove_weight_norm(self) -> None:
-        """Fold weight normalisation into plain weights: faster, for inference only."""
+        """Fold weight normalization into plain weights: faster, for inference only."""
         for module in self.modules():
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")

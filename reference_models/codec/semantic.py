@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.adapters import torch_support
-from harness.errors import BadInput, require
-from reference_models.codec.config import SemanticConfig
+from speech_eval.adapters import checkpoints as torch_support
+from speech_eval.errors import BadInput, require
+from speech_eval.reference_models.codec.config import SemanticConfig
 
 RATE = 16_000  # samples a second that every supported teacher hears
 FRAME_RATE = 50.0  # features a second that every supported teacher gives
@@ -69,7 +69,7 @@ class Teacher:
 def _path(teacher: str) -> str:
     """A directory or hub name; registered Whispers are fetched and converted."""
     if teacher in ("whisper-tiny.en", "whisper-base"):
-        from harness.adapters.whisper import converted
+        from speech_eval.adapters.asr.whisper import converted
 
         return str(converted(teacher))
     return teacher
@@ -136,5 +136,5 @@ class SemanticFusion(nn.Module):
         return self.join(torch.cat((self.encode(features), z), dim=1))
 
     def loss(self, latent: Tensor, features: Tensor) -> Tensor:
-        """Mean squared error of the features predicted from the quantised latent [B, D, F]."""
+        """Mean squared error of the features predicted from the quantized latent [B, D, F]."""
         return F.mse_loss(self.decode(latent).float(), features.float())

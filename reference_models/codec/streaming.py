@@ -56,7 +56,7 @@ class Conv1d(nn.Module):
 
 
 class ConvTranspose1d(nn.Module):
-    """[B, C_in, T] to [B, C_out, T × stride]. The kernel of 2 × stride makes neighbours overlap; the overhang is cut
+    """[B, C_in, T] to [B, C_out, T × stride]. The kernel of 2 × stride makes neighbors overlap; the overhang is cut
     off after the waveform where causal (and added to the next chunk in a stream), else on both sides.
     """
 

@@ -12,15 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.errors import BadInput
-from harness.progress import Progress, Say, silent, unsaid
-from reference_models import loop
-from reference_models.checkpoint import save_checkpoint
-from reference_models.codec.balancer import Balancer
-from reference_models.codec.card import card
-from reference_models.codec.config import CodecConfig
-from reference_models.codec.discriminators import Discriminators
-from reference_models.codec.losses import (
+from speech_eval.errors import BadInput
+from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.reference_models.codec.balancer import Balancer
+from speech_eval.reference_models.codec.card import card
+from speech_eval.reference_models.codec.config import CodecConfig
+from speech_eval.reference_models.codec.discriminators import Discriminators
+from speech_eval.reference_models.codec.losses import (
     LossTable,
     MelLoss,
     STFTLoss,
@@ -28,16 +26,18 @@ from reference_models.codec.losses import (
     discriminator_loss,
     feature_matching_loss,
 )
-from reference_models.codec.model import Codec
-from reference_models.codec.semantic import SemanticDistillation
-from reference_models.codec.training_config import WAVEFORM_LOSSES, OptimiserConfig, TrainingConfig
-from reference_models.codec.validation import Validation
-from reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
-from reference_models.loop import Loop
-from reference_models.processes import accelerator
-from reference_models.recipes import Size
-from reference_models.training_log import append_row, check_identity
-from reference_models.training_state import EMA, FILE, load_training, save_training
+from speech_eval.reference_models.codec.model import Codec
+from speech_eval.reference_models.codec.semantic import SemanticDistillation
+from speech_eval.reference_models.codec.training_config import WAVEFORM_LOSSES, OptimizerConfig, TrainingConfig
+from speech_eval.reference_models.codec.validation import Validation
+from speech_eval.reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
+from speech_eval.reference_models.recipes.schema import Size
+from speech_eval.reference_models.training import loop
+from speech_eval.reference_models.training.checkpoint import save_checkpoint
+from speech_eval.reference_models.training.distributed import accelerator
+from speech_eval.reference_models.training.log import append_row, check_identity
+from speech_eval.reference_models.training.loop import Loop
+from speech_eval.reference_models.training.state import EMA, FILE, load_training, save_training
 
 
 @dataclass
@@ -154,16 +154,16 @@ class Trainer(Loop):
         self.distillation = self._distillation()
         self.discriminators = Discriminators(training.adversary.parts if training.adversary else ())
         self.learners = torch.nn.ModuleList([self.codec, *([self.distillation] if self.distillation else [])])
-        self.optimiser = _adamw(self.learners, training.optimiser)
+        self.optimizer = _adamw(self.learners, training.optimizer)
         # What is wrapped runs the step; the plain modules are what is saved and looked at.
-        self.wrapped, self.optimiser = self.accelerator.prepare(self.codec, self.optimiser)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.codec, self.optimizer)
         self.distil = self.accelerator.prepare(self.distillation) if self.distillation else None
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
-        self.critics = self.critic_optimiser = None
+        self.critics = self.critic_optimizer = None
         if training.adversary and training.adversary.parts:
-            optimiser = _adamw(self.discriminators, training.adversary.optimiser)
-            self.critics, self.critic_optimiser = self.accelerator.prepare(self.discriminators, optimiser)
+            optimizer = _adamw(self.discriminators, training.adversary.optimizer)
+            self.critics, self.critic_optimizer = self.accelerator.prepare(self.discriminators, optimizer)
         if self.ema:
             self.ema.mean = {key: value.to(self.accelerator.device) for key, value in self.ema.mean.items()}
 
@@ -183,8 +183,8 @@ class Trainer(Loop):
             modules["ema"] = self.ema
         if self.distillation:
             modules["distillation"] = self.distillation
-        optimisers = {"optimiser": self.optimiser, "critic_optimiser": self.critic_optimiser}
-        return modules, {key: value for key, value in optimisers.items() if value is not None}
+        optimizers = {"optimizer": self.optimizer, "critic_optimizer": self.critic_optimizer}
+        return modules, {key: value for key, value in optimizers.items() if value is not None}
 
     def _identity(self) -> dict[str, Any]:
         """What must not change between a run and its continuation; how often it speaks and how long it runs may."""
@@ -199,8 +199,8 @@ class Trainer(Loop):
 
     def resume(self) -> None:
         """Go back to the saved state. Raises `BadInput` where there is none or it is of another run."""
-        modules, optimisers = self._parts()
-        facts = load_training(self.output, modules, optimisers)
+        modules, optimizers = self._parts()
+        facts = load_training(self.output, modules, optimizers)
         was = facts["identity"]
         # Through the model of today, so that a knob that was added since then has its default.
         was["config"] = CodecConfig.model_validate(was["config"]).model_dump(mode="json")
@@ -212,13 +212,13 @@ class Trainer(Loop):
 
     def save(self) -> dict[str, Any]:
         """Write the state and the checkpoint directory; returns the card."""
-        modules, optimisers = self._parts()
+        modules, optimizers = self._parts()
         facts: dict[str, Any] = {"identity": self._identity(), "log": asdict(self.log), "finished": self.done() >= 1.0}
         if self.balancer:
             facts["balancer"] = self.balancer.state()
         found = self._card()
         if self.accelerator.is_main_process:
-            save_training(self.output, modules, optimisers, facts)
+            save_training(self.output, modules, optimizers, facts)
             weights = self.ema.state_dict() if self.ema else self.codec.state_dict()
             save_checkpoint(self.output, "codec", self.config.model_dump(mode="json"), weights, found)
         return found
@@ -280,7 +280,7 @@ class Trainer(Loop):
         values |= {key: loss.detach() for key, loss in losses.items()}
         if not self._backward(losses, decoded, number, batch):
             return {}
-        values["norm"] = self._update(self.learners, self.optimiser, training.optimiser, number)
+        values["norm"] = self._update(self.learners, self.optimizer, training.optimizer, number)
         if not values["norm"].isfinite():
             self.bad_step(number, "the gradient's norm", batch.clips)
             return {}
@@ -290,7 +290,7 @@ class Trainer(Loop):
 
     def _discriminator_step(self, number: int, audio: Tensor, decoded: Tensor, batch: Batch) -> Tensor:
         adversary = self.training.adversary
-        assert adversary is not None and self.critics is not None and self.critic_optimiser is not None
+        assert adversary is not None and self.critics is not None and self.critic_optimizer is not None
         self.discriminators.requires_grad_(True)
         with self.accelerator.autocast():
             maps = self.critics(torch.cat((audio, decoded)))
@@ -300,9 +300,9 @@ class Trainer(Loop):
         if not self._finite(loss):
             self.bad_step(number, "the discriminators' loss", batch.clips)
             return torch.full((), math.nan)
-        self.critic_optimiser.zero_grad(set_to_none=True)
+        self.critic_optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
-        self._update(self.discriminators, self.critic_optimiser, adversary.optimiser, number)
+        self._update(self.discriminators, self.critic_optimizer, adversary.optimizer, number)
         return loss.detach()
 
     def _losses(self, audio: Tensor, decoded: Tensor, own: dict[str, Tensor], fighting: bool) -> dict[str, Tensor]:
@@ -332,7 +332,7 @@ class Trainer(Loop):
             names = [key for key, loss in losses.items() if not loss.isfinite()]
             self.bad_step(number, f"the loss {', '.join(names) or 'of another process'}", batch.clips)
             return False
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         if self.balancer is None:
             self.accelerator.backward(total)
             return True
@@ -341,13 +341,13 @@ class Trainer(Loop):
         self.balancer.backward(here, decoded, torch.stack(elsewhere).sum() if elsewhere else decoded.new_zeros(()))
         return True
 
-    def _update(self, module: Any, optimiser: Any, config: OptimiserConfig, number: int) -> Tensor:
+    def _update(self, module: Any, optimizer: Any, config: OptimizerConfig, number: int) -> Tensor:
         """Clip and step; the gradient's norm before clipping. A norm that is no number leaves the weights alone."""
         norm = torch.nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
         if norm.isfinite():
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = config.rate_at(number, self.done())
-            optimiser.step()
+            optimizer.step()
         return norm
 
     def _finite(self, loss: Tensor) -> bool:
@@ -396,7 +396,7 @@ class Trainer(Loop):
         self.say(f"validation at step {self.log.step}: mel {found['mel']:.4f} on {found['clips']} held-out clips")
 
 
-def _adamw(module: torch.nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
+def _adamw(module: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         module.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
     )

@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from reference_models.codec.config import Section
-from reference_models.codec.discriminators import DiscriminatorConfig
-from reference_models.codec.losses import MEL_BANDS, MEL_WINDOWS, STFT_WINDOWS, Adversarial
-from reference_models.data.segments import Policy
+from speech_eval.reference_models.codec.config import Section
+from speech_eval.reference_models.codec.discriminators import DiscriminatorConfig
+from speech_eval.reference_models.codec.losses import MEL_BANDS, MEL_WINDOWS, STFT_WINDOWS, Adversarial
+from speech_eval.reference_models.data.segments import Policy
 
 # Every loss that a recipe may weigh; one that it does not name is off, and shown so.
 WAVEFORM_LOSSES = ("mel", "stft", "waveform", "adversarial", "feature_matching")
 OTHER_LOSSES = ("commitment", "codebook", "distil", "semantic")
 
 
-class OptimiserConfig(Section):
+class OptimizerConfig(Section):
     """AdamW and its learning rate: linear warm-up, then `exponential` (× `gamma` a step) or `cosine` down to
     `final_share` at the last step. `clip_norm` bounds the norm of the gradient.
     """
@@ -47,7 +47,7 @@ class AdversaryConfig(Section):
     kind: Adversarial = "lsgan"
     start: NonNegativeInt = 0
     every: PositiveInt = 1
-    optimiser: OptimiserConfig = OptimiserConfig(clip_norm=10.0)
+    optimizer: OptimizerConfig = OptimizerConfig(clip_norm=10.0)
 
 
 class TrainingConfig(Section):
@@ -63,7 +63,7 @@ class TrainingConfig(Section):
     segment_seconds: PositiveFloat = 1.0
     seed: int = 0
     gain_db: float = 0.0
-    optimiser: OptimiserConfig = OptimiserConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
     adversary: AdversaryConfig | None = None
     losses: dict[str, float] = Field(
         default={"mel": 15.0, "adversarial": 1.0, "feature_matching": 2.0, "commitment": 0.25, "codebook": 1.0}

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from harness.audio import Audio, flac_bytes
-from harness.errors import BadAudio, BadInput
-from harness.store import safe_name, write_atomically
-from reference_models.codec.losses import MelLoss
-from reference_models.codec.model import Codec
-from reference_models.codec.quantizers import CodeStatistics
-from reference_models.data.segments import Clip, clips_of, read
-from reference_models.pictures import spectrograms
+from speech_eval.audio import Audio, flac_bytes
+from speech_eval.engine.run_directory import safe_name, write_atomically
+from speech_eval.errors import BadAudio, BadInput
+from speech_eval.reference_models.codec.losses import MelLoss
+from speech_eval.reference_models.codec.model import Codec
+from speech_eval.reference_models.codec.quantizers import CodeStatistics
+from speech_eval.reference_models.data.segments import Clip, clips_of, read
+from speech_eval.reference_models.training.spectrogram import spectrograms
 
 _SECONDS = 6.0
 _HEARD = 3

@@ -1,4 +1,4 @@
-"""Speech to train on as one AudioFolder, recorded or (labelled so) synthetic: FLAC and a `metadata.jsonl`.
+"""Speech to train on as one AudioFolder, recorded or (labeled so) synthetic: FLAC and a `metadata.jsonl`.
 
 OUTPUT/metadata.jsonl              file_name, text, speaker, language, source, split, seconds
 OUTPUT/audio/SOURCE/*.flac
@@ -18,13 +18,14 @@ from typing import Any
 
 from filelock import FileLock
 
-from harness import assets, datasets
-from harness.audio import Audio, file_sha256, flac_bytes, load
-from harness.errors import BadAudio, BadInput
-from harness.progress import Progress, silent
-from harness.store import write_atomically
-from harness.types import DatasetInfo, Sample
-from reference_models.data.sentences import sentences
+from speech_eval.assets import store as assets
+from speech_eval.audio import Audio, file_sha256, flac_bytes, load
+from speech_eval.datasets import dataset as datasets
+from speech_eval.engine.run_directory import write_atomically
+from speech_eval.errors import BadAudio, BadInput
+from speech_eval.progress import Progress, silent
+from speech_eval.records import DatasetInfo, Sample
+from speech_eval.reference_models.data.sentences import sentences
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
@@ -93,7 +94,7 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
     write_atomically(output / "metadata.jsonl", "".join(_json(row) + "\n" for row in rows).encode())
     for split in SPLITS:
         _write_manifest(output, split, [row for row in rows if row["split"] == split and "text" in row], wanted)
-    summary = {"plan": plan, "splits": _hours(rows), "left_out": left_out, "licences": _licences(wanted)}
+    summary = {"plan": plan, "splits": _hours(rows), "left_out": left_out, "licenses": _licenses(wanted)}
     write_atomically(done, (json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
     return summary
 
@@ -134,8 +135,8 @@ def _recordings(
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
     """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, or sentences of
     a grammar. What an earlier call that was stopped has spoken is not spoken again."""
-    from harness.adapters.base import SynthesisRequest
-    from harness.adapters.hibari import Hibari
+    from speech_eval.adapters.base import SynthesisRequest
+    from speech_eval.adapters.tts.hibari import Hibari
 
     if source == GENERATED:
         texts: dict[str, str | None] = {
@@ -202,7 +203,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
         version="1",
         description=f"Split '{split}' of prepared speech.",
         languages=sorted({row["language"] for row in rows}),
-        licence=", ".join(sorted({info.licence for info in infos})) or "Apache-2.0",
+        license=", ".join(sorted({info.license for info in infos})) or "Apache-2.0",
         source=", ".join(sources),
         attribution=" ".join(info.attribution for info in infos),
         synthetic=all(row["synthetic"] for row in rows),
@@ -232,9 +233,9 @@ def _hours(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _licences(sources: list[str]) -> dict[str, str]:
+def _licenses(sources: list[str]) -> dict[str, str]:
     return {
-        name: "Apache-2.0, synthetic" if name in _SPOKEN_BY_HIBARI else datasets.load(name).info.licence
+        name: "Apache-2.0, synthetic" if name in _SPOKEN_BY_HIBARI else datasets.load(name).info.license
         for name in sources
     }
 

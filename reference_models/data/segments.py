@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import datasets
-from harness.audio import Audio, check_waveform
-from harness.errors import BadAudio, BadInput
-from harness.types import Sample
+from speech_eval.audio import Audio, check_waveform
+from speech_eval.datasets import dataset as datasets
+from speech_eval.errors import BadAudio, BadInput
+from speech_eval.records import Sample
 
 Policy = Literal["skip", "stop"]
 _SILENT_PEAK = 1e-3
@@ -56,7 +56,7 @@ class Batch:
 def clips_of(folder: Path, split: str) -> tuple[list[Clip], list[Incident]]:
     """The recordings of a split of an AudioFolder, and those whose header cannot be read.
 
-    A folder without a `split` column is split by id: the eighth that `harness.datasets.held_out` names is held out.
+    A folder without a `split` column is split by id: `datasets.dataset.held_out` names the eighth that is held out.
     Raises `BadInput` where nothing is left.
     """
     dataset = datasets.load(folder)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from harness import datasets
-from harness.errors import require
+from speech_eval.datasets import dataset as datasets
+from speech_eval.errors import require
 
 SOURCE = "a grammar of this project over words of hibari's tagger (Apache-2.0)"
 _TAGS = {"NN": "rare_noun", "JJ": "rare_adjective", "RB": "rare_adverb"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.errors import BadInput
+from speech_eval.errors import BadInput
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,19 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness import datasets
-from harness.adapters.base import AudioCodec, Codes
-from harness.audio import Audio
-from harness.audio import load as load_audio
-from harness.drivers import Answer, Driver, Job, LoadAudio, codebook_records
-from harness.errors import BadInput, SpeechEvalError
-from harness.progress import Progress
-from harness.types import Sample
-from reference_models.modelability.budget import Budget, budget
-from reference_models.modelability.sequences import Sequences
-from reference_models.modelability.speaking import longest, speak
-from reference_models.modelability.training import Spent, Utterance, bits, new_model, train
-from reference_models.tts.code_lm import CodeLM
+from speech_eval.adapters.base import AudioCodec, Codes
+from speech_eval.audio import Audio
+from speech_eval.audio import load as load_audio
+from speech_eval.datasets import dataset as datasets
+from speech_eval.engine.generate.requests import Answer, Driver, Job, LoadAudio, codebook_records
+from speech_eval.errors import BadInput, SpeechEvalError
+from speech_eval.progress import Progress
+from speech_eval.records import Sample
+from speech_eval.reference_models.modelability.budget import Budget, budget
+from speech_eval.reference_models.modelability.sequences import Sequences
+from speech_eval.reference_models.modelability.speaking import longest, speak
+from speech_eval.reference_models.modelability.training import Spent, Utterance, bits, new_model, train
+from speech_eval.reference_models.speech_lm.code_lm import CodeLM
 
 LABEL = "codec-modelability: encode"
 

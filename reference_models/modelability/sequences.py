@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.adapters.base import Codes
-from harness.errors import BadInput
-from reference_models.tts.code_lm import IGNORE
-from reference_models.tts.layouts import (
+from speech_eval.adapters.base import Codes
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.code_lm import IGNORE
+from speech_eval.reference_models.speech_lm.layouts import (
     Ints,
     deinterleave,
     delay,
@@ -20,7 +20,7 @@ from reference_models.tts.layouts import (
     undelay,
     whole_steps,
 )
-from reference_models.tts.vocabulary import Vocabulary
+from speech_eval.reference_models.speech_lm.vocabulary import Vocabulary
 
 LAYOUTS = ("flattened", "delay")
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from reference_models.modelability.sequences import Sequences
-from reference_models.tts.code_lm import CodeLM
-from reference_models.tts.layouts import Ints
+from speech_eval.reference_models.modelability.sequences import Sequences
+from speech_eval.reference_models.speech_lm.code_lm import CodeLM
+from speech_eval.reference_models.speech_lm.layouts import Ints
 
 
 def speak(

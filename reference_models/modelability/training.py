@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.errors import SpeechEvalError
-from harness.progress import Progress
-from reference_models.modelability.budget import Budget
-from reference_models.modelability.sequences import Sequences
-from reference_models.tts.code_lm import IGNORE, CodeLM, CodeLMConfig
-from reference_models.tts.layouts import Ints
+from speech_eval.errors import SpeechEvalError
+from speech_eval.progress import Progress
+from speech_eval.reference_models.modelability.budget import Budget
+from speech_eval.reference_models.modelability.sequences import Sequences
+from speech_eval.reference_models.speech_lm.code_lm import IGNORE, CodeLM, CodeLMConfig
+from speech_eval.reference_models.speech_lm.layouts import Ints
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Spent:
-    """What training cost: seconds of audio read, FLOPs, optimiser steps, and the limit that ended it."""
+    """What training cost: seconds of audio read, FLOPs, optimizer steps, and the limit that ended it."""
 
     audio_seconds: float
     flops: float
@@ -57,7 +57,7 @@ def train(
     """
     device = next(model.parameters()).device
     per_step = model.flops_per_step()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
     seconds = flops = 0.0
     steps = 0
     model.train()
@@ -65,17 +65,17 @@ def train(
         spent = max(seconds / budget.audio_seconds, flops / budget.flops)
         if spent >= 1:
             break
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = budget.learning_rate * min(1.0, (steps + 1) / 20) * _cosine(spent)
         tokens, targets = (part.to(device) for part in batch)
         nats = model.nll(tokens, targets)
         loss = nats.sum() / (targets != IGNORE).sum()
         if not torch.isfinite(loss):
             raise SpeechEvalError(f"Step {steps}: the loss of the token LM is {loss.item()}.", "Report this codec.")
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         seconds += batch_seconds
         flops += per_step * tokens[:, 0].numel()
         steps += 1

@@ -1,4 +1,4 @@
-"""Speech LMs behind the harness's synthesiser interface: checkpoints of this project, and published ones."""
+"""Speech LMs behind the harness's synthesizer interface: checkpoints of this project, and published ones."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness import modelspec
-from harness.adapters.base import AudioCodec, Speech, SpeechSynthesizer, SynthesisRequest
-from harness.adapters.torch_support import choose_device, load_model, locate, positive, weights_digest
-from harness.audio import Audio
-from harness.errors import BadInput, require
-from harness.generate import sample_seed
-from harness.types import ModelInfo
-from reference_models import CHECKPOINTS
+from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.base import AudioCodec, Speech, SpeechSynthesizer, SynthesisRequest
+from speech_eval.adapters.checkpoints import choose_device, load_model, locate, positive, weights_digest
+from speech_eval.audio import Audio
+from speech_eval.engine.generate.answer import sample_seed
+from speech_eval.errors import BadInput, require
+from speech_eval.records import ModelInfo
+from speech_eval.reference_models import CHECKPOINTS
 
 if TYPE_CHECKING:
-    from reference_models.tts.decoding import SpeechCodec
-    from reference_models.tts.generate import Sampling, Speaker, Spoken, Utterance
+    from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
+    from speech_eval.reference_models.speech_lm.sampling import Sampling, Speaker, Spoken, Utterance
 
 
 class SpeechLMSynthesizer(SpeechSynthesizer):
     """A speech LM and its codec. Sampling: `temperature`, `top_p`, `top_k`, `repetition_penalty`, `max_seconds`.
 
     `best_of` tries are made of each request, from seeds of their own, and the one is kept that `verify` prefers: `wer`
-    (by `recogniser`), `sim` to the voice prompt, or `both`. A stream is of one try. Each answer says whether the model
+    (by `recognizer`), `sim` to the voice prompt, or `both`. A stream is of one try. Each answer says whether the model
     `stopped` by itself, how many `tokens` it took, and how often its most repeated step stands in a row.
     """
 
@@ -41,7 +41,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
         max_seconds: float | None = None,
         best_of: int = 1,
         verify: str = "wer",
-        recogniser: str = "whisper-tiny.en",
+        recognizer: str = "whisper-tiny.en",
         device: str = "auto",
     ) -> None:
         require("torch", "tts")
@@ -60,10 +60,10 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             raise BadInput(f"verify={verify} chooses nothing.", "Use wer, sim or both.")
         self._verify, self._ear = verify, None
         if self._best_of > 1:
-            from reference_models.tts.verifiers import Listener
+            from speech_eval.reference_models.speech_lm.rl.verifiers import Listener
 
             voice = None if verify == "wer" else "sim[cam++@zh-en-common]"
-            self._ear = Listener(recogniser=None if verify == "sim" else recogniser, speaker=voice).load()
+            self._ear = Listener(recognizer=None if verify == "sim" else recognizer, speaker=voice).load()
         self.batch_size = max(1, 8 // self._best_of)
 
     @abstractmethod
@@ -71,7 +71,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
         """The model, its codec, and how it draws unless told otherwise."""
 
     def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
-        from reference_models.tts.generate import speak
+        from speech_eval.reference_models.speech_lm.sampling import speak
 
         tries = [
             asked if i == 0 else replace(asked, seed=sample_seed(asked.seed, "best-of", str(i)))
@@ -87,7 +87,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
     def stream(self, request: SynthesisRequest) -> Iterator[Audio]:
         if self._best_of > 1:
             raise BadInput(f"best_of={self._best_of} is known only when all tries are made.", "Stream with best_of=1.")
-        from reference_models.tts.generate import speak_stream
+        from speech_eval.reference_models.speech_lm.sampling import speak_stream
 
         ended: list[Spoken] = []
 
@@ -115,7 +115,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
         return max(1, round(seconds * self._codec.step_rate * self._model.tokens_per_step))
 
     def _utterance(self, request: SynthesisRequest) -> Utterance:
-        from reference_models.tts.generate import Utterance
+        from speech_eval.reference_models.speech_lm.sampling import Utterance
 
         prompt = request.prompt_audio if self._clones else None
         if prompt is not None and not (request.prompt_text or "").strip():
@@ -132,7 +132,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
         sounds = [self._codec.decode(spoken.codes) for spoken in tries]
         if self._ear is None:
             return Speech(sounds[0].samples, sounds[0].rate, tries[0].report())
-        from reference_models.tts.verifiers import best, worth
+        from speech_eval.reference_models.speech_lm.rl.verifiers import best, worth
 
         prompt = request.prompt_audio
         if prompt is None and self._verify != "wer":
@@ -161,10 +161,10 @@ class ReferenceTTS(SpeechLMSynthesizer):
         super().__init__(**options)
 
     def _load(self, device: str) -> tuple[Speaker, SpeechCodec, Sampling]:
-        from reference_models.tts import building
-        from reference_models.tts.config import codec_spec
-        from reference_models.tts.decoding import SpeechCodec
-        from reference_models.tts.generate import Sampling
+        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
+        from speech_eval.reference_models.speech_lm.sampling import Sampling
+        from speech_eval.reference_models.tts import building
+        from speech_eval.reference_models.tts.config import codec_spec
 
         model, self._card = building.load(self._directory)
         section = model.config.codec
@@ -182,14 +182,14 @@ class ReferenceTTS(SpeechLMSynthesizer):
         return model.to(device), speech, Sampling()
 
     def info(self) -> ModelInfo:
-        from reference_models.checkpoint import WEIGHTS
+        from speech_eval.reference_models.training.checkpoint import WEIGHTS
 
         return ModelInfo(
             spec="",
             name=str(self._card.get("name", self._directory.resolve().name)),
             interfaces=[],
             weights_sha256=weights_digest([self._directory / WEIGHTS]),
-            licence=str(self._card.get("license", "")),
+            license=str(self._card.get("license", "")),
             parameters=self._parameters,
             metadata={**self._settings(), "codec": self._codec.codec.info().weights_sha256[:12]},
         )
@@ -219,8 +219,8 @@ class _Published(SpeechLMSynthesizer):
     def _load(self, device: str) -> tuple[Speaker, SpeechCodec, Sampling]:
         from transformers import AutoTokenizer
 
-        from reference_models.tts.decoding import SpeechCodec
-        from reference_models.tts.public import FAMILIES
+        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
+        from speech_eval.reference_models.tts.public import FAMILIES
 
         core = load_model("AutoModelForCausalLM", self._checkpoint, dtype=self._dtype, device=device, extra="tts")
         tokenizer = AutoTokenizer.from_pretrained(self._checkpoint.directory)

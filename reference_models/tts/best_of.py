@@ -1,4 +1,4 @@
-"""How far a synthesiser gets when the best of N tries is kept: N against errors and voice, as numbers and a picture.
+"""How far a synthesizer gets when the best of N tries is kept: N against errors and voice, as numbers and a picture.
 
 One ear chooses, another judges. All N tries are made once; what the best of n < N of them comes to is then the exact
 mean over every way to draw n (`verifiers.best_of_curve`).
@@ -12,21 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from harness import datasets, modelspec
-from harness.adapters.base import SpeechSynthesizer
-from harness.audio import Audio
-from harness.audio import load as load_audio
-from harness.drivers import synthesis_request
-from harness.errors import BadInput
-from harness.generate import sample_seed
-from harness.progress import Progress, silent
-from harness.types import Sample
-from reference_models.tts.rewards import character_error_rate
-from reference_models.tts.verifiers import By, Listener, best_of_curve, worth
+from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.base import SpeechSynthesizer
+from speech_eval.audio import Audio
+from speech_eval.audio import load as load_audio
+from speech_eval.datasets import dataset as datasets
+from speech_eval.engine.generate.answer import sample_seed
+from speech_eval.engine.generate.requests import synthesis_request
+from speech_eval.errors import BadInput
+from speech_eval.progress import Progress, silent
+from speech_eval.records import Sample
+from speech_eval.reference_models.speech_lm.rl.rewards import character_error_rate
+from speech_eval.reference_models.speech_lm.rl.verifiers import By, Listener, best_of_curve, worth
 
-CHOOSES = Listener(recogniser="whisper-tiny.en", speaker="sim[cam++@zh-en-common]")
-JUDGES = Listener(recogniser="whisper-base", speaker="sim[ge2e@resemblyzer]")
-_COLOURS = {"cer": "#c2410c", "sim": "#1d4ed8"}
+CHOOSES = Listener(recognizer="whisper-tiny.en", speaker="sim[cam++@zh-en-common]")
+JUDGES = Listener(recognizer="whisper-base", speaker="sim[ge2e@resemblyzer]")
+_COLORS = {"cer": "#c2410c", "sim": "#1d4ed8"}
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,18 @@ def best_of(
     seed: int = 0,
     progress: Progress = silent,
 ) -> BestOf:
-    """Make `tries` of every text of a dataset and draw the curve. Raises `BadInput` for a model that is no synthesiser,
+    """Make `tries` of every text of a dataset and draw the curve. Raises `BadInput` for a model that is no synthesizer,
     and where the choice is by voice and a text has no voice prompt."""
     model = modelspec.build(modelspec.parse(spec))
     if not isinstance(model, SpeechSynthesizer):
-        raise BadInput(f"{spec} does not speak.", "Name a synthesiser.")
+        raise BadInput(f"{spec} does not speak.", "Name a synthesizer.")
     dataset = datasets.load(data)
     samples = dataset.samples[:limit]
     voices = all(sample.prompt_audio is not None for sample in samples)
     if by != "wer" and not voices:
         raise BadInput(f"{data} has texts without a voice prompt.", "Choose by wer.")
-    chooser = Listener(CHOOSES.recogniser if by != "sim" else None, CHOOSES.speaker if by != "wer" else None).load()
-    judge = Listener(JUDGES.recogniser, JUDGES.speaker if voices else None).load()
+    chooser = Listener(CHOOSES.recognizer if by != "sim" else None, CHOOSES.speaker if by != "wer" else None).load()
+    judge = Listener(JUDGES.recognizer, JUDGES.speaker if voices else None).load()
     chosen_by, errors, likeness = (np.zeros((len(samples), tries)) for _ in range(3))
     for row, sample in enumerate(samples):
         prompt = _prompt(dataset, sample)
@@ -107,15 +108,15 @@ def picture(found: BestOf, width: int = 560, height: int = 300) -> str:
             for point, value in zip(found.points, values, strict=True)
         ]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
-        colour, edge = _COLOURS[name], "start" if side == 0 else "end"
+        color, edge = _COLORS[name], "start" if side == 0 else "end"
         at = 6 if side == 0 else width - 6
-        marks.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        marks += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.5" fill="{colour}"/>' for a, b in places]
+        marks.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
+        marks += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.5" fill="{color}"/>' for a, b in places]
         apart = -8 if side == 0 else 18  # above one curve, below the other
         marks += [
-            _text(a, b + apart, f"{value:.3f}", "middle", colour) for value, (a, b) in zip(values, places, strict=True)
+            _text(a, b + apart, f"{value:.3f}", "middle", color) for value, (a, b) in zip(values, places, strict=True)
         ]
-        marks.append(_text(at, 20, {"cer": "CER", "sim": "speaker similarity"}[name], edge, colour))
+        marks.append(_text(at, 20, {"cer": "CER", "sim": "speaker similarity"}[name], edge, color))
     marks.append(f'<line x1="{left}" x2="{width - left}" y1="{low}" y2="{low}" stroke="#999"/>')
     marks += [_text(x(point["n"]), height - 16, f"{point['n']:.0f}", "middle") for point in found.points]
     marks.append(_text(width / 2, 20, f"best of n by {found.by}, {found.texts} texts", "middle"))
@@ -125,8 +126,8 @@ def picture(found: BestOf, width: int = 560, height: int = 300) -> str:
     )
 
 
-def _text(x: float, y: float, words: str, anchor: str, colour: str = "#333") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
+def _text(x: float, y: float, words: str, anchor: str, color: str = "#333") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}">{words}</text>'
 
 
 def _prompt(dataset: datasets.Dataset, sample: Sample) -> Audio | None:

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
-from harness.errors import BadInput
-from reference_models.checkpoint import load_checkpoint, save_checkpoint
-from reference_models.tts.config import HubCore, TTSConfig
-from reference_models.tts.depth import FrameLM
-from reference_models.tts.model import SpeechLM, extend
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
+from speech_eval.reference_models.tts.config import HubCore, TTSConfig
+from speech_eval.reference_models.tts.frame_lm import FrameLM
+from speech_eval.reference_models.tts.model import SpeechLM, extend
 
 TOKENIZER = "tokenizer"
 TokenLM = SpeechLM | FrameLM

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
-from harness.environment import hardware, installed
-from reference_models.codec.card import licence_of, prepared_from
-from reference_models.tts.building import TokenLM
-from reference_models.tts.training_config import TTSTrainingConfig
+from speech_eval import __version__
+from speech_eval.environment import hardware, installed
+from speech_eval.reference_models.codec.card import license_of, prepared_from
+from speech_eval.reference_models.tts.building import TokenLM
+from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 
 def card(
@@ -45,8 +45,8 @@ def card(
         "heard_before_training": {key: value for key, value in log.check.items() if key != "heard"},
         "trouble": {"passed_over": len(shards["passed_over"]), "steps_not_finite": log.bad_steps},
     }
-    if licence := licence_of(found["data"].get("licences", {})):
-        found["license"] = licence
+    if license := license_of(found["data"].get("licenses", {})):
+        found["license"] = license
     if log.validation:
         found["validation"] = log.validation
     return found

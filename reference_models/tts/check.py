@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from harness import modelspec
-from harness.adapters.base import AudioCodec, SpeechRecognizer, TranscriptionRequest
-from harness.errors import BadInput
-from harness.text import whisper_normalize
-from reference_models.tts.building import TokenLM
-from reference_models.tts.data import Packed, documents_of
-from reference_models.tts.decoding import SpeechCodec
-from reference_models.tts.layouts import Ints
-from reference_models.tts.model import IGNORE
-from reference_models.tts.training_config import CheckConfig
+from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.base import AudioCodec, SpeechRecognizer, TranscriptionRequest
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.data.packing import Packed, documents_of
+from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
+from speech_eval.reference_models.speech_lm.layouts import Ints
+from speech_eval.reference_models.tts.building import TokenLM
+from speech_eval.reference_models.tts.model import IGNORE
+from speech_eval.reference_models.tts.training_config import CheckConfig
+from speech_eval.text import whisper_normalize
 
 
 def heard_from(
@@ -33,9 +33,9 @@ def heard_from(
 
     section = model.config.codec
     speaker = SpeechCodec(codec, section.codebook_sizes, section.frame_rates)
-    ear = modelspec.build(modelspec.parse(config.recogniser))
+    ear = modelspec.build(modelspec.parse(config.recognizer))
     if not isinstance(ear, SpeechRecognizer):
-        raise BadInput(f"check.recogniser: {config.recogniser} is no recogniser.", "Name one, such as whisper-base.")
+        raise BadInput(f"check.recognizer: {config.recognizer} is no recognizer.", "Name one, such as whisper-base.")
     rows: list[dict[str, str]] = []
     for name, codes in _utterances(model, packed, config.utterances):
         audio = speaker.decode(codes).resampled(ear.sample_rate)
@@ -45,7 +45,7 @@ def heard_from(
     found = jiwer.process_words(said, heard)
     words = found.hits + found.substitutions + found.deletions
     errors = found.substitutions + found.deletions + found.insertions
-    return {"utterances": len(rows), "recogniser": config.recogniser, "wer": errors / max(words, 1), "heard": rows}
+    return {"utterances": len(rows), "recognizer": config.recognizer, "wer": errors / max(words, 1), "heard": rows}
 
 
 def refuse_garbage(report: Mapping[str, Any], config: CheckConfig, *, force: bool) -> None:

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from harness.errors import BadInput
-from reference_models.codec.config import Section
-from reference_models.tts.frontend import Frontend, symbols
-from reference_models.tts.layouts import pattern, ratios_of
-from reference_models.tts.vocabulary import SPECIALS, Vocabulary
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.codec.config import Section
+from speech_eval.reference_models.speech_lm.layouts import pattern, ratios_of
+from speech_eval.reference_models.speech_lm.vocabulary import SPECIALS, Vocabulary
+from speech_eval.reference_models.tts.frontend import Frontend, symbols
 
 TEXT = "{text}"
 # LLaSA and Orpheus alike: the text between its marks, then the mark that speech follows.

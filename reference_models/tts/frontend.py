@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from harness.errors import BadInput
+from speech_eval.errors import BadInput
 
 Frontend = Literal["bytes", "phonemes", "tokenizer"]
 BYTES = 256
@@ -24,7 +24,7 @@ def spoken(texts: list[str], frontend: Frontend, language: str = "en-us") -> lis
     """Texts as they enter the model, still as characters: IPA for `phonemes`, themselves otherwise."""
     if frontend != "phonemes":
         return texts
-    from harness.adapters.espeak import phonemes
+    from speech_eval.adapters.tts.espeak import phonemes
 
     return phonemes(texts, language)
 

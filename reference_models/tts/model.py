@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Cache, LlamaConfig, LlamaForCausalLM
 
-from harness.errors import BadInput
-from reference_models.tts import frontend
-from reference_models.tts.config import TEXT, LlamaCore, TTSConfig
-from reference_models.tts.layouts import Ints, deinterleave, interleave, whole_steps
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.layouts import Ints, deinterleave, interleave, whole_steps
+from speech_eval.reference_models.tts import frontend
+from speech_eval.reference_models.tts.config import TEXT, LlamaCore, TTSConfig
 
 IGNORE = -100
 

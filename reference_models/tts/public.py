@@ -16,10 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.errors import BadInput
-from reference_models.tts.generate import Sampling
-from reference_models.tts.layouts import Ints, deinterleave, interleave, pattern, ratios_of, whole_steps
-from reference_models.tts.model import check_fits, check_prompt
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.layouts import (
+    Ints,
+    deinterleave,
+    interleave,
+    pattern,
+    ratios_of,
+    whole_steps,
+)
+from speech_eval.reference_models.speech_lm.sampling import Sampling
+from speech_eval.reference_models.tts.model import check_fits, check_prompt
 
 # Llama 3.2's chat template writes today's date unless told one; with it, answers would change overnight.
 DATE = "26 Jul 2024"
@@ -230,7 +237,7 @@ class NeuTTS(_FlatLM):
     def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
         if prompt_text is None or prompt_codes is None:
             raise BadInput("NeuTTS speaks in the voice of a prompt only.", "Use a dataset with voice prompts.")
-        from harness.adapters.espeak import phonemes
+        from speech_eval.adapters.tts.espeak import phonemes
 
         phones = " ".join(" ".join(phonemes([prompt_text, text], "en-us")).split())
         before = list(self.tokenizer.encode("user: Convert the text to speech:"))

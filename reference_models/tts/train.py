@@ -15,25 +15,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import modelspec
-from harness.adapters.base import AudioCodec
-from harness.errors import BadInput
-from harness.progress import Progress, Say, silent, unsaid
-from reference_models import loop
-from reference_models.checkpoint import DESCRIPTION, WEIGHTS
-from reference_models.loop import Loop
-from reference_models.processes import accelerator, first_says
-from reference_models.recipes import Size, lay_over
-from reference_models.recipes import load as load_recipe
-from reference_models.training_log import append_row, check_identity
-from reference_models.training_state import FILE, load_training, read_facts, save_training
-from reference_models.tts.building import build, save
-from reference_models.tts.card import card
-from reference_models.tts.check import heard_from, refuse_garbage
-from reference_models.tts.config import CodecSection, TTSConfig
-from reference_models.tts.data import Packed, Source, TokenBatch
-from reference_models.tts.shards import Shards, write_shards
-from reference_models.tts.training_config import TTSTrainingConfig
+from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.base import AudioCodec
+from speech_eval.errors import BadInput
+from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.reference_models.data.packing import Packed, Source, TokenBatch
+from speech_eval.reference_models.data.token_shards import Shards, write_shards
+from speech_eval.reference_models.recipes.schema import Size, lay_over
+from speech_eval.reference_models.recipes.schema import load as load_recipe
+from speech_eval.reference_models.training import loop
+from speech_eval.reference_models.training.checkpoint import DESCRIPTION, WEIGHTS
+from speech_eval.reference_models.training.distributed import accelerator, first_says
+from speech_eval.reference_models.training.log import append_row, check_identity
+from speech_eval.reference_models.training.loop import Loop
+from speech_eval.reference_models.training.state import FILE, load_training, read_facts, save_training
+from speech_eval.reference_models.tts.building import build, save
+from speech_eval.reference_models.tts.card import card
+from speech_eval.reference_models.tts.check import heard_from, refuse_garbage
+from speech_eval.reference_models.tts.config import CodecSection, TTSConfig
+from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 CODEC = "codec"  # the folder of a checkpoint that holds the codec it speaks through
 
@@ -75,7 +75,7 @@ def _codec(recipe: Size, given: str | None, data: Path, output: Path, progress: 
         return given or str(recipe.codec["spec"])
     if "recipe" not in recipe.codec:
         raise BadInput(f"{recipe.name} names no codec.", "Add `codec` with a `recipe` and `size`, or a `spec`.")
-    from reference_models.codec import train as codec_training
+    from speech_eval.reference_models.codec import train as codec_training
 
     folder = output / CODEC
     started = (folder / FILE).is_file()
@@ -170,13 +170,13 @@ class Trainer(Loop):
         self.batches = self._packed(self.shards, training.seed, self._texts(), world=True)
         held_out = Shards(output / "shards", "held-out")
         self.held_out = self._packed(held_out, 0, None, world=False) if len(held_out) else None
-        optimiser = torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             self.model.parameters(),
-            lr=training.optimiser.learning_rate,
-            betas=training.optimiser.betas,
-            weight_decay=training.optimiser.weight_decay,
+            lr=training.optimizer.learning_rate,
+            betas=training.optimizer.betas,
+            weight_decay=training.optimizer.weight_decay,
         )
-        self.wrapped, self.optimiser = self.accelerator.prepare(self.model, optimiser)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
         self.peak = peak_flops(
@@ -230,7 +230,7 @@ class Trainer(Loop):
 
     def resume(self) -> None:
         """Go back to the saved state. Raises `BadInput` where there is none or it is of another run."""
-        facts = load_training(self.output, {"model": self.model}, {"optimiser": self.optimiser})
+        facts = load_training(self.output, {"model": self.model}, {"optimizer": self.optimizer})
         check_identity(self.output, facts["identity"], self._identity())
         self.log = Log(**facts["log"])
 
@@ -239,7 +239,7 @@ class Trainer(Loop):
         facts = {"identity": self._identity(), "log": asdict(self.log), "finished": self.done() >= 1.0}
         found = card(self.name, self.model, self.training, self.data, self.shards.summary, self.log, self.overfit)
         if self.accelerator.is_main_process:
-            save_training(self.output, {"model": self.model}, {"optimiser": self.optimiser}, facts)
+            save_training(self.output, {"model": self.model}, {"optimizer": self.optimizer}, facts)
             save(self.output, self.model, self.model.state_dict(), found)
         return found
 
@@ -293,7 +293,7 @@ class Trainer(Loop):
         own = torch.tensor([[float(value) for value in part.values()] for part in mine], device=device).sum(0)
         counts = dict(zip(mine[0], accelerator.reduce(own, "sum").tolist(), strict=True))
         self.wrapped.train()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for index, batch in enumerate(batches):
             # Gradients travel between processes once, with the last part.
@@ -305,14 +305,14 @@ class Trainer(Loop):
                 accelerator.backward(loss)
             sums = {kind: sums.get(kind, 0.0) + value.detach() for kind, value in nats.items()}
         values = {kind: value.item() / max(counts[kind], 1) for kind, value in self._total(sums).items()}
-        norm = accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimiser.clip_norm)
+        norm = accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimizer.clip_norm)
         if not (math.isfinite(float(norm)) and all(math.isfinite(value) for value in values.values())):
             spoken = [name for batch in batches for row in batch.documents for name in row]
             self.bad_step(number, "the loss or its gradient", spoken[:8])
             return {}
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.training.optimiser.rate_at(number, self.done())
-        self.optimiser.step()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.training.optimizer.rate_at(number, self.done())
+        self.optimizer.step()
         tokens = sum(batch.filled for batch in batches) * accelerator.num_processes
         self.log.tokens += tokens
         flops = self.model.flops(tokens, counts) / accelerator.num_processes

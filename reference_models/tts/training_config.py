@@ -6,17 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from reference_models.codec.config import Section
-from reference_models.codec.training_config import OptimiserConfig
-from reference_models.data.segments import Policy
+from speech_eval.reference_models.codec.config import Section
+from speech_eval.reference_models.codec.training_config import OptimizerConfig
+from speech_eval.reference_models.data.segments import Policy
 
 
 class CheckConfig(Section):
-    """What is listened to before training starts: `utterances` of the packed batches, by `recogniser`; training does
+    """What is listened to before training starts: `utterances` of the packed batches, by `recognizer`; training does
     not start where more than `max_wer` of the words are wrong (1.0 is as good as silence)."""
 
     utterances: PositiveInt = 8
-    recogniser: str = "whisper-base"
+    recognizer: str = "whisper-base"
     max_wer: NonNegativeFloat = 0.3
 
 
@@ -33,7 +33,7 @@ class TTSTrainingConfig(Section):
     accumulate: PositiveInt = 1
     sequence: PositiveInt = 2048
     seed: int = 0
-    optimiser: OptimiserConfig = OptimiserConfig(
+    optimizer: OptimizerConfig = OptimizerConfig(
         learning_rate=5e-5, betas=(0.9, 0.95), weight_decay=0.01, schedule="cosine", final_share=0.1, clip_norm=1.0
     )
     text_replay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from harness.errors import BadInput
-from harness.metrics.base import Metric, ScoringItem, Summary, Value
-from harness.metrics.codec.pairs import codebooks
-from harness.types import Sample
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.codec.pairs import codebooks
+from speech_eval.records import Sample
 
 _PARTS = ("bits", "adaptive_bits", "entropy_bits", "tokens", "seconds", "usage", "perplexity", "answers")
 

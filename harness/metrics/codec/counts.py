@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadInput
+from speech_eval.errors import BadInput
 
 Integers = NDArray[np.int64]
 

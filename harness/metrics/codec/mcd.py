@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct
 
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.metrics.codec.pairs import pair
-from harness.metrics.nets.features import mel_power
-from harness.types import Sample
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import pair
+from speech_eval.records import Sample
+from speech_eval.signal.features import mel_power
 
 _RATE = 16_000
 _BANDS = 40

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.errors import BadInput
-from harness.metrics.base import Metric, ScoringItem, Summary, Value
-from harness.types import Sample
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.records import Sample
 
 # What a failed sample is charged: its waveform as 16-bit PCM at 16 kHz, which needs no model at all.
 _PCM_BITS = 256_000.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.audio import Samples, leading_silence
-from harness.metrics.base import ScoringItem, Unscorable
+from speech_eval.audio import Samples, leading_silence
+from speech_eval.metrics.base import ScoringItem, Unscorable
 
 LONGEST_FRAME = 0.08  # seconds, of the codecs in wide use; the tolerance where an output states no frame rate
 SHORTEST_TOLERANCE = 0.01

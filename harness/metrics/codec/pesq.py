@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.errors import require
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.metrics.codec.pairs import pair
-from harness.types import Sample
+from speech_eval.errors import require
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import pair
+from speech_eval.records import Sample
 
 
 class _PESQ(Metric):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.metrics.codec.pairs import pair
-from harness.types import Sample
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import pair
+from speech_eval.records import Sample
 
 _RATE = 16_000
 LOWEST, HIGHEST = 60.0, 500.0  # Hz
 _WINDOW = 512  # samples, 32 ms: two periods of the lowest voice or nearly
 _HOP = 160
-_DIP = 0.15  # YIN's threshold: a frame is voiced where the normalised difference falls below it
+_DIP = 0.15  # YIN's threshold: a frame is voiced where the normalized difference falls below it
 _SPEECH_DB = 40.0  # and where it is within this of the loudest frame
 MIN_FRAMES = 10
 
@@ -65,14 +65,14 @@ def f0(samples: NDArray[np.float32]) -> Floats:
     span = _WINDOW + longest
     padded = np.pad(samples.astype(np.float64), (span // 2, span))
     frames = np.lib.stride_tricks.sliding_window_view(padded, span)[: len(samples) : _HOP]
-    curves = _normalised_difference(frames, longest)
+    curves = _normalized_difference(frames, longest)
     level = 10 * np.log10(np.maximum((frames[:, :_WINDOW] ** 2).mean(axis=1), 1e-12))
     loud = level > level.max() - _SPEECH_DB
     return np.array([_period(curve, shortest) if ok else np.nan for curve, ok in zip(curves, loud, strict=True)])
 
 
-def _normalised_difference(frames: Floats, longest: int) -> Floats:
-    """YIN's cumulative mean normalised difference, lags 0 to `longest` [frames, longest + 1]."""
+def _normalized_difference(frames: Floats, longest: int) -> Floats:
+    """YIN's cumulative mean normalized difference, lags 0 to `longest` [frames, longest + 1]."""
     size = 1 << (frames.shape[1] + _WINDOW - 1).bit_length()
     head = np.fft.rfft(frames[:, :_WINDOW], size)
     products = np.fft.irfft(np.fft.rfft(frames, size) * head.conj(), size)[:, : longest + 1]

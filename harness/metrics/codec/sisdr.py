@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.base import Metric, ScoringItem, Summary, Value
-from harness.metrics.codec.pairs import pair
-from harness.types import Sample
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.codec.pairs import pair
+from speech_eval.records import Sample
 
 LOWEST, HIGHEST = -30.0, 100.0  # dB; see `SISDR`
 

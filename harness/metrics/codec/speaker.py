@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.metrics.base import ScoringItem, Value
-from harness.metrics.similarity import CAMPlusPlusSimilarity
+from speech_eval.metrics.base import ScoringItem, Value
+from speech_eval.metrics.similarity import CAMPlusPlusSimilarity
 
 
 class CAMPlusPlusReferenceSimilarity(CAMPlusPlusSimilarity):

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.metrics.codec.pairs import pair
-from harness.metrics.nets.features import slaney_filters
-from harness.types import Sample
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import pair
+from speech_eval.records import Sample
+from speech_eval.signal.features import slaney_filters
 
 WINDOWS = (2048, 512)  # samples; the hop is a quarter
 MEL_BANDS = (150, 80)
@@ -79,7 +79,7 @@ class MelDistance(_SpectralDistance):
 
 
 def magnitudes(samples: NDArray[np.floating], window: int) -> Floats:
-    """|STFT| [frames, window / 2 + 1] of more than window / 2 samples: periodic Hann, hop window / 4, centred on
+    """|STFT| [frames, window / 2 + 1] of more than window / 2 samples: periodic Hann, hop window / 4, centered on
     samples reflected at both ends."""
     padded = np.pad(samples.astype(np.float64), window // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: window // 4]

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from harness import assets
-from harness.errors import BadInput, require
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.metrics.codec.pairs import codebooks
-from harness.types import Sample
+from speech_eval.assets import store as assets
+from speech_eval.errors import BadInput, require
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import codebooks
+from speech_eval.records import Sample
 
 LAYOUTS = ("flattened", "delay", "stacked", "first-level")
 
@@ -170,6 +170,6 @@ class TextTokens(_Bill):
     @cached_property
     def _tokenizer(self) -> Any:
         transformers = require("transformers", self.extra)
-        from harness.adapters.causal_lm import dequantised
+        from speech_eval.adapters.chat.causal_lm import dequantized
 
-        return transformers.AutoTokenizer.from_pretrained(dequantised("smollm2"))
+        return transformers.AutoTokenizer.from_pretrained(dequantized("smollm2"))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.base import Metric, ScoringItem, Summary, Unit, Value
-from harness.metrics.codec.counts import read_counts
-from harness.metrics.codec.tokens import counted
-from harness.types import Sample
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Value
+from speech_eval.metrics.codec.counts import read_counts
+from speech_eval.metrics.codec.tokens import counted
+from speech_eval.records import Sample
 
 Floats = NDArray[np.float64]
 Columns = dict[str, Floats]

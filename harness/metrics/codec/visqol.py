@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import require
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.metrics.codec.pairs import pair
-from harness.types import Sample
+from speech_eval.errors import require
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import pair
+from speech_eval.records import Sample
 
 _RATE = 16_000
 _MIN_SECONDS = 0.5  # one patch of speech is 0.4 s

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from harness.errors import BadInput
-from harness.metrics.base import Metric, ScoringItem, Summary, Value
-from harness.metrics.voicebench import bbh_templates as tables
-from harness.metrics.voicebench.patterns import matches, plain_letter
-from harness.metrics.voicebench.records import SOURCE, reference, response
-from harness.types import Sample
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.voicebench import bbh_templates as tables
+from speech_eval.metrics.voicebench.patterns import matches, plain_letter
+from speech_eval.metrics.voicebench.records import SOURCE, reference, response
+from speech_eval.records import Sample
 
 # In the order in which the original looks for the names in a sample's id.
 _TABLES: dict[str, tuple[str | tuple[str, int], ...]] = {
@@ -27,7 +27,7 @@ _BLANKED = str.maketrans(dict.fromkeys(':"-,.：', " "))
 
 def original_answer(answer: str, subset: str) -> int | None:
     """1 for yes, true or (b), 0 for no, false or (a) as the original reads it; None where it would draw."""
-    text = _normalise(answer)
+    text = _normalize(answer)
     for pattern, letter, value in _rules(subset):
         if matches(pattern, text, letter, bounded=False):
             return value
@@ -39,7 +39,7 @@ def answer_of(answer: str, subset: str) -> int | None:
 
     An apostrophe separates words here, as the templates expect; an answer that is only a letter is one.
     """
-    text = _normalise(answer.replace("’", "'").replace("'", " "))
+    text = _normalize(answer.replace("’", "'").replace("'", " "))
     if subset == "hyperbaton" and (letter := plain_letter(text, "ab")):
         return int(letter == "b")
     for pattern, letter, value in _rules(subset):
@@ -62,7 +62,7 @@ def _rules(subset: str) -> tuple[tuple[str, str, int], ...]:
     return tuple(expand())
 
 
-def _normalise(answer: str) -> str:
+def _normalize(answer: str) -> str:
     """Lower case, without markup, most punctuation and the marks that some models put around an answer."""
     text = answer.lower()
     if text.endswith("<|user|>"):

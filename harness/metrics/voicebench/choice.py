@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.errors import BadInput
-from harness.metrics.base import Metric, ScoringItem, Summary, Value
-from harness.metrics.voicebench.patterns import matches, plain_letter
-from harness.metrics.voicebench.records import SOURCE, reference, response, without_turn
-from harness.metrics.voicebench.templates import CHOICE
-from harness.types import Sample
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.voicebench.patterns import matches, plain_letter
+from speech_eval.metrics.voicebench.records import SOURCE, reference, response, without_turn
+from speech_eval.metrics.voicebench.templates import CHOICE
+from speech_eval.records import Sample
 
 LETTERS = "abcd"
 _PUNCTUATION = (".", ",", ":", ")")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadInput
-from harness.metrics.base import Metric, ScoringItem, Summary, Value
-from harness.metrics.voicebench.instructions import CHECKS, EXTRA, RELATIONS, Arguments, drawn, follows
-from harness.metrics.voicebench.records import SOURCE, field, response, without_turn
-from harness.types import Sample
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.voicebench.instructions import CHECKS, EXTRA, RELATIONS, Arguments, drawn, follows
+from speech_eval.metrics.voicebench.records import SOURCE, field, response, without_turn
+from speech_eval.records import Sample
 
 Instruction = tuple[str, Arguments]
 

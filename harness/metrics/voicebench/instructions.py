@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from harness.errors import require
+from speech_eval.errors import require
 
 Arguments = dict[str, Any]
 EXTRA = "voicebench"

@@ -7,10 +7,10 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.base import Metric, ScoringItem, Summary, Value
-from harness.metrics.voicebench.records import SOURCE
-from harness.metrics.voicebench.replies import Replies, judge_identity, judge_replies
-from harness.types import Sample
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.voicebench.records import SOURCE
+from speech_eval.metrics.voicebench.replies import Replies, judge_identity, judge_replies
+from speech_eval.records import Sample
 
 LEAST, MOST = 1.0, 5.0
 _BRACKETED_INTEGER = re.compile(r"\[\[(\d+)\]\]")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadInput
-from harness.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from harness.metrics.voicebench.records import SOURCE
-from harness.types import Sample
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.voicebench.records import SOURCE
+from speech_eval.records import Sample
 
 RATED = ("alpacaeval", "commoneval", "wildvoice")
 SUBSETS = (*RATED, "sd-qa", "mmsu", "openbookqa", "bbh", "ifeval", "advbench")

@@ -6,11 +6,11 @@ import re
 from functools import cached_property
 from typing import Any
 
-from harness.errors import NotFetched, require
-from harness.metrics.base import Metric, ScoringItem, Summary, Value
-from harness.metrics.voicebench.records import SOURCE, question, reference, response
-from harness.metrics.voicebench.replies import judge_identity, judge_replies
-from harness.types import Sample
+from speech_eval.errors import NotFetched, require
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.voicebench.records import SOURCE, question, reference, response
+from speech_eval.metrics.voicebench.replies import judge_identity, judge_replies
+from speech_eval.records import Sample
 
 PROMPT = """\
 Question: {prompt}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.errors import BadInput
-from harness.metrics.base import ScoringItem, Unscorable
-from harness.types import Sample
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import ScoringItem, Unscorable
+from speech_eval.records import Sample
 
 SOURCE = "MatthewCYM/VoiceBench at 5338154"
 _TURN = re.compile(r"^<[123]>")  # which turn of the conversation some models answer, put before the answer
@@ -16,7 +16,7 @@ _TURN = re.compile(r"^<[123]>")  # which turn of the conversation some models an
 def response(item: ScoringItem) -> str:
     """The answer as text; raises `Unscorable` where there is none. An empty answer is one."""
     if item.hypothesis is None and item.output.status != "empty":
-        raise Unscorable(f"Sample {item.sample.id} has no answer in text.", "Name a recogniser for speech answers.")
+        raise Unscorable(f"Sample {item.sample.id} has no answer in text.", "Name a recognizer for speech answers.")
     return item.hypothesis or ""
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.metrics.base import Metric, ScoringItem, Summary, Value
-from harness.metrics.voicebench.records import SOURCE, response
-from harness.metrics.voicebench.templates import REFUSALS
-from harness.types import Sample
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.voicebench.records import SOURCE, response
+from speech_eval.metrics.voicebench.templates import REFUSALS
+from speech_eval.records import Sample
 
 
 def refusal_cues(answer: str) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harness import judges
-from harness.errors import BadInput
-from harness.metrics.base import ScoringItem, Unscorable
-from harness.metrics.voicebench.records import question, response
+from speech_eval.errors import BadInput
+from speech_eval.metrics import judge as judges
+from speech_eval.metrics.base import ScoringItem, Unscorable
+from speech_eval.metrics.voicebench.records import question, response
 
 VOTES = 3
 SYSTEM = "You are a careful and impartial judge of answers."
@@ -41,7 +41,7 @@ def judge_replies(item: ScoringItem, name: str, prompt: str) -> Replies:
     if recorded is not None:
         return Replies(_recorded(sample.id, recorded), "recorded")
     if item.hypothesis is None and item.output.status != "empty":
-        raise Unscorable(f"Sample {sample.id} has no answer.", "Name a recogniser for speech answers.")
+        raise Unscorable(f"Sample {sample.id} has no answer.", "Name a recognizer for speech answers.")
     judge = judges.configured()
     if judge is None:
         raise BadInput(

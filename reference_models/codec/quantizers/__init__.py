@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reference_models.codec.config import FSQConfig, MultiScaleConfig, RVQConfig, SplitConfig, VQConfig
-from reference_models.codec.quantizers.base import Quantized, Quantizer
-from reference_models.codec.quantizers.fsq import FSQ
-from reference_models.codec.quantizers.multiscale import MultiScaleVQ
-from reference_models.codec.quantizers.rvq import ResidualVQ
-from reference_models.codec.quantizers.split import SplitVQ
-from reference_models.codec.quantizers.statistics import CodeStatistics, LevelStatistics
-from reference_models.codec.quantizers.vq import SingleVQ
+from speech_eval.reference_models.codec.config import FSQConfig, MultiScaleConfig, RVQConfig, SplitConfig, VQConfig
+from speech_eval.reference_models.codec.quantizers.base import Quantized, Quantizer
+from speech_eval.reference_models.codec.quantizers.fsq import FSQ
+from speech_eval.reference_models.codec.quantizers.multiscale import MultiScaleVQ
+from speech_eval.reference_models.codec.quantizers.rvq import ResidualVQ
+from speech_eval.reference_models.codec.quantizers.split import SplitVQ
+from speech_eval.reference_models.codec.quantizers.statistics import CodeStatistics, LevelStatistics
+from speech_eval.reference_models.codec.quantizers.vq import SingleVQ
 
 QuantizerConfig = VQConfig | RVQConfig | FSQConfig | MultiScaleConfig | SplitConfig
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from reference_models.codec.quantizers.statistics import CodeStatistics
+from speech_eval.reference_models.codec.quantizers.statistics import CodeStatistics
 
 
 @dataclass
 class Quantized:
-    """A quantised latent. `latent` and `first` (what the first codebook alone gives) are [B, D, F] and carry gradients
+    """A quantized latent. `latent` and `first` (what the first codebook alone gives) are [B, D, F] and carry gradients
     to the encoder; `codes[k]` is [B, F / strides[k]]; `losses` are scalars, unweighted.
     """
 
@@ -37,16 +37,16 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor, n: int | None = None) -> Quantized:
-        """Quantise z [B, D, F] with the first `n` codebooks (all, or as drawn by quantizer dropout, if None)."""
+        """Quantize z [B, D, F] with the first `n` codebooks (all, or as drawn by quantizer dropout, if None)."""
 
     @abstractmethod
     def decode(self, codes: Sequence[Tensor]) -> Tensor:
         """The latent [B, D, F] of the first `len(codes)` codebooks' codes."""
 
 
-def straight_through(x: Tensor, quantised: Tensor) -> Tensor:
-    """The value of `quantised` with the gradient of `x` (Bengio et al. 2013)."""
-    return x + (quantised - x).detach()
+def straight_through(x: Tensor, quantized: Tensor) -> Tensor:
+    """The value of `quantized` with the gradient of `x` (Bengio et al. 2013)."""
+    return x + (quantized - x).detach()
 
 
 def depths(z: Tensor, codebooks: int, n: int | None, dropout: float) -> Tensor:

@@ -9,9 +9,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_models.codec.config import Lookup
-from reference_models.codec.quantizers.base import straight_through
-from reference_models.codec.streaming import Conv1d
+from speech_eval.reference_models.codec.config import Lookup
+from speech_eval.reference_models.codec.quantizers.base import straight_through
+from speech_eval.reference_models.codec.streaming import Conv1d
 
 
 class Codebook(nn.Module, ABC):
@@ -30,7 +30,7 @@ class Codebook(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, clean: Tensor, used: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Quantise x [B, D, F]; returns the quantised x, with x's gradient, the codes [B, F] and losses [B].
+        """Quantize x [B, D, F]; returns the quantized x, with x's gradient, the codes [B, F] and losses [B].
 
         `clean` has the values of x but is the encoder's output minus constants: through it every level's commitment
         loss reaches the encoder undiminished. Items that are not `used` [B] teach nothing.
@@ -52,7 +52,7 @@ class Codebook(nn.Module, ABC):
 class CosineCodebook(Codebook):
     """DAC's: project to few dimensions, find the code in the nearest direction, project back.
 
-    The lookup compares L2-normalised vectors (ViT-VQGAN); the losses compare the vectors themselves. DAC restarts no
+    The lookup compares L2-normalized vectors (ViT-VQGAN); the losses compare the vectors themselves. DAC restarts no
     codes: `restart_below` 0.
     """
 
@@ -65,14 +65,14 @@ class CosineCodebook(Codebook):
     def forward(self, x: Tensor, clean: Tensor, used: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         latent = self.project_in(x)  # [B, d, F]
         codes = self.nearest(latent.detach())
-        quantised = self.codes(codes).mT  # [B, d, F]
+        quantized = self.codes(codes).mT  # [B, d, F]
         losses = {
-            "commitment": distance(self.project_in(clean), quantised.detach()),
-            "codebook": distance(quantised, latent.detach()),
+            "commitment": distance(self.project_in(clean), quantized.detach()),
+            "codebook": distance(quantized, latent.detach()),
         }
         if self.training and self.restart_below > 0:
             self.restart(latent.detach().mT[used].flatten(0, 1), codes[used].flatten())
-        return self.project_out(straight_through(latent, quantised)), codes, losses
+        return self.project_out(straight_through(latent, quantized)), codes, losses
 
     def nearest(self, latent: Tensor) -> Tensor:
         """[B, d, F] to the codes of largest cosine [B, F]."""
@@ -114,10 +114,10 @@ class EMACodebook(Codebook):
         if learning:
             self.start(seen)
         codes = self.nearest(x.detach().mT.float())
-        quantised = F.embedding(codes, self.codes).mT.to(x.dtype)
+        quantized = F.embedding(codes, self.codes).mT.to(x.dtype)
         if learning:
             self.learn(seen, codes[used].flatten())
-        return straight_through(x, quantised), codes, {"commitment": distance(clean, quantised)}
+        return straight_through(x, quantized), codes, {"commitment": distance(clean, quantized)}
 
     def nearest(self, x: Tensor) -> Tensor:
         """[..., d] to [...]: argmin |x - c|² = argmax x·c - |c|² / 2."""

@@ -1,4 +1,4 @@
-"""Finite scalar quantisation (Mentzer et al. 2023): bound each dimension, round it, read the digits as one number."""
+"""Finite scalar quantization (Mentzer et al. 2023): bound each dimension, round it, read the digits as one number."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from reference_models.codec.config import FSQConfig
-from reference_models.codec.quantizers.base import Quantized, Quantizer, straight_through
+from speech_eval.reference_models.codec.config import FSQConfig
+from speech_eval.reference_models.codec.quantizers.base import Quantized, Quantizer, straight_through
 
 
 class FSQ(Quantizer):

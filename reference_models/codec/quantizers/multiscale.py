@@ -1,9 +1,9 @@
-"""Multi-scale residual vector quantisation (SNAC): coarse codebooks code slow averages, fine ones what is left."""
+"""Multi-scale residual vector quantization (SNAC): coarse codebooks code slow averages, fine ones what is left."""
 
 from __future__ import annotations
 
-from reference_models.codec.config import MultiScaleConfig
-from reference_models.codec.quantizers.rvq import ResidualLevels
+from speech_eval.reference_models.codec.config import MultiScaleConfig
+from speech_eval.reference_models.codec.quantizers.rvq import ResidualLevels
 
 
 class MultiScaleVQ(ResidualLevels):

@@ -1,4 +1,4 @@
-"""Residual vector quantisation: each codebook codes what the ones before it left over."""
+"""Residual vector quantization: each codebook codes what the ones before it left over."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_models.codec.config import Lookup, RVQConfig
-from reference_models.codec.quantizers.base import Quantized, Quantizer, depths
-from reference_models.codec.quantizers.codebook import Codebook, around, build_codebook
+from speech_eval.reference_models.codec.config import Lookup, RVQConfig
+from speech_eval.reference_models.codec.quantizers.base import Quantized, Quantizer, depths
+from speech_eval.reference_models.codec.quantizers.codebook import Codebook, around, build_codebook
 
 
 class ResidualLevels(Quantizer):
@@ -25,10 +25,10 @@ class ResidualLevels(Quantizer):
 
     def forward(self, z: Tensor, n: int | None = None) -> Quantized:
         depth = depths(z, len(self.books), n, self.dropout if self.training else 0.0)
-        return self.quantise(z, depth, len(self.books) if n is None else n)
+        return self.quantize(z, depth, len(self.books) if n is None else n)
 
-    def quantise(self, z: Tensor, depth: Tensor, levels: int) -> Quantized:
-        """Quantise z [B, D, F], item b with the first depth[b] of the first `levels` codebooks.
+    def quantize(self, z: Tensor, depth: Tensor, levels: int) -> Quantized:
+        """Quantize z [B, D, F], item b with the first depth[b] of the first `levels` codebooks.
 
         Two residuals run side by side, equal in value. Gradients of what the decoder sees telescope through `residual`
         to one straight-through estimator around the sum. Commitment losses take `clean`, from which earlier levels
@@ -41,11 +41,11 @@ class ResidualLevels(Quantizer):
         for level, stride in enumerate(self.strides[:levels]):
             used = depth > level
             coarse, found, terms = self.books[level](pool(residual, stride), pool(clean, stride), used)
-            quantised = coarse.repeat_interleave(stride, dim=-1)
-            residual = residual - quantised
-            clean = clean - quantised.detach()
-            total = total + quantised * used[:, None, None]
-            first = quantised if level == 0 else first
+            quantized = coarse.repeat_interleave(stride, dim=-1)
+            residual = residual - quantized
+            clean = clean - quantized.detach()
+            total = total + quantized * used[:, None, None]
+            first = quantized if level == 0 else first
             codes.append(found)
             for name, term in terms.items():
                 losses[name] = losses.get(name, 0.0) + (term * used).mean()

@@ -1,4 +1,4 @@
-"""Split residual vector quantisation (Mimi): a semantic codebook beside residual acoustic ones.
+"""Split residual vector quantization (Mimi): a semantic codebook beside residual acoustic ones.
 
 The acoustic codebooks code the latent, not what the semantic one left over, so that what distillation takes from the
 first codebook's fidelity, the others can give back.
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from reference_models.codec.config import SplitConfig
-from reference_models.codec.quantizers.base import Quantized, Quantizer, depths
-from reference_models.codec.quantizers.rvq import ResidualLevels
+from speech_eval.reference_models.codec.config import SplitConfig
+from speech_eval.reference_models.codec.quantizers.base import Quantized, Quantizer, depths
+from speech_eval.reference_models.codec.quantizers.rvq import ResidualLevels
 
 
 class SplitVQ(Quantizer):
@@ -27,8 +27,8 @@ class SplitVQ(Quantizer):
     def forward(self, z: Tensor, n: int | None = None) -> Quantized:
         levels = len(self.sizes) if n is None else n
         depth = depths(z, len(self.sizes), n, self.dropout if self.training else 0.0)
-        semantic = self.semantic.quantise(z, depth, 1)
-        acoustic = self.acoustic.quantise(z, depth - 1, levels - 1)
+        semantic = self.semantic.quantize(z, depth, 1)
+        acoustic = self.acoustic.quantize(z, depth - 1, levels - 1)
         losses = {name: term + acoustic.losses.get(name, 0.0) for name, term in semantic.losses.items()}
         codes = semantic.codes + acoustic.codes
         if self.training:

@@ -1,9 +1,9 @@
-"""Vector quantisation with one codebook (BigCodec, WavTokenizer)."""
+"""Vector quantization with one codebook (BigCodec, WavTokenizer)."""
 
 from __future__ import annotations
 
-from reference_models.codec.config import VQConfig
-from reference_models.codec.quantizers.rvq import ResidualLevels
+from speech_eval.reference_models.codec.config import VQConfig
+from speech_eval.reference_models.codec.quantizers.rvq import ResidualLevels
 
 
 class SingleVQ(ResidualLevels):

@@ -1,0 +1,105 @@
+"""CTC recognizers on transformers: wav2vec 2.0, HuBERT, WavLM, W2v-BERT and others with a CTC head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from speech_eval.adapters import checkpoints as torch_support
+from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.audio import Samples
+from speech_eval.errors import BadAudio, BadInput, require
+from speech_eval.records import ModelInfo
+
+# Used in training alone, and absent from many published checkpoints.
+_UNTRAINED = (r"masked_spec_embed$",)
+
+
+class CTC(SpeechRecognizer):
+    """A checkpoint with a CTC head, decoded greedily: the likeliest symbol a frame, repeats merged, blanks dropped.
+
+    The model's own vocabulary decides the language; the request's is not looked at. Models whose first layer is
+    group-normalized (wav2vec2-base and kin) or whose last is a convolutional adapter see padding, so they run one by
+    one; the others in masked batches.
+    Raises `BadInput` for checkpoints that are broken, incomplete or without a CTC head.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        revision: str | None = None,
+        dtype: str = "float32",
+        device: str = "auto",
+        trust_remote_code: bool = False,
+    ) -> None:
+        torch, transformers = require("torch", "asr"), require("transformers", "asr")
+        self._torch = torch
+        self._checkpoint = torch_support.locate(path, revision, trust_remote_code=trust_remote_code)
+        directory = self._checkpoint.directory
+        # Two parts rather than AutoProcessor, which may want a language-model decoder that greedy decoding has not.
+        self._extractor = transformers.AutoFeatureExtractor.from_pretrained(directory)
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+        self._model = torch_support.load_model(
+            "AutoModelForCTC",
+            self._checkpoint,
+            dtype=dtype,
+            device=device,
+            extra="asr",
+            trust_remote_code=trust_remote_code,
+            untrained=_UNTRAINED,
+        )
+        if self._extractor.sampling_rate != self.sample_rate:
+            self.sample_rate = int(self._extractor.sampling_rate)
+        self._check_vocabulary()
+        config = self._model.config
+        self._one_by_one = getattr(config, "feat_extract_norm", "") == "group" or getattr(config, "add_adapter", False)
+        self.batch_size = 1 if self._one_by_one or self._model.device.type == "cpu" else 16
+
+    def _check_vocabulary(self) -> None:
+        blank, own_blank = self._tokenizer.pad_token_id, self._model.config.pad_token_id
+        symbols, outputs = len(self._tokenizer), int(self._model.config.vocab_size)
+        if blank != own_blank or symbols < outputs:
+            raise BadInput(
+                f"{self._checkpoint.directory}: the tokenizer ({symbols} symbols, blank {blank}) does not fit the "
+                f"model ({outputs} outputs, blank {own_blank}).",
+                "Save the tokenizer the model was trained with beside it.",
+            )
+
+    def info(self) -> ModelInfo:
+        return self._checkpoint.info(self._model, decoding="greedy")
+
+    def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
+        """One transcript a request. Raises `BadAudio` for audio that is shorter than one frame of the model."""
+        waves = [request.audio.samples for request in requests]
+        for request, wave in zip(requests, waves, strict=True):
+            self._check_length(request.id, wave)
+        if self._one_by_one:
+            return [text for wave in waves for text in self._decode([wave])]
+        return self._decode(waves)
+
+    def _check_length(self, name: str, wave: Samples) -> None:
+        # 25 ms is the receptive field of all these encoders' first stage.
+        if len(wave) < 0.025 * self.sample_rate:
+            raise BadAudio(f"{name}: {len(wave)} samples are shorter than one frame of 25 ms.", "Leave the sample out.")
+
+    def _decode(self, waves: list[Samples]) -> list[str]:
+        alone = len(waves) == 1
+        inputs: dict[str, Any] = dict(
+            self._extractor(
+                waves,
+                sampling_rate=self.sample_rate,
+                return_tensors="pt",
+                padding=not alone,
+                return_attention_mask=not alone,
+            )
+        )
+        device, dtype = self._model.device, self._model.dtype
+        inputs = {k: v.to(device, dtype) if v.is_floating_point() else v.to(device) for k, v in inputs.items()}
+        with self._torch.inference_mode():
+            best = self._model(**inputs).logits.argmax(-1)
+        frames = [best.shape[1]] * len(waves)
+        if not alone:
+            lengths = inputs["attention_mask"].sum(-1)
+            frames = [int(n) for n in self._model._get_feat_extract_output_lengths(lengths)]
+        rows = [row[:count].tolist() for row, count in zip(best, frames, strict=True)]
+        return [str(self._tokenizer.decode(row, skip_special_tokens=False)).strip() for row in rows]

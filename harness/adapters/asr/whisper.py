@@ -1,0 +1,193 @@
+"""Whisper on transformers: hub or local checkpoints, and the two sets of weights that package archives carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from speech_eval.adapters import checkpoints as torch_support
+from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.audio import Samples
+from speech_eval.errors import BadInput, require
+from speech_eval.records import ModelInfo
+
+WINDOW_SECONDS = 30
+
+
+class Whisper(SpeechRecognizer):
+    """A Whisper checkpoint: greedy decoding (or `num_beams`), task `transcribe`, language as the request says.
+
+    `path` is a hub repository `ORG/REPO` or a directory. Speech of up to 30 s is decoded in batches without
+    timestamps; longer speech one by one, window after window, so that nothing is cut off.
+    `window_seconds` below 30 hears only speech that fits into it: cheaper, though not what Whisper was
+    trained on, so for rewards and choices, not for results.
+    Raises `BadInput` for checkpoints that are broken, incomplete or pickled.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        revision: str | None = None,
+        dtype: str = "float32",
+        device: str = "auto",
+        num_beams: int = 1,
+        window_seconds: int = WINDOW_SECONDS,
+        trust_remote_code: bool = False,
+    ) -> None:
+        if torch_support.positive("window_seconds", window_seconds) > WINDOW_SECONDS:
+            raise BadInput(f"window_seconds={window_seconds} is more than Whisper hears.", "Use 30 or less.")
+        torch, transformers = require("torch", "asr"), require("transformers", "asr")
+        self.num_beams = torch_support.positive("num_beams", num_beams)
+        self._torch = torch
+        self._checkpoint = torch_support.locate(path, revision, trust_remote_code=trust_remote_code)
+        self._model = torch_support.load_model(
+            "WhisperForConditionalGeneration",
+            self._checkpoint,
+            dtype=dtype,
+            device=device,
+            extra="asr",
+            trust_remote_code=trust_remote_code,
+        )
+        # Two parts rather than WhisperProcessor: some checkpoints have no processor_config.json.
+        self.window_seconds = window_seconds
+        self._extractor = transformers.WhisperFeatureExtractor.from_pretrained(
+            self._checkpoint.directory, chunk_length=window_seconds
+        )
+        if window_seconds < WINDOW_SECONDS:
+            self._shorten()
+        self._tokenizer = transformers.WhisperTokenizer.from_pretrained(self._checkpoint.directory)
+        self.batch_size = 1 if self._model.device.type == "cpu" else 16
+
+    def info(self) -> ModelInfo:
+        return self._checkpoint.info(self._model, num_beams=self.num_beams, window_seconds=self.window_seconds)
+
+    def _shorten(self) -> None:
+        """Leave the encoder the positions of the window alone."""
+        encoder = self._model.model.encoder
+        kept = encoder.config.max_source_positions * self.window_seconds // WINDOW_SECONDS
+        encoder.embed_positions = self._torch.nn.Embedding.from_pretrained(encoder.embed_positions.weight[:kept])
+        encoder.config.max_source_positions = kept
+
+    def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
+        """One transcript a request. Raises `BadInput` for a language the checkpoint does not know, and for speech over
+        a window of less than 30 s."""
+        limit = self.window_seconds * self.sample_rate
+        waves = [request.audio.samples for request in requests]
+        for request, wave in zip(requests, waves, strict=True):
+            if len(wave) > limit and self.window_seconds < WINDOW_SECONDS:
+                raise BadInput(f"{request.id}: longer than window_seconds={self.window_seconds}.", "Leave that out.")
+        languages = [self._language(request) for request in requests]
+        short = [i for i, wave in enumerate(waves) if len(wave) <= limit]
+        texts: dict[int, str] = {}
+        if short:
+            decoded = self._generate([waves[i] for i in short], [languages[i] for i in short], long=False)
+            texts.update(zip(short, decoded, strict=True))
+        for i, wave in enumerate(waves):
+            if len(wave) > limit:
+                texts[i] = self._generate([wave], [languages[i]], long=True)[0]
+        return [texts[i] for i in range(len(requests))]
+
+    def nll(self, request: TranscriptionRequest, text: str) -> float:
+        """Mean nats a token of `text`, its end included, given the speech: how surprising it would be to hear it.
+
+        Raises `BadInput` for speech over the window, which the model hears only in pieces, and for an empty text.
+        """
+        wave = request.audio.samples
+        if len(wave) > self.window_seconds * self.sample_rate or not text.strip():
+            raise BadInput(f"{request.id}: over {self.window_seconds} s of speech, or no text.", "Shorten it.")
+        language = self._language(request)
+        if language is not None:
+            self._tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
+        ids = self._torch.tensor([self._tokenizer(" " + text.strip()).input_ids], device=self._model.device)
+        prefix = len(self._tokenizer.prefix_tokens)
+        features = self._extractor(wave, sampling_rate=self.sample_rate, return_tensors="pt").input_features
+        with self._torch.inference_mode():
+            logits = self._model(
+                features.to(self._model.device, self._model.dtype), decoder_input_ids=ids[:, :-1]
+            ).logits
+        return float(self._torch.nn.functional.cross_entropy(logits[0, prefix - 1 :].float(), ids[0, prefix:]))
+
+    def _language(self, request: TranscriptionRequest) -> str | None:
+        config = self._model.generation_config
+        known = [token.strip("<|>") for token in getattr(config, "lang_to_id", {})]
+        multilingual = bool(known) and getattr(config, "is_multilingual", True)
+        return whisper_language(request.language, known if multilingual else None, self._checkpoint.name)
+
+    def _generate(self, waves: list[Samples], languages: list[str | None], *, long: bool) -> list[str]:
+        features = self._extractor(
+            waves,
+            sampling_rate=self.sample_rate,
+            return_tensors="pt",
+            return_attention_mask=long,
+            truncation=not long,
+            padding="longest" if long else "max_length",
+        ).to(self._model.device)
+        told: dict[str, Any] = {} if languages[0] is None else {"language": languages, "task": "transcribe"}
+        if long:
+            told |= {"attention_mask": features.attention_mask, "return_timestamps": True}
+        with self._torch.inference_mode():
+            tokens = self._model.generate(
+                features.input_features.to(self._model.dtype),
+                do_sample=False,
+                num_beams=self.num_beams,
+                condition_on_prev_tokens=False,
+                **told,
+            )
+        texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [str(text).strip() for text in texts]
+
+
+def whisper_language(language: str, known: Iterable[str] | None, name: str) -> str | None:
+    """Whisper's code of a language tag: `pt-BR` is `pt`. None for an English-only model (`known` None), which has no
+    language token. Raises `BadInput` for a language the model does not know.
+    """
+    code = language.replace("_", "-").split("-")[0].lower()
+    if known is None:
+        if code != "en":
+            raise BadInput(f"{name} knows English only, not '{language}'.", "Use a multilingual Whisper.")
+        return None
+    if code not in known:
+        raise BadInput(f"{name} knows no language '{language}'.", "Give its two-letter code, such as en or fr.")
+    return code
+
+
+class _Shipped(Whisper):
+    """Registry-shipped CTranslate2 weights, converted once to a transformers directory in the cache."""
+
+    asset: ClassVar[str]
+
+    def __init__(
+        self,
+        dtype: str = "float32",
+        device: str = "auto",
+        num_beams: int = 1,
+        window_seconds: int = WINDOW_SECONDS,
+    ) -> None:
+        super().__init__(str(converted(self.asset)), None, dtype, device, num_beams, window_seconds)
+
+    def info(self) -> ModelInfo:
+        from speech_eval.assets.store import ASSETS
+
+        return super().info().model_copy(update={"name": self.asset, "license": ASSETS[self.asset].license})
+
+
+class WhisperTinyEn(_Shipped):
+    """Whisper tiny.en, English only."""
+
+    asset = "whisper-tiny.en"
+
+
+class WhisperBase(_Shipped):
+    """Whisper base, multilingual."""
+
+    asset = "whisper-base"
+
+
+def converted(asset: str) -> Path:
+    """The transformers directory of a CTranslate2 Whisper asset, fetched and made where it is lacking."""
+    from speech_eval.assets import store as assets
+    from speech_eval.assets.convert import once, whisper
+
+    source = assets.ensure(asset)
+    return once(assets.derived_dir(asset) / "transformers-1", lambda directory: whisper.convert(source, directory))

@@ -1,0 +1,151 @@
+"""Text language models on transformers, as the text-only end of the audio-language-model interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from speech_eval.adapters import checkpoints as torch_support
+from speech_eval.adapters.base import AudioLanguageModel, ChatReply, ChatRequest
+from speech_eval.errors import BadInput, require
+from speech_eval.records import ModelInfo
+
+
+class CausalLM(AudioLanguageModel):
+    """A causal language model that answers conversations of text.
+
+    Greedy where `temperature` is 0, else sampling with the request's seed from the `top_k` likeliest tokens (0: all)
+    that make up `top_p` of the probability. Conversations go through the tokenizer's chat template; a tokenizer
+    without one gets the texts line by line. Requests are answered one by one: in a padded batch, rounding would let
+    an answer depend on its neighbors. `enable_thinking` is passed to templates that know it.
+    """
+
+    reads_audio = False
+
+    def __init__(
+        self,
+        path: str,
+        revision: str | None = None,
+        dtype: str = "float32",
+        device: str = "auto",
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        enable_thinking: bool | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        torch, transformers = require("torch", "llm"), require("transformers", "llm")
+        if temperature < 0 or not 0 < top_p <= 1 or top_k < 0:
+            raise BadInput(
+                f"temperature={temperature}, top_p={top_p}, top_k={top_k} are out of range.",
+                "Use temperature >= 0, 0 < top_p <= 1, top_k >= 0.",
+            )
+        self._torch = torch
+        self._template_options = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
+        self._checkpoint = torch_support.locate(path, revision, trust_remote_code=trust_remote_code)
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(
+            self._checkpoint.directory, trust_remote_code=trust_remote_code
+        )
+        self._model = torch_support.load_model(
+            "AutoModelForCausalLM",
+            self._checkpoint,
+            dtype=dtype,
+            device=device,
+            extra="llm",
+            trust_remote_code=trust_remote_code,
+        )
+        self._settings: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if temperature > 0:
+            self._settings = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
+
+    def info(self) -> ModelInfo:
+        settings = {key: value for key, value in self._settings.items() if value is not None}
+        return self._checkpoint.info(self._model, **settings)
+
+    def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        """One text reply a request. Raises `BadInput` for audio parts and for conversations that are too long."""
+        return [ChatReply(text=self._answer(request)) for request in requests]
+
+    def _answer(self, request: ChatRequest) -> str:
+        messages = [{"role": str(m["role"]), "content": text_of(m, request.id)} for m in request.messages]
+        tokens = self._tokens(messages)
+        length = tokens["input_ids"].shape[1]
+        limit = getattr(self._model.config, "max_position_embeddings", None)
+        if limit and length + request.max_new_tokens > limit:
+            raise BadInput(
+                f"{request.id}: {length} tokens and {request.max_new_tokens} new ones exceed the {limit} of the model.",
+                "Shorten the conversation or ask for fewer new tokens.",
+            )
+        with self._torch.inference_mode(), torch_support.seeded(request.seed):
+            answer = self._model.generate(
+                **tokens.to(self._model.device),
+                max_new_tokens=request.max_new_tokens,
+                pad_token_id=self._padding(),
+                **self._settings,
+            )
+        return str(self._tokenizer.decode(answer[0, length:], skip_special_tokens=True)).strip()
+
+    def _tokens(self, messages: list[dict[str, str]]) -> Any:
+        if self._tokenizer.chat_template is None:
+            prompt = "\n".join(message["content"] for message in messages)
+            return self._tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+        return self._tokenizer.apply_chat_template(
+            messages,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            **self._template_options,
+        )
+
+    def _padding(self) -> int | None:
+        # Never used with one row, but generation warns where none is set.
+        return (
+            self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else self._tokenizer.eos_token_id
+        )
+
+
+def text_of(message: Mapping[str, Any], request_id: str) -> str:
+    """The text of a message, its parts joined by line breaks. Raises `BadInput` for any part that is not text."""
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    for part in content:
+        if part["type"] != "text":
+            raise BadInput(
+                f"{request_id}: a text model was given a part of type '{part['type']}'.",
+                "Put a recognizer before it: cascade:ASR+LLM.",
+            )
+    return "\n".join(str(part["text"]) for part in content)
+
+
+class SmolLM2(CausalLM):
+    """SmolLM2-135M-Instruct from registry-shipped Q4_1 weights, dequantized once into the cache."""
+
+    asset = "smollm2"
+
+    def __init__(
+        self,
+        dtype: str = "float32",
+        device: str = "auto",
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+    ) -> None:
+        path = str(dequantized(self.asset))
+        super().__init__(path, dtype=dtype, device=device, temperature=temperature, top_p=top_p, top_k=top_k)
+
+    def info(self) -> ModelInfo:
+        from speech_eval.assets.store import ASSETS
+
+        return super().info().model_copy(update={"name": self.asset, "license": ASSETS[self.asset].license})
+
+
+def dequantized(asset: str) -> Path:
+    """The transformers directory of a GGUF asset, fetched and made where it is lacking."""
+    from speech_eval.assets import store as assets
+    from speech_eval.assets.convert import gguf, once
+
+    (source,) = assets.ensure(asset).glob("*.gguf")
+    return once(assets.derived_dir(asset) / "transformers-1", lambda directory: gguf.convert(source, directory))

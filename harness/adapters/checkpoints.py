@@ -1,0 +1,231 @@
+"""What the PyTorch adapters share: finding a checkpoint's files, loading them strictly, devices, digests and seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from speech_eval.errors import BadInput, require
+from speech_eval.records import ModelInfo
+
+_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
+_INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A transformers checkpoint on this machine. `revision` is the hub's commit hash, empty for a local directory."""
+
+    directory: Path
+    name: str
+    revision: str = ""
+
+    def config(self) -> dict[str, Any]:
+        """The parsed `config.json`."""
+        config = self.directory / "config.json"
+        try:
+            return dict(json.loads(config.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise BadInput(f"{config}: not a readable model configuration ({error}).", "Save it again.") from error
+
+    def license(self) -> str:
+        """The license its model card states in its front matter, empty where there is none."""
+        card = self.directory / "README.md"
+        text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+        front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+        found = re.search(r"^license:\s*(\S+)", front.group(1), re.MULTILINE) if front else None
+        return found.group(1) if found else ""
+
+    def weights(self) -> list[Path]:
+        """The safetensors files that make up the model, in name order; empty where there are none.
+
+        Raises `BadInput` naming a shard the index lists and the directory lacks.
+        """
+        return _weights(self.directory)
+
+    def info(self, model: Any, **metadata: Any) -> ModelInfo:
+        """What the manifest keeps of the loaded `model`; `metadata` is the adapter's own settings."""
+        return ModelInfo(
+            spec="",
+            name=self.name,
+            interfaces=[],
+            revision=self.revision,
+            weights_sha256=weights_digest(self.weights()),
+            license=self.license(),
+            parameters=model.num_parameters(),
+            metadata={"dtype": str(model.dtype).removeprefix("torch."), **metadata},
+        )
+
+
+def _weights(directory: Path) -> list[Path]:
+    single, index = directory / "model.safetensors", directory / _INDEX
+    if single.is_file():
+        return [single]
+    if not index.is_file():
+        return []
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{index}: not a readable weight index ({error!r}).", "Copy the checkpoint again.") from error
+    for name in names:
+        if not (directory / name).is_file():
+            raise BadInput(f"{directory / name}: this shard is missing.", "Copy the checkpoint again, complete.")
+    return [directory / name for name in names]
+
+
+def locate(path: str, revision: str | None = None, *, trust_remote_code: bool = False) -> Checkpoint:
+    """Find a checkpoint: a directory as it stands, else a hub repository `ORG/REPO`, fetched or from the hub's cache.
+
+    Of a repository only the small files and the one set of weights that is loaded are fetched. Raises `BadInput` for a
+    checkpoint that has only pickled weights, unless `trust_remote_code`.
+    """
+    if Path(path).is_dir():
+        if revision:
+            raise BadInput(f"{path} is a directory, which has no revisions.", "Leave out revision=.")
+        checkpoint = Checkpoint(Path(path), Path(path).resolve().name)
+    else:
+        directory = _snapshot(path, revision, trust_remote_code)
+        checkpoint = Checkpoint(directory, path, directory.name)
+    if not checkpoint.weights() and not trust_remote_code:
+        pickles = sorted(file.name for file in checkpoint.directory.glob("*.bin"))
+        what = f"only pickled weights ({', '.join(pickles)})" if pickles else "no safetensors weights"
+        raise BadInput(
+            f"{path} holds {what}.",
+            "Convert it to safetensors, or pass --trust-remote-code if you trust whoever made it: pickle runs code.",
+        )
+    return checkpoint
+
+
+def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
+    hub = require("huggingface_hub", "asr")
+    small = [*_SMALL_FILES, "*.py"] if trust_remote_code else list(_SMALL_FILES)
+
+    def fetch(patterns: list[str]) -> Path:
+        return Path(hub.snapshot_download(repo, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
+
+    try:
+        directory = fetch(small)
+        index = directory / _INDEX
+        shards = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else []
+        # A repository may hold further variants (fp32, ONNX, other frameworks) of many gigabytes: ask for one set.
+        directory = fetch(["model.safetensors"])
+        if not (directory / "model.safetensors").is_file():
+            directory = fetch(shards or (["pytorch_model*.bin*"] if trust_remote_code else ["model.safetensors"]))
+        return directory
+    except (OSError, ValueError, KeyError) as error:
+        message = str(error).splitlines()[0]
+        raise BadInput(
+            f"hf:{repo}: {message}", "Check the name, the network, and HF_TOKEN for gated models."
+        ) from error
+
+
+def load_model(
+    auto_class: str,
+    checkpoint: Checkpoint,
+    *,
+    dtype: str,
+    device: str,
+    extra: str,
+    trust_remote_code: bool = False,
+    untrained: tuple[str, ...] = (),
+) -> Any:
+    """Load `transformers.<auto_class>` from a checkpoint, on its device, in evaluation mode.
+
+    Raises `BadInput` naming the file for broken weights, and for parameters the checkpoint lacks: transformers would
+    fill them with random numbers. Names that match one of the patterns `untrained` may be lacking.
+    """
+    torch, transformers = require("torch", extra), require("transformers", extra)
+    files = checkpoint.weights()
+    for file in files:
+        _check_readable(file)
+    # The harness shows its own progress, and what transformers would warn of is raised below.
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    model, loading = getattr(transformers, auto_class).from_pretrained(
+        checkpoint.directory,
+        dtype=parse_dtype(dtype),
+        low_cpu_mem_usage=True,
+        use_safetensors=bool(files),
+        trust_remote_code=trust_remote_code,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    lacking = sorted(k for k in loading["missing_keys"] if not any(re.search(pattern, k) for pattern in untrained))
+    if lacking:
+        shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+        raise BadInput(
+            f"{checkpoint.directory}: the weights lack {shown}; they would be random.",
+            "Use a checkpoint that was trained for this purpose and saved whole.",
+        )
+    return model.to(torch.device(choose_device(device))).eval()
+
+
+def _check_readable(file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as handle:
+            handle.keys()
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{file}: broken or truncated weights ({error}).", "Copy or fetch the file again.") from error
+
+
+def choose_device(device: str) -> str:
+    """`auto` is the first GPU, else the CPU; anything else is taken as PyTorch names devices."""
+    torch = require("torch", "asr")
+    if device != "auto":
+        try:
+            return str(torch.device(device))
+        except RuntimeError as error:
+            raise BadInput(f"device={device} is not a device.", "Use auto, cpu, cuda or cuda:1.") from error
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def parse_dtype(name: str) -> Any:
+    """The torch dtype of `float32`, `float16` or `bfloat16`. Raises `BadInput` for other names."""
+    torch = require("torch", "asr")
+    if name not in ("float32", "float16", "bfloat16"):
+        raise BadInput(f"dtype={name} is not supported.", "Use float32, float16 or bfloat16.")
+    return getattr(torch, name)
+
+
+def positive(name: str, value: object) -> int:
+    """`value` if it is a whole number above zero, else `BadInput` naming the option."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadInput(f"{name}={value} is not a positive whole number.", f"Use {name}=1, say.")
+    return value
+
+
+def weights_digest(files: list[Path]) -> str:
+    """sha256 that identifies the weights: of the file itself where it is one, else of the list of digests and names."""
+    digests = {file.name: _file_digest(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+    return combined_digest(digests) if len(digests) > 1 else next(iter(digests.values()), "")
+
+
+def combined_digest(digests: Mapping[str, str]) -> str:
+    """sha256 over lines `digest  name`, in name order."""
+    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _file_digest(file: Path, size: int, mtime_ns: int) -> str:
+    # Size and time of change are part of the cache's key: a file written anew is read anew.
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run a block with PyTorch's generators set to `seed`, and put them back afterwards."""
+    torch = require("torch", "asr")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

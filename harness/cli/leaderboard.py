@@ -1,0 +1,55 @@
+"""`speech-eval leaderboard …`: a static site from run directories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speech_eval.cli.common import Json, Runs
+
+app = typer.Typer(help="A static leaderboard from run directories.", no_args_is_help=True)
+
+
+@app.command("build")
+def leaderboard_build(
+    runs: Runs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the site.")] = Path("site"),
+    audio: Annotated[bool, typer.Option(help="Include audio players.")] = True,
+    samples: Annotated[int, typer.Option(min=0, help="Samples that a run's page shows of each task.")] = 20,
+    json: Json = False,
+) -> None:
+    """Build a static site from run directories; it opens from disk, with no server and no network."""
+    from speech_eval.cli.console import bars, emit, out, say
+    from speech_eval.registry import load_attr
+
+    with bars() as progress:
+        made = load_attr("speech_eval.leaderboard.build:build")(
+            runs, output, audio=audio, max_samples=samples, progress=progress
+        )
+    for item in made.skipped:
+        say(f"left out: {item.path}: {item.reason}")
+    if json:
+        skipped = [{"path": item.path, "reason": item.reason} for item in made.skipped]
+        return emit({"index": str(made.index), "runs": made.runs, "boards": made.boards, "skipped": skipped})
+    out.print(f"leaderboard: {made.index.resolve().as_uri()}", markup=False, soft_wrap=True)
+
+
+@app.command("serve")
+def leaderboard_serve(
+    site: Annotated[Path, typer.Argument(help="Folder of a built site.")] = Path("site"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 8017,
+    json: Json = False,
+) -> None:
+    """Preview a built site on this machine until interrupted; nothing outside it can connect."""
+    from speech_eval.cli.console import emit, out
+    from speech_eval.registry import load_attr
+
+    def ready(address: str) -> None:
+        if json:
+            emit({"address": address})
+        else:
+            out.print(f"leaderboard: {address} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+
+    load_attr("speech_eval.leaderboard.serve:serve")(site, port, ready)

@@ -1,0 +1,135 @@
+"""Stage three: results from stored scores. Samples are taken in the order of their ids, so files can be in any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from speech_eval import registry
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, Summary, Unit, clusters
+from speech_eval.metrics.macro import of_sets
+from speech_eval.records import Counts, Formula, MetricResult, Output, Results, Sample, Score, TaskResult
+from speech_eval.statistics.bootstrap import estimate
+
+
+def aggregate(run: RunDirectory) -> Results:
+    """All numbers of a run, computed from its stored lines and its manifest's record of what was asked."""
+    manifest = run.manifest()
+    tasks = [_task(run, name, record, manifest.seed) for name, record in sorted(manifest.tasks.items(), key=_order)]
+    return Results(model=manifest.model.spec, seed=manifest.seed, tasks=tasks)
+
+
+def _order(item: tuple[str, dict[str, Any]]) -> tuple[str, int]:
+    """By name, the points of a sweep by their value."""
+    name, record = item
+    point = record.get("sweep")
+    return (name, 0) if point is None else (point["task"], point["value"])
+
+
+def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult:  # type: ignore[type-arg]
+    samples = sorted(run.samples(name), key=lambda sample: sample.id)
+    outputs, scores = run.outputs(name), run.scores(name)
+    axes = {metric_id: axis for axis, ids in record.get("axes", {}).items() for metric_id in ids}
+    metrics = []
+    for metric_id in record["metrics"]:
+        metric: Metric = registry.metrics.get(metric_id)()
+        units = metric.pool(_scored(name, metric, samples, outputs, scores))
+        scorers = {score.scorer for (_, scored), score in scores.items() if scored == metric.id and score.scorer}
+        about = {"scorer": ", ".join(sorted(scorers)), "axis": axes.get(metric_id, "")}
+        for summary, counted in numbers_of(metric, units):
+            result = _number(metric, summary, counted, f"{seed}/{name}/{metric.id}/{summary.name}")
+            primary = not axes and is_primary(record["primary"], metric, summary)
+            metrics.append(result.model_copy(update={"primary": primary, **about}))
+    return TaskResult(
+        task=name,
+        version=record["version"],
+        protocol=record["protocol"],
+        interface=record["interface"],
+        dataset=record["dataset"]["name"],
+        dataset_sha256=record["dataset"]["sha256"],
+        language=sorted({sample.language for sample in samples}),
+        limit=record["limit"],
+        leaderboard_grade=record["limit"] is None,
+        ranked=not axes,
+        sweep=record.get("sweep"),
+        conditions=record.get("conditions", {}),
+        counts=count(samples, outputs),
+        metrics=metrics,
+    )
+
+
+def numbers_of(metric: Metric, units: Sequence[Unit]) -> list[tuple[Summary, Sequence[Unit]]]:
+    """All numbers a metric gives over pooled units, each with the units it is taken over: its own, those that depend on
+    the data (a codec's levels), and those of the sets the data consist of."""
+    return [*((summary, units) for summary in metric.reported(units)), *of_sets(metric.summaries, units)]
+
+
+def is_primary(primary: str, metric: Metric, summary: Summary) -> bool:
+    """Whether `primary` (`metric id` or `metric id/summary name`) names this summary."""
+    metric_id, _, name = primary.partition("/")
+    return metric.id == metric_id and summary.name == (name or metric.summaries[0].name)
+
+
+def count(samples: Sequence[Sample], outputs: dict[str, Output]) -> Counts:
+    """How many of the expected samples were answered, and how. The parts add up to the whole."""
+    statuses = [outputs[sample.id].status if sample.id in outputs else "missing" for sample in samples]
+    return Counts(
+        expected=len(samples),
+        ok=statuses.count("ok"),
+        empty=statuses.count("empty"),
+        failed=statuses.count("failed"),
+        missing=statuses.count("missing"),
+    )
+
+
+def _scored(
+    task: str,
+    metric: Metric,
+    samples: Sequence[Sample],
+    outputs: dict[str, Output],
+    scores: dict[tuple[str, str], Score],
+) -> list[Unit]:
+    """Every expected sample as a unit; raises `BadInput` where an output has not been scored."""
+    units = []
+    for sample in samples:
+        stored = scores.get((sample.id, metric.id))
+        output = outputs.get(sample.id)
+        if output is not None and (stored is None or stored.output != output.digest()):
+            raise BadInput(
+                f"Task '{task}': sample {sample.id} has an output without its {metric.id} score.",
+                "Finish the scoring first: speech-eval score RUN",
+            )
+        units.append(unit(metric, sample, stored))
+    return units
+
+
+def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) -> MetricResult:
+    """`strict` over every expected sample, failures at their worst; `compat` over what the original would count."""
+    labels = clusters(units)
+    strict = [unit.strict for unit in units]
+    counted = [(unit.compat, label) for unit, label in zip(units, labels, strict=True) if unit.compat is not None]
+    compat = [parts for parts, _ in counted]
+    first = estimate(summary, strict, seed=seed, clusters=labels)
+    return MetricResult(
+        metric=metric.id,
+        name=summary.name,
+        unit=summary.unit,
+        direction=summary.direction,
+        headline=summary.headline,
+        formula=Formula(
+            estimator=summary.estimator,
+            parts=[] if summary.estimator == "function" else list(summary.parts),
+            scale=summary.scale,
+        ),
+        strict=first,
+        compat=first if compat == strict else estimate(summary, compat, seed=seed, clusters=[c for _, c in counted]),
+    )
+
+
+def unit(metric: Metric, sample: Sample, score: Score | None) -> Unit:
+    """A sample's share of the aggregates; without a score it is a missing answer."""
+    if score is None:
+        return Unit(sample, metric.failure(sample), metric.compat_failure(sample))
+    return Unit(sample, score.parts, score.compat_parts(), score.detail)

@@ -1,0 +1,66 @@
+"""How many samples of a run have no answer or no value, and why: the same reason once, with how often and where."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from speech_eval.engine.run_directory import RunDirectory
+
+SHOWN = 3  # samples that a line names
+NO_OUTPUT = "no output is stored"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why `samples` failed. `text` is the first one's message; `metric` is set where there is an answer without a value
+    of that metric."""
+
+    text: str
+    samples: tuple[str, ...]
+    metric: str | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.samples)
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"reason": self.text, "count": self.count, "samples": list(self.samples), "metric": self.metric}
+
+    def line(self) -> str:
+        """`2 × BadAudio: s1.wav: … (s1, s7)`."""
+        named = ", ".join(self.samples[:SHOWN]) + (", …" if self.count > SHOWN else "")
+        unscored = "" if self.metric is None else f"no {self.metric}: "
+        return f"{self.count} × {unscored}{self.text} ({named})"
+
+
+def failure_reasons(run: RunDirectory, task: str) -> list[Reason]:
+    """The reasons of a task, most frequent first: answers that are missing, failed or empty, then values that are."""
+    lost: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    outputs, scores = run.outputs(task), run.scores(task)
+    for sample in sorted(run.samples(task), key=lambda sample: sample.id):
+        output = outputs.get(sample.id)
+        if output is None or output.status != "ok":
+            text = NO_OUTPUT if output is None else output.error or "the answer was empty"
+            lost.setdefault(("", _kind(text, sample.id)), []).append((sample.id, text))
+            continue
+        for name in sorted({metric for key, metric in scores if key == sample.id}):
+            score = scores[sample.id, name]
+            if score.status == "failed":
+                text = str(score.detail.get("reason", "no value"))
+                lost.setdefault((name, _kind(text, sample.id)), []).append((sample.id, text))
+    found = [
+        Reason(" ".join(items[0][1].split()), tuple(sample for sample, _ in items), metric or None)
+        for (metric, _), items in lost.items()
+    ]
+    return sorted(
+        found, key=lambda reason: (reason.metric is not None, -reason.count, reason.metric or "", reason.text)
+    )
+
+
+def _kind(text: str, sample: str) -> str:
+    """The message without what differs between samples: names, paths and numbers."""
+    text = re.sub(r"\S*[/\\]\S*", "PATH", text.replace(sample, "ID"))
+    return re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "N", text)

@@ -1,0 +1,324 @@
+"""Stage one of timed tasks: requests one by one, or a fixed number at once, each against the adapter's clock.
+
+The timer of a request starts when everything it needs is in memory and ends with the last piece of the answer. Where
+an adapter takes one request at a time (`concurrent` is False), requests that come at once wait for each other in the
+order they came, and their waiting counts, as it does for the users of such a server.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from speech_eval.adapters.base import Adapter, ChatReply, ChatRequest, SynthesisRequest, TranscriptionRequest
+from speech_eval.adapters.clock import Clock, Occupancy
+from speech_eval.audio import Audio, check_length, check_waveform
+from speech_eval.datasets.dataset import Dataset
+from speech_eval.engine.generate.answer import AudioReader, failed, sample_seed, stored
+from speech_eval.engine.generate.requests import (
+    Answer,
+    LoadAudio,
+    chat_request,
+    codebook_records,
+    recording,
+    spoken_metadata,
+    synthesis_request,
+    transcription_request,
+)
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.task import Task
+from speech_eval.progress import Progress
+from speech_eval.records import Chunk, Output, Sample
+
+Piece = TypeVar("Piece")
+
+
+def conditions(task: Task, adapter: Adapter, rounds: int) -> dict[str, int | bool]:
+    """What the numbers of a timed task hold under, for its record and its result; nothing for other tasks."""
+    if task.mode != "timed":
+        return {}
+    at_once = concurrency(task)
+    found: dict[str, int | bool] = {"concurrency": at_once, "warm_up": warm_ups(task), "rounds": rounds}
+    if at_once > 1:
+        found["serialized"] = not adapter.concurrent
+    return found
+
+
+def load_average() -> float | None:
+    """How many processes wanted this machine in the last minute, ours among them; None where it does not say."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def concurrency(task: Task) -> int:
+    """How many requests are under way at once."""
+    return 1 if task.point is None else task.point.value
+
+
+def warm_ups(task: Task) -> int:
+    """How many requests come first, unrecorded among the answers: `warm_up` of them for each one under way at once."""
+    return int(task.options.get("warm_up", 2)) * concurrency(task)
+
+
+def generate_timed(
+    run: RunDirectory,
+    task: Task,
+    interface: str,
+    dataset: Dataset,
+    adapter: Adapter,
+    *,
+    samples: Sequence[Sample],
+    seed: int,
+    retry_failed: bool,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Answer each of `samples` that has no stored output yet, after warming up. Safe to stop and start at any moment.
+
+    `dataset` holds the samples of all rounds. Returns what the manifest keeps of the warm-up: `requests`, how many of
+    them `failed`, and the `seconds` of each in the order they ended.
+    """
+    done = run.outputs(task.name)
+    finished = {key for key, output in done.items() if not (retry_failed and output.status == "failed")}
+    # In the order of their ids: who is under way at once is part of what is measured, the manifest's order is not.
+    todo = sorted((sample for sample in samples if sample.id not in finished), key=lambda sample: sample.id)
+    count, total = len(finished), len(dataset.samples)
+    label = f"{task.name}: generate"
+    progress(label, count, total)
+    if not todo:
+        return {}
+    if bind := getattr(adapter, "bind", None):
+        bind({sample.id: sample for sample in dataset.samples})
+    guard = threading.Lock()
+
+    def keep(result: _Result) -> None:
+        nonlocal count
+        output = _output(run, task, result)
+        with guard:
+            run.append("outputs", task.name, [output])
+            count += 1
+            progress(label, count, total)
+
+    warm: list[_Result] = []
+    # Nothing is read ahead: a thread that decodes recordings would take its time from the model's.
+    with AudioReader(dataset, todo, concurrency(task), reads_audio=False) as (read, _):
+        requests = _Pass(task, interface, adapter, seed, read)
+        requests.take(itertools.islice(itertools.cycle(todo), warm_ups(task)), warm.append)
+        requests.take(todo, keep)
+    answered = [result.outcome for result in warm if isinstance(result.outcome, Answer)]
+    seconds = [round(answer.seconds or 0.0, 6) for answer in answered]
+    return {"requests": len(warm), "failed": len(warm) - len(answered), "seconds": seconds}
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of one request: the answer, or what the model raised."""
+
+    sample: Sample
+    seed: int
+    outcome: Answer | Exception
+
+
+def _output(run: RunDirectory, task: Task, result: _Result) -> Output:
+    if isinstance(result.outcome, Exception):
+        return failed(task, result.sample, result.seed, result.outcome)
+    return stored(run, task, result.sample, result.seed, result.outcome, result.outcome.seconds)
+
+
+class _Pass:
+    """Samples through the model, so many at once as the task says: a thread asks for the next one when what came of its
+    last is kept."""
+
+    def __init__(self, task: Task, interface: str, adapter: Adapter, seed: int, read: LoadAudio) -> None:
+        self._task, self._adapter, self._seed, self._read = task, adapter, seed, read
+        self._request = REQUESTS[interface]
+        self._at_once = concurrency(task)
+        self._occupancy = Occupancy(adapter.clock)
+        one_at_a_time = self._at_once > 1 and not adapter.concurrent
+        self._door: AbstractContextManager[None] = adapter.clock.queue() if one_at_a_time else nullcontext()
+
+    def take(self, samples: Iterable[Sample], keep: Callable[[_Result], None]) -> None:
+        waiting = iter(samples)
+        guard = threading.Lock()
+
+        def step() -> bool:
+            with guard:
+                sample = next(waiting, None)
+            if sample is None:
+                return False
+            seed = sample_seed(self._seed, self._task.name, sample.id)
+            keep(_Result(sample, seed, self._outcome(sample, seed)))
+            return True
+
+        self._adapter.clock.together(step, self._at_once)
+
+    def _outcome(self, sample: Sample, seed: int) -> Answer | Exception:
+        try:
+            request = self._request(self._adapter, sample, seed, self._read)
+            with self._occupancy.request() as share:
+                start = self._adapter.clock.now()
+                with self._door:
+                    request.ask(start)
+            answer = request.answer()
+        except Exception as error:
+            return error
+        return replace(answer, metadata={**answer.metadata, "wall_seconds": round(share(), 6)})
+
+
+# ---------------------------------------------------------------------------------------------- requests
+
+
+class _Request(ABC, Generic[Piece]):
+    """One sample's request, with all it needs in memory. `ask` is what is timed; `answer` sorts out what came."""
+
+    def __init__(self, adapter: Any, sample: Sample, seed: int, load: LoadAudio) -> None:
+        self.adapter, self.sample, self.seed = adapter, sample, seed
+        self.clock: Clock = adapter.clock
+        self.pieces: list[tuple[float, Piece]] = []  # seconds since the start, what came
+        self.seconds = 0.0
+        self.load(load)
+
+    @abstractmethod
+    def load(self, load: LoadAudio) -> None:
+        """Read what the request needs."""
+
+    @abstractmethod
+    def stream(self) -> Iterator[Piece]:
+        """The answer in pieces, as the adapter gives them."""
+
+    @abstractmethod
+    def answer(self) -> Answer:
+        """The answer, checked. Raises for what is no answer."""
+
+    def ask(self, start: float) -> None:
+        """Take the pieces as they come; `start` is when the request was sent."""
+        now, pieces = self.clock.now, self.pieces
+        for piece in self.stream():
+            pieces.append((now() - start, piece))
+        self.seconds = now() - start
+
+
+class _Synthesis(_Request[Audio]):
+    def load(self, load: LoadAudio) -> None:
+        request = synthesis_request(self.sample, self.seed, load)
+        prompt = request.prompt_audio
+        self.request = SynthesisRequest(
+            id=request.id,
+            text=request.text,
+            language=request.language,
+            seed=request.seed,
+            load_prompt=None if prompt is None else lambda: prompt,
+            prompt_text=request.prompt_text,
+        )
+
+    def stream(self) -> Iterator[Audio]:
+        return self.adapter.stream(self.request)  # type: ignore[no-any-return]
+
+    def answer(self) -> Answer:
+        return Answer(
+            audio=joined(self.pieces, self.sample),
+            chunks=arrivals(self.pieces),
+            seconds=self.seconds,
+            metadata=spoken_metadata(self.pieces[-1][1]) if self.pieces else {},
+        )
+
+
+class _Recognition(_Request[str]):
+    def load(self, load: LoadAudio) -> None:
+        self.request = transcription_request(self.sample, self.seed, self.adapter.sample_rate, load)
+        if self.adapter.reads_audio:
+            audio = self.request.audio
+            self.request = TranscriptionRequest(self.sample.id, lambda: audio, self.sample.language, self.seed)
+
+    def stream(self) -> Iterator[str]:
+        return self.adapter.transcribe_stream(self.request)  # type: ignore[no-any-return]
+
+    def answer(self) -> Answer:
+        for _, text in self.pieces:
+            if not isinstance(text, str):
+                raise TypeError(f"the model gave {type(text).__name__}, not a transcript")
+        if not self.pieces:
+            raise ValueError("the model gave no transcript")
+        chunks = [Chunk(seconds=round(at, 6), frames=0, text=text) for at, text in self.pieces]
+        return Answer(text=self.pieces[-1][1], chunks=chunks, seconds=self.seconds)
+
+
+class _Reply(_Request[ChatReply]):
+    def load(self, load: LoadAudio) -> None:
+        self.request: ChatRequest = chat_request(self.adapter, self.sample, self.seed, load)
+
+    def stream(self) -> Iterator[ChatReply]:
+        return self.adapter.reply_stream(self.request)  # type: ignore[no-any-return]
+
+    def answer(self) -> Answer:
+        texts = [piece.text for _, piece in self.pieces if piece.text is not None]
+        sounds = [(at, piece.audio) for at, piece in self.pieces if piece.audio is not None]
+        chunks = [
+            Chunk(seconds=round(at, 6), frames=0 if piece.audio is None else len(piece.audio.samples), text=piece.text)
+            for at, piece in self.pieces
+        ]
+        text = "".join(texts) if texts else None
+        return Answer(text=text, audio=joined(sounds, self.sample), chunks=chunks, seconds=self.seconds)
+
+
+class _Reconstruction(_Request[Audio]):
+    """Encoding, then decoding as a stream. Times of the chunks run from the moment the codes are there: what a receiver
+    waits for."""
+
+    def load(self, load: LoadAudio) -> None:
+        self.audio = recording(self.sample, self.adapter.sample_rate, load)
+
+    def ask(self, start: float) -> None:
+        (self.codes,) = self.adapter.encode([self.audio])
+        encoded = self.clock.now()
+        self.encode_seconds = encoded - start
+        super().ask(encoded)
+
+    def stream(self) -> Iterator[Audio]:
+        return self.adapter.stream_decode(self.codes)  # type: ignore[no-any-return]
+
+    def answer(self) -> Answer:
+        metadata = {
+            "seconds": round(self.audio.seconds, 6),
+            "codebooks": codebook_records(self.codes),
+            "encode_seconds": round(self.encode_seconds, 6),
+            "decode_seconds": round(self.seconds, 6),
+        }
+        return Answer(
+            audio=joined(self.pieces, self.sample),
+            chunks=arrivals(self.pieces),
+            seconds=self.encode_seconds + self.seconds,
+            metadata=metadata,
+        )
+
+
+def arrivals(pieces: Sequence[tuple[float, Audio]]) -> list[Chunk]:
+    """When how many samples came."""
+    return [Chunk(seconds=round(at, 6), frames=len(piece.samples)) for at, piece in pieces]
+
+
+def joined(pieces: Sequence[tuple[float, Audio]], sample: Sample) -> Audio | None:
+    """The chunks as one waveform, None where there is no sample in any of them. Raises for a rate that changes."""
+    if not any(len(piece.samples) for _, piece in pieces):
+        return None
+    rates = {piece.rate for _, piece in pieces}
+    if len(rates) != 1:
+        raise ValueError(f"the stream changed its sample rate: {sorted(rates)}")
+    rate, what = rates.pop(), f"sample {sample.id}"
+    if rate > 0:
+        check_length(sum(np.size(piece.samples) for _, piece in pieces) / rate, what)
+    return check_waveform(np.concatenate([piece.samples for _, piece in pieces]), rate, what)
+
+
+REQUESTS: dict[str, type[_Request[Any]]] = {
+    "SpeechSynthesizer": _Synthesis,
+    "SpeechRecognizer": _Recognition,
+    "AudioLanguageModel": _Reply,
+    "AudioCodec": _Reconstruction,
+}

@@ -1,0 +1,88 @@
+"""Proof that a run's numbers follow from its stored outputs: score them again elsewhere and compare byte by byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from speech_eval.audio import file_sha256
+from speech_eval.engine import session as runner
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.session import Settings
+from speech_eval.progress import Progress, silent
+from speech_eval.records import Record, Results
+
+
+class Verification(Record):
+    """What verifying came to. `differences` is empty where every published number was found again."""
+
+    schema_version: int = 1
+    run: str
+    numbers: int
+    published_sha256: str
+    recomputed_sha256: str
+    differences: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.differences else 0
+
+
+def verify(path: Path, settings: Settings, progress: Progress = silent) -> Verification:
+    """Recompute every number of `path` from its stored outputs, in a copy, and compare it with `results.json`.
+
+    Also checks that each stored waveform is the one its output line names. The run itself is not touched.
+    """
+    directory = RunDirectory(path)
+    published = directory.results()
+    differences = list(_changed_audio(directory))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "run"
+        shutil.copytree(path, copy, ignore=shutil.ignore_patterns("scores", "transcripts", ".lock", "*.tmp"))
+        recomputed = runner.rescore(copy, settings, progress)
+    differences += _differences(published, recomputed)
+    return Verification(
+        run=str(path),
+        numbers=sum(1 for _ in _numbers(published)),
+        published_sha256=_digest(published),
+        recomputed_sha256=_digest(recomputed),
+        differences=differences,
+    )
+
+
+def _changed_audio(directory: RunDirectory) -> Iterator[str]:
+    for name in directory.manifest().tasks:
+        for output in directory.outputs(name).values():
+            if output.audio is None:
+                continue
+            file = directory.audio_path(output.audio)
+            if not file.is_file():
+                yield f"{name}: the audio of sample {output.id} is gone ({output.audio.path})"
+            elif file_sha256(file) != output.audio.sha256:
+                yield f"{name}: the audio of sample {output.id} is not what was stored ({output.audio.path})"
+
+
+def _numbers(results: Results) -> Iterator[tuple[str, Any]]:
+    for task in results.tasks:
+        yield f"{task.task}: counts", task.counts.model_dump()
+        for metric in task.metrics:
+            for kind in ("strict", "compat"):
+                yield f"{task.task}: {metric.metric}/{metric.name} {kind}", getattr(metric, kind).model_dump()
+
+
+def _differences(published: Results, recomputed: Results) -> Iterator[str]:
+    before, after = dict(_numbers(published)), dict(_numbers(recomputed))
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            yield f"{name}: published {before.get(name)}, recomputed {after.get(name)}"
+    if not (before.keys() ^ after.keys()) and before == after and _digest(published) != _digest(recomputed):
+        yield "results.json differs outside its numbers (protocol, dataset or scorer)"
+
+
+def _digest(results: Results) -> str:
+    return hashlib.sha256(json.dumps(results.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,91 @@
+"""The verdict as a person, a CI server and a pull request read it: text, JUnit XML, Markdown. All from one record."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from speech_eval.analysis.report import markdown_cell, plain
+from speech_eval.engine.run_directory import write_atomically, write_json
+from speech_eval.gate.rules import Judgment, Verdict
+
+_MARKS = {"pass": "✅", "regression": "❌", "could not judge": "⚠️"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def text(verdict: Verdict) -> str:
+    """One line a rule, and the verdict."""
+    lines = [f"{item.outcome}: {item.rule.title}: {item.reason}" for item in verdict.judgments]
+    return "\n".join(plain(line) for line in [*lines, f"verdict: {verdict.outcome}"])
+
+
+def markdown(verdict: Verdict) -> str:
+    """A section for a job summary or a comment: the verdict, what it is about, and a table of the rules."""
+    against = f" against `{_code(verdict.baseline)}`" if verdict.baseline else ""
+    lines = [
+        f"### {_MARKS[verdict.outcome]} speech-eval gate: {verdict.outcome}",
+        "",
+        f"`{_code(verdict.run)}`{against}",
+        "",
+        "| | Task | Number | Rule | Finding |",
+        "|---|---|---|---|---|",
+    ]
+    for item in verdict.judgments:
+        rule = f"{item.rule.kind.replace('_', ' ')} {item.rule.limit:g}"
+        cells = [item.rule.task, item.rule.metric, rule, f"{item.outcome}: {item.reason}"]
+        shown = [markdown_cell(plain(cell)) for cell in cells]
+        lines.append("| " + " | ".join([_MARKS[item.outcome], *shown]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _code(path: str) -> str:
+    return plain(path).replace("`", "'")
+
+
+def junit(verdict: Verdict) -> str:
+    """JUnit XML: one test case a rule; a regression is a failure, what could not be judged an error."""
+    counts = {outcome: sum(item.outcome == outcome for item in verdict.judgments) for outcome in _MARKS}
+    totals = {
+        "name": "speech-eval gate",
+        "tests": str(len(verdict.judgments)),
+        "failures": str(counts["regression"]),
+        "errors": str(counts["could not judge"]),
+        "skipped": "0",
+    }
+    root = ElementTree.Element("testsuites", totals)
+    suite = ElementTree.SubElement(root, "testsuite", totals)
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in (("run", verdict.run), ("baseline", verdict.baseline or ""), ("outcome", verdict.outcome)):
+        ElementTree.SubElement(properties, "property", {"name": name, "value": _xml(value)})
+    for item in verdict.judgments:
+        _case(suite, item)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _case(suite: ElementTree.Element, item: Judgment) -> None:
+    named = {"classname": _xml(f"gate.{item.rule.task}"), "name": _xml(item.rule.title)}
+    case = ElementTree.SubElement(suite, "testcase", named)
+    if item.outcome != "pass":
+        kind = "failure" if item.outcome == "regression" else "error"
+        said = {"type": item.outcome, "message": _xml(item.reason)}
+        ElementTree.SubElement(case, kind, said).text = _xml(item.reason)
+    else:
+        ElementTree.SubElement(case, "system-out").text = _xml(item.reason)
+
+
+def _xml(value: str) -> str:
+    """Without the characters that XML has no way to write."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
+def write(verdict: Verdict, *, junit_file: Path | None, markdown_file: Path | None, record: bool) -> None:
+    """Write what was asked for. Markdown is added at the end of its file, as a job summary expects."""
+    if junit_file is not None:
+        write_atomically(junit_file, junit(verdict).encode())
+    if markdown_file is not None:
+        before = markdown_file.read_bytes() if markdown_file.is_file() else b""
+        write_atomically(markdown_file, before + markdown(verdict).encode())
+    if record:
+        write_json(Path(verdict.run) / "gate.json", verdict)

@@ -1,0 +1,246 @@
+"""Does the gate hold? Known regressions put into copies of a stored run must be blocked, an identical copy must pass,
+and pairs that differ by chance alone must be accused no more often than alpha."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from speech_eval import registry
+from speech_eval.analysis.compare import pair_up
+from speech_eval.datasets import dataset as datasets
+from speech_eval.engine.aggregate import aggregate
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.score import score
+from speech_eval.errors import BadInput, SpeechEvalError
+from speech_eval.gate.calibrate import LEAST_N
+from speech_eval.gate.decisions import margin
+from speech_eval.gate.regressions import INJECTIONS, Injection
+from speech_eval.gate.rules import Outcome, Rule, judge
+from speech_eval.metrics.base import Metric, Summary, Unit, clusters
+from speech_eval.progress import Progress, silent
+from speech_eval.records import Record
+from speech_eval.statistics.bootstrap import Rows, cluster_sums, generator, linear
+
+PAIRS = 1000
+FACTOR = 1.1  # of the latency rules made here, where a run has rounds
+_RESAMPLES = 1000  # a simulated pair
+
+
+class Trial(Record):
+    """One copy of the run under the gate. `held` is whether the gate did what it must; null where the run has nothing
+    that the defect could touch, or nothing to score it with."""
+
+    task: str
+    injection: str
+    outcome: Outcome | None
+    held: bool | None
+    reason: str
+
+
+class FalseAlarms(Record):
+    """How often pairs that differ by chance alone were called a regression, and the most that chance allows: the
+    99.9 % point of the binomial at alpha."""
+
+    rule: Rule
+    pairs: int
+    alarms: int
+    allowed: int
+
+    @property
+    def held(self) -> bool:
+        return self.alarms <= self.allowed
+
+
+class Selftest(Record):
+    """All that was tried. It fails where one trial fails, and where no defect could be tried at all."""
+
+    schema_version: int = 1
+    run: str
+    trials: list[Trial]
+    false_alarms: list[FalseAlarms]
+
+    @property
+    def exit_code(self) -> int:
+        if any(trial.held is False for trial in self.trials) or any(not found.held for found in self.false_alarms):
+            return 1
+        return 0 if any(trial.held and trial.injection in INJECTIONS for trial in self.trials) else 2
+
+
+def selftest(
+    run: RunDirectory,
+    rules: Sequence[Rule] = (),
+    *,
+    pairs: int = PAIRS,
+    plugins: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Selftest:
+    """Try the gate on `run` with `rules`, or with the strictest rules that the run itself passes.
+
+    Raises `BadInput` where a rule names a task that the run does not have.
+    """
+    manifest = run.manifest()
+    if strangers := {rule.task for rule in rules} - set(manifest.tasks):
+        raise BadInput(f"{run.path} has no task {', '.join(sorted(strangers))}.", "Give a run that the rules are for.")
+    chosen = list(rules) or strictest(run)
+    trials, alarms = [], []
+    for number, task in enumerate(names := list(dict.fromkeys(rule.task for rule in chosen))):
+        progress("gate selftest: regressions", number, len(names))
+        own = [rule for rule in chosen if rule.task == task]
+        trials.append(_identical(run, task, own))
+        trials += [_try(run, task, own, name, inject, plugins) for name, inject in INJECTIONS.items()]
+    progress("gate selftest: regressions", len(names), len(names))
+    tested = [rule for rule in chosen if rule.kind == "margin" and (rules or _primary(run, rule))]
+    for number, rule in enumerate(tested):
+        progress("gate selftest: false alarms", number, len(tested))
+        alarms += _false_alarms(run, rule, pairs)
+    progress("gate selftest: false alarms", len(tested), len(tested))
+    return Selftest(run=str(run.path), trials=trials, false_alarms=alarms)
+
+
+def strictest(run: RunDirectory) -> list[Rule]:
+    """No worsening of any headline number that the run has samples enough for, no failure more, no sample less."""
+    rules = []
+    for task in run.results().tasks:
+        counts = task.counts
+        rules.append(Rule(task=task.task, failures=counts.failed + counts.empty + counts.missing))
+        rules.append(Rule(task=task.task, completeness=(counts.expected - counts.missing) / max(counts.expected, 1)))
+        samples = run.samples(task.task)
+        rounds = any("round" in sample.metadata for sample in samples)
+        units = len(set(clusters([Unit(sample, {}, None) for sample in samples])))
+        for metric in task.metrics:
+            if not (metric.headline or metric.primary) or metric.strict.value is None:
+                continue
+            name = f"{metric.metric}/{metric.name}"
+            timed = "timing" in registry.metrics.get(metric.metric).needs
+            if rounds and timed and metric.strict.value > 0:
+                rules.append(Rule(task=task.task, metric=name, factor=FACTOR))
+            elif units >= LEAST_N:
+                rules.append(Rule(task=task.task, metric=name, margin=0.0))
+    return rules
+
+
+# -------------------------------------------------------------------------------------------- injections
+
+
+def _identical(run: RunDirectory, task: str, rules: list[Rule]) -> Trial:
+    judged = [rule for rule in rules if rule.kind in ("margin", "factor", "failures", "completeness")]
+    verdict = judge(run, run, judged or rules)
+    wrong = [f"{item.rule.title}: {item.reason}" for item in verdict.judgments if item.outcome != "pass"]
+    held = verdict.outcome == "pass"
+    return Trial(
+        task=task,
+        injection="none, an identical copy",
+        outcome=verdict.outcome,
+        held=held,
+        reason="; ".join(wrong) or f"{len(verdict.judgments)} rules pass",
+    )
+
+
+def _try(
+    run: RunDirectory, task: str, rules: list[Rule], name: str, inject: Injection, plugins: Sequence[str]
+) -> Trial:
+    """Inject, score again what it touches, and judge by the rules on those numbers. Blocked is what did not pass."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = RunDirectory(Path(folder) / "run")
+        shutil.copytree(run.path, copy.path, ignore=shutil.ignore_patterns(".lock", "*.tmp", "work"))
+        affected = inject(copy, task)
+        if affected is None:
+            return Trial(task=task, injection=name, outcome=None, held=None, reason="the run has nothing to change")
+        try:
+            _score_again(copy, task, affected, plugins)
+        except SpeechEvalError as error:
+            return Trial(task=task, injection=name, outcome=None, held=None, reason=f"cannot be scored: {error}")
+        covering = [rule for rule in rules if _covers(rule, affected)]
+        if not covering:
+            return Trial(task=task, injection=name, outcome=None, held=False, reason="no rule is about these numbers")
+        verdict = judge(copy, run, covering)
+    worst = [item for item in verdict.judgments if item.outcome == verdict.outcome]
+    held = verdict.outcome == "regression" if affected else verdict.outcome != "pass"
+    reason = f"{worst[0].rule.title}: {worst[0].reason}"
+    return Trial(task=task, injection=name, outcome=verdict.outcome, held=held, reason=reason)
+
+
+def _covers(rule: Rule, affected: tuple[str, ...]) -> bool:
+    """Lost samples touch every number; other defects those of the metrics scored again."""
+    return not affected or any(rule.metric in (name, f"{name}/{rule.metric.partition('/')[2]}") for name in affected)
+
+
+def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugins: Sequence[str]) -> None:
+    """Leave in the copy what the injection touched: one task, and the metrics to score again (all, for none)."""
+    manifest = copy.manifest()
+    record = dict(manifest.tasks[task])
+    if affected:
+        record["metrics"] = list(affected)
+        held = datasets.load(record["dataset"]["location"])
+        dataset = dataclasses.replace(held, samples=tuple(copy.samples(task)))
+        needs = set().union(*(registry.metrics.get(name).needs for name in affected))
+        if needs & {"prompt", "reference"}:
+            dataset.ensure_audio()
+        copy.replace("scores", task, [])
+        made = registry.tasks.get(record.get("sweep", {}).get("task", task) if record.get("sweep") else task)()
+        score(
+            copy,
+            dataclasses.replace(made, name=task),
+            affected,
+            dataset,
+            recognizer=record["recognizer"],
+            workers=1,
+            plugins=plugins,
+            progress=silent,
+        )
+    copy.write_manifest(manifest.model_copy(update={"tasks": {task: record}}))
+    copy.write_results(aggregate(copy))
+
+
+# ------------------------------------------------------------------------------------------ false alarms
+
+
+def _primary(run: RunDirectory, rule: Rule) -> bool:
+    """Whether the rule is about the number that sorts the task's samples."""
+    primary: str = run.manifest().tasks[rule.task]["primary"]
+    if "/" not in primary:
+        primary += f"/{registry.metrics.get(primary)().summaries[0].name}"
+    return rule.metric == primary
+
+
+def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> list[FalseAlarms]:
+    """Both sides of a pair are drawn from the run's own samples (clusters, where it has them), each on its own.
+    Nothing for a number that the run does not have: that rule cannot be judged, and accuses nobody."""
+    from scipy.stats import binom
+
+    metric_id, _, name = rule.metric.partition("/")
+    metric: Metric = registry.metrics.get(metric_id)()
+    pair = pair_up(run, run, rule.task, metric, name or metric.summaries[0].name)
+    if pair is None:
+        return []
+    summary, data = _independent(pair.summary, pair.sides[0], pair.groups)
+    rng = generator(f"false alarms/{rule.title}")
+    groups = np.arange(data.n)
+    alarms = 0
+    for number in range(pairs):
+        a, b = (_drawn(data, rng.integers(0, data.n, data.n)) for _ in range(2))
+        found = margin(
+            summary, a, b, groups, limit=rule.limit, alpha=rule.alpha, seed=f"pair {number}", resamples=_RESAMPLES
+        )
+        alarms += found.outcome == "regression"
+    allowed = int(binom.ppf(0.999, pairs, rule.alpha))
+    return [FalseAlarms(rule=rule, pairs=pairs, alarms=alarms, allowed=allowed)]
+
+
+def _independent(summary: Summary, data: Rows, groups: np.ndarray) -> tuple[Summary, Rows]:  # type: ignore[type-arg]
+    """A row for each cluster where the summary is a quotient of sums; else a row for each sample."""
+    if not linear(summary):
+        return summary, data
+    sums = cluster_sums(summary, data, groups)
+    quotient = dataclasses.replace(summary, estimator="ratio", parts=("numerator", "denominator"))
+    return quotient, Rows({"numerator": sums[:, 0], "denominator": sums[:, 1]}, len(sums))
+
+
+def _drawn(data: Rows, index: np.ndarray) -> Rows:  # type: ignore[type-arg]
+    return Rows({name: column[index] for name, column in data.columns.items()}, data.n)

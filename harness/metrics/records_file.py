@@ -1,0 +1,176 @@
+"""One metric over records of your own, without a model, a task or a run: `speech-eval metric METRIC_ID --input FILE`.
+
+A record is a JSON object a line: `id`; `hypothesis` (or `response`), null or absent for a missing answer; `reference`;
+`language`; `audio`, `reference_audio`, `prompt_audio` as paths relative to the file. Every other field reaches the
+metric as the sample's metadata. The names that other tools write for the same thing are read too: `HYPOTHESIS` and
+`REFERENCE`, the first that is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from speech_eval import registry
+from speech_eval.audio import Audio, load
+from speech_eval.errors import BadInput
+from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Unscorable, Value
+from speech_eval.records import Output, Sample, Status
+from speech_eval.statistics.bootstrap import estimate, rows, statistic
+
+HYPOTHESIS = ("hypothesis", "response", "prediction", "pred_text", "hyp")
+REFERENCE = ("reference", "ref", "text", "ground_truth", "target")
+OTHERS = ("id", "language", "audio", "reference_audio", "prompt_audio")
+# What a record calls the fields of a sample that it fills.
+_CALLED = {"text": "reference", "audio": "reference_audio"}
+
+
+def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
+    """Score every record of a JSONL file and aggregate.
+
+    Returns `{"metric", "version", "samples": [{"id", "status", "value", "compat", "parts", "compat_parts", …detail}],
+    "aggregate": {"strict": {summary: number}, "compat": {…}, "units": {…}, "intervals": {…}}}`. A sample's `value` is
+    the metric's first number for that sample alone, unscaled, and `compat` the same as the original's code has it, null
+    where it leaves the sample out; aggregates are in the unit that `speech-eval list metrics` shows.
+    """
+    metric: Metric = registry.metrics.get(metric_id)()
+    scored = [(sample, *_score(metric, item)) for sample, item in read(path)]
+    units = metric.pool([Unit(sample, parts, compat, detail) for sample, _, parts, compat, detail in scored])
+    strict = [unit.strict for unit in units]
+    compat = [unit.compat for unit in units if unit.compat is not None]
+    return {
+        "metric": metric.id,
+        "version": metric.version,
+        "scorer": metric.scorer(),
+        "n": len(scored),
+        "samples": [
+            {
+                "id": sample.id,
+                "status": status,
+                "value": _alone(metric.summaries[0], parts),
+                "compat": None if compat_parts is None else _alone(metric.summaries[0], compat_parts),
+                "parts": parts,
+                "compat_parts": compat_parts,
+                **detail,
+            }
+            for sample, status, parts, compat_parts, detail in scored
+        ],
+        "aggregate": {
+            "strict": {s.name: _value(s, strict) for s in metric.summaries},
+            "compat": {s.name: _value(s, compat) for s in metric.summaries},
+            "units": {s.name: s.unit for s in metric.summaries},
+            "intervals": {s.name: _interval(metric, s, strict) for s in metric.summaries},
+        },
+    }
+
+
+def read(path: Path) -> Iterator[tuple[Sample, ScoringItem]]:
+    """Samples and scoring items of a file of records; raises `BadInput` naming file and line."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file.", "Give a JSON lines file, one record a line.")
+    seen: set[str] = set()
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 ({error.reason}).", "Save the file as UTF-8.") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise BadInput(f"{where}: not JSON ({error.msg}).", "Write one JSON object a line.") from error
+        if not isinstance(record, dict) or not isinstance(record.get("id"), str | int):
+            raise BadInput(f"{where}: not an object with an `id`.", 'Write {"id": "…", "hypothesis": "…", …}.')
+        sample, item = _item(record, where, path.parent)
+        if sample.id in seen:
+            raise BadInput(f"{where}: the id '{sample.id}' stands twice.", "Give every record its own id.")
+        seen.add(sample.id)
+        yield sample, item
+    if not seen:
+        raise BadInput(f"{path}: no records.", "Write one JSON object a line.")
+
+
+def _item(record: dict[str, Any], where: str, folder: Path) -> tuple[Sample, ScoringItem]:
+    said, right = (next((name for name in names if name in record), names[0]) for names in (HYPOTHESIS, REFERENCE))
+    hypothesis = record.get(said)
+    if not isinstance(hypothesis, str | None):
+        raise BadInput(f"{where}: `{said}` is not text.", "Give a string, or null for a missing answer.")
+    try:
+        sample = Sample(
+            id=str(record["id"]),
+            text=record.get(right),
+            language=record.get("language") or "en",
+            audio=record.get("reference_audio"),
+            prompt_audio=record.get("prompt_audio"),
+            metadata={key: value for key, value in record.items() if key not in (said, right, *OTHERS)},
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = _CALLED.get(str(first["loc"][0]), first["loc"][0])
+        raise BadInput(f"{where}: `{name}`: {first['msg']}.", "See docs/protocols.md for the fields.") from error
+    status: Status = "ok"
+    if hypothesis is None and record.get("audio") is None and not sample.metadata:
+        status = "failed"
+    elif hypothesis is not None and not hypothesis.strip() and record.get("audio") is None:
+        status = "empty"
+    output = Output(id=sample.id, task="metric", status=status, seed=0, text=hypothesis)
+
+    def reader(key: str) -> Callable[[int | None], Audio] | None:
+        name = record.get(key)
+        return None if name is None else (lambda rate: load(folder / str(name), rate))
+
+    return sample, ScoringItem(
+        sample=sample,
+        output=output,
+        hypothesis=hypothesis,
+        load_audio=reader("audio"),
+        load_prompt=reader("prompt_audio"),
+        load_reference=reader("reference_audio"),
+    )
+
+
+def _score(
+    metric: Metric, item: ScoringItem
+) -> tuple[Status, dict[str, float], dict[str, float] | None, dict[str, Any]]:
+    """Status, parts, compat parts and detail of one record, by the rules of the scoring stage."""
+    missing = "hypothesis" in metric.needs and item.hypothesis is None
+    if item.output.status == "failed" or missing:
+        return _lost(metric, item, "no answer")
+    try:
+        value: Value = metric.score(item)
+    except Unscorable as error:
+        return _lost(metric, item, error.problem)
+    return "ok", value.parts, value.parts if value.compat is None else value.compat, value.detail or {}
+
+
+def _lost(metric: Metric, item: ScoringItem, reason: str) -> Any:
+    return "failed", metric.failure(item.sample), metric.compat_failure(item.sample), {"reason": reason}
+
+
+def _alone(summary: Summary, parts: dict[str, float]) -> float | None:
+    try:
+        data = rows(summary, [parts])
+    except KeyError:
+        return None
+    value = float(statistic(summary, data, np.ones((1, 1)))[0])
+    return value if np.isfinite(value) else None
+
+
+def _value(summary: Summary, parts: list[dict[str, float]]) -> float | None:
+    """The exact aggregate, not rounded."""
+    if not parts:
+        return None
+    value = float(statistic(summary, rows(summary, parts), np.ones((1, len(parts))))[0]) * summary.scale
+    return value if np.isfinite(value) else None
+
+
+def _interval(metric: Metric, summary: Summary, parts: list[dict[str, float]]) -> list[float | None]:
+    found = estimate(summary, parts, seed=f"metric/{metric.id}/{summary.name}")
+    return [found.low, found.high]

@@ -1,0 +1,302 @@
+"""Three models that are no models: `Oracle` is right, `Noisy` errs at a known rate, `Failing` raises.
+
+They answer from the references that the runner binds to them, so what a task must score them is known beforehand:
+the tests' and the protocol checks' foundation. They implement all five interfaces with numpy alone, never read the
+recordings for recognition, and keep a simulated clock, so their latencies are exact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from speech_eval.adapters.base import (
+    AudioCodec,
+    AudioLanguageModel,
+    ChatReply,
+    ChatRequest,
+    Codes,
+    DuplexAgent,
+    SpeechRecognizer,
+    SpeechSynthesizer,
+    SynthesisRequest,
+    TranscriptionRequest,
+)
+from speech_eval.adapters.clock import SimulatedClock
+from speech_eval.audio import Audio, Samples
+from speech_eval.errors import BadAudio, BadInput
+from speech_eval.records import ModelInfo, Sample
+
+TONE_RATE = 24_000
+_LETTER_SECONDS = 0.07
+_GAP_SECONDS = 0.05
+_INSERTED = ("the", "apple", "river", "seven", "window", "yellow", "under", "music")
+
+
+def tones(text: str) -> Audio:
+    """A deterministic, speech-like signal of `text`: 70 ms of a buzzing tone a letter, 50 ms of silence a gap.
+
+    It carries no words: a recognizer hears nothing sensible in it. It is audible from the first 10 ms on (about
+    -13 dBFS), runs as long as the text would take to say, and differs between texts. Rate: 24 kHz.
+    """
+    pieces = []
+    for character in re.sub(r"^\W+", "", text) or text:
+        if not character.isalnum():
+            pieces.append(np.zeros(round(TONE_RATE * _GAP_SECONDS), dtype=np.float32))
+            continue
+        number = ord(character.lower())
+        time = np.arange(round(TONE_RATE * _LETTER_SECONDS)) / TONE_RATE
+        pitch, formant = 100.0 + 4.0 * (number % 17), 400.0 + 90.0 * (number % 23)
+        harmonics = pitch * np.arange(1, 26)
+        weights = np.exp(-0.5 * ((harmonics - formant) / 250.0) ** 2) + 0.3 / np.arange(1, 26)
+        wave = np.sin(2 * np.pi * time[:, None] * harmonics) @ weights
+        ramp = np.minimum(1.0, np.minimum(time, time[::-1]) / 0.004)
+        pieces.append((0.6 * ramp * wave / np.abs(wave).max()).astype(np.float32))
+    return Audio(np.concatenate(pieces), TONE_RATE)
+
+
+def _digest(*parts: object) -> bytes:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+
+
+def _generator(*parts: object) -> np.random.Generator:
+    """A random stream of its own for `parts`: the same whatever the order, the batch or the worker."""
+    return np.random.default_rng(int.from_bytes(_digest(*parts), "big"))
+
+
+def _fraction(*parts: object) -> float:
+    """A fixed number in [0, 1) for `parts`."""
+    return int.from_bytes(_digest(*parts)[:6], "big") / 2**48
+
+
+def _content(samples: np.ndarray) -> str:
+    """What stands in for an id where an interface passes none."""
+    return hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()
+
+
+def _check_rate(name: str, value: float) -> float:
+    if not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        raise BadInput(f"{name}={value} is not a rate.", f"Give a number from 0 to 1, such as {name}=0.1.")
+    return float(value)
+
+
+def _check_seconds(name: str, value: float, above: bool = False) -> float:
+    if not isinstance(value, int | float) or not np.isfinite(value) or value < 0 or (above and value == 0):
+        raise BadInput(f"{name}={value} is not a duration.", f"Give seconds, such as {name}=0.1.")
+    return float(value)
+
+
+class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec, DuplexAgent):
+    """Answers with the reference.
+
+    Recognition and chat give the bound sample's `text`. Synthesis gives the sample's own recording where the runner
+    set `load_reference`, else `tones(text)`. The codec is the identity up to 16 bits: one codebook of 65 536 codes
+    at the sample rate. The duplex agent stays silent while it hears sound and speaks one second of tones once the
+    user has been silent for 0.2 s.
+
+    Simulated times: a stream's first chunk comes after `ttfb` seconds, every further `chunk_seconds` of audio after
+    `chunk_interval`; a transcript, a reply or a codec's codes take `answer_seconds`. Several requests at once are each
+    answered as if alone.
+    """
+
+    name = "oracle"
+    reads_audio = False
+    concurrent = True
+    sample_rate = 16_000
+
+    def __init__(
+        self,
+        ttfb: float = 0.2,
+        chunk_seconds: float = 0.1,
+        chunk_interval: float = 0.05,
+        answer_seconds: float = 0.05,
+    ) -> None:
+        self.ttfb = _check_seconds("ttfb", ttfb)
+        self.stream_chunk_seconds = _check_seconds("chunk_seconds", chunk_seconds, above=True)
+        self.chunk_interval = _check_seconds("chunk_interval", chunk_interval)
+        self.answer_seconds = _check_seconds("answer_seconds", answer_seconds)
+        self.clock: SimulatedClock = SimulatedClock()
+        self.load_reference: Callable[[str], Audio] | None = None
+        self._references: Mapping[str, Sample] = {}
+        self.reset()
+
+    def bind(self, references: Mapping[str, Sample]) -> None:
+        """Give the references by sample id; the runner calls this before it generates."""
+        self._references = references
+
+    def info(self) -> ModelInfo:
+        return ModelInfo(spec="", name=self.name, interfaces=[], revision="1", license="Apache-2.0", parameters=0)
+
+    # What the other two doubles change: whether an item fails, and what its right answer becomes.
+
+    def _fails(self, item: str, seed: int) -> bool:
+        return False
+
+    def _say(self, item: str, text: str, seed: int) -> str:
+        return text
+
+    def _sound(self, item: str, audio: Audio, seed: int) -> Audio:
+        return audio
+
+    def _raise_failures(self, items: Sequence[tuple[str, int]]) -> None:
+        for item, seed in items:
+            if self._fails(item, seed):
+                raise RuntimeError(f"{self.name}: '{item}' fails on purpose")
+
+    def _reference(self, item: str) -> str:
+        if item not in self._references:
+            raise BadInput(f"{self.name}: no reference is bound for '{item}'.", "Call bind({id: Sample}) first.")
+        text = self._references[item].text
+        if text is None:
+            raise BadInput(f"{self.name}: the reference of '{item}' has no text.", "Use a dataset with transcripts.")
+        return text
+
+    # -------------------------------------------------------------------------------------------- interfaces
+
+    def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
+        self._raise_failures([(request.id, request.seed) for request in requests])
+        self.clock.advance(self.answer_seconds * len(requests))
+        return [self._say(request.id, self._reference(request.id), request.seed) for request in requests]
+
+    def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        self._raise_failures([(request.id, request.seed) for request in requests])
+        self.clock.advance(self.answer_seconds * len(requests))
+        return [ChatReply(text=self._say(r.id, self._reference(r.id), r.seed)) for r in requests]
+
+    def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
+        self._raise_failures([(request.id, request.seed) for request in requests])
+        audios = [self._speech(request) for request in requests]
+        for audio in audios:
+            self.clock.advance(self.ttfb + self.chunk_interval * (len(self._cut(audio)) - 1))
+        return audios
+
+    def stream(self, request: SynthesisRequest) -> Iterator[Audio]:
+        self._raise_failures([(request.id, request.seed)])
+        yield from self._arrive(self._speech(request))
+
+    def _arrive(self, audio: Audio) -> Iterator[Audio]:
+        for number, chunk in enumerate(self._cut(audio)):
+            self.clock.advance(self.chunk_interval if number else self.ttfb)
+            yield chunk
+
+    def _speech(self, request: SynthesisRequest) -> Audio:
+        if not request.text.strip():
+            raise BadInput(f"{request.id}: there is no text to speak.", "Give the sample a text.")
+        sample = self._references.get(request.id)
+        recorded = self.load_reference is not None and sample is not None and sample.audio is not None
+        audio = self.load_reference(request.id) if recorded and self.load_reference else tones(request.text)
+        return self._sound(request.id, audio, request.seed)
+
+    def _cut(self, audio: Audio) -> list[Audio]:
+        size = max(1, round(self.stream_chunk_seconds * audio.rate))
+        return [Audio(audio.samples[at : at + size], audio.rate) for at in range(0, len(audio.samples), size)]
+
+    def encode(self, audios: Sequence[Audio]) -> list[Codes]:
+        for audio in audios:
+            if audio.rate != self.sample_rate:
+                raise BadAudio(f"{self.name}: audio at {audio.rate} Hz.", f"Resample it to {self.sample_rate} Hz.")
+        self._raise_failures([(_content(audio.samples), 0) for audio in audios])
+        self.clock.advance(self.answer_seconds * len(audios))
+        pcm = [np.clip(np.round(audio.samples * 32768.0), -32768, 32767).astype(np.int64) for audio in audios]
+        return [Codes([samples + 32768], [float(self.sample_rate)], [65536]) for samples in pcm]
+
+    def decode(self, codes: Sequence[Codes]) -> list[Audio]:
+        items = [_content(item.codebooks[0]) for item in codes]
+        waves = [((item.codebooks[0] - 32768) / 32768.0).astype(np.float32) for item in codes]
+        return [self._sound(i, Audio(wave, self.sample_rate), 0) for i, wave in zip(items, waves, strict=True)]
+
+    def stream_decode(self, codes: Codes) -> Iterator[Audio]:
+        yield from self._arrive(self.decode([codes])[0])
+
+    def reset(self) -> None:
+        self._steps = 0
+        self._quiet_seconds = 0.0
+        self._heard = False
+        self._left: Samples = np.zeros(0, dtype=np.float32)
+
+    def step(self, user_chunk: Audio) -> Audio:
+        self._raise_failures([(f"step {self._steps}", 0)])
+        frames = len(user_chunk.samples)
+        loud = bool(np.sqrt(np.mean(np.square(user_chunk.samples, dtype=np.float64))) > 0.01)
+        self._quiet_seconds = 0.0 if loud else self._quiet_seconds + user_chunk.seconds
+        if loud:
+            self._heard, self._left = True, self._left[:0]
+        elif self._heard and self._quiet_seconds >= 0.2:
+            self._heard, self._left = False, self._turn(user_chunk.rate)
+        spoken, self._left = self._left[:frames], self._left[frames:]
+        self._steps += 1
+        return Audio(np.pad(spoken, (0, frames - len(spoken))), user_chunk.rate)
+
+    def _turn(self, rate: int) -> Samples:
+        turn = self._sound(f"turn {self._steps}", tones("understood yes").resampled(rate), 0)
+        return turn.samples[:rate]
+
+
+class Noisy(Oracle):
+    """The oracle with errors: each word is deleted, replaced or followed by another with probability `error_rate`.
+
+    Speech gets white noise of `error_rate` times its own RMS. A share `fail_rate` of the items raises. All of it is
+    drawn from the request's seed and id, so order, batch size and worker do not matter.
+    """
+
+    name = "noisy"
+
+    def __init__(
+        self,
+        error_rate: float = 0.1,
+        fail_rate: float = 0.0,
+        ttfb: float = 0.2,
+        chunk_seconds: float = 0.1,
+        chunk_interval: float = 0.05,
+        answer_seconds: float = 0.05,
+    ) -> None:
+        super().__init__(ttfb, chunk_seconds, chunk_interval, answer_seconds)
+        self.error_rate = _check_rate("error_rate", error_rate)
+        self.fail_rate = _check_rate("fail_rate", fail_rate)
+
+    def _fails(self, item: str, seed: int) -> bool:
+        return _fraction("noisy fails", seed, item) < self.fail_rate
+
+    def _say(self, item: str, text: str, seed: int) -> str:
+        generator = _generator("noisy words", seed, item)
+        words: list[str] = []
+        for word in text.split():
+            wrong = generator.random() < self.error_rate
+            kind, other = int(generator.integers(3)), str(generator.choice([w for w in _INSERTED if w != word.lower()]))
+            if not wrong:
+                words.append(word)
+            elif kind > 0:
+                words += [other] if kind == 1 else [word, other]
+        return " ".join(words)
+
+    def _sound(self, item: str, audio: Audio, seed: int) -> Audio:
+        rms = float(np.sqrt(np.mean(np.square(audio.samples, dtype=np.float64))))
+        noise = _generator("noisy sound", seed, item).standard_normal(len(audio.samples))
+        return Audio((audio.samples + self.error_rate * rms * noise).astype(np.float32), audio.rate)
+
+
+class Failing(Oracle):
+    """The oracle that raises for a share `fail_rate` of the items, chosen by a hash of their ids.
+
+    A batch that holds one such item raises as a whole, as a real model's does. Where an interface passes no id, the
+    content (codec) or the number of the step (duplex) is hashed instead.
+    """
+
+    name = "failing"
+
+    def __init__(
+        self,
+        fail_rate: float = 0.5,
+        ttfb: float = 0.2,
+        chunk_seconds: float = 0.1,
+        chunk_interval: float = 0.05,
+        answer_seconds: float = 0.05,
+    ) -> None:
+        super().__init__(ttfb, chunk_seconds, chunk_interval, answer_seconds)
+        self.fail_rate = _check_rate("fail_rate", fail_rate)
+
+    def _fails(self, item: str, seed: int) -> bool:
+        return _fraction("failing", item) < self.fail_rate

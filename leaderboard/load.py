@@ -1,0 +1,189 @@
+"""Finds run directories and reads what stands in them. Nothing here writes, and no path leads out of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from speech_eval.analysis.calibration import GROUND_TRUTH
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.errors import BadInput
+from speech_eval.records import SCHEMA_VERSION, Manifest, Output, Results, Sample, Score, TaskResult, Transcript
+
+_SCHEMAS = frozenset({SCHEMA_VERSION})
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_OUTCOMES = ("pass", "regression", "could not judge")
+_REASONS = 5
+_DEPTH = ("*", "*/*", "*/*/*")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate made of the run: `outcome`, the baseline's folder name, and the reasons of all its rules."""
+
+    outcome: str
+    baseline: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that can be shown. `id` names its page: the model's name as a slug and a digest of its numbers."""
+
+    id: str
+    path: Path
+    results: Results
+    manifest: Manifest
+    named: bool  # given by the caller itself, not found inside a folder of runs
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def human(self) -> bool:
+        """Whether these are the recordings of the dataset and no model's."""
+        return self.results.model.split(",")[0] == GROUND_TRUTH
+
+    @property
+    def at(self) -> str:
+        """When the run last did something, ISO 8601; empty where it does not say."""
+        times = [str(event["at"]) for event in self.manifest.events if isinstance(event.get("at"), str)]
+        return max((time for time in times if _TIME.fullmatch(time)), default="")
+
+    def record(self, task: str) -> dict[str, Any]:
+        """What the manifest says of a task; empty where it says nothing."""
+        return self.manifest.tasks.get(task, {})
+
+    def dataset(self, task: str) -> dict[str, Any]:
+        """What the manifest says of a task's dataset: name, version, license, source, attribution."""
+        found = self.record(task).get("dataset", {})
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A folder that is shown as left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TaskLines:
+    """The stored lines of one task of a run."""
+
+    samples: list[Sample]
+    outputs: dict[str, Output]
+    transcripts: dict[str, Transcript]
+    scores: dict[str, list[Score]] = field(default_factory=dict)
+
+
+def find(paths: Sequence[Path]) -> tuple[list[Run], list[Skipped]]:
+    """The runs at `paths`, each a run directory or a folder of them, and the folders that had to be left out.
+
+    Raises `BadInput` for a path that is neither, for a named run that cannot be read, and where nothing is left.
+    """
+    runs: dict[str, Run] = {}
+    skipped: list[Skipped] = []
+    for path, named in _candidates(paths):
+        try:
+            run = read(path, named)
+        except BadInput as error:
+            if named:
+                raise
+            skipped.append(Skipped(path.name, error.problem.replace(f"{path.parent}/", "")))
+            continue
+        if run.id in runs:
+            skipped.append(Skipped(path.name, f"The same numbers of the same model as {runs[run.id].path.name}."))
+            continue
+        runs[run.id] = run
+    if not runs:
+        raise BadInput(f"No readable run was given. {reasons(skipped)}".strip(), "Make one with: speech-eval run")
+    return list(runs.values()), skipped
+
+
+def _candidates(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+    for path in map(Path, paths):
+        if (path / "results.json").is_file():
+            yield path, True
+            continue
+        names = ("results.json", "manifest.json") if path.is_dir() else ()
+        inside = {file.parent for depth in _DEPTH for name in names for file in path.glob(f"{depth}/{name}")}
+        if not inside or (path / "manifest.json").is_file():
+            raise BadInput(
+                f"{path / 'results.json'}: no such file, and no run directory lies in {path}.",
+                "Give a run directory made by `speech-eval run` (a half-written one needs the same command again), "
+                "or a folder of them.",
+            )
+        # a folder inside a run, such as its audio, is no run of its own
+        yield from ((folder, False) for folder in sorted(inside) if not inside & set(folder.parents))
+
+
+def reasons(skipped: Sequence[Skipped]) -> str:
+    """Why folders were left out, in one line: of the first few, and how many more."""
+    more = [f"And {len(skipped) - _REASONS} more."] if len(skipped) > _REASONS else []
+    return " ".join([f"{item.path}: {item.reason}" for item in skipped[:_REASONS]] + more)
+
+
+def read(path: Path, named: bool) -> Run:
+    """The run at `path`. Raises `BadInput` where it is half-written or of another schema version."""
+    directory = RunDirectory(path)
+    if not (path / "results.json").is_file():
+        raise BadInput(f"{path / 'results.json'}: no such file; the run is half-written.", "Give its command again.")
+    results, manifest = directory.results(), directory.manifest()
+    for name, record in (("results.json", results), ("manifest.json", manifest)):
+        if record.schema_version not in _SCHEMAS:
+            raise BadInput(
+                f"{path / name}: written in schema version {record.schema_version}, and this harness reads "
+                f"{SCHEMA_VERSION}.",
+                "Use the harness that made it.",
+            )
+    identity = f"{results.model_dump_json()}\n{manifest.model.model_dump_json()}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
+    return Run(f"{slug(results.model)}-{digest}", path, results, manifest, named, tuple(_verdicts(path)))
+
+
+def _verdicts(path: Path) -> Iterator[Verdict]:
+    """Verdict files of the gate inside the run (`gate*.json`); any other JSON there is not ours to judge."""
+    for file in sorted(path.glob("gate*.json")):
+        data = read_object(file)
+        outcome = data.get("outcome")
+        if outcome in _OUTCOMES:
+            rules = data.get("judgments")
+            reasons = (
+                [str(rule.get("reason", "")) for rule in rules if isinstance(rule, dict)]
+                if isinstance(rules, list)
+                else []
+            )
+            yield Verdict(str(outcome), Path(str(data.get("baseline") or "")).name, tuple(reasons))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object of a file that need not be ours; empty where it is none."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def slug(text: str) -> str:
+    """Letters, digits and `-` only, at most 48: safe as a file name and in an address."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()[:48].strip("-") or "run"
+
+
+def lines(run: Run, task: TaskResult) -> TaskLines:
+    """The stored lines of a task. Raises `BadInput` naming file and line where one cannot be read."""
+    directory = RunDirectory(run.path)
+    scores: dict[str, list[Score]] = {}
+    for (sample, _), score in directory.scores(task.task).items():
+        scores.setdefault(sample, []).append(score)
+    return TaskLines(
+        samples=directory.samples(task.task),
+        outputs=directory.outputs(task.task),
+        transcripts=directory.transcripts(task.task),
+        scores=scores,
+    )

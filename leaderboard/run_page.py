@@ -1,0 +1,269 @@
+"""What a run's own page shows: numbers, failures, distributions, and samples to read and to hear."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from speech_eval.analysis import report
+from speech_eval.leaderboard.distributions import Distribution, distributions, sample_value
+from speech_eval.leaderboard.load import Run, TaskLines
+from speech_eval.leaderboard.media import AudioShelf, Clip
+from speech_eval.leaderboard.policy import is_point
+from speech_eval.leaderboard.text_diff import Piece, difference, rate
+from speech_eval.records import MetricResult, Output, Sample, Score, TaskResult
+
+MAX_FAILURES = 100
+COMMON = 6
+_GIVES_REFERENCE = ("AudioCodec", "SpeechSynthesizer")  # a sample's own recording is what the output is held against
+_MAX_PARTS = 24  # numbers of one sample by one metric
+_MAX_TEXT = 4000  # characters of one text; a runaway answer must not make the page unreadable
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A sample without a usable answer, or one that a metric could not score."""
+
+    id: str
+    status: str
+    error: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SampleView:
+    """One sample: `reference` and `answer` raw, `pieces` the difference of the normalized texts where there is one."""
+
+    id: str
+    language: str
+    speaker: str
+    reference: str
+    answer: str
+    answer_label: str
+    answer_by: str
+    pieces: list[Piece]
+    parts: list[tuple[str, str]]
+    clips: list[Clip]
+    common: bool  # one of the samples that every run on this data shows
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """A task of a run. `failures_total` and `samples_total` say how many there are beyond those shown."""
+
+    result: TaskResult
+    metrics: list[MetricResult]
+    facts: list[tuple[str, str]]
+    failures: list[Failure]
+    failures_total: int
+    samples: list[SampleView]
+    samples_total: int
+    stored: bool
+    distributions: list[Distribution]
+    others: list[SampleView]  # not shown, but heard beside the samples of other runs
+
+
+def task_view(
+    run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf, max_samples: int, also: Collection[str] = ()
+) -> TaskView:
+    """Everything the page shows of one task. `also` names samples of other runs' pages, to be heard beside these."""
+    failures = _failures(lines)
+    by_id = {sample.id: sample for sample in lines.samples}
+    chosen = choose(run, result, lines, max_samples)
+    common = set(_common(lines))
+    rest = [name for name in sorted(set(also) - set(chosen)) if name in by_id and _answered(lines, name)]
+    views = {name: _sample(run, result, by_id[name], lines, shelf, name in common) for name in [*chosen, *rest]}
+    return TaskView(
+        result=result,
+        metrics=_listed(result),
+        facts=_task_facts(run, result),
+        failures=failures[:MAX_FAILURES],
+        failures_total=len(failures),
+        samples=[views[name] for name in chosen],
+        samples_total=sum(_answered(lines, sample.id) for sample in lines.samples),
+        stored=bool(lines.outputs),
+        distributions=distributions(result, lines),
+        others=[views[name] for name in rest],
+    )
+
+
+def _listed(result: TaskResult) -> list[MetricResult]:
+    """The numbers of the table: headlines first, or axis by axis where a task keeps them apart."""
+    axes = list(dict.fromkeys(metric.axis for metric in result.metrics))
+    table = [metric for metric in result.metrics if not is_point(metric)]
+    return sorted(table, key=lambda metric: (axes.index(metric.axis), not metric.primary, not metric.headline))
+
+
+def choose(run: Run, result: TaskResult, lines: TaskLines, max_samples: int) -> list[str]:
+    """Ids of the samples a page shows: the worst first, then those that every run on the same data shows."""
+    names = [sample.id for sample in lines.samples if _answered(lines, sample.id)]
+    common = _common(lines) if max_samples > COMMON else []
+    worst = _worst_first(names, lines, _sorting(run, result))[: max_samples - len(common)]
+    return worst + [name for name in common if name not in worst]
+
+
+def _sorting(run: Run, result: TaskResult) -> MetricResult | None:
+    """The number that says which samples are bad: the primary one, which a task that is not ranked names too."""
+    named = str(run.record(result.task).get("primary", ""))
+    own = (metric for metric in result.metrics if named in (metric.metric, f"{metric.metric}/{metric.name}"))
+    return report.primary(result) if result.ranked else next(own, report.primary(result))
+
+
+def _answered(lines: TaskLines, name: str) -> bool:
+    output = lines.outputs.get(name)
+    return output is not None and output.status == "ok"
+
+
+def _common(lines: TaskLines) -> list[str]:
+    """The same few samples whatever the run: those whose ids hash lowest, where they were answered."""
+    ranked = sorted((hashlib.sha256(sample.id.encode()).digest(), sample.id) for sample in lines.samples)
+    return [name for _, name in ranked[:COMMON] if _answered(lines, name)]
+
+
+def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
+    data, record = run.dataset(result.task), run.record(result.task)
+    facts = [
+        ("Protocol", result.protocol),
+        ("Interface", result.interface),
+        ("Dataset", f"{result.dataset} {data.get('version', '')}".strip()),
+        ("Dataset sha256", result.dataset_sha256),
+        ("License", data.get("license")),
+        ("Source", data.get("source")),
+        ("Attribution", data.get("attribution")),
+        ("Language", ", ".join(result.language)),
+        ("Limit", result.limit),
+        ("Recognizer", record.get("recognizer")),
+        ("Note", record.get("note")),
+    ]
+    return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
+
+
+def _failures(lines: TaskLines) -> list[Failure]:
+    found = []
+    for sample in lines.samples:
+        output = lines.outputs.get(sample.id)
+        text = clip_text(sample.text or "")
+        if output is None:
+            found.append(Failure(sample.id, "missing", "no output is stored", text))
+        elif output.status != "ok":
+            found.append(Failure(sample.id, output.status, clip_text(output.error or "the answer was empty"), text))
+        else:
+            for score in lines.scores.get(sample.id, []):
+                if score.status == "failed":
+                    reason = clip_text(f"{score.metric}: {score.detail.get('reason', 'no value')}")
+                    found.append(Failure(sample.id, "not scorable", reason, text))
+    return found
+
+
+def _worst_first(names: Sequence[str], lines: TaskLines, primary: MetricResult | None) -> list[str]:
+    ranked = []
+    for name in names:
+        scores = lines.scores.get(name, [])
+        own = next((score for score in scores if primary is not None and score.metric == primary.metric), None)
+        badness = _badness(own, primary) if own and primary else None
+        if badness is None and (pair := _compared(scores, primary)):
+            badness = rate(pair[0], difference(*pair))
+        ranked.append((0.0 if badness is None else -badness, name))
+    return [name for _, name in sorted(ranked)]
+
+
+def _badness(score: Score, primary: MetricResult) -> float | None:
+    """How bad a sample's score is, more is worse; None where its parts do not say it by name."""
+    if score.status != "ok":
+        return float("inf")
+    value = sample_value(score, primary)
+    return value if value is None or primary.direction == "lower" else -value
+
+
+def _compared(scores: Sequence[Score], primary: MetricResult | None) -> tuple[str, str] | None:
+    """The normalized texts that the primary metric compared, else those of any metric that compared texts."""
+    for score in sorted(scores, key=lambda score: primary is None or score.metric != primary.metric):
+        reference, hypothesis = score.detail.get("reference"), score.detail.get("hypothesis")
+        if isinstance(reference, str) and isinstance(hypothesis, str):
+            return clip_text(reference), clip_text(hypothesis)
+    return None
+
+
+def _sample(
+    run: Run, result: TaskResult, sample: Sample, lines: TaskLines, shelf: AudioShelf, common: bool
+) -> SampleView:
+    output, scores = lines.outputs[sample.id], lines.scores.get(sample.id, [])
+    heard = lines.transcripts.get(sample.id)
+    pair = _compared(scores, report.primary(result))
+    given = "Reference" if result.interface in _GIVES_REFERENCE else "Input"
+    clips = [
+        shelf.given(run, result.task, "Prompt", sample.prompt_audio, sample.prompt_audio_sha256),
+        shelf.given(run, result.task, given, sample.audio, sample.audio_sha256),
+        shelf.output(run, output.audio),
+    ]
+    return SampleView(
+        id=sample.id,
+        language=sample.language,
+        speaker=sample.speaker or "",
+        reference=clip_text(sample.text or ""),
+        answer=clip_text(_answer(output, heard.text if heard else None)),
+        answer_label="Heard" if heard and output.text is None else "Answer",
+        answer_by=clip_text(heard.scorer) if heard and output.text is None else "",
+        pieces=difference(*pair) if pair else [],
+        parts=[part for score in scores for part in _parts(score)],
+        clips=[clip for clip in clips if clip is not None],
+        common=common,
+    )
+
+
+def _answer(output: Output, heard: str | None) -> str:
+    return output.text if output.text is not None else heard or ""
+
+
+def _parts(score: Score) -> list[tuple[str, str]]:
+    if score.status == "failed":
+        return [(score.metric, "not scorable")]
+    numbers = [f"{name} {value:.4g}" for name, value in sorted(score.parts.items())]
+    more = [f"and {len(numbers) - _MAX_PARTS} more"] if len(numbers) > _MAX_PARTS else []
+    return [(score.metric, ", ".join(numbers[:_MAX_PARTS] + more))]
+
+
+def clip_text(text: str) -> str:
+    """The text, or its beginning with a statement of how much is left out."""
+    if len(text) <= _MAX_TEXT:
+        return text
+    return f"{text[:_MAX_TEXT]} … ({len(text) - _MAX_TEXT} more characters)"
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """What identifies the run, in words."""
+    model, environment = run.manifest.model, run.manifest.environment
+    git = environment.get("git")
+    commit = f"{git.get('commit', '')}{' (with changes)' if git.get('dirty') else ''}" if isinstance(git, dict) else ""
+    facts: list[tuple[str, Any]] = [
+        ("Model", model.name),
+        ("Spec", model.spec),
+        ("Revision", model.revision),
+        ("Weights sha256", model.weights_sha256),
+        ("License", model.license),
+        ("Parameters", f"{model.parameters:,}" if model.parameters else ""),
+        ("Options", _pairs(model.options)),
+        ("Interfaces", ", ".join(model.interfaces)),
+        ("Seed", run.results.seed),
+        ("Harness", run.manifest.harness_version),
+        ("Commit", commit),
+        ("Python", environment.get("python", "")),
+        ("Platform", environment.get("platform", "")),
+        ("Hardware", _pairs(environment.get("hardware", {}))),
+        ("Packages", _pairs(environment.get("packages", {}))),
+    ]
+    return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
+
+
+def _pairs(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value or "")
+    shown = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in value.items() if v not in (None, [])}
+    return " · ".join(f"{name} {text}" for name, text in shown.items())
+
+
+def manifest_json(run: Run) -> str:
+    """The whole manifest as it stands in the run directory."""
+    return (run.path / "manifest.json").read_text("utf-8", errors="replace")

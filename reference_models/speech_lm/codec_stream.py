@@ -1,0 +1,119 @@
+"""A codec as a speaking model uses it: checked once, then codes to sound, whole or while they still come.
+
+codes    ──── context ────┼── chunk ──┼ lookahead      decoded as one window
+sound                     │╳──────────│                kept: the chunk, faded over what the last window said of it
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from speech_eval.adapters.base import AudioCodec, Codes
+from speech_eval.audio import Audio, Samples
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.layouts import Ints, ratios_of, whole_steps
+
+FADE_SECONDS = 0.01
+
+
+class SpeechCodec:
+    """A codec; with `codebook_sizes` and `frame_rates`, raises `BadInput` for one that has others.
+
+    A stream is decoded by the codec itself where that is `causal` and takes codes part by part (`stream_parts`), else
+    in windows of `context` seconds before and `lookahead` seconds after each chunk of `chunk` seconds.
+    """
+
+    def __init__(
+        self,
+        codec: AudioCodec,
+        codebook_sizes: Sequence[int] | None = None,
+        frame_rates: Sequence[float] | None = None,
+        *,
+        chunk: float = 0.32,
+        context: float = 1.0,
+        lookahead: float = 0.1,
+    ) -> None:
+        self.codec = codec
+        self._like = _probe(codec)
+        self.codebook_sizes = [int(size) for size in self._like.codebook_sizes]
+        self.frame_rates = [float(rate) for rate in self._like.frame_rates]
+        for name, found, wanted in (
+            ("codebooks of", self.codebook_sizes, codebook_sizes),
+            ("frames a second:", self.frame_rates, frame_rates),
+        ):
+            if wanted is not None and [round(value, 4) for value in wanted] != [round(value, 4) for value in found]:
+                raise BadInput(
+                    f"The codec has {name} {found}, the model was trained on {list(wanted)}.",
+                    "Name the codec the model was trained with: codec=SPEC.",
+                )
+        self.ratios = ratios_of(self.frame_rates)
+        self.step_rate = min(self.frame_rates)
+        self._samples = codec.sample_rate / self.step_rate
+        self.chunk = max(1, round(chunk * self.step_rate))
+        self._context, self._lookahead = (math.ceil(seconds * self.step_rate) for seconds in (context, lookahead))
+
+    @property
+    def sample_rate(self) -> int:
+        return self.codec.sample_rate
+
+    def encode(self, audio: Audio) -> list[Ints]:
+        """Codes of a recording, in whole steps of the slowest codebook."""
+        codes = self.codec.encode([audio.resampled(self.sample_rate)])[0]
+        return whole_steps([np.asarray(book) for book in codes.codebooks], self.ratios)
+
+    def decode(self, books: Sequence[Ints]) -> Audio:
+        """The sound of codes; none at all of no codes."""
+        if not len(books[0]):
+            return Audio(np.zeros(0, dtype=np.float32), self.sample_rate)
+        return self.codec.decode([self._codes(books)])[0]
+
+    def stream(self, parts: Iterable[Sequence[Ints]]) -> Iterator[Audio]:
+        """The sound of codes that come in parts of whole steps, each chunk as soon as it can be made."""
+        filled = (part for part in parts if len(part[0]))
+        if getattr(self.codec, "causal", False):
+            yield from self.codec.stream_parts(self._codes(part) for part in filled)  # type: ignore[attr-defined]
+        else:
+            yield from self._windows(filled)
+
+    def _windows(self, parts: Iterable[Sequence[Ints]]) -> Iterator[Audio]:
+        books: list[Ints] = [np.zeros(0, dtype=np.int64) for _ in self.ratios]
+        done, tail = 0, np.zeros(0, dtype=np.float32)
+        for part in parts:
+            books = [np.concatenate(pair) for pair in zip(books, part, strict=True)]
+            while len(books[0]) >= done + self.chunk + self._lookahead:
+                seen = done + self.chunk + self._lookahead
+                chunk, tail = self._window(books, done, done + self.chunk, seen, tail)
+                done += self.chunk
+                yield Audio(chunk, self.sample_rate)
+        if (steps := len(books[0])) > done:
+            yield Audio(self._window(books, done, steps, steps, tail)[0], self.sample_rate)
+
+    def _window(
+        self, books: Sequence[Ints], start: int, stop: int, seen: int, tail: Samples
+    ) -> tuple[Samples, Samples]:
+        """Samples of the steps [start, stop), and how the window goes on after them, for the next one to fade over."""
+        first = max(0, start - self._context)
+        cut = [book[first * ratio : seen * ratio] for book, ratio in zip(books, self.ratios, strict=True)]
+        wave = self.decode(cut).samples
+        left = round((start - first) * self._samples)
+        right = left + round(stop * self._samples) - round(start * self._samples) if stop < seen else len(wave)
+        chunk = wave[left:right].copy()
+        over = min(len(tail), len(chunk))
+        fade = (np.arange(over, dtype=np.float32) + 1.0) / (over + 1.0)
+        chunk[:over] = fade * chunk[:over] + (1.0 - fade) * tail[:over]
+        return chunk, wave[right : right + round(FADE_SECONDS * self.sample_rate)]
+
+    def _codes(self, books: Sequence[Ints]) -> Codes:
+        metadata = dict(self._like.metadata)
+        if "frames" in metadata:
+            metadata["frames"] = round(len(books[0]) * self._samples)
+        return Codes(list(books), self._like.frame_rates, self._like.codebook_sizes, metadata)
+
+
+def _probe(codec: AudioCodec) -> Codes:
+    """Codes of a second of a quiet tone: what the codec's codes look like."""
+    tone = 0.1 * np.sin(2 * np.pi * 220.0 * np.arange(codec.sample_rate) / codec.sample_rate)
+    return codec.encode([Audio(tone.astype(np.float32), codec.sample_rate)])[0]

@@ -1,0 +1,90 @@
+"""Group-relative policy optimization of a speaking model (Shao et al. 2024; for speech arXiv 2509.18798).
+
+    A[i] = (r[i] − mean r) / std r                          over the tries of one text that ended by themselves
+    loss = −min(ρ A, clip(ρ) A) + β (e^d − d − 1)           a token; ρ = π/π_old, d = log π_start − log π
+
+Why not TRL's GRPOTrainer: it draws with `generate` over the whole vocabulary, one seed a process, and decodes what was
+drawn to text for the reward functions. Here tries are drawn within what the layout allows at each position, from a seed
+each, so a run is the same after a resume and on any batch size; the probabilities that are optimized are those of that
+draw, renormalized over what was allowed; and a reward hears sound.
+
+Tries that were cut off are masked: their reward is that of the limit, not of the speech. A group whose tries are worth
+the same teaches nothing and is left out whole, its KL term with it, so its gradient is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from speech_eval.reference_models.speech_lm.rl.rollout import Aligner, Try, log_probs
+
+_SAME = 1e-6  # groups that differ by less are taken as equal
+
+
+def advantages(worth: Tensor, kept: Tensor, scale: bool = True) -> Tensor:
+    """[P, G] of rewards [P, G]: what each is above the mean of its group's `kept` ones, over their standard deviation
+    where `scale`. 0 for what is not kept, and for groups in which all are worth the same."""
+    count = kept.sum(1, keepdim=True).clamp(min=1)
+    mean = (worth * kept).sum(1, keepdim=True) / count
+    centered = (worth - mean) * kept
+    deviation = (centered.square().sum(1, keepdim=True) / count).sqrt()
+    centered = torch.where(deviation > _SAME, centered, torch.zeros_like(centered))
+    return centered / deviation.clamp(min=_SAME) if scale else centered
+
+
+def grpo_loss(
+    new: Tensor, old: Tensor, start: Tensor, drawn: Tensor, advantage: Tensor, clip: tuple[float, float], beta: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Summed loss, summed KL and number of clipped tokens, of log-probabilities [B, T], where `drawn` [B, T], with
+    advantages [B]."""
+    ratio = (new - old).exp()
+    gain = advantage[:, None]
+    bounded = ratio.clamp(1.0 - clip[0], 1.0 + clip[1])
+    surrogate = torch.minimum(ratio * gain, bounded * gain)
+    away = start - new
+    kl = away.exp() - away - 1.0
+    clipped = ((ratio * gain > bounded * gain) & drawn).sum()
+    return ((beta * kl - surrogate) * drawn).sum(), (kl * drawn).sum().detach(), clipped
+
+
+class GRPO(Aligner):
+    """`updates` passes over every step's tries; the loss is a mean over all their tokens alike."""
+
+    def learn(self, groups: Sequence[Sequence[Try]]) -> dict[str, float]:
+        config = self.config
+        worth = torch.tensor([[item.worth.value for item in group] for group in groups])
+        kept = torch.tensor([[item.spoken.stopped for item in group] for group in groups])
+        gains = advantages(worth, kept, config.scale)
+        telling = (gains != 0).any(1)
+        chosen = [
+            (item.spoken, gains[row, column])
+            for row, group in enumerate(groups)
+            for column, item in enumerate(group)
+            if telling[row] and kept[row, column]
+        ]
+        stats = {"masked": float((~kept).float().mean()), "same": float((~telling).float().mean())}
+        if not chosen:
+            return stats | {"kl": 0.0, "clipped": 0.0, "gradient": 0.0}
+        tokens = sum(len(spoken.ids) + 1 for spoken, _ in chosen)
+        batches = self.micro_batches(chosen)
+        with torch.no_grad():
+            before = [
+                tuple(
+                    log_probs(model, [spoken for spoken, _ in batch], config.temperature)[0]
+                    for model in (self.model, self.start)
+                )
+                for batch in batches
+            ]
+        for _ in range(config.updates):
+            total_kl, total_clipped = 0.0, 0.0
+            for batch, (old, start) in zip(batches, before, strict=True):
+                new, drawn = log_probs(self.model, [spoken for spoken, _ in batch], config.temperature)
+                advantage = torch.stack([gain for _, gain in batch]).to(new.device)
+                loss, kl, clipped = grpo_loss(new, old, start, drawn, advantage, config.clip, config.beta)
+                (loss / tokens).backward()
+                total_kl, total_clipped = total_kl + float(kl), total_clipped + float(clipped)
+            norm = self.update()
+        return stats | {"kl": total_kl / tokens, "clipped": total_clipped / tokens, "gradient": norm}

@@ -1,0 +1,111 @@
+"""A trained model as a directory: `reference.json` says what it is, `model.safetensors` holds the weights.
+
+reference.json      {"format": 1, "kind": "codec" | "tts", "config": {...}, "card": {...}}
+model.safetensors   the state of the module that `config` builds
+README.md           the card for people
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from speech_eval.engine.run_directory import write_atomically
+from speech_eval.errors import BadInput
+
+FORMAT = 1
+DESCRIPTION = "reference.json"
+WEIGHTS = "model.safetensors"
+
+State = dict[str, Tensor]
+
+
+def save_checkpoint(directory: Path, kind: str, config: dict[str, Any], state: State, card: dict[str, Any]) -> None:
+    """Write a checkpoint, each file in one step. `config` and `card` are plain data."""
+    described = {"format": FORMAT, "kind": kind, "config": config, "card": card}
+    text = json.dumps(described, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+    write_atomically(directory / WEIGHTS, tensor_bytes(state))
+    write_atomically(directory / "README.md", render_card(kind, config, card).encode())
+    write_atomically(directory / DESCRIPTION, (text + "\n").encode())
+
+
+def load_checkpoint(directory: Path, kind: str) -> tuple[dict[str, Any], State, dict[str, Any]]:
+    """`(config, state, card)` of a checkpoint of this kind. Raises `BadInput` naming the file that is missing, cut
+    short, of another format or of another kind."""
+    described = read_description(directory)
+    if described["kind"] != kind:
+        raise BadInput(
+            f"{directory} is a checkpoint of kind '{described['kind']}', not '{kind}'.",
+            f"Give a directory that was trained by a {kind} recipe.",
+        )
+    return described["config"], load_tensors(directory / WEIGHTS), described["card"]
+
+
+def read_description(directory: Path) -> dict[str, Any]:
+    """The checked content of `reference.json`."""
+    file = directory / DESCRIPTION
+    if not file.is_file():
+        raise BadInput(f"{directory} holds no {DESCRIPTION}.", "Give a directory that `speech-eval train` wrote.")
+    try:
+        described = json.loads(file.read_text("utf-8"))
+        version, kind = described["format"], described["kind"]
+        complete = isinstance(kind, str) and all(isinstance(described[part], dict) for part in ("config", "card"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{file}: not a description of a checkpoint ({error!r}).", "Copy the checkpoint again."
+        ) from error
+    if version != FORMAT or not complete:
+        raise BadInput(f"{file}: format {version} is not the format {FORMAT} that is read here.", "Train it again.")
+    return dict(described)
+
+
+def tensor_bytes(state: State) -> bytes:
+    """The tensors in safetensors form, on the CPU and apart from each other."""
+    return save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
+
+
+def load_tensors(file: Path) -> State:
+    """The tensors of a safetensors file, on the CPU. Raises `BadInput` naming a file that is missing or cut short."""
+    if not file.is_file():
+        raise BadInput(f"{file}: the weights are missing.", "Copy the checkpoint again, complete.")
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{file}: broken or truncated weights ({error}).", "Copy the checkpoint again.") from error
+
+
+def render_card(kind: str, config: dict[str, Any], card: dict[str, Any]) -> str:
+    """The card as Markdown: front matter that hubs read, a sentence, a table a section, the configuration."""
+    front = [f"{key}: {card[key]}" for key in ("license", "language") if key in card]
+    lines = ["---", *front, f"tags: [speech-eval, {kind}]", "---", "", f"# {card.get('name', kind)}", ""]
+    lines += [str(card["description"]), ""] if "description" in card else []
+    for title, content in card.items():
+        if title in ("name", "description", "license", "language"):
+            continue
+        lines += [f"## {title.replace('_', ' ').capitalize()}", "", *_section(content), ""]
+    lines += ["## Configuration", "", "```json", json.dumps(config, indent=2, sort_keys=True), "```", ""]
+    return "\n".join(lines)
+
+
+def _section(content: Any) -> list[str]:
+    if isinstance(content, dict):
+        rows = [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in content.items()]
+        return ["| | |", "|---|---|", *rows] if rows else ["none"]
+    if isinstance(content, list):
+        return [f"- {_cell(item)}" for item in content] or ["none"]
+    return [_cell(content)]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_cell(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_cell(item) for item in value)
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,35 @@
+"""The processes of a training run: what each computes on, and what they must agree on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+import torch
+
+from speech_eval.errors import require
+from speech_eval.progress import Say, unsaid
+
+
+def accelerator(precision: Literal["float32", "bf16"]) -> Any:
+    """Accelerate's view of this process. Under torchrun on a machine without GPUs the processes share its cores;
+    Accelerate would take each for a run of its own unless it is told so. bf16 is for GPUs."""
+    accelerate = require("accelerate", "train")
+    gpu = torch.cuda.is_available()
+    one_of_several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    bf16 = precision == "bf16" and gpu
+    return accelerate.Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=one_of_several and not gpu)
+
+
+def first_says(say: Say) -> Say:
+    """`say` in the first process, silence in the others."""
+    return say if os.environ.get("RANK", "0") == "0" else unsaid
+
+
+def clock(accelerator: Any, seconds: float) -> float:
+    """The first process's `seconds`, for all: learning rates and the end may hang on them, and must not differ."""
+    if accelerator.num_processes == 1:
+        return seconds
+    from accelerate.utils import broadcast
+
+    return float(broadcast(torch.tensor(seconds, dtype=torch.float64, device=accelerator.device)))

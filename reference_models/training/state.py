@@ -1,0 +1,116 @@
+"""What a stopped training run needs to go on as if nothing had happened, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from speech_eval.engine.run_directory import write_atomically
+from speech_eval.errors import BadInput
+
+FILE = "training.safetensors"
+
+
+class Stateful(Protocol):
+    """A module, or anything else whose state is named tensors."""
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> Any: ...
+
+
+def save_training(
+    folder: Path,
+    modules: Mapping[str, Stateful],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    facts: dict[str, Any],
+) -> None:
+    """Write modules, optimizers and plain `facts` in one step: a kill leaves the last whole state or this one."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
+    for name, optimizer in optimizers.items():
+        for index, entry in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
+    on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(folder / FILE, save(on_cpu, metadata={"facts": json.dumps(facts, sort_keys=True)}))
+
+
+def load_training(
+    folder: Path, modules: Mapping[str, Stateful], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> dict[str, Any]:
+    """Restore them in place and return the facts. Raises `BadInput` where the state is missing, cut short, or of
+    another model."""
+    tensors, facts = _read(folder)
+    for name, module in modules.items():
+        own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+        try:
+            module.load_state_dict(own)
+        except RuntimeError as error:
+            raise BadInput(
+                f"{folder / FILE}: '{name}' is of another configuration ({str(error).splitlines()[0]}).",
+                "Resume with the recipe, size and options it was started with.",
+            ) from error
+    for name, optimizer in optimizers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith(f"{name}/"):
+                _, index, entry = key.split("/")
+                state.setdefault(int(index), {})[entry] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return facts
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """The plain facts of a stored state, without its tensors. Raises `BadInput` as `load_training` does."""
+    with _open(folder) as file:
+        return dict(json.loads((file.metadata() or {})["facts"]))
+
+
+def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with _open(folder) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads((file.metadata() or {})["facts"])  # noqa: SIM118
+
+
+def _open(folder: Path) -> Any:
+    path = folder / FILE
+    if not path.is_file():
+        raise BadInput(f"{folder} holds no training state to resume from.", "Start it without --resume.")
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path}: broken or truncated training state ({error}).", "Start the training anew.") from error
+
+
+class EMA:
+    """A running mean of a module's parameters. Buffers are copied: codebooks that live there are running means already,
+    and a restarted code is not to be averaged with the one it replaces."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.mean = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        averaged = {name for name, _ in module.named_parameters()}
+        for name, value in module.state_dict().items():
+            if name in averaged:
+                self.mean[name].lerp_(value, 1.0 - self.decay)
+            else:
+                self.mean[name].copy_(value)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return dict(self.mean)
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        if state_dict.keys() != self.mean.keys():
+            raise RuntimeError("the running mean has other names than the module")
+        for name, value in state_dict.items():
+            self.mean[name].copy_(value)

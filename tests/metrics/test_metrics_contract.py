@@ -1,0 +1,143 @@
+"""What holds for every registered metric."""
+
+from __future__ import annotations
+
+import os
+import sys
+from subprocess import run
+
+import numpy as np
+import pytest
+from support.metric_items import reader
+
+from speech_eval import registry
+from speech_eval.assets import store as assets
+from speech_eval.audio import Audio
+from speech_eval.errors import NotFetched
+from speech_eval.metrics.base import Metric, ScoringItem
+from speech_eval.metrics.codec.counts import counts_text
+from speech_eval.records import Chunk, Output, Sample, StoredAudio
+
+NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name).__module__.startswith("harness.")]
+
+
+@pytest.fixture(params=NAMES)
+def metric(request: pytest.FixtureRequest) -> Metric:
+    made: Metric = registry.metrics.get(request.param)()
+    optional = {"visqol": "visqol", "codec-metrics": "pesq", "utmos": "utmos_pytorch", "utmosv2": "utmosv2"}
+    optional["multilingual"] = "num2words"
+    if made.extra in optional:
+        pytest.importorskip(optional[made.extra])
+    if made.extra == "utmos" and not os.environ.get("SPEECH_EVAL_UTMOS"):
+        pytest.skip("the weights of UTMOS are on the hub")
+    try:
+        made.ready()
+    except NotFetched as error:
+        pytest.skip(error.problem)
+    if made.extra == "pedant":
+        pytest.importorskip("qa_metrics")
+    return made
+
+
+# What metrics read from the record itself.
+FIELDS = {
+    "words": [["he", 2.1, 2.3], ["was", 2.3, 2.5], ["not", 2.5, 2.8], ["disposed", 2.8, 3.4]],
+    "turn_end": 1.8,
+    "judge": "Analysis: it fits.\nI would rate the AI's response as 4.",
+    "segments": [[2.1, 3.4]],
+    "duration": 10.0,
+    "distribution": [0.1, 0.4, 0.5],
+    "instruction_id_list": ["punctuation:no_comma"],
+    "kwargs": [{}],
+    "scores": ["4", "5", "4"],
+    "value": 4.5,
+    "seconds": 2.99,
+    "wall_seconds": 0.25,
+    "encode_seconds": 0.3,
+    "decode_seconds": 0.2,
+    "lm_bits": 5.5,
+    "lm_bits_given_text": 5.0,
+    "ended": True,
+    "probabilities": [0.9] * 12 + [0.1] * 30,
+    "frame_seconds": 0.1,
+    "codebooks": [
+        {
+            "frames": 3,
+            "frame_rate": 12.5,
+            "size": 4,
+            "histogram": [[1, 1], [2, 1]],
+            "counts": counts_text(np.array([0, 2]), np.array([1, 2])),
+        }
+    ],
+}
+# Samples of metrics that want an answer of another kind than a transcript.
+OWN = {
+    "choice[voicebench]": {"text": "B"},
+    "bbh[voicebench]": {"id": "navigate_1", "text": "yes"},
+    "overall[voicebench]": {"id": "wildvoice"},
+    "wer[open-asr-multilingual@E]": {"language": "de"},
+}
+
+
+def full_item(metric: Metric) -> ScoringItem:
+    """An item with everything that the metric may ask for."""
+    audio = reader("0880")
+    fields = {"id": "s", "text": "he was not an ill disposed young man", "metadata": FIELDS, **OWN.get(metric.id, {})}
+    sample = Sample.model_validate(fields)
+    kept = StoredAudio(path="a.flac", sha256="0" * 64, rate=audio.rate, frames=len(audio.samples), peak=0.5)
+    chunks = [Chunk(seconds=0.1, frames=kept.frames, text="he was")]
+    output = Output(id="s", task="t", status="ok", seed=0, audio=kept, seconds=0.5, chunks=chunks)
+
+    def load(rate: int | None) -> Audio:
+        return audio if rate is None else audio.resampled(rate)
+
+    heard = "he was not disposed"
+    return ScoringItem(sample, output, heard, heard, load_audio=load, load_prompt=load, load_reference=load)
+
+
+def test_it_is_registered_under_its_id_and_says_where_it_comes_from(metric: Metric) -> None:
+    assert registry.metrics.get(metric.id) is type(metric)
+    assert metric.description and metric.source and metric.summaries
+
+
+def test_its_summaries_have_names_of_their_own(metric: Metric) -> None:
+    names = [summary.name for summary in metric.summaries]
+    assert len(set(names)) == len(names)
+
+
+def test_its_summaries_refer_to_parts_that_it_gives(metric: Metric) -> None:
+    parts = metric.score(full_item(metric)).parts
+    assert all(isinstance(value, float) and np.isfinite(value) for value in parts.values())
+    for summary in metric.summaries:
+        assert set(summary.parts) <= set(parts)
+        if summary.estimator != "function":
+            assert len(summary.parts) == (2 if summary.estimator == "ratio" else 1)
+
+
+def test_a_failure_gives_the_same_parts_but_those_that_only_quantiles_take(metric: Metric) -> None:
+    failure = metric.failure(full_item(metric).sample)
+    taken = {kind: set[str]() for kind in (True, False)}
+    for summary in metric.summaries:
+        taken[summary.estimator == "quantile"] |= set(summary.parts)
+    if not taken[False]:
+        assert failure == {}
+    else:
+        assert set(failure) == set(metric.score(full_item(metric)).parts) - (taken[True] - taken[False])
+
+
+def test_the_same_item_gets_the_same_score_twice(metric: Metric) -> None:
+    assert metric.score(full_item(metric)) == type(metric)().score(full_item(metric))
+
+
+def test_its_assets_are_known_and_named_by_its_scorer(metric: Metric) -> None:
+    assert all(name in assets.ASSETS for name in metric.assets)
+    assert bool(metric.scorer()) == bool(metric.assets)
+
+
+def test_importing_the_metrics_loads_no_framework() -> None:
+    code = (
+        "import sys; from harness import registry; [registry.metrics.get(n)() for n in registry.metrics.names()];"
+        "sys.exit(', '.join({'torch', 'onnxruntime', 'transformers'} & set(sys.modules)) or 0)"
+    )
+    done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

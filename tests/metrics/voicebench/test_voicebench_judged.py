@@ -1,0 +1,364 @@
+"""VoiceBench's judged subsets, its overall, its tasks, and the judge that is asked once and never again."""
+
+from __future__ import annotations
+
+import json
+import math
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speech_eval import registry
+from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.remote.openai import EndpointError
+from speech_eval.engine import session as runner
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.session import Settings
+from speech_eval.errors import BadInput, MissingExtra, NotFetched, UnknownName
+from speech_eval.metrics import judge as judges
+from speech_eval.metrics.base import ScoringItem
+from speech_eval.metrics.records_file import evaluate
+from speech_eval.metrics.voicebench.judge import Judge, original_rating, rating
+from speech_eval.metrics.voicebench.overall import SEVEN, SIX, SUBSETS
+from speech_eval.metrics.voicebench.qa import QA, Pedant, is_yes, original_majority
+from speech_eval.records import Output, Sample
+
+
+def aggregate(metric: str, folder: Path, *records: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+    path = folder / "records.jsonl"
+    path.write_text("".join(json.dumps({"id": str(n), **record}) + "\n" for n, record in enumerate(records)))
+    found: dict[str, dict[str, float | None]] = evaluate(metric, path)["aggregate"]
+    return found
+
+
+# ----------------------------------------------------------------------------------------------- judge
+
+
+@pytest.mark.parametrize(
+    ("reply", "original", "ours"),
+    [
+        ("4", 4.0, 4.0),
+        (" 3.5\n", 3.5, 3.5),
+        ("[[5]]", 5.0, 5.0),
+        ("Rating: [[2]]", 2.0, None),
+        ("10", 10.0, None),
+        ("-1", -1.0, None),
+        ("1e1", 10.0, None),
+        ("٤", 4.0, None),
+        ("４", 4.0, None),
+        ("[[3.5]]", None, 3.5),
+        ("4/5", None, None),
+        ("Score: 4", None, None),
+        ("[[4", None, None),
+        ("", None, None),
+    ],
+)
+def test_a_rating_is_read_as_the_original_does_and_by_the_scale(
+    reply: str, original: float | None, ours: float | None
+) -> None:
+    assert rating(reply) == ours
+    if original is None:
+        with pytest.raises(ValueError):
+            original_rating(reply)
+    else:
+        assert original_rating(reply) == original
+
+
+def test_not_a_number_is_a_rating_to_the_original() -> None:
+    assert math.isnan(original_rating("nan")) and rating("nan") is None
+
+
+def test_the_score_is_the_mean_of_the_votes(tmp_path: Path) -> None:
+    found = aggregate("judge[voicebench]", tmp_path, {"scores": ["4", "5", "3"]}, {"scores": ["2", "2", "[[2]]"]})
+    assert found["strict"]["score"] == found["compat"]["score"] == 3.0
+
+
+def test_compat_pools_votes_and_strict_weighs_samples_alike(tmp_path: Path) -> None:
+    found = aggregate("judge[voicebench]", tmp_path, {"scores": ["5", "5", "5"]}, {"scores": ["1"]})
+    assert (found["strict"]["score"], found["compat"]["score"]) == (3.0, 4.0)
+
+
+def test_a_vote_that_cannot_be_read_is_the_minimum_in_strict_and_no_number_in_compat(tmp_path: Path) -> None:
+    found = aggregate("judge[voicebench]", tmp_path, {"scores": ["5", "5", "4/5"]}, {"scores": ["5", "5", "5"]})
+    assert found["strict"] == {"score": 3.0, "unparsed": 50.0}
+    assert found["compat"]["score"] is None
+
+
+def test_the_originals_own_file_is_a_record(tmp_path: Path) -> None:
+    record = {"prompt": "Why?", "response": "Because.", "score": ["4", "4", "5"]}
+    assert aggregate("judge[voicebench]", tmp_path, record)["compat"]["score"] == pytest.approx(13 / 3)
+
+
+@given(st.lists(st.sampled_from(["1", "2.5", "5", "[[3]]"]), min_size=1, max_size=5))
+def test_readable_votes_give_both_accountings_the_same_mean(votes: list[str]) -> None:
+    sample = Sample(id="s", metadata={"scores": votes})
+    value = Judge().score(ScoringItem(sample, Output(id="s", task="t", status="ok", seed=0)))
+    assert value.compat is not None
+    assert value.parts["rating"] == pytest.approx(value.compat["rating"] / value.compat["votes"])
+
+
+# -------------------------------------------------------------------------------------------------- qa
+
+
+@pytest.mark.parametrize(
+    ("votes", "strict", "compat"),
+    [
+        (["Yes", "yes", "No"], 100.0, 100.0),
+        (["No", "no", "Yes"], 0.0, 0.0),
+        (["Yes.", "yes", "YES!"], 100.0, 100 / 3),
+        (["Yes.", "Yes.", "no"], 100.0, 0.0),
+        (["Yes", "no", "maybe"], 0.0, 100 / 3),
+        (["yes", "no"], 0.0, 50.0),
+    ],
+)
+def test_a_majority_of_votes_decides(votes: list[str], strict: float, compat: float, tmp_path: Path) -> None:
+    found = aggregate("qa[voicebench]", tmp_path, {"scores": votes})
+    assert (found["strict"]["gpt"], found["compat"]["gpt"]) == (strict, pytest.approx(compat))
+
+
+@given(st.lists(st.sampled_from(["Yes", "no", "Yes.", "perhaps"]), min_size=1, max_size=5))
+def test_the_chance_of_a_yes_does_not_depend_on_the_order_of_the_votes(votes: list[str]) -> None:
+    assert original_majority(tuple(votes)) == original_majority(tuple(reversed(votes)))
+    assert [is_yes(vote) for vote in ("Yes.", " **no** ", "yes no")] == [True, False, None]
+
+
+def test_pedant_without_its_package_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "qa_metrics", None)
+    sample = Sample(id="s", text="Paris", metadata={"prompt": "Capital of France?"})
+    with pytest.raises(MissingExtra, match=r"\[pedant\]"):
+        Pedant().score(ScoringItem(sample, Output(id="s", task="t", status="ok", seed=0, text="Paris"), "Paris"))
+
+
+# ----------------------------------------------------------------------------------------- asking a judge
+
+
+class JudgeServer(ThreadingHTTPServer):
+    """Answers every chat with `reply`, `choices` of them whatever is asked for."""
+
+    def __init__(self, reply: str | None, choices: int = 3) -> None:
+        super().__init__(("127.0.0.1", 0), JudgeHandler)
+        self.reply, self.choices = reply, choices
+        self.bodies: list[dict[str, Any]] = []
+
+    @property
+    def spec(self) -> str:
+        return f"openai:http://127.0.0.1:{self.server_address[1]}/v1#small-judge"
+
+    def __enter__(self) -> JudgeServer:
+        Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class JudgeHandler(BaseHTTPRequestHandler):
+    server: JudgeServer
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        choice = {"message": {"role": "assistant", "content": self.server.reply}}
+        body = json.dumps({"choices": [choice] * self.server.choices}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(judges.CACHE_VARIABLE, str(tmp_path / "replies"))
+    return tmp_path / "replies"
+
+
+ASKED = {"prompt": "Why is the sky blue?", "response": "Because {prompt} scatters."}
+
+
+def test_a_judge_is_asked_once_and_then_answers_from_the_store(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with JudgeServer(" 4\n") as server:
+        monkeypatch.setenv(judges.VARIABLE, server.spec)
+        assert aggregate("judge[voicebench]", tmp_path, ASKED)["strict"]["score"] == 4.0
+        body = server.bodies[0]
+    assert (body["n"], body["temperature"], body["top_p"], body["model"]) == (3, 0.5, 0.95, "small-judge")
+    assert "User: Why is the sky blue?\nAssistant: Because {prompt} scatters." in body["messages"][1]["content"]
+    assert len(list(stored.glob("*.json"))) == len(server.bodies) == 1
+    monkeypatch.setenv(judges.VARIABLE, "stored:small-judge")
+    assert aggregate("judge[voicebench]", tmp_path, ASKED)["strict"]["score"] == 4.0
+    assert Judge().scorer().startswith("small-judge, prompt ")
+
+
+def test_a_server_of_one_choice_is_asked_for_the_other_votes(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with JudgeServer("Yes", choices=1) as server:
+        monkeypatch.setenv(judges.VARIABLE, server.spec)
+        assert aggregate("qa[voicebench]", tmp_path, {**ASKED, "reference": "Light"})["strict"]["gpt"] == 100.0
+        assert [body["n"] for body in server.bodies] == [3, 2, 1]
+
+
+def test_a_prompt_of_ones_own_takes_the_place_of_ours(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "voicebench-open.txt").write_text("Rate: {response}")
+    with JudgeServer("5") as server:
+        monkeypatch.setenv(judges.VARIABLE, f"{server.spec},prompts={tmp_path}")
+        aggregate("judge[voicebench]", tmp_path, ASKED)
+        assert server.bodies[0]["messages"][1]["content"] == "Rate: Because {prompt} scatters."
+
+
+def test_a_reply_that_is_not_stored_is_not_made_up(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(judges.VARIABLE, "stored:small-judge")
+    with pytest.raises(NotFetched, match="small-judge"):
+        aggregate("judge[voicebench]", tmp_path, ASKED)
+
+
+def test_a_judge_without_text_is_an_error_and_nothing_is_stored(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with JudgeServer(None) as server:
+        monkeypatch.setenv(judges.VARIABLE, server.spec)
+        with pytest.raises(EndpointError, match="without text"):
+            aggregate("judge[voicebench]", tmp_path, ASKED)
+    assert not list(stored.glob("*"))
+
+
+def test_without_scores_and_without_a_judge_there_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(judges.VARIABLE, raising=False)
+    for metric in ("judge[voicebench]", "qa[voicebench]"):
+        with pytest.raises(BadInput, match="no judge is set"):
+            aggregate(metric, tmp_path, ASKED)
+    for spec in ("gpt-4o-mini", "openai:http://127.0.0.1:1/v1"):
+        with pytest.raises(BadInput, match="is no judge"):
+            judges.Judge(spec, tmp_path)
+
+
+# --------------------------------------------------------------------------------------------- overall
+
+BOARD = [  # alpacaeval_full, commoneval, wildvoice, sd-qa, mmsu, openbookqa, bbh, ifeval, advbench -> overall
+    ("Whisper-v3+GPT-4o", (4.80, 4.47, 4.62, 75.77, 81.69, 92.97, 87.20, 76.51, 98.27), 87.80),
+    ("GPT-4o-Audio", (4.78, 4.49, 4.58, 75.50, 80.25, 89.23, 84.10, 76.02, 98.65), 86.75),
+    ("GPT-4o-mini-Audio", (4.75, 4.24, 4.40, 67.36, 72.90, 84.84, 81.50, 72.90, 98.27), 82.84),
+    ("Parakeet+Qwen3-8B", (4.68, 4.46, 4.35, 47.47, 59.10, 80.00, 77.90, 78.99, 99.81), 79.23),
+    ("Whisper-v3+LLaMA3.1-8B", (4.53, 4.04, 4.16, 70.43, 62.43, 72.53, 69.70, 69.53, 98.08), 77.48),
+    ("Kimi-Audio", (4.46, 3.97, 4.20, 63.12, 62.17, 83.52, 69.70, 61.10, 100.0), 76.91),
+    ("Ultravox-v0.5-8B", (4.59, 4.11, 4.28, 58.68, 54.16, 68.35, 67.80, 66.51, 98.65), 74.86),
+    ("Baichuan-Omni-1.5", (4.50, 4.05, 4.06, 43.40, 57.25, 74.51, 62.70, 54.54, 97.31), 71.32),
+    ("MiniCPM-o", (4.42, 4.15, 3.94, 50.72, 54.78, 78.02, 60.40, 49.25, 97.69), 71.23),
+    ("Phi-4-mm", (3.81, 3.82, 3.56, 39.78, 42.19, 65.93, 61.80, 45.35, 100.0), 64.32),
+    ("GLM-4-Voice", (3.97, 3.42, 3.18, 36.98, 39.75, 53.41, 52.80, 25.92, 88.08), 56.48),
+    ("Qwen2-Audio", (3.74, 3.43, 3.01, 35.71, 35.72, 49.45, 54.70, 26.33, 96.73), 55.80),
+    ("Freeze-Omni", (4.03, 3.46, 3.15, 53.45, 28.14, 30.98, 50.70, 23.40, 97.30), 55.20),
+    ("Step-Audio", (4.13, 3.09, 2.93, 44.21, 28.33, 33.85, 50.60, 27.96, 69.62), 50.84),
+    ("LLaMA-Omni", (3.70, 3.46, 2.92, 39.69, 25.93, 27.47, 49.20, 14.87, 11.35), 41.12),
+    ("Mini-Omni2", (2.32, 2.18, 1.79, 9.31, 24.27, 26.59, 46.40, 11.56, 57.50), 33.49),
+    ("Mini-Omni", (1.95, 2.02, 1.61, 13.92, 24.69, 26.59, 46.30, 13.58, 37.12), 30.42),
+    ("Moshi", (2.01, 1.60, 1.30, 15.64, 24.04, 25.93, 47.40, 10.12, 44.23), 29.51),
+]
+
+
+def subsets(values: tuple[float | None, ...], names: tuple[str, ...] = SUBSETS) -> list[dict[str, Any]]:
+    return [{"id": name, "value": value} for name, value in zip(SUBSETS, values, strict=True) if name in names]
+
+
+@pytest.mark.parametrize(("values", "published"), [row[1:] for row in BOARD], ids=[row[0] for row in BOARD])
+def test_the_published_overall_is_reproduced(values: tuple[float, ...], published: float, tmp_path: Path) -> None:
+    found = aggregate("overall[voicebench]", tmp_path, *subsets(values))
+    assert found["strict"]["overall"] == found["compat"]["overall"] == pytest.approx(published, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("names", "number", "published"), [(SEVEN, "overall-7", 87.23), (SIX, "overall-6", 88.15)], ids=["7", "6"]
+)
+def test_older_boards_had_fewer_subsets(names: tuple[str, ...], number: str, published: float, tmp_path: Path) -> None:
+    found = aggregate("overall[voicebench]", tmp_path, *subsets(BOARD[0][1], names))
+    assert found["strict"][number] == pytest.approx(published, abs=0.01)
+    assert found["strict"]["overall"] is None
+
+
+def test_a_subset_without_a_number_counts_nothing_in_strict_and_leaves_compat_undefined(tmp_path: Path) -> None:
+    found = aggregate("overall[voicebench]", tmp_path, *subsets((5.0, 5.0, 5.0, 100, 100, 100, 100, 100, None)))
+    assert found["strict"]["overall"] == pytest.approx(800 / 9) and found["compat"]["overall"] is None
+
+
+def test_subsets_are_no_sample_so_the_overall_has_no_interval(tmp_path: Path) -> None:
+    assert aggregate("overall[voicebench]", tmp_path, *subsets(BOARD[0][1]))["intervals"]["overall"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"id": "mtbench", "value": 1}, "no subset"),
+        ({"id": "alpacaeval_full", "value": 95.6}, "from 0 to 5"),
+        ({"id": "mmsu", "value": "81"}, "from 0 to 100"),
+        ({"id": "mmsu"}, "no `value`"),
+    ],
+)
+def test_a_value_that_is_not_the_boards_is_refused(record: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        aggregate("overall[voicebench]", tmp_path, {"note": "", **record})
+
+
+# ----------------------------------------------------------------------------------------------- tasks
+
+
+def manifest(folder: Path) -> str:
+    rows = [
+        {"id": f"q{n}", "text": letter, "prompt_text": f"Question {n}? A) one B) two C) three D) four"}
+        for n, letter in enumerate("ABCDB")
+    ]
+    path = folder / "mmsu.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_a_choice_subset_runs_from_a_manifest(tmp_path: Path) -> None:
+    settings = Settings(data=manifest(tmp_path), workers=1)
+    results = runner.run(modelspec.parse("oracle"), ["voicebench-mmsu"], tmp_path / "run", settings)
+    accuracy = results.tasks[0].metrics[0]
+    assert (accuracy.metric, accuracy.primary, accuracy.strict.value) == ("choice[voicebench]", True, 100.0)
+
+
+def test_failed_answers_are_wrong_in_strict_and_left_out_in_compat(tmp_path: Path) -> None:
+    settings = Settings(data=manifest(tmp_path), workers=1)
+    spec = modelspec.parse("failing,fail_rate=0.5")
+    results = runner.run(spec, ["voicebench-openbookqa"], tmp_path / "run", settings)
+    counts, accuracy = results.tasks[0].counts, results.tasks[0].metrics[0]
+    assert 0 < counts.failed < counts.expected == 5
+    assert accuracy.strict.value == 100.0 * counts.ok / 5 and accuracy.compat.value == 100.0
+
+
+def test_a_judged_subset_keeps_the_replies_in_the_run(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with JudgeServer("4") as server:
+        monkeypatch.setenv(judges.VARIABLE, server.spec)
+        settings = Settings(data=manifest(tmp_path), workers=1, limit=2)
+        results = runner.run(modelspec.parse("oracle"), ["voicebench-wildvoice"], tmp_path / "run", settings)
+    score = results.tasks[0].metrics[0]
+    assert (score.strict.value, score.compat.value) == (4.0, 4.0) and score.scorer.startswith("small-judge")
+    kept = RunDirectory(tmp_path / "run").scores("voicebench-wildvoice")
+    assert all(found.detail["scores"] == ["4", "4", "4"] for found in kept.values())
+
+
+def test_a_subset_that_is_not_here_says_where_it_is(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="hlt-lab/voicebench"):
+        runner.run(modelspec.parse("oracle"), ["voicebench-mmsu"], tmp_path / "run", Settings())
+
+
+def test_every_subset_of_the_overall_is_a_task() -> None:
+    names = {name.removeprefix("voicebench-") for name in registry.tasks.names() if name.startswith("voicebench-")}
+    assert names == {*SUBSETS, "alpacaeval-full"}
+    assert QA.id == registry.tasks.get("voicebench-sd-qa")().metrics[0]

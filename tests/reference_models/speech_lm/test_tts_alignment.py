@@ -1,0 +1,336 @@
+"""GRPO and DPO on a tiny speaking model: gradients where they belong, rewards that rise, runs that resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+import soundfile  # noqa: E402
+from support.tiny_speech import codec_of, save_codec, tiny_config, tiny_lm  # noqa: E402
+
+from speech_eval.adapters import spec as modelspec  # noqa: E402
+from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest  # noqa: E402
+from speech_eval.errors import BadInput  # noqa: E402
+from speech_eval.reference_models.recipes.schema import Size  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.dpo import DPO, dpo_loss, pair_of  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.grpo import GRPO, advantages, grpo_loss  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.rewards import Reward  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.rollout import (  # noqa: E402
+    Aligner,
+    AlignmentConfig,
+    Line,
+    Try,
+    log_probs,
+    pitch_spread,
+)
+from speech_eval.reference_models.speech_lm.rl.train import train_recipe  # noqa: E402
+from speech_eval.reference_models.speech_lm.sampling import Sampling, Spoken, Utterance, speak  # noqa: E402
+from speech_eval.reference_models.tts import building  # noqa: E402
+
+torch.set_num_threads(1)
+LINES = [Line(str(number), text) for number, text in enumerate(("one", "two", "three", "four"))]
+HALF = 32  # codes below it are liked
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_codec(tmp_path_factory.mktemp("codec") / "codec")
+
+
+@pytest.fixture
+def model(codec: Path) -> Any:
+    return tiny_lm(tiny_config(codec_of(codec), str(codec), positions=256))
+
+
+def low_codes(line: Line, spoken: Spoken) -> dict[str, Reward]:
+    """The toy's reward: the share of codes from the lower half of the book."""
+    codes = spoken.codes[0]
+    return {"duration": Reward(float((codes < HALF).mean()) if len(codes) else 0.0, True)}
+
+
+def settings(method: str = "grpo", **change: Any) -> AlignmentConfig:
+    base: dict[str, Any] = {
+        "steps": 12,
+        "texts_per_step": 2,
+        "learning_rate": 2e-2,
+        "beta": 0.02,
+        "rewards": {"duration": 1.0},
+    }
+    return AlignmentConfig.model_validate({"method": method, "start": "-", **base, **change})
+
+
+def aligner(model: Any, judge: Any = low_codes, config: AlignmentConfig | None = None) -> Aligner:
+    config = config or settings()
+    return {"grpo": GRPO, "dpo": DPO}[config.method](model, LINES, judge, config, sampling=Sampling(max_tokens=40))
+
+
+def weights(model: Any) -> Any:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+# ------------------------------------------------------------------------------------------------- maths
+
+
+@pytest.mark.parametrize(("layout", "text_stride"), [("flat", None), ("interleaved", None), ("flat", 2.5)])
+def test_probabilities_are_those_of_the_draw(layout: str, text_stride: float | None, tmp_path: Path) -> None:
+    path = save_codec(tmp_path, layout)
+    model = tiny_lm(tiny_config(codec_of(path), str(path), layout, 128, text_stride))
+    spoken = speak(model, [Utterance("a", "Hi", 1), Utterance("b", "Hello you", 2)], Sampling(max_tokens=30))
+    with torch.no_grad():
+        found, drawn = log_probs(model, spoken, temperature=0.7)
+        for row, item in enumerate(spoken):
+            said, tail = torch.from_numpy(item.prompt), [*item.ids, *([model.end] if item.stopped else [])]
+            assert int(drawn[row].sum()) == len(tail) and not found[row, len(tail) :].any()
+            for step, token in enumerate(tail):
+                allowed = model.allowed(step)
+                odds = (model.head(model.hidden(said[None]))[0, -1][allowed] / 0.7).log_softmax(0)
+                assert float(odds[allowed == token]) == pytest.approx(float(found[row, step]), abs=1e-4)
+                said = torch.cat([said, torch.tensor([token])])
+
+
+def test_advantages_are_standard_scores_within_a_group() -> None:
+    worth, kept = torch.tensor([[0.0, 1.0, 0.5, 0.5]]), torch.ones(1, 4, dtype=torch.bool)
+    found = advantages(worth, kept)
+    assert float(found.mean()) == pytest.approx(0.0, abs=1e-6)
+    assert float(found.square().mean()) == pytest.approx(1.0, abs=1e-5)
+    assert advantages(worth, kept, scale=False)[0].tolist() == [-0.5, 0.5, 0.0, 0.0]
+
+
+def test_what_was_cut_off_counts_neither_in_the_mean_nor_by_itself() -> None:
+    worth, kept = torch.tensor([[0.0, 1.0, 9.0]]), torch.tensor([[True, True, False]])
+    assert advantages(worth, kept)[0].tolist() == [-1.0, 1.0, 0.0]
+
+
+def test_equal_rewards_have_no_advantage() -> None:
+    assert not advantages(torch.full((2, 3), 0.1), torch.ones(2, 3, dtype=torch.bool)).any()
+
+
+def test_the_ratio_is_bounded_where_a_gain_would_push_it_further() -> None:
+    old, start, drawn = torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool)
+
+    def slope(log_ratio: float, gain: float) -> float:
+        new = torch.full((1, 1), log_ratio, requires_grad=True)
+        grpo_loss(new, old, start, drawn, torch.tensor([gain]), (0.2, 0.2), beta=0.0)[0].backward()
+        return float(new.grad)  # type: ignore[arg-type]
+
+    assert slope(0.0, 1.0) == pytest.approx(-1.0)
+    assert slope(0.5, 1.0) == 0.0 and slope(-0.5, -1.0) == 0.0
+    assert slope(-0.5, 1.0) < 0.0 < slope(0.5, -1.0)
+
+
+def test_the_kl_term_is_zero_at_the_start_and_pulls_back_to_it() -> None:
+    drawn = torch.ones(1, 2, dtype=torch.bool)
+    new = torch.tensor([[0.0, 0.5]], requires_grad=True)
+    loss, kl, _ = grpo_loss(new, new.detach(), torch.zeros(1, 2), drawn, torch.zeros(1), (0.2, 0.2), beta=1.0)
+    loss.backward()
+    assert float(kl) == pytest.approx(np.exp(-0.5) + 0.5 - 1.0)
+    assert new.grad is not None and new.grad[0, 0] == 0.0 and new.grad[0, 1] > 0.0
+
+
+def test_dpo_prefers_the_chosen() -> None:
+    best, worst = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    loss = dpo_loss(best, worst, beta=0.1)
+    loss.backward()
+    assert loss.item() == pytest.approx(3 * np.log(2))
+    assert (best.grad < 0).all() and (worst.grad > 0).all()  # type: ignore[operator]
+
+
+# ------------------------------------------------------------------------------------------------- learning
+
+
+def same(line: Line, spoken: Spoken) -> dict[str, Reward]:
+    return {"duration": Reward(0.25, True)}
+
+
+@pytest.mark.parametrize("method", ["grpo", "dpo"])
+def test_groups_that_are_worth_the_same_change_nothing(method: str, model: Any) -> None:
+    before = weights(model)
+    row = aligner(model, same, settings(method, steps=1)).step(0)
+    assert row["gradient"] == 0.0 and torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize("method", ["grpo", "dpo"])
+def test_tries_that_were_cut_off_change_nothing(method: str, model: Any) -> None:
+    run = aligner(model, low_codes, settings(method, steps=1))
+    run.sampling = Sampling(max_tokens=1)
+    before = weights(model)
+    row = run.step(0)
+    assert row["stopped"] == 0.0 and row["gradient"] == 0.0 and torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize("method", ["grpo", "dpo"])
+def test_the_reward_rises(method: str, model: Any) -> None:
+    rows: list[dict[str, float]] = []
+    run = aligner(model, low_codes, settings(method, beta=0.02 if method == "grpo" else 0.2))
+    run.run(log=rows.append)
+    rewards = [row["reward"] for row in rows]
+    assert np.mean(rewards[-3:]) > np.mean(rewards[:3]) + 0.1
+    if method == "dpo":
+        assert rows[-1]["preferred"] > 0.5 and rows[-1]["margin"] > 0.0
+    else:
+        assert rows[0]["kl"] == pytest.approx(0.0, abs=1e-6) and rows[-1]["kl"] > 0.0
+
+
+def test_a_heavier_kl_term_keeps_the_model_nearer_to_its_start(codec: Path) -> None:
+    moved = []
+    for beta in (0.0, 5.0):
+        fresh = tiny_lm(tiny_config(codec_of(codec), str(codec), positions=256))
+        rows: list[dict[str, float]] = []
+        aligner(fresh, low_codes, settings(beta=beta, steps=3, updates=2)).run(log=rows.append)
+        moved.append(rows[-1]["kl"])
+    assert moved[1] < moved[0]
+
+
+def test_a_try_that_was_not_heard_is_worth_least(model: Any) -> None:
+    def half_deaf(line: Line, spoken: Spoken) -> dict[str, Reward]:
+        valid = len(spoken.ids) % 2 == 0
+        return {"duration": Reward(1.0 if valid else 0.0, valid)}
+
+    run = aligner(model, half_deaf)
+    tries = [item for group in run.tries(0) for item in group]
+    assert {item.worth.valid for item in tries} == {True, False}
+    assert all(item.worth.value == float(item.worth.valid) for item in tries)
+
+
+def test_the_best_and_the_worst_of_a_group_make_the_pair(model: Any) -> None:
+    spoken = speak(model, [Utterance(str(i), "Hi", i) for i in range(4)], Sampling(max_tokens=80))
+
+    def group(*worths: float) -> list[Try]:
+        return [Try(LINES[0], item, {}, Reward(worth, True)) for item, worth in zip(spoken, worths, strict=False)]
+
+    ended = [index for index, item in enumerate(spoken) if item.stopped]
+    assert len(ended) >= 2
+    pair = pair_of(group(0.2, 0.9, 0.1, 0.5))
+    assert pair is not None and pair[0].stopped and pair[1].stopped
+    assert pair_of(group(0.5, 0.5, 0.5, 0.5)) is None
+
+
+# ------------------------------------------------------------------------------------------------- recipes
+
+
+def folder(path: Path) -> Path:
+    rows = []
+    for number, text in enumerate(("One.", "Two.", "Three.", "Four.", "Five.", "Six.")):
+        time = np.arange(24_000) / 16_000
+        path.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path / f"{number}.wav", 0.1 * np.sin(2 * np.pi * (150 + 10 * number) * time), 16_000)
+        split = "held-out" if number > 3 else "train"
+        rows.append(
+            {"file_name": f"{number}.wav", "id": str(number), "text": text, "speaker": "a", "language": "en"}
+            | {"split": split, "seconds": 1.5}
+        )
+    (path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def recipe(model: Any, tmp_path: Path) -> Callable[..., Size]:
+    start = tmp_path / "start"
+    save_codec(start / "codec")
+    section = model.config.codec.model_copy(update={"spec": "codec"})
+    model.config = model.config.model_copy(update={"codec": section})
+    building.save(start, model, model.state_dict(), {"name": "tiny", "license": "apache-2.0"})
+
+    def make(**change: Any) -> Size:
+        training = {
+            "method": "grpo",
+            "start": str(start),
+            "steps": 4,
+            "texts_per_step": 2,
+            "group": 3,
+            "learning_rate": 1e-3,
+            "max_seconds": 1.0,
+            "rewards": {"duration": 1.0},
+            "ears": {"recognizer": None},
+            "guards": {"recognizer": None},
+            "guard_every": 2,
+            **change,
+        }
+        evaluation = {"task": "seed-tts"}
+        return Size.model_validate(
+            {"name": "tts/toy", "size": "smoke", "data": {}, "model": {}}
+            | {"training": training, "evaluation": evaluation}
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("method", ["grpo", "dpo"])
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
+    method: str, recipe: Callable[..., Size], tmp_path: Path
+) -> None:
+    data, size = folder(tmp_path / "data"), recipe(method=method, voices=True)
+    card = train_recipe(size, data, tmp_path / "whole")
+    train_recipe(size, data, tmp_path / "parts", stop_at=3)
+    again = train_recipe(size, data, tmp_path / "parts", resume=True)
+    files = [tmp_path / name / "model.safetensors" for name in ("whole", "parts")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert card["guards"] == again["guards"]
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1] and len(logs[0].splitlines()) == 4
+
+
+def test_what_comes_out_is_a_synthesizer_with_a_card(recipe: Callable[..., Size], tmp_path: Path) -> None:
+    card = train_recipe(recipe(), folder(tmp_path / "data"), tmp_path / "out")
+    assert [row["step"] for row in card["guards"]] == [0.0, 2.0, 4.0]
+    assert {"seconds", "stopped", "repeats", "voiced"} <= card["guards"][0].keys()
+    assert card["license"] == "apache-2.0" and card["alignment"]["tries"] == 24
+    model = modelspec.build(modelspec.parse(f"{tmp_path / 'out'},max_seconds=0.5"))
+    assert isinstance(model, SpeechSynthesizer)
+    assert model.synthesize([SynthesisRequest("a", "One.", seed=1)])[0].rate == 16_000
+
+
+def test_another_recipe_does_not_resume_a_run(recipe: Callable[..., Size], tmp_path: Path) -> None:
+    data = folder(tmp_path / "data")
+    train_recipe(recipe(), data, tmp_path / "out", stop_at=1)
+    with pytest.raises(BadInput, match="already"):
+        train_recipe(recipe(), data, tmp_path / "out")
+    with pytest.raises(BadInput, match="beta"):
+        train_recipe(recipe(beta=0.5), data, tmp_path / "out", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rewards": {"sim": 1.0}}, "no ear takes"),
+        ({"rewards": {"beauty": 1.0}}, "no ear takes"),
+        ({"ears": {"recognizer": "whisper-base"}, "guards": {"recognizer": "whisper-base"}}, "another model"),
+        (
+            {"ears": {"recognizer": "whisper-base,window_seconds=10"}, "guards": {"recognizer": "whisper-base"}},
+            "another model",
+        ),
+        ({"group": 1}, "group"),
+        ({"start": "nowhere"}, "no checkpoint nowhere"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_an_error(
+    change: dict[str, Any], words: str, recipe: Callable[..., Size], tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=words):
+        train_recipe(recipe(**change), folder(tmp_path / "data"), tmp_path / "out")
+
+
+def test_a_model_with_a_depth_decoder_is_not_aligned(tmp_path: Path) -> None:
+    path = save_codec(tmp_path, "csm")
+    frames = tiny_lm(tiny_config(codec_of(path), str(path), "csm"))
+    with pytest.raises(BadInput, match="single-stream"):
+        aligner(frames)
+
+
+def test_the_spread_of_pitch_is_in_semitones() -> None:
+    from speech_eval.audio import Audio
+
+    time = np.arange(32_000) / 16_000
+    steady = Audio(np.sin(2 * np.pi * 150 * time).astype(np.float32), 16_000)
+    octave = np.concatenate([np.sin(2 * np.pi * hertz * time) for hertz in (120, 240)]).astype(np.float32)
+    level, wide = pitch_spread(steady), pitch_spread(Audio(octave, 16_000))
+    assert level is not None and level < 0.1
+    assert wide == pytest.approx(6.0, abs=0.3)  # half an octave either side
+    assert pitch_spread(Audio(np.zeros(16_000, np.float32), 16_000)) is None

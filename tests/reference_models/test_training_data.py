@@ -1,0 +1,208 @@
+"""Prepared speech and the segments that training draws from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from support.codec_training_fixture import speech  # noqa: E402
+
+from speech_eval.adapters.tts.hibari import Hibari  # noqa: E402
+from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
+from speech_eval.datasets import dataset as datasets  # noqa: E402
+from speech_eval.errors import BadAudio, BadInput  # noqa: E402
+from speech_eval.reference_models.data.prepare import prepare  # noqa: E402
+from speech_eval.reference_models.data.segments import Batches, Clip, Segments, clips_of  # noqa: E402
+from speech_eval.reference_models.data.sentences import sentences  # noqa: E402
+
+RATE = 16_000
+
+# ---------------------------------------------------------------------------------------------- prepare
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_the_held_out_speaker_is_heard_in_no_other_split() -> None:
+    speakers = {split: {row["speaker"] for row in rows(speech()) if row["split"] == split} for split in ("train",)}
+    held_out = {row["speaker"] for row in rows(speech()) if row["split"] == "held-out-speaker"}
+    assert held_out == {"carlo"} and not held_out & speakers["train"]
+
+
+def test_what_the_bundled_datasets_hold_out_is_not_trained_on() -> None:
+    trained = {row["id"] for row in rows(speech()) if row["split"] == "train"}
+    assert trained and not trained & {sample.id for sample in datasets.load("asterisk-en@held-out").samples}
+
+
+def test_the_folder_is_a_dataset_of_the_harness_and_so_are_its_held_out_splits() -> None:
+    assert len(datasets.load(speech()).samples) == len(rows(speech()))
+    held_out = datasets.load(speech() / "held-out-speaker.jsonl")
+    assert held_out.info.license == "CC-BY-3.0, CC-BY-SA-3.0" and "Carlo Flora" in held_out.info.attribution
+    assert {sample.language for sample in held_out.samples} == {"it"}
+    assert datasets.check(held_out) == []
+
+
+def test_generated_sentences_are_spoken_and_labeled_synthetic(tmp_path: Path) -> None:
+    pytest.importorskip("hibari")
+    found = prepare(tmp_path, ("hibari-generated",), limit=10)
+    first = rows(tmp_path)[0]
+    assert first["synthetic"] is True and first["text"] == sentences(1)[0]
+    assert found["licenses"] == {"hibari-generated": "Apache-2.0, synthetic"}
+    assert load(tmp_path / str(first["file_name"])).rate == 24_000
+
+
+def test_what_was_spoken_before_a_stop_is_not_spoken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hibari")
+    whole = prepare(tmp_path, ("hibari-generated",), limit=4)
+    rows = (tmp_path / "metadata.jsonl").read_bytes()
+    for name in ("prepared.json", "metadata.jsonl", "audio/hibari-generated/000003.flac"):
+        (tmp_path / name).unlink()
+    spoken: list[str] = []
+    speak = Hibari.synthesize
+    monkeypatch.setattr(
+        Hibari, "synthesize", lambda self, asked: spoken.extend(one.id for one in asked) or speak(self, asked)
+    )
+    assert prepare(tmp_path, ("hibari-generated",), limit=4) == whole
+    assert (tmp_path / "metadata.jsonl").read_bytes() == rows and spoken == ["000003"]
+
+
+def test_generated_sentences_are_many_the_same_every_time_and_none_that_is_evaluated_on() -> None:
+    pytest.importorskip("hibari")
+    found = sentences(2000)
+    assert len(set(found)) == 2000 and sentences(100) == found[:100] and sentences(100, seed=1) != found[:100]
+    evaluated = {sample.text for name in ("sentences-en", "asterisk-en") for sample in datasets.load(name).samples}
+    assert not evaluated & set(found)
+    assert not any("{" in text for text in found)
+    assert 6 < sum(len(text.split()) for text in found) / len(found) < 12
+
+
+def test_recordings_are_kept_as_they_were() -> None:
+    row = next(row for row in rows(speech()) if row["source"] == "asterisk-en" and "text" in row)
+    source = datasets.load("asterisk-en")
+    (sample,) = [sample for sample in source.samples if sample.id == row["id"]]
+    original, prepared = load(source.audio_path(str(sample.audio))), load(speech() / str(row["file_name"]))
+    assert prepared.rate == original.rate and np.array_equal(prepared.samples, original.samples)
+    assert row["text"] == sample.text
+
+
+def test_a_prepared_folder_is_not_prepared_again_nor_otherwise(tmp_path: Path) -> None:
+    first = prepare(tmp_path, ("asterisk-en", "asterisk-it"), limit=2)
+    before = (tmp_path / "metadata.jsonl").stat().st_mtime_ns
+    assert prepare(tmp_path, ("asterisk-en", "asterisk-it"), limit=2) == first
+    assert (tmp_path / "metadata.jsonl").stat().st_mtime_ns == before
+    with pytest.raises(BadInput, match="was prepared as"):
+        prepare(tmp_path, ("asterisk-en", "asterisk-it"), limit=3)
+
+
+def test_a_source_whose_speaker_is_trained_on_cannot_be_held_out(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="allison also speaks in another source"):
+        prepare(tmp_path, ("asterisk-en", "asterisk-es"), "asterisk-es", limit=1)
+
+
+def test_an_unknown_source_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No source is named librispeech"):
+        prepare(tmp_path, ("librispeech",))
+
+
+# --------------------------------------------------------------------------------------------- segments
+
+
+def folder_of(tmp_path: Path, **audios: Audio) -> list[Clip]:
+    lines = []
+    for name, audio in audios.items():
+        (tmp_path / f"{name}.flac").write_bytes(flac_bytes(audio))
+        lines.append(json.dumps({"file_name": f"{name}.flac", "split": "train"}))
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    return clips_of(tmp_path, "train")[0]
+
+
+def tone(seconds: float, rate: int = RATE, level: float = 0.5) -> Audio:
+    time = np.arange(round(seconds * rate)) / rate
+    return Audio((level * np.sin(2 * np.pi * 220 * time)).astype(np.float32), rate)
+
+
+def test_a_segment_is_a_function_of_its_number() -> None:
+    clips, _ = clips_of(speech(), "train")
+    one, other = (Segments(clips, RATE, 0.5, seed=3) for _ in range(2))
+    for index in (40, 7, 100):
+        assert torch.equal(one[index][0], other[index][0]) and one[index][1] == other[index][1]
+    assert not torch.equal(one[7][0], Segments(clips, RATE, 0.5, seed=4)[7][0])
+
+
+def test_an_epoch_visits_every_clip_as_often_as_it_is_long(tmp_path: Path) -> None:
+    clips = folder_of(tmp_path, short=tone(0.3), long=tone(2.0))
+    segments = Segments(clips, RATE, 0.5, seed=0)
+    for epoch in range(2):
+        visited = [segments[epoch * segments.epoch + i][1] for i in range(segments.epoch)]
+        assert sorted(visited) == ["long"] * 4 + ["short"]
+
+
+def test_processes_share_the_sequence_without_overlap() -> None:
+    clips, _ = clips_of(speech(), "train")
+    segments = Segments(clips, RATE, 0.5, seed=0)
+    whole = Batches(segments, 4)[5].audio
+    halves = [Batches(segments, 2, rank, 2)[5].audio for rank in range(2)]
+    assert torch.equal(torch.cat(halves), whole)
+
+
+def test_segments_have_one_length_whatever_the_file(tmp_path: Path) -> None:
+    clips = folder_of(tmp_path, low=tone(1.0, 11_025), short=tone(0.2, 44_100), plain=tone(1.0))
+    segments = Segments(clips, RATE, 0.5, seed=0)
+    assert {tuple(segments[i][0].shape) for i in range(segments.epoch)} == {(1, 8000)}
+
+
+def test_gain_stays_within_its_bounds_and_below_full_scale(tmp_path: Path) -> None:
+    clips = folder_of(tmp_path, quiet=tone(1.0, level=0.1), loud=tone(1.0, level=0.9))
+    segments = Segments(clips, RATE, 0.5, seed=0, gain_db=6.0)
+    peaks = {"quiet": [], "loud": []}  # type: dict[str, list[float]]
+    for index in range(60):
+        audio, name, _ = segments[index]
+        peaks[name].append(float(audio.abs().max()))
+    assert 0.049 < min(peaks["quiet"]) < 0.06 and 0.17 < max(peaks["quiet"]) < 0.201
+    assert max(peaks["loud"]) <= 1.0
+
+
+def test_silence_is_passed_over_and_named(tmp_path: Path) -> None:
+    clips = folder_of(tmp_path, silence=tone(1.0, level=0.0), speech=tone(1.0))
+    segments = Segments(clips, RATE, 0.5, seed=0)
+    found = [segments[index] for index in range(segments.epoch)]
+    assert {name for _, name, _ in found} == {"speech"}
+    incidents = [incident for item in found for incident in item[2]]
+    assert {(incident.clip, incident.kind) for incident in incidents} == {("silence", "silent")}
+    with pytest.raises(BadAudio, match="silence: silent"):
+        [Segments(clips, RATE, 0.5, seed=0, policy="stop")[index] for index in range(4)]
+
+
+def test_a_file_that_is_cut_short_is_passed_over_and_named(tmp_path: Path) -> None:
+    clips = folder_of(tmp_path, cut=tone(3.0), whole=tone(1.0))
+    file = tmp_path / "cut.flac"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 20])
+    segments = Segments(clips, RATE, 0.5, seed=0)
+    incidents = [incident for index in range(segments.epoch) for incident in segments[index][2]]
+    assert {(incident.clip, incident.kind) for incident in incidents} == {("cut", "corrupt")}
+
+
+def test_nothing_but_bad_recordings_ends_the_training(tmp_path: Path) -> None:
+    clips = folder_of(tmp_path, silence=tone(1.0, level=0.0))
+    with pytest.raises(BadAudio, match="None of the 1 recordings can be used"):
+        Segments(clips, RATE, 0.5, seed=0)[0]
+
+
+def test_a_folder_without_splits_is_split_by_id(tmp_path: Path) -> None:
+    names = [f"clip-{number}" for number in range(40)]
+    for name in names:
+        (tmp_path / f"{name}.flac").write_bytes(flac_bytes(tone(0.1)))
+    (tmp_path / "metadata.jsonl").write_text("\n".join(json.dumps({"file_name": f"{name}.flac"}) for name in names))
+    train, held_out = ({clip.id for clip in clips_of(tmp_path, split)[0]} for split in ("train", "held-out"))
+    assert train | held_out == set(names) and not train & held_out
+    assert held_out == {name for name in names if datasets.held_out(name)}
+
+
+def test_a_split_without_recordings_is_an_error() -> None:
+    with pytest.raises(BadInput, match="no readable recording in its split 'test'"):
+        clips_of(speech(), "test")

@@ -1,0 +1,184 @@
+"""Training a speech LM: it learns, stops and goes on without a trace, and does not start on what nobody understands."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("accelerate")
+pytest.importorskip("pyarrow")
+from support.tts_fixture import CORE, DEPTH, shards_of, tiny_codec, voice  # noqa: E402
+
+from speech_eval.adapters import spec as modelspec  # noqa: E402
+from speech_eval.errors import BadInput  # noqa: E402
+from speech_eval.progress import silent  # noqa: E402
+from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
+from speech_eval.reference_models.training.log import TrainingStopped  # noqa: E402
+from speech_eval.reference_models.tts.building import load  # noqa: E402
+from speech_eval.reference_models.tts.config import CodecSection, TTSConfig, codec_spec  # noqa: E402
+from speech_eval.reference_models.tts.train import Trainer, train  # noqa: E402
+from speech_eval.reference_models.tts.training_config import TTSTrainingConfig  # noqa: E402
+
+torch.set_num_threads(1)
+LAYOUTS = ("flat", "interleaved", "csm")
+
+
+def settings(layout: str, **training: Any) -> tuple[TTSConfig, TTSTrainingConfig]:
+    """A tiny model over the tiny codec. The untrained codec garbles speech, so everything passes the check."""
+    config = TTSConfig.model_validate(
+        {
+            "layout": layout,
+            "codec": {"spec": str(tiny_codec(layout))},
+            "core": CORE | {"positions": 1024},
+            "depth": DEPTH if layout == "csm" else None,
+        }
+    )
+    base = {
+        "steps": 8,
+        "batch_size": 2,
+        "sequence": 768,
+        "optimizer": {"learning_rate": 3e-3, "betas": [0.9, 0.95], "schedule": "cosine", "clip_norm": 1.0},
+        "check": {"utterances": 1, "recognizer": "whisper-tiny.en", "max_wer": 100.0},
+        "log_every": 2,
+        "validate_every": 100,
+        "save_every": 100,
+    }
+    return config, TTSTrainingConfig.model_validate(base | training)
+
+
+def trainer(layout: str, folder: Path, *, resume: bool = False, overfit: bool = False, **training: Any) -> Trainer:
+    """A run over shards that are there already, without listening to them first."""
+    config, wanted = settings(layout, **training)
+    if not (folder / "shards").exists():
+        shutil.copytree(shards_of(layout)[0], folder / "shards")
+    codec = CodecSection.model_validate(shards_of(layout)[1]["codec"])
+    config = config.model_copy(update={"codec": codec})
+    found = Trainer(config, wanted, voice(), folder, name="tts", overfit=overfit, say=lambda message: None)
+    if resume:
+        found.resume()
+    return found
+
+
+def losses(folder: Path, kind: str = "speech") -> list[float]:
+    return [json.loads(line)[kind] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_run_that_was_stopped_ends_up_the_same_bit_for_bit(layout: str, tmp_path: Path) -> None:
+    knobs = {"steps": 6, "text_replay": 0.0 if layout == "csm" else 0.3}
+    trainer(layout, tmp_path / "whole", **knobs).run(None, silent)
+    trainer(layout, tmp_path / "parts", **knobs).run(3, silent)
+    trainer(layout, tmp_path / "parts", resume=True, **knobs).run(None, silent)
+    whole, parts = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
+    card = trainer("flat", tmp_path, overfit=True, steps=30, log_every=1).run(None, silent)
+    found = losses(tmp_path)
+    assert found[-1] < 0.8 * found[0] and "Overfitted" in card["description"]
+
+
+def test_a_step_of_two_parts_is_the_step_of_one_batch_twice_as_large(tmp_path: Path) -> None:
+    for name, size, parts in (("one", 4, 1), ("two", 2, 2)):
+        run = trainer("flat", tmp_path / name, steps=2, batch_size=size, accumulate=parts, log_every=1)
+        run.run(None, silent)
+    assert losses(tmp_path / "one") == pytest.approx(losses(tmp_path / "two"), rel=1e-5)
+
+
+ONE_OF_TWO = """
+import json, sys
+from pathlib import Path
+from speech_eval.progress import silent
+from speech_eval.reference_models.tts.config import TTSConfig
+from speech_eval.reference_models.tts.train import Trainer
+from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
+
+config, training, data, output = json.loads(sys.argv[1])
+config, training = TTSConfig.model_validate(config), TTSTrainingConfig.model_validate(training)
+Trainer(config, training, Path(data), Path(output), name="tts", overfit=False, say=print).run(None, silent)
+"""
+
+
+def test_two_processes_learn_as_one_with_a_batch_twice_as_large(tmp_path: Path) -> None:
+    one = trainer("flat", tmp_path / "one", steps=4, batch_size=2, log_every=1)
+    one.run(None, silent)
+    shutil.copytree(tmp_path / "one" / "shards", tmp_path / "two" / "shards")
+    half = one.training.model_copy(update={"batch_size": 1, "minutes": 60.0})
+    given = [
+        one.model.config.model_dump(mode="json"),
+        half.model_dump(mode="json"),
+        str(voice()),
+        str(tmp_path / "two"),
+    ]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    subprocess.run([*torchrun, sys.executable, "-c", ONE_OF_TWO, json.dumps(given)], check=True, timeout=300)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+
+
+def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) -> None:
+    said: list[str] = []
+    config, training = settings("interleaved", steps=1)
+    card = train(config, training, voice(), tmp_path, say=said.append)
+    model, _ = load(tmp_path)
+    codec = modelspec.build(modelspec.parse(codec_spec(model.config, tmp_path)))
+    assert codec.info().weights_sha256 == model.config.codec.weights_sha256 == card["codec"]["weights_sha256"]
+    assert model.config.one_voice
+    assert any(model.vocabulary.digest[:16] in line for line in said)
+    assert any("speech-end" in line for line in said)
+    assert card["license"] == "apache-2.0, synthetic" and card["packing"]["efficiency"] > 0.5
+
+
+def test_speed_and_mfu_are_shown(tmp_path: Path) -> None:
+    said: list[str] = []
+    run = trainer("csm", tmp_path, steps=2)
+    run.say = said.append
+    run.run(None, silent)
+    assert any("tokens/s, MFU" in line for line in said)
+    row = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert row["tokens_per_second"] > 0 and 0 < row["mfu"] < 1.5
+
+
+def test_garbage_is_not_learned(tmp_path: Path) -> None:
+    config, training = settings("flat", check={"utterances": 1, "recognizer": "whisper-tiny.en", "max_wer": 0.3})
+    with pytest.raises(BadInput, match=r"What was packed is not what was said: .* is heard as"):
+        train(config, training, voice(), tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_garbage_that_is_forced_marks_the_card(tmp_path: Path) -> None:
+    config, training = settings(
+        "flat", steps=1, check={"utterances": 1, "recognizer": "whisper-tiny.en", "max_wer": 0.3}
+    )
+    card = train(config, training, voice(), tmp_path, force=True)
+    assert card["heard_before_training"]["forced"] is True
+    assert "| forced | True |" in (tmp_path / "README.md").read_text()
+
+
+def test_a_start_over_a_run_and_a_resume_of_another_are_refused(tmp_path: Path) -> None:
+    trainer("flat", tmp_path, steps=2).run(1, silent)
+    with pytest.raises(BadInput, match="holds a training run already"):
+        train(*settings("flat", steps=2), voice(), tmp_path)
+    with pytest.raises(BadInput, match="another training: steps 2 is now 3"):
+        trainer("flat", tmp_path, resume=True, steps=3)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_utterances(tmp_path: Path) -> None:
+    run = trainer("flat", tmp_path)
+    with torch.no_grad():
+        next(run.model.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingStopped, match=r"step 0: .* is not finite, on hibari-"):
+        run.step(0, [run.batches[0]])
+
+
+def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:
+    config, training = settings("flat", sequence=2000)
+    with pytest.raises(BadInput, match="sequence=2000: the model reads 1024"):
+        train(config, training, voice(), tmp_path)

@@ -1,0 +1,44 @@
+"""The source itself: formatted, linted, typed, light to import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import speech_eval
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("harness", "tasks", "reference_models", "leaderboard")
+HEAVY = ("torch", "transformers", "onnxruntime", "soundfile", "scipy", "httpx", "av", "faster_whisper", "hibari")
+
+
+@pytest.mark.parametrize(
+    "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join
+)
+def test_source_passes(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_file_outgrows_500_lines() -> None:
+    long = [p for package in PACKAGES for p in (ROOT / package).rglob("*.py") if len(p.read_text().splitlines()) > 500]
+    assert not long
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list", "models", "--json"], ["list", "tasks"], ["run", "--help"]])
+def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from speech_eval.cli.main import app; "
+        f"result = CliRunner().invoke(app, {words!r}); assert result.exit_code == 0, result.output; "
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names_load() -> None:
+    for name in speech_eval.__all__:
+        assert getattr(speech_eval, name) is not None

@@ -1,0 +1,246 @@
+"""For any registered task and interface: a small dataset of real speech, and the model that no one can beat on it.
+
+A task that is new needs no line here unless it wants fields that the rows below do not have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import soundfile
+
+from speech_eval import registry
+from speech_eval.adapters import spec as modelspec
+from speech_eval.assets.store import ensure
+from speech_eval.audio import load
+from speech_eval.engine import score as scoring
+from speech_eval.engine import session as runner
+from speech_eval.engine.executors import run_inline, start_worker
+from speech_eval.engine.session import Settings
+from speech_eval.engine.task import Task
+from speech_eval.metrics import judge as judges
+from speech_eval.records import Results
+from speech_eval.reference_models.modelability import budget as budgets
+
+MODELS = Path(__file__).parent / "perfect_models.py"
+RATE = 16_000
+# Seconds of the readers' sentences that make a sample, and what is said there.
+CLIPS = (("0880", 0.3, 1.9), ("0930", 0.3, 1.8), ("0890", 0.3, 2.2), ("0920", 0.4, 1.9))
+TEXTS = ("he was not", "but missus john", "unless to be rather", "had he married")
+# Networks that take seconds a sample or to load; the others stand for them here.
+SLOW = ("mos[dnsmos-p835]", "mos[distillmos@7]", "text-tokens[smollm2@1]")
+
+CHOICE = [{"text": letter} for letter in "ABCD"]
+REFUSAL = [{"text": "I'm sorry, but I can't help with that."}] * 4
+FOLLOWED = [
+    {"text": text, "instruction_id_list": [kind], "kwargs": [arguments]}
+    for text, kind, arguments in (
+        ("no commas here at all", "punctuation:no_comma", {}),
+        ("ALL OF THIS IS LOUD AND IT IS WRITTEN IN ENGLISH", "change_case:english_capital", {}),
+        ('"quoted from end to end"', "startend:quotation", {}),
+        ("the cat sat", "keywords:existence", {"keywords": ["cat"]}),
+    )
+]
+BBH = [
+    {"id": f"{name}-{number}", "text": text}
+    for number, (name, text) in enumerate(
+        (("navigate", "yes"), ("web_of_lies", "no"), ("sports_understanding", "yes"), ("hyperbaton", "(B)"))
+    )
+]
+# What a task's samples are beside a recording and its words, by the beginning of the task's name; the first fits.
+FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
+    ("open-asr-multilingual", [{"language": "de"}] * 4),
+    ("voicebench-mmsu", CHOICE),
+    ("voicebench-openbookqa", CHOICE),
+    ("voicebench-bbh", BBH),
+    ("voicebench-ifeval", FOLLOWED),
+    ("voicebench-advbench", REFUSAL),
+    ("", [{}] * 4),
+)
+
+
+def cases() -> list[tuple[str, str]]:
+    """Every registered task of this project with every interface it takes."""
+    found = []
+    for name in registry.tasks.names():
+        found += [(name, interface) for interface in registry.tasks.get(name)().interfaces]
+    return found
+
+
+@cache
+def _known(metric: str, task: str) -> bool:
+    """Whether the metric runs a network and a task before this one has run it."""
+    tasks = (registry.tasks.get(name)() for name in registry.tasks.names())
+    having = [t.name for t in tasks if any(metric in t.metrics_for(interface) for interface in t.interfaces)]
+    return bool(registry.metrics.get(metric).assets) and having[0] != task
+
+
+def recordings(folder: Path) -> Path:
+    """The four clips as 16 kHz WAV files `0.wav` to `3.wav`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = ensure("librivox-pocketsphinx")
+    for number, (name, start, end) in enumerate(CLIPS):
+        whole = load(source / f"sense_and_sensibility_01_austen_64kb-{name}.wav", RATE).samples
+        soundfile.write(folder / f"{number}.wav", whole[round(start * RATE) : round(end * RATE)], RATE)
+    return folder
+
+
+@dataclass(frozen=True)
+class World:
+    """A task at one interface with its data in `folder` and its best model."""
+
+    task: Task
+    interface: str
+    folder: Path
+
+    @classmethod
+    def of(cls, name: str, interface: str, folder: Path) -> World:
+        task = registry.tasks.get(name)()
+        recordings(folder)
+        fields = next(rows for prefix, rows in FIELDS if name.startswith(prefix))
+        rows = [cls._row(task, number, own) for number, own in enumerate(fields)]
+        if "DuplexAgent" in task.interfaces:
+            rows = [cls._turn(folder, row) for row in rows]
+        world = cls(task, interface, folder)
+        world.write(rows)
+        return world
+
+    @staticmethod
+    def _row(task: Task, number: int, own: dict[str, Any]) -> dict[str, Any]:
+        file = f"{number}.wav"
+        row = {"id": f"s{number}", "file_name": file, "prompt_file_name": file, "text": TEXTS[number]}
+        return {**row, "prompt_text": f"Say it, {number}.", **own}
+
+    @staticmethod
+    def _turn(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
+        """The user says the clip and is silent for the rest of the channel."""
+        said, _ = soundfile.read(folder / row["file_name"], dtype="float32")
+        soundfile.write(folder / row["file_name"], np.pad(said, (0, round(2.5 * RATE))), RATE)
+        return {**row, "turn_end": len(said) / RATE}
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "metadata.jsonl").read_text("utf-8").splitlines()]
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        (self.folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+    @property
+    def model(self) -> str:
+        if self.interface == "DuplexAgent":
+            return "Agent"
+        return "Loudness" if self.learns else "Perfect"
+
+    @property
+    def learns(self) -> bool:
+        """Whether a language model is trained on the codec, so that what is said is not the codec's doing."""
+        return bool(self.task.driver) and self.interface == "AudioCodec"
+
+    @property
+    def hearing(self) -> str:
+        """The best model that hears its requests."""
+        return "Hearing" if self.model == "Perfect" else self.model
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The task's own; of those that run a network, which take most of the time, what no task before it has run."""
+        own = self.task.metrics_for(self.interface)
+        return tuple(name for name in own if name not in SLOW and not _known(name, self.task.name))
+
+    def run(self, output: Path, model: str = "", *, seats: Seats | None = None, **settings: Any) -> Results:
+        """Through the runner, with this interface alone, scored in this process or on `seats`."""
+        name = model or self.model
+        file, _, cls = name.rpartition(":")
+        listener = f"{MODELS}:Ear,data={self.folder}" if self.task.recognizer else None
+        given = {"data": str(self.folder), "metrics": self.metrics, "recognizer": listener, "workers": 1, **settings}
+        spec = modelspec.parse(f"{file or MODELS}:{cls}")
+        with self._small(run_inline if seats is None else seats.score):
+            return runner.run(spec, [self.task.name], output, Settings(**given))
+
+    def rescore(self, path: Path) -> Results:
+        """Score the answers of a run again."""
+        with self._small(run_inline):
+            return runner.rescore(path, Settings(workers=1))
+
+    @contextmanager
+    def _small(self, score: Callable[[Any, Any], Iterator[Any]]) -> Iterator[None]:
+        with (
+            patch.object(runner, "interfaces_of", lambda _: [self.interface]),
+            patch.object(scoring, "run_processes", lambda function, jobs, workers: score(function, jobs)),
+            patch.dict(budgets.BUDGETS, {name: self._budget() for name in budgets.BUDGETS}),
+        ):
+            yield
+
+    def _budget(self) -> budgets.Budget:
+        """A language model that learns next to nothing from other sentences of the reader."""
+        training = self.folder.parent / "training"
+        if not training.is_dir():
+            source = ensure("librivox-pocketsphinx")
+            training.mkdir()
+            whole = load(source / "sense_and_sensibility_01_austen_64kb-0870.wav", RATE).samples
+            soundfile.write(training / "t.wav", whole[: 2 * RATE], RATE)
+            row = {"id": "t", "file_name": "t.wav", "text": "and mister john dashwood"}
+            (training / "metadata.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+        return budgets.Budget((str(training),), 4.0, 1e9, 16, 1, 2, 32, 512, 512, 1e-2)
+
+
+class Seats:
+    """Worker processes that stay, so that their models are loaded once for all tasks."""
+
+    def __init__(self, count: int) -> None:
+        self._pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=start_worker)
+
+    def score(self, function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
+        """Answers as they come, which is in no order."""
+        for done in as_completed([self._pool.submit(function, job) for job in jobs]):
+            yield done.result()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+class _Judge(BaseHTTPRequestHandler):
+    """Rates an answer 5, or says yes, if it is one of those in `TEXTS`; else 1, or no."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        said = asked["messages"][-1]["content"]
+        answer = re.search(r"(?:Assistant|Answer given): (.*)", said)
+        good = answer is not None and answer[1] in TEXTS
+        verdict = ("Yes" if good else "No") if "Yes or No" in said else ("5" if good else "1")
+        body = json.dumps({"choices": [{"message": {"content": verdict}}] * asked["n"]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def judge(folder: Path) -> Iterator[None]:
+    """A judge over HTTP that the metrics ask, its replies stored in `folder`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Judge)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    spec = f"openai:http://127.0.0.1:{server.server_address[1]}/v1#fair"
+    try:
+        with patch.dict(os.environ, {judges.VARIABLE: spec, judges.CACHE_VARIABLE: str(folder)}):
+            yield
+    finally:
+        server.shutdown()
+        server.server_close()
