@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from speech_eval import registry
 from speech_eval.engine.aggregate import is_primary, numbers_of, unit
+from speech_eval.engine.manifest import metric_of
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import NotComparable
 from speech_eval.metrics.base import Metric, Summary, clusters
@@ -165,14 +165,14 @@ def task_obstacles(a: RunDirectory, b: RunDirectory, task: str) -> list[str]:
     """Why the numbers of one common task may not be set side by side. A judge is a scorer."""
     left, right = a.manifest().tasks[task], b.manifest().tasks[task]
     found = [
-        f"{task}: {key} is {left.get(key)!r} and {right.get(key)!r}"
+        f"{task}: {key} is {getattr(left, key)!r} and {getattr(right, key)!r}"
         for key in CONDITIONS
-        if left.get(key) != right.get(key)
+        if getattr(left, key) != getattr(right, key)
     ]
-    if left["dataset"]["sha256"] != right["dataset"]["sha256"]:
-        found.append(f"{task}: the datasets differ ({left['dataset']['name']} and {right['dataset']['name']})")
+    if left.dataset.sha256 != right.dataset.sha256:
+        found.append(f"{task}: the datasets differ ({left.dataset.name} and {right.dataset.name})")
     scorers = _scorers(a, task), _scorers(b, task)
-    for metric in sorted(set(left["metrics"]) & set(right["metrics"])):
+    for metric in sorted(set(left.metrics) & set(right.metrics)):
         one, other = (side.get(metric, set()) for side in scorers)
         if one and other and one != other:
             found.append(f"{task}: {metric} was scored by {', '.join(sorted(one))} and {', '.join(sorted(other))}")
@@ -194,7 +194,7 @@ def pairs(a: RunDirectory, b: RunDirectory, task: str) -> list[tuple[str, bool, 
     """All numbers of a task that both runs have, those of levels and sets too: metric id, whether it is the primary
     number, and the paired parts."""
     record = a.manifest().tasks[task]
-    metrics = [name for name in record["metrics"] if name in b.manifest().tasks[task]["metrics"]]
+    metrics = [name for name in record.metrics if name in b.manifest().tasks[task].metrics]
     ids = {sample.id for sample in b.samples(task)}
     samples = [sample for sample in sorted(a.samples(task), key=lambda s: s.id) if sample.id in ids]
     if not samples:
@@ -202,9 +202,9 @@ def pairs(a: RunDirectory, b: RunDirectory, task: str) -> list[tuple[str, bool, 
     scores = a.scores(task), b.scores(task)
     found = []
     for metric_id in metrics:
-        metric: Metric = registry.metrics.get(metric_id)()
+        metric = metric_of(a, metric_id)
         made = _pairs(metric, samples, scores)
-        found += [(metric_id, is_primary(record["primary"], metric, pair.summary), pair) for pair in made]
+        found += [(metric_id, is_primary(record.primary, metric, pair.summary), pair) for pair in made]
     return found
 
 

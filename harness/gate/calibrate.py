@@ -102,7 +102,7 @@ def _task(runs: Sequence[RunDirectory], task: str, alpha: float, power: float, d
     record = runs[0].manifest().tasks[task]
     samples = sorted(runs[0].samples(task), key=lambda sample: sample.id)
     scores = [run.scores(task) for run in runs]
-    shared = [m for m in record["metrics"] if all(m in run.manifest().tasks[task]["metrics"] for run in runs)]
+    shared = [m for m in record.metrics if all(m in run.manifest().tasks[task].metrics for run in runs)]
     found = []
     for metric_id in shared:
         metric: Metric = metric_registry.get(metric_id)()
@@ -115,12 +115,12 @@ def _task(runs: Sequence[RunDirectory], task: str, alpha: float, power: float, d
             if any(summary.name not in held for held in held_by):
                 continue
             groups = group(clusters(first))
-            primary = is_primary(record["primary"], metric, summary)
+            primary = is_primary(record.primary, metric, summary)
             if not (primary or summary.headline):
                 continue
             sides = [rows(summary, [each.strict for each in held[summary.name]]) for held in held_by]
             seed = f"calibrate/{task}/{metric_id}/{summary.name}"
-            about = {"task": task, "metric": metric_id, "name": summary.name, "unit": summary.unit}
+            about: dict[str, Any] = {"task": task, "metric": metric_id, "name": summary.name, "unit": summary.unit}
             about |= {"direction": summary.direction, "primary": primary}
             numbers = measure(summary, sides, groups, alpha=alpha, power=power, detect=detect, seed=seed)
             found.append(Noise(**about, **numbers))

@@ -20,14 +20,13 @@ import numpy as np
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from speech_eval import registry
 from speech_eval.analysis.compare import Pair, pair_up, task_obstacles
 from speech_eval.engine.interleave import calls_of, round_of
+from speech_eval.engine.manifest import metric_of
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
 from speech_eval.gate import decisions as gate_tests
 from speech_eval.gate.decisions import Finding, Outcome
-from speech_eval.metrics.base import Metric
 from speech_eval.records import Record, TaskResult
 
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "could not judge": 2}
@@ -196,12 +195,12 @@ def _number(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
         if baseline is None:
             return _unjudged(f"a {rule.kind} needs --baseline")
         held = baseline.manifest().tasks.get(rule.task)
-        if held is None or found.metric not in held["metrics"]:
+        if held is None or found.metric not in held.metrics:
             return _unjudged(f"the baseline has no '{found.metric}' for task '{rule.task}'")
         if reasons := task_obstacles(run, baseline, rule.task):
             return _unjudged("; ".join(reasons))
     assert against is not None
-    metric: Metric = registry.metrics.get(found.metric)()
+    metric = metric_of(run, found.metric)
     pair = pair_up(run, against, rule.task, metric, found.name)
     if pair is None:
         return _unjudged(f"the baseline has no '{found.metric}/{found.name}'")
@@ -227,7 +226,7 @@ def _too_few(units: int, rule: Rule) -> Finding:
 def _slower(run: RunDirectory, baseline: RunDirectory, pair: Pair, rule: Rule) -> Finding:
     """The rank test of latency rules, over the rounds in which the two runs took turns."""
     samples = {sample.id: sample for sample in run.samples(rule.task)}
-    if any("round" not in samples[key].metadata for key in pair.ids):
+    if any(samples[key].round is None for key in pair.ids):
         return _unjudged("the samples were timed once; run both models in one call with --rounds")
     if len(pair.ids) < rule.minimum_n:
         return _too_few(len(pair.ids), rule)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from speech_eval.metrics.base import Summary, Unit
+from speech_eval.metrics.base import SET, Summary, Unit
 from speech_eval.statistics.bootstrap import Floats, Rows, statistic
 
-FIELD = "set"  # of a sample's metadata
+FIELD = SET
 
 
 def of_sets(summaries: Sequence[Summary], units: Sequence[Unit]) -> Iterator[tuple[Summary, Sequence[Unit]]]:
