@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from speech_eval.analysis.calibration import GROUND_TRUTH, NOT_CALIBRATED, uncalibrated
 from speech_eval.errors import BadInput
-from speech_eval.records import SCHEMA_VERSION, Counts, Estimate, MetricResult, Results, TaskResult
+from speech_eval.records import RESULTS_VERSION, Counts, Estimate, MetricResult, Results, TaskResult
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -302,7 +302,7 @@ def _csv_cell(cell: object) -> object:
 def _json(results: Sequence[Results]) -> str:
     pairs = [(result, task, uncalibrated(task, results)) for result in results for task in result.tasks]
     data = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": RESULTS_VERSION,
         "results": [result.model_dump(mode="json") for result in results],
         "uncalibrated": [{"model": r.model, "task": t.task, "metrics": list(names)} for r, t, names in pairs if names],
     }
