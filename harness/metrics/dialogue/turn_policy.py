@@ -49,8 +49,8 @@ class TurnPolicy(Metric):
     """What each rule of `speech_eval.signal.timeout_rule` would do.
 
     A rule is a threshold on the speech probability × seconds of quiet before it acts. Latency is of the decision, from
-    the annotated end of the turn, over turns that are neither cut off nor missed. `latency-at-5%` chooses the rule on the
-    same turns that it is measured on, so it is a lower bound.
+    the annotated end of the turn, over turns that are neither cut off nor missed. `latency-at-5%` chooses the rule on
+    the same turns that it is measured on, so it is a lower bound.
     """
 
     id = "turn-policy[timeout-rule@1]"
