@@ -29,20 +29,19 @@ def data_fetch(
     json: Json = False,
 ) -> None:
     """Fetch recordings and weights, each pinned by version and sha256."""
+    from speech_eval import datasets
     from speech_eval.assets import store as assets
     from speech_eval.cli.console import bars, emit, out
-    from speech_eval.datasets import dataset as datasets
-    from speech_eval.datasets import hub
 
-    wanted = [*datasets.names(), *assets.ASSETS] if names == ["all"] else names
+    wanted = [*datasets.bundled(), *assets.ASSETS] if names == ["all"] else names
     fetched: dict[str, str] = {}
     with bars() as progress:
         for name in wanted:
             if name in assets.ASSETS:
                 fetched[name] = str(assets.ensure(name, progress))
             else:
-                hub.ensure(name, progress)
-                dataset = datasets.load(name)
+                datasets.fetch(name, progress)
+                dataset = datasets.load_dataset(name)
                 dataset.ensure_audio(progress)
                 fetched[name] = "ready"
     if json:
@@ -56,10 +55,10 @@ def data_check(
     name: Annotated[str, typer.Argument(help="Dataset name, manifest or folder.")], json: Json = False
 ) -> None:
     """Check every file of a dataset: present, right digest, readable, mono, finite, not silent."""
+    from speech_eval import datasets
     from speech_eval.cli.console import emit, out
-    from speech_eval.datasets import dataset as datasets
 
-    dataset = datasets.load(name)
+    dataset = datasets.load_dataset(name)
     problems = datasets.check(dataset)
     if json:
         emit({"name": name, "samples": len(dataset.samples), "sha256": dataset.sha256, "problems": problems})
