@@ -107,6 +107,7 @@ def catalog() -> Catalog:
 def read(paths: Iterable[Path]) -> Catalog:
     """The catalog of these files. Raises `BadInput` for a file that cannot be used or a name that is taken."""
     found = Catalog()
+    taken: set[str] = set()
     for path in paths:
         try:
             file = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
@@ -114,8 +115,9 @@ def read(paths: Iterable[Path]) -> Catalog:
         except (ValidationError, yaml.YAMLError) as error:
             raise BadInput(f"{path}: {error}", "See 'One catalog entry' in docs/data.md for the fields.") from None
         for name in (*entries, *file.groups, *(alias for entry in entries.values() for alias in entry.aliases)):
-            if name in {*found.datasets, *found.groups, *found.aliases}:
+            if name in taken:
                 raise BadInput(f"{path}: the dataset '{name}' is already in the catalog.", "Choose another name.")
+            taken.add(name)
         found.datasets.update(entries)
         found.groups.update(file.groups)
     named = {name for members in found.groups.values() for name in members}
@@ -128,14 +130,16 @@ def read(paths: Iterable[Path]) -> Catalog:
 
 
 def _folder(point: EntryPoint) -> Path:
-    """The folder of the package that an entry point names, found without running the package's code."""
+    """The folder of the package that an entry point names; its parents are imported, the package itself is not."""
     try:
         spec = importlib.util.find_spec(point.module)
-    except ModuleNotFoundError:
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        raise BadInput(
-            f"The entry point '{point.name}' of {GROUP} names '{point.value}', which is not a package.",
-            f"Correct or uninstall {point.dist.name if point.dist else 'the package that declares it'}.",
-        )
-    return Path(next(iter(spec.submodule_search_locations)))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        if spec and spec.submodule_search_locations:
+            return Path(next(iter(spec.submodule_search_locations)))
+        reason = "there is no such package"
+    raise BadInput(
+        f"The entry point '{point.name}' of {GROUP} names '{point.value}': {reason}.",
+        f"Correct or uninstall {point.dist.name if point.dist else 'the distribution that declares it'}.",
+    )

@@ -16,7 +16,7 @@ from speech_eval.records import DatasetInfo
 
 
 def read(path: Path, entry: Entry | None = None) -> Dataset:
-    """The dataset of a manifest. Files are relative to its folder, or lie in an asset that the header names (all of them
+    """The dataset of a manifest. Files are relative to its folder, or lie in an asset that the header names (all files
     in a manifest of the catalog that names assets).
 
     Raises `BadInput` naming file and line for what cannot be used.
