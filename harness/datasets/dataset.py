@@ -42,14 +42,18 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def subset(self, limit: int | None) -> Dataset:
-        """The `limit` samples whose ids have the lowest hashes, in the order of the dataset.
+    def subset(self, limit: int | float | None) -> Dataset:
+        """The `limit` samples whose ids have the lowest hashes, in the order of the dataset; a float is a share of it.
 
         The choice is the same everywhere, and a smaller subset is part of a larger one. For None, or a limit at or
-        above the size, the dataset itself. Raises `BadInput` for a limit below 1.
+        above the size, the dataset itself. Raises `BadInput` for a limit below 1, or a share outside ]0, 1].
         """
         if limit is None:
             return self
+        if isinstance(limit, float):
+            if not 0 < limit <= 1:
+                raise BadInput(f"A limit of {limit} is not a share of the samples.", "Give 0.1 for a tenth of them.")
+            limit = max(1, round(limit * len(self.samples)))
         if limit < 1:
             raise BadInput(f"A limit of {limit} samples leaves nothing to do.", "Give 1 or more.")
         if limit >= len(self.samples):

@@ -50,5 +50,5 @@ def _asked(repo: str, remedy: str, ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise NotFetched(f"The hub does not give {repo}: {first}", remedy) from error
+        first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+        raise NotFetched(f"The hub does not give {repo}: {first}.", remedy) from error

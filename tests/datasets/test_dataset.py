@@ -25,7 +25,16 @@ def test_a_subset_is_stable_and_lies_inside_a_larger_one() -> None:
     assert (ten.limit, ten.sha256 != dataset.sha256) == (10, True)
 
 
-def test_a_limit_at_or_above_the_size_is_no_subset() -> None:
+def test_a_share_of_the_samples_is_the_subset_of_that_size() -> None:
+    dataset = datasets.load_dataset("sentences-en")
+    assert dataset.subset(0.1).samples == dataset.subset(10).samples
+    assert len(dataset.subset(1e-9)) == 1 and dataset.subset(1.0) is dataset
+    for share in (0.0, -0.5, 1.5, float("nan")):
+        with pytest.raises(BadInput, match="share"):
+            dataset.subset(share)
+
+
+def test_a_limit_at_or_above_the_size_gives_the_whole_dataset() -> None:
     dataset = datasets.load_dataset("librivox-en")
     assert dataset.subset(5) is dataset and dataset.subset(None) is dataset and dataset.limit is None
     with pytest.raises(BadInput):
