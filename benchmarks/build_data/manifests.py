@@ -284,9 +284,9 @@ _WORD = re.compile(r"[^\W\d_]{2,}(?:['’-][^\W\d_]+)*")
 _G722_BYTES_PER_SECOND = 8000
 _LONGEST_SECONDS = 30.0
 _RULE = (
-    "Includes the prompts whose text is what is spoken: two or more words of two or more letters, no digits, brackets or "
-    "symbols, outside the folders digits, letters, phonetic and silence, at most 30 s, each recording once. Leading and "
-    "trailing dots and quotation marks are removed from the texts."
+    "Includes the prompts whose text is what is spoken: two or more words of two or more letters, no digits, brackets "
+    "or symbols, outside the folders digits, letters, phonetic and silence, at most 30 s, each recording once. Leading "
+    "and trailing dots and quotation marks are removed from the texts."
 )
 _LICENSE_NAMES = {"CC-BY-SA-3.0": "CC BY-SA 3.0", "CC-BY-3.0": "CC BY 3.0"}
 

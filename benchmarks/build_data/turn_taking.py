@@ -15,7 +15,7 @@ _VAD_PAD = 0.03
 def dialogues(clips: list[Sample]) -> tuple[DatasetInfo, list[Sample]]:
     """Every ordered pair of clips once; the pauses between their speech alternate through `PAUSES` (seconds).
 
-    `metadata` holds `parts` and `seconds` of the user's channel, `turn_end` and `pauses`, all in seconds and measured by
+    `metadata` holds `parts` and `seconds` of the user's channel, `turn_end` and `pauses`, all in seconds, measured by
     Silero VAD without its padding.
     """
     samples = []

@@ -25,7 +25,9 @@ def data_list(json: Json = False) -> None:
 
 @app.command("fetch")
 def data_fetch(
-    names: Annotated[list[str], typer.Argument(help="Names of datasets or weights; `all` for every bundled dataset and all weights.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Names of datasets or weights; `all` for every bundled dataset and all weights.")
+    ],
     json: Json = False,
 ) -> None:
     """Fetch datasets and weights: bundled ones pinned by version and sha256, others from the dataset hub."""

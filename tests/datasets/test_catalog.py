@@ -13,7 +13,7 @@ from support.data_files import HEADER, lines, tone
 
 from speech_eval import datasets
 from speech_eval.assets import store as assets
-from speech_eval.datasets.catalog import catalog, read
+from speech_eval.datasets.catalog import Entry, catalog, read
 from speech_eval.errors import BadInput, UnknownName
 
 
@@ -149,3 +149,13 @@ def test_an_entry_point_that_names_no_package_is_named(site: Path, code: str) ->
 def test_a_file_of_the_catalog_that_cannot_be_used_is_refused(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(BadInput, match=problem):
         read([lines(tmp_path / "sets.yaml", text)])
+
+
+def test_the_entry_on_the_page_of_data_is_a_catalog(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text("utf-8")
+    example = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    found = read([lines(tmp_path / "sets.yaml", *example)])
+    assert found.groups == {"birds-all": ("bird-names", "bird-calls")} and found.aliases == {"birds": "bird-names"}
+    assert (
+        set(re.findall(r"`(\w+)`", page.split("| field | meaning |")[-1].split("\n\n")[0])) >= Entry.model_fields.keys()
+    )
