@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,26 +12,12 @@ from speech_eval import registry
 from speech_eval.engine.aggregate import is_primary, numbers_of, unit
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import NotComparable
-from speech_eval.metrics.base import Metric, Summary, clusters
+from speech_eval.metrics.base import Metric, Summary
 from speech_eval.records import Estimate, Output, Record, Sample, Score
-from speech_eval.statistics.bootstrap import (
-    RESAMPLES,
-    Floats,
-    Groups,
-    Rows,
-    bootstrap_p,
-    finite,
-    group,
-    interval,
-    joint_bootstrap,
-    linear,
-    paired_permutation,
-    permutation_p,
-    rows,
-    statistic,
-)
+from speech_eval.statistics.multiple import holm
+from speech_eval.statistics.paired import paired_test
+from speech_eval.statistics.summaries import Groups, Rows, clusters, finite, group, rows
 
-POWER = 0.8
 SHOWN = 10  # most changed samples a task
 # What the manifests' records of a task must agree on, besides the dataset and the scorers.
 CONDITIONS = ("version", "protocol", "interface", "limit", "recognizer", "conditions", "sweep")
@@ -147,7 +132,7 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Compari
         a=a.manifest().model.spec,
         b=b.manifest().model.spec,
         forced=reasons,
-        differences=holm(differences),
+        differences=with_holm(differences),
         changed=changed,
     )
 
@@ -226,13 +211,13 @@ def _pairs(metric: Metric, samples: list[Sample], scores: tuple[_Scores, _Scores
         for side in scores
     )
     others = {summary.name: units for summary, units in right}
-    return [
-        Pair(
-            summary, [u.sample.id for u in units], clusters(units), [u.strict for u in units], [u.strict for u in held]
-        )
-        for summary, units in left
-        if (held := others.get(summary.name)) is not None
-    ]
+    found = []
+    for summary, units in left:
+        if (held := others.get(summary.name)) is not None:
+            samples_ = [u.sample for u in units]
+            sides = [u.strict for u in units], [u.strict for u in held]
+            found.append(Pair(summary, [sample.id for sample in samples_], clusters(samples_), *sides))
+    return found
 
 
 # ------------------------------------------------------------------------------------------- differences
@@ -251,67 +236,15 @@ def _difference(task: str, metric_id: str, pair: Pair, primary: bool) -> Differe
         headline=summary.headline,
         n=len(pair.clusters),
         units=len(set(pair.clusters)),
-        **paired(summary, *pair.sides, pair.groups, seed),
+        **vars(paired_test(summary, *pair.sides, pair.groups, seed=seed)),
     )
 
 
-def paired(summary: Summary, a: Rows, b: Rows, groups: Groups, seed: str, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """`a`, `b` and `difference` as estimates, and the paired test of A - B, as fields of a `Difference`."""
-    one = np.ones((1, a.n))
-    values = [float(statistic(summary, side, one)[0]) * summary.scale for side in (a, b)]
-    observed, units = values[0] - values[1], int(groups.max()) + 1
-    if units < 2:
-        return {
-            name: Estimate(value=finite(value), n=a.n)
-            for name, value in zip(("a", "b", "difference"), (*values, observed), strict=True)
-        }
-    left, right = joint_bootstrap(summary, [a, b], groups, seed=seed, resamples=resamples) * summary.scale
-    with np.errstate(invalid="ignore"):
-        replicates = left - right
-    found: dict[str, Any] = {"a": _estimate(values[0], left, units, a.n), "b": _estimate(values[1], right, units, a.n)}
-    found["difference"] = _estimate(observed, replicates, units, a.n)
-    if not np.isfinite(observed) or not np.isfinite(replicates).all():
-        return found
-    error = float(np.std(replicates))
-    found["detectable"] = finite(_z_sum() * error)
-    found["effect_size"] = finite(observed / (error * np.sqrt(units))) if error > 0 else None
-    found["test"] = "permutation" if linear(summary) else "bootstrap"
-    if linear(summary):
-        change, swapped = paired_permutation(summary, a, b, groups, seed=f"{seed}/permutation", resamples=resamples)
-        found["p_value"] = permutation_p(change, swapped, units, two_sided=True)
-    else:
-        found["p_value"] = bootstrap_p(replicates)
-    return found
-
-
-def _estimate(value: float, replicates: Floats, units: int, n: int) -> Estimate:
-    if not np.isfinite(value):
-        return Estimate(value=None, n=n)
-    low, high = interval(replicates, units)
-    return Estimate(value=finite(value), low=low, high=high, n=n)
-
-
-def _z_sum() -> float:
-    """Standard errors between no difference and one that a two-sided test at 5 % finds with `POWER`."""
-    from scipy.special import ndtri
-
-    return float(ndtri(0.975) + ndtri(POWER))
-
-
-def holm(differences: list[Difference]) -> list[Difference]:
-    """Holm's step-down correction over all p-values of a comparison."""
+def with_holm(differences: list[Difference]) -> list[Difference]:
+    """The differences with `adjusted`: Holm's correction over all p-values of a comparison."""
     tested = [(i, d.p_value) for i, d in enumerate(differences) if d.p_value is not None]
-    adjusted = dict(zip((i for i, _ in tested), holm_adjusted([p for _, p in tested]), strict=True))
+    adjusted = dict(zip((i for i, _ in tested), holm([p for _, p in tested]).tolist(), strict=True))
     return [d.model_copy(update={"adjusted": adjusted.get(i)}) for i, d in enumerate(differences)]
-
-
-def holm_adjusted(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment: each p-value times the number of those not smaller, never below its predecessor."""
-    adjusted, running = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = running
-    return adjusted
 
 
 # --------------------------------------------------------------------------------------- changed samples

@@ -10,12 +10,14 @@ from typing import Any
 
 import yaml
 
-from speech_eval.analysis.compare import holm_adjusted, paired, pairs, task_obstacles
+from speech_eval.analysis.compare import pairs, task_obstacles
 from speech_eval.analysis.report import decimals, interval, number, plain, primary, short, sort_value
 from speech_eval.analysis.report import label as full_label
 from speech_eval.engine.run_directory import RunDirectory, safe_name, write_atomically
 from speech_eval.errors import BadInput, require
 from speech_eval.records import MetricResult, Results, TaskResult
+from speech_eval.statistics.multiple import holm
+from speech_eval.statistics.paired import paired_test
 
 LEVEL = 0.05
 _Key = tuple[str, str, str]  # task, metric, name
@@ -135,9 +137,9 @@ def significantly_best(runs: Sequence[RunDirectory], pool: Sequence[tuple[int, T
         if not found:
             return None
         seed = f"compare/{task}/{metric_id}/{name}"
-        p_values.append(paired(found[0].summary, *found[0].sides, found[0].groups, seed).get("p_value"))
+        p_values.append(paired_test(found[0].summary, *found[0].sides, found[0].groups, seed=seed).p_value)
     known = [p for p in p_values if p is not None]
-    return best if len(known) == len(p_values) and max(holm_adjusted(known)) < LEVEL else None
+    return best if len(known) == len(p_values) and max(holm(known)) < LEVEL else None
 
 
 # ------------------------------------------------------------------------------------------ model index

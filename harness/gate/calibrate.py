@@ -19,23 +19,13 @@ import yaml
 from speech_eval.analysis.compare import obstacles
 from speech_eval.engine.run_directory import RunDirectory, write_atomically
 from speech_eval.errors import BadInput, NotComparable
-from speech_eval.gate.decisions import regression_power_sum
-from speech_eval.metrics.base import Metric, Summary, Unit, clusters
+from speech_eval.metrics.base import Metric, Unit
 from speech_eval.records import Record
 from speech_eval.registry import metrics as metric_registry
-from speech_eval.statistics.bootstrap import (
-    RESAMPLES,
-    Floats,
-    Groups,
-    Rows,
-    finite,
-    group,
-    joint_bootstrap,
-    rows,
-    statistic,
-)
+from speech_eval.statistics.bootstrap import RESAMPLES, joint_bootstrap
+from speech_eval.statistics.power import LEAST_UNITS, detectable_errors, samples_needed
+from speech_eval.statistics.summaries import Floats, Groups, Rows, Summary, clusters, finite, group, rows, value
 
-LEAST_N = 20  # the gate's own minimum
 DRIFT_LEVEL = 0.01
 
 
@@ -114,7 +104,7 @@ def _task(runs: Sequence[RunDirectory], task: str, alpha: float, power: float, d
         for summary, first in numbers_of(metric, pooled[0]):
             if any(summary.name not in held for held in held_by):
                 continue
-            groups = group(clusters(first))
+            groups = group(clusters([each.sample for each in first]))
             primary = is_primary(record["primary"], metric, summary)
             if not (primary or summary.headline):
                 continue
@@ -140,7 +130,7 @@ def measure(
 ) -> dict[str, Any]:
     """The numbers of a `Noise` from the same samples in repeated runs."""
     n, units = sides[0].n, int(groups.max()) + 1 if sides[0].n else 0
-    exact = [float(statistic(summary, side, np.ones((1, n)))[0]) * summary.scale for side in sides]
+    exact = [value(summary, side) for side in sides]
     values = np.round(exact, 9)  # what differs in the last bits does not differ
     found: dict[str, Any] = {"n": n, "units": units, "value": finite(float(values.mean()))}
     if units < 2 or not np.isfinite(values).all():
@@ -149,10 +139,11 @@ def measure(
     if not np.isfinite(replicates).all():
         return found
     sampling, drift = _variances(values, replicates)
-    reach = regression_power_sum(alpha, power)
     target = detect if detect is not None else (0.5 if summary.unit == "%" else abs(float(values.mean())) / 20)
-    detectable = reach * float(np.sqrt(sampling + drift))
-    needed = None if drift else max(LEAST_N, ceil(n * sampling * (reach / target) ** 2)) if target > 0 else None
+    detectable = detectable_errors(alpha, power, two_sided=False) * float(np.sqrt(sampling + drift))
+    needed = None
+    if not drift and target > 0:
+        needed = samples_needed(n, sampling, target, alpha=alpha, power=power)
     return found | {
         "standard_error": finite(float(np.sqrt(sampling + drift))),
         "detectable": finite(detectable),
@@ -192,7 +183,7 @@ def write_rules(calibration: Calibration, path: Path) -> None:
     for task in dict.fromkeys(noise.task for noise in calibration.noise):
         rules += [{"task": task, "failures": 0}, {"task": task, "completeness": 1}]
     for noise in calibration.noise:
-        if noise.margin is not None and noise.units >= LEAST_N:
+        if noise.margin is not None and noise.units >= LEAST_UNITS:
             number = f"{noise.metric}/{noise.name}"
             rules.append({"task": noise.task, "metric": number, "margin": noise.margin, "alpha": calibration.alpha})
     text = "".join("- " + yaml.safe_dump(rule, default_flow_style=True, sort_keys=False, width=1000) for rule in rules)

@@ -14,20 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval.metrics.base import Summary
-from speech_eval.statistics.bootstrap import (
-    RESAMPLES,
-    Groups,
-    Rows,
-    bootstrap,
-    bound,
-    finite,
-    linear,
-    paired_bootstrap,
-    paired_permutation,
-    permutation_p,
-    statistic,
-)
+from speech_eval.statistics.bootstrap import RESAMPLES, bootstrap, bound
+from speech_eval.statistics.paired import paired_bootstrap, paired_permutation, permutation_p
+from speech_eval.statistics.summaries import Groups, Rows, Summary, finite, linear, value
 
 Outcome = Literal["pass", "regression", "could not judge"]
 
@@ -53,10 +42,10 @@ def absolute(
 ) -> Finding:
     """Is the number at most (`high`) or at least `limit`? Both claims by one-sided bootstrap bounds at 1 - alpha."""
     units = int(groups.max()) + 1
-    value = float(statistic(summary, data, np.ones((1, data.n)))[0]) * summary.scale
+    found = value(summary, data)
     sign = 1.0 if high else -1.0
     replicates = sign * summary.scale * bootstrap(summary, data, groups, seed=seed, resamples=RESAMPLES)
-    if np.isnan(value) or np.isnan(replicates).any():
+    if np.isnan(found) or np.isnan(replicates).any():
         return Finding("could not judge", "the number is not defined", units)
     nearer, farther = bound(replicates, units, alpha), bound(replicates, units, 1 - alpha)
     outcome: Outcome = "could not judge"
@@ -66,8 +55,8 @@ def absolute(
         outcome = "regression"
     shown = sign * (nearer if outcome == "regression" else farther)
     wanted = "at most" if high else "at least"
-    text = f"{_number(value, summary)}, {1 - alpha:.0%} bound {_number(shown, summary)}, {wanted} {limit:g} wanted"
-    return Finding(outcome, text, units, value, shown)
+    text = f"{_number(found, summary)}, {1 - alpha:.0%} bound {_number(shown, summary)}, {wanted} {limit:g} wanted"
+    return Finding(outcome, text, units, found, shown)
 
 
 def margin(
@@ -113,8 +102,7 @@ def margin(
 def _without_value(summary: Summary, run: Rows, baseline: Rows, units: int) -> Finding:
     """A quantile that falls among the failures of one run only is a change beyond every margin."""
     if summary.estimator == "quantile":
-        values = [float(statistic(summary, side, np.ones((1, side.n)))[0]) for side in (run, baseline)]
-        lost = [not np.isfinite(value) for value in values]
+        lost = [not np.isfinite(value(summary, side)) for side in (run, baseline)]
         if lost == [True, False]:
             return Finding("regression", "so many samples failed that the number is not defined any more", units)
         if lost == [False, True]:
@@ -159,7 +147,7 @@ def factor(
 def _of_round(summary: Summary, data: Rows, chosen: NDArray[np.bool_]) -> float:
     columns = {name: column[chosen] for name, column in data.columns.items()}
     count = int(chosen.sum())
-    return float(statistic(summary, Rows(columns, count), np.ones((1, count)))[0])
+    return value(summary, Rows(columns, count))
 
 
 def share(successes: int, n: int, limit: float, alpha: float) -> Finding:
@@ -176,10 +164,3 @@ def share(successes: int, n: int, limit: float, alpha: float) -> Finding:
 
 def _number(value: float, summary: Summary) -> str:
     return f"{value + 0.0:.4g} {summary.unit}".rstrip()  # no negative zero
-
-
-def regression_power_sum(alpha: float, power: float) -> float:
-    """Standard errors of a difference between none and one that is found with `power` at a one-sided `alpha`."""
-    from scipy.special import ndtri
-
-    return float(ndtri(1 - alpha) + ndtri(power))

@@ -18,14 +18,15 @@ from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
 from speech_eval.errors import BadInput, SpeechEvalError
-from speech_eval.gate.calibrate import LEAST_N
 from speech_eval.gate.decisions import margin
 from speech_eval.gate.regressions import INJECTIONS, Injection
 from speech_eval.gate.rules import Outcome, Rule, judge
-from speech_eval.metrics.base import Metric, Summary, Unit, clusters
+from speech_eval.metrics.base import Metric
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
-from speech_eval.statistics.bootstrap import Rows, cluster_sums, generator, linear
+from speech_eval.statistics.bootstrap import generator
+from speech_eval.statistics.power import LEAST_UNITS
+from speech_eval.statistics.summaries import Groups, Rows, Summary, cluster_sums, clusters, linear
 
 PAIRS = 1000
 FACTOR = 1.1  # of the latency rules made here, where a run has rounds
@@ -112,7 +113,7 @@ def strictest(run: RunDirectory) -> list[Rule]:
         rules.append(Rule(task=task.task, completeness=(counts.expected - counts.missing) / max(counts.expected, 1)))
         samples = run.samples(task.task)
         rounds = any("round" in sample.metadata for sample in samples)
-        units = len(set(clusters([Unit(sample, {}, None) for sample in samples])))
+        units = len(set(clusters(samples)))
         for metric in task.metrics:
             if not (metric.headline or metric.primary) or metric.strict.value is None:
                 continue
@@ -120,7 +121,7 @@ def strictest(run: RunDirectory) -> list[Rule]:
             timed = "timing" in registry.metrics.get(metric.metric).needs
             if rounds and timed and metric.strict.value > 0:
                 rules.append(Rule(task=task.task, metric=name, factor=FACTOR))
-            elif units >= LEAST_N:
+            elif units >= LEAST_UNITS:
                 rules.append(Rule(task=task.task, metric=name, margin=0.0))
     return rules
 
@@ -233,7 +234,7 @@ def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> list[FalseAlarms
     return [FalseAlarms(rule=rule, pairs=pairs, alarms=alarms, allowed=allowed)]
 
 
-def _independent(summary: Summary, data: Rows, groups: np.ndarray) -> tuple[Summary, Rows]:  # type: ignore[type-arg]
+def _independent(summary: Summary, data: Rows, groups: Groups) -> tuple[Summary, Rows]:
     """A row for each cluster where the summary is a quotient of sums; else a row for each sample."""
     if not linear(summary):
         return summary, data
@@ -242,5 +243,5 @@ def _independent(summary: Summary, data: Rows, groups: np.ndarray) -> tuple[Summ
     return quotient, Rows({"numerator": sums[:, 0], "denominator": sums[:, 1]}, len(sums))
 
 
-def _drawn(data: Rows, index: np.ndarray) -> Rows:  # type: ignore[type-arg]
+def _drawn(data: Rows, index: Groups) -> Rows:
     return Rows({name: column[index] for name, column in data.columns.items()}, data.n)

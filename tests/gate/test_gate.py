@@ -26,7 +26,7 @@ from speech_eval.gate.regressions import INJECTIONS
 from speech_eval.gate.rules import Rule, judge
 from speech_eval.gate.selftest import selftest
 from speech_eval.metrics.base import Summary
-from speech_eval.statistics.bootstrap import Rows
+from speech_eval.statistics.summaries import Rows
 
 WER = Summary("wer", "ratio", ("errors", "words"), "%", "lower", 100.0)
 SECONDS = Summary("p50", "quantile", ("s",), "s", "lower")
