@@ -29,6 +29,7 @@ import numpy as np  # noqa: E402
 from scipy.stats import bootstrap as scipy_bootstrap  # noqa: E402
 
 from speech_eval.statistics.bootstrap import bootstrap  # noqa: E402
+from speech_eval.statistics.paired import paired_test  # noqa: E402
 from speech_eval.statistics.summaries import Rows, Summary  # noqa: E402
 
 RESAMPLES = 10_000

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from speech_eval.analysis.compare import pairs, task_obstacles
+from speech_eval.analysis.pairs import pairs, task_obstacles
 from speech_eval.analysis.report import decimals, interval, number, plain, primary, short, sort_value
 from speech_eval.analysis.report import label as full_label
 from speech_eval.engine.run_directory import RunDirectory, safe_name, write_atomically
@@ -131,9 +131,7 @@ def significantly_best(runs: Sequence[RunDirectory], pool: Sequence[tuple[int, T
     for other in (position for position, _ in held if position != best):
         if task_obstacles(runs[best], runs[other], task):
             return None
-        found = [
-            pair for m, _, pair in pairs(runs[best], runs[other], task) if (m, pair.summary.name) == (metric_id, name)
-        ]
+        found = [p for p in pairs(runs[best], runs[other], task) if (p.metric, p.summary.name) == (metric_id, name)]
         if not found:
             return None
         seed = f"compare/{task}/{metric_id}/{name}"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from speech_eval.analysis.compare import obstacles
+from speech_eval.analysis.pairs import obstacles
 from speech_eval.engine.run_directory import RunDirectory, write_atomically
 from speech_eval.errors import BadInput, NotComparable
 from speech_eval.metrics.base import Metric, Unit

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from speech_eval.analysis.report import markdown_cell, plain
 from speech_eval.engine.run_directory import write_atomically, write_json
-from speech_eval.gate.rules import Judgment, Verdict
+from speech_eval.gate.decisions import Judgment, Verdict
 
 _MARKS = {"pass": "✅", "regression": "❌", "could not judge": "⚠️"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from speech_eval import registry
-from speech_eval.analysis.compare import pair_up
+from speech_eval.analysis.pairs import pair_up
 from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
 from speech_eval.errors import BadInput, SpeechEvalError
-from speech_eval.gate.decisions import margin
+from speech_eval.gate.decisions import judge
+from speech_eval.gate.findings import Outcome, margin
 from speech_eval.gate.regressions import INJECTIONS, Injection
-from speech_eval.gate.rules import Outcome, Rule, judge
-from speech_eval.metrics.base import Metric
+from speech_eval.gate.rules import Rule
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
 from speech_eval.statistics.bootstrap import generator
@@ -131,7 +131,7 @@ def strictest(run: RunDirectory) -> list[Rule]:
 
 def _identical(run: RunDirectory, task: str, rules: list[Rule]) -> Trial:
     judged = [rule for rule in rules if rule.kind in ("margin", "factor", "failures", "completeness")]
-    verdict = judge(run, run, judged or rules)
+    verdict = judge(run, judged or rules, run)
     wrong = [f"{item.rule.title}: {item.reason}" for item in verdict.judgments if item.outcome != "pass"]
     held = verdict.outcome == "pass"
     return Trial(
@@ -160,7 +160,7 @@ def _try(
         covering = [rule for rule in rules if _covers(rule, affected)]
         if not covering:
             return Trial(task=task, injection=name, outcome=None, held=False, reason="no rule is about these numbers")
-        verdict = judge(copy, run, covering)
+        verdict = judge(copy, covering, run)
     worst = [item for item in verdict.judgments if item.outcome == verdict.outcome]
     held = verdict.outcome == "regression" if affected else verdict.outcome != "pass"
     reason = f"{worst[0].rule.title}: {worst[0].reason}"
@@ -216,8 +216,7 @@ def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> list[FalseAlarms
     from scipy.stats import binom
 
     metric_id, _, name = rule.metric.partition("/")
-    metric: Metric = registry.metrics.get(metric_id)()
-    pair = pair_up(run, run, rule.task, metric, name or metric.summaries[0].name)
+    pair = pair_up(run, run, rule.task, metric_id, name or registry.metrics.get(metric_id).summaries[0].name)
     if pair is None:
         return []
     summary, data = _independent(pair.summary, pair.sides[0], pair.groups)
