@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from speech_eval.analysis.pairs import Pair, obstacles, pairs
+from speech_eval.analysis.aligned import Aligned, aligned, obstacles
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import NotComparable
 from speech_eval.records import Estimate, Output, Record
@@ -100,7 +100,7 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Compari
         )
     differences, changed = [], []
     for task in common:
-        for pair in pairs(a, b, task):
+        for pair in aligned([a, b], task):
             differences.append(_difference(task, pair))
             if pair.primary:
                 changed += _changed(a, b, task, pair)
@@ -116,8 +116,8 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Compari
 # ------------------------------------------------------------------------------------------- differences
 
 
-def _difference(task: str, pair: Pair) -> Difference:
-    summary = pair.summary
+def _difference(task: str, pair: Aligned) -> Difference:
+    summary, (a, b) = pair.summary, pair.sides
     seed = f"compare/{task}/{pair.metric}/{summary.name}"
     return Difference(
         task=task,
@@ -129,7 +129,7 @@ def _difference(task: str, pair: Pair) -> Difference:
         headline=summary.headline,
         n=len(pair.clusters),
         units=len(set(pair.clusters)),
-        **vars(paired_test(summary, *pair.sides, pair.groups, seed=seed)),
+        **vars(paired_test(summary, a, b, pair.groups, seed=seed)),
     )
 
 
@@ -143,10 +143,11 @@ def with_holm(differences: list[Difference]) -> list[Difference]:
 # --------------------------------------------------------------------------------------- changed samples
 
 
-def _changed(a: RunDirectory, b: RunDirectory, task: str, pair: Pair) -> list[Changed]:
+def _changed(a: RunDirectory, b: RunDirectory, task: str, pair: Aligned) -> list[Changed]:
     """The samples that differ most between the runs, in the first part that differs; largest change first."""
-    part = next((p for p in pair.summary.parts if _column(pair.a, p) != _column(pair.b, p)), pair.summary.parts[0])
-    left, right = (np.array(_column(side, part)) for side in (pair.a, pair.b))
+    one, other = pair.parts
+    part = next((p for p in pair.summary.parts if _column(one, p) != _column(other, p)), pair.summary.parts[0])
+    left, right = (np.array(_column(side, part)) for side in pair.parts)
     with np.errstate(invalid="ignore"):
         change = np.where(left == right, 0.0, left - right)
     order = [i for i in np.argsort(-np.abs(change), kind="stable")[:SHOWN] if change[i] != 0]

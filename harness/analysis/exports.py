@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from speech_eval.analysis.pairs import pairs, task_obstacles
+from speech_eval.analysis.aligned import aligned, task_obstacles
 from speech_eval.analysis.report import decimals, interval, number, plain, primary, short, sort_value
 from speech_eval.analysis.report import label as full_label
 from speech_eval.engine.run_directory import RunDirectory, safe_name, write_atomically
@@ -131,11 +131,12 @@ def significantly_best(runs: Sequence[RunDirectory], pool: Sequence[tuple[int, T
     for other in (position for position, _ in held if position != best):
         if task_obstacles(runs[best], runs[other], task):
             return None
-        found = [p for p in pairs(runs[best], runs[other], task) if (p.metric, p.summary.name) == (metric_id, name)]
+        found = [p for p in aligned([runs[best], runs[other]], task) if (p.metric, p.summary.name) == (metric_id, name)]
         if not found:
             return None
         seed = f"compare/{task}/{metric_id}/{name}"
-        p_values.append(paired_test(found[0].summary, *found[0].sides, found[0].groups, seed=seed).p_value)
+        a, b = found[0].sides
+        p_values.append(paired_test(found[0].summary, a, b, found[0].groups, seed=seed).p_value)
     known = [p for p in p_values if p is not None]
     return best if len(known) == len(p_values) and max(holm(known)) < LEVEL else None
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from speech_eval.analysis.pairs import Pair, pair_up, task_obstacles
+from speech_eval.analysis.aligned import Aligned, align, task_obstacles
 from speech_eval.analysis.report import failures
 from speech_eval.engine.interleave import calls_of, round_of
 from speech_eval.engine.run_directory import RunDirectory
@@ -129,9 +129,9 @@ def _margin(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
     pair = _pair(run, baseline, rule, task)
     if isinstance(pair, Finding):
         return pair
-    return findings.margin(
-        pair.summary, *pair.sides, pair.groups, limit=rule.limit, alpha=rule.alpha, seed=_seed(rule, pair)
-    )
+    a, b = pair.sides
+    seed = _seed(rule, pair)
+    return findings.margin(pair.summary, a, b, pair.groups, limit=rule.limit, alpha=rule.alpha, seed=seed)
 
 
 def _factor(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
@@ -153,10 +153,11 @@ def _factor(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
             f"nothing says that the two runs took turns in {len(apart)} of {len(numbers)} rounds; "
             "run both models in one call with --rounds"
         )
-    return findings.factor(pair.summary, *pair.sides, rounds, limit=rule.limit, alpha=rule.alpha)
+    a, b = pair.sides
+    return findings.factor(pair.summary, a, b, rounds, limit=rule.limit, alpha=rule.alpha)
 
 
-def _pair(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Pair | Finding:
+def _pair(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Aligned | Finding:
     """The rule's number in both runs, or why it cannot be judged."""
     if task.counts.missing:
         return _unjudged(f"{task.counts.missing} of {task.counts.expected} samples are missing")
@@ -167,7 +168,7 @@ def _pair(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: Ta
         return _unjudged(f"a {rule.kind} needs --baseline")
     if baseline is not run and (reason := _incomparable(run, baseline, rule, found)):
         return _unjudged(reason)
-    pair = pair_up(run, baseline, rule.task, found.metric, found.name)
+    pair = align([run, baseline], rule.task, found.metric, found.name)
     if pair is None:
         return _unjudged(f"the baseline has no '{found.metric}/{found.name}'")
     if rule.kind != "factor" and (units := len(set(pair.clusters))) < rule.minimum_n:
@@ -182,7 +183,7 @@ def _incomparable(run: RunDirectory, baseline: RunDirectory, rule: Rule, found: 
     return "; ".join(task_obstacles(run, baseline, rule.task))
 
 
-def _seed(rule: Rule, pair: Pair) -> str:
+def _seed(rule: Rule, pair: Aligned) -> str:
     return f"gate/{rule.task}/{pair.metric}/{pair.summary.name}"
 
 

@@ -1,9 +1,9 @@
-"""The tests behind the gate's rules, on arrays. Each decides between two one-sided claims at level alpha:
+"""The statistical test of each kind of rule, on arrays. Each makes two one-sided claims at level alpha:
 
-* `pass`: what is forbidden is excluded. A change just at the limit passes with a probability of at most alpha.
-* `regression`: the run is worse, and not within the limit. A run like its baseline is accused with a probability of at
-  most alpha.
-* `could not judge`: the data exclude neither.
+* `pass`: the change is within the limit. A change just at the limit passes with a probability of at most alpha.
+* `regression`: the run is worse, and not shown to be within the limit. A run equal to its baseline is called a
+  regression with a probability of at most alpha.
+* `could not judge`: the data support neither claim.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Outcome = Literal["pass", "regression", "could not judge"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a test came to; the fields of a `Judgment` without its rule."""
+    """The outcome of a test: the fields of a `Judgment` without its rule."""
 
     outcome: Outcome
     reason: str
@@ -40,7 +40,7 @@ class Finding:
 def absolute(
     summary: Summary, data: Rows, groups: Groups, *, high: bool, limit: float, alpha: float, seed: str
 ) -> Finding:
-    """Is the number at most (`high`) or at least `limit`? Both claims by one-sided bootstrap bounds at 1 - alpha."""
+    """Whether the number is at most (`high`) or at least `limit`, by one-sided bootstrap bounds at 1 - alpha."""
     units = int(groups.max()) + 1
     found = value(summary, data)
     sign = 1.0 if high else -1.0
@@ -70,10 +70,11 @@ def margin(
     seed: str,
     resamples: int = RESAMPLES,
 ) -> Finding:
-    """Is the run worse than its baseline by at most `limit`, in the metric's unit and direction, on paired samples?
+    """Whether the run is worse than its baseline by at most `limit`, in the metric's unit, on paired samples.
 
-    Non-inferiority by the one-sided bootstrap bound of the worsening; harm by random swaps of the two runs within
-    clusters, whose level is exact where the two are alike. Quantiles and composites take the bootstrap for both.
+    Non-inferiority is tested by the one-sided bootstrap bound of the worsening, a regression by random swaps of the two
+    runs within clusters, whose level is exact where the runs are equal. Quantiles and composites use the bootstrap for
+    both.
     """
     units = int(groups.max()) + 1
     sign = summary.scale * (1.0 if summary.direction == "lower" else -1.0)  # positive: the run is worse
@@ -100,23 +101,23 @@ def margin(
 
 
 def _without_value(summary: Summary, run: Rows, baseline: Rows, units: int) -> Finding:
-    """A quantile that falls among the failures of one run only is a change beyond every margin."""
+    """A quantile that is infinite in one run only, because so many samples failed, is a change beyond every margin."""
     if summary.estimator == "quantile":
         lost = [not np.isfinite(value(summary, side)) for side in (run, baseline)]
         if lost == [True, False]:
-            return Finding("regression", "so many samples failed that the number is not defined any more", units)
+            return Finding("regression", "too many samples failed for the number to be defined", units)
         if lost == [False, True]:
-            return Finding("pass", "the baseline failed so often that its number is not defined", units)
+            return Finding("pass", "too many samples of the baseline failed for its number to be defined", units)
     return Finding("could not judge", "the difference is not finite", units)
 
 
 def factor(
     summary: Summary, run: Rows, baseline: Rows, rounds: NDArray[np.intp], *, limit: float, alpha: float
 ) -> Finding:
-    """Is the run at most `limit` times as slow as its baseline? Wilcoxon's signed-rank test over rounds.
+    """Whether the run is at most `limit` times as slow as its baseline, by Wilcoxon's signed-rank test over rounds.
 
-    The number is taken once a round for each side, so what a round has in common (the state of the machine)
-    cancels in the ratio. `pass`: ratios below the factor; `regression`: above 1, and their median above the factor.
+    Each side gives one number per round, so the load of the machine in that round cancels in the ratio. `pass`: the
+    ratios are below the factor; `regression`: they are above 1, and their median is above the factor.
     """
     from scipy.stats import wilcoxon
 
@@ -151,7 +152,7 @@ def _of_round(summary: Summary, data: Rows, chosen: NDArray[np.bool_]) -> float:
 
 
 def share(successes: int, n: int, limit: float, alpha: float) -> Finding:
-    """Is a share at least `limit`? Exact one-sided Clopper-Pearson bounds."""
+    """Whether a share is at least `limit`, by exact one-sided Clopper-Pearson bounds."""
     from scipy.stats import beta
 
     lower = float(beta.ppf(alpha, successes, n - successes + 1)) if successes else 0.0

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from speech_eval.adapters import spec as modelspec
-from speech_eval.analysis.compare import compare, obstacles
+from speech_eval.analysis.aligned import obstacles
+from speech_eval.analysis.compare import compare
 from speech_eval.cli.main import app
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory

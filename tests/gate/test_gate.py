@@ -154,7 +154,7 @@ def test_calibrate_proposes_margins_that_pass_its_own_runs(runs: dict[str, RunDi
 
 
 def test_calibrate_needs_repeated_and_comparable_runs(runs: dict[str, RunDirectory]) -> None:
-    with pytest.raises(BadInput, match="noise"):
+    with pytest.raises(BadInput, match="two or more runs"):
         calibrate([runs["a"]])
     with pytest.raises(NotComparable):
         calibrate([runs["a"], runs["timed"]])
