@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from speech_eval.analysis.report import markdown_cell, plain
+from speech_eval.analysis.exports.markdown import markdown_cell
+from speech_eval.analysis.report import plain
 from speech_eval.engine.run_directory import write_atomically, write_json
 from speech_eval.gate.decisions import Judgment, Verdict
 

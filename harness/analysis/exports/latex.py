@@ -1,25 +1,18 @@
-"""The numbers where people paste them: LaTeX tables, the `model-index` of a model card, TensorBoard scalars."""
+"""Booktabs tables for papers: the best number is bold only where it is significantly better than every other."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, groupby, pairwise
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from speech_eval.analysis.aligned import aligned, task_obstacles
 from speech_eval.analysis.report import decimals, interval, number, plain, primary, short, sort_value
-from speech_eval.analysis.report import label as full_label
-from speech_eval.engine.run_directory import RunDirectory, safe_name, write_atomically
-from speech_eval.errors import BadInput, require
+from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.records import MetricResult, Results, TaskResult
 from speech_eval.statistics.multiple import holm
-from speech_eval.statistics.paired import paired_test
+from speech_eval.statistics.paired import ALPHA, paired_test
 
-LEVEL = 0.05
 _Key = tuple[str, str, str]  # task, metric, name
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -28,17 +21,6 @@ _LATEX = {
     "×": r"$\times$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
-# The hub's names of what a task asks for.
-_HUB_TASKS = {
-    "SpeechRecognizer": "automatic-speech-recognition",
-    "SpeechSynthesizer": "text-to-speech",
-    "AudioCodec": "audio-to-audio",
-    "AudioLanguageModel": "audio-text-to-text",
-    "DuplexAgent": "audio-to-audio",
-}
-
-
-# ----------------------------------------------------------------------------------------------- LaTeX
 
 
 def latex(runs: Sequence[RunDirectory], results: Sequence[Results]) -> str:
@@ -138,94 +120,4 @@ def significantly_best(runs: Sequence[RunDirectory], pool: Sequence[tuple[int, T
         a, b = found[0].sides
         p_values.append(paired_test(found[0].summary, a, b, found[0].groups, seed=seed).p_value)
     known = [p for p in p_values if p is not None]
-    return best if len(known) == len(p_values) and max(holm(known)) < LEVEL else None
-
-
-# ------------------------------------------------------------------------------------------ model index
-
-
-def model_index(runs: Sequence[RunDirectory], results: Sequence[Results]) -> str:
-    """The `model-index` of a Hugging Face model card, as YAML for its header: `strict` headline numbers, with their
-    interval and n as `args`, and the dataset's sha256 as its revision."""
-    cards: dict[str, list[dict[str, Any]]] = {}
-    for result in results:
-        cards.setdefault(result.model, []).extend(_card_result(task) for task in result.tasks)
-    data = {"model-index": [{"name": name, "results": found} for name, found in cards.items()]}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000)
-
-
-def _card_result(task: TaskResult) -> dict[str, Any]:
-    hub_task = _HUB_TASKS.get(task.interface, "other")
-    metrics = []
-    for metric in task.metrics:
-        if metric.strict.value is None or not (metric.headline or metric.primary):
-            continue
-        arguments = {"low": metric.strict.low, "high": metric.strict.high, "n": metric.strict.n, "unit": metric.unit}
-        metrics.append(
-            {
-                "type": metric.metric.split("[")[0],
-                "value": metric.strict.value,
-                "name": full_label(metric),
-                "args": {name: value for name, value in arguments.items() if value not in (None, "")},
-            }
-        )
-    dataset = {"name": task.dataset, "type": safe_name(task.dataset), "revision": task.dataset_sha256}
-    if task.limit:
-        dataset["args"] = {"limit": task.limit}  # type: ignore[assignment]
-    return {"task": {"type": hub_task, "name": task.task}, "dataset": dataset, "metrics": metrics}
-
-
-# ------------------------------------------------------------------------------------------- TensorBoard
-
-
-def tensorboard(results: Sequence[Results], folder: Path) -> list[Path]:
-    """Write every number as a scalar, a folder of events a model; the step counts a model's runs in the order given.
-    Returns the folders. Raises `MissingExtra` without the package."""
-    writers: dict[str, Any] = {}
-    steps: dict[str, int] = {}
-    module = require("tensorboardX", "tensorboard")
-    folders = []
-    for result in results:
-        if result.model not in writers:
-            folders.append(folder / safe_name(result.model))
-            writers[result.model] = module.SummaryWriter(str(folders[-1]))
-        step = steps.get(result.model, 0)
-        steps[result.model] = step + 1
-        for task in result.tasks:
-            for metric in task.metrics:
-                for kind, held in (
-                    ("", metric.strict.value),
-                    ("/low", metric.strict.low),
-                    ("/high", metric.strict.high),
-                ):
-                    if held is not None:
-                        tag = re.sub(r"[^\w./-]", "_", f"{task.task}/{metric.metric}/{metric.name}{kind}")
-                        writers[result.model].add_scalar(tag, held, step)
-    for writer in writers.values():
-        writer.close()
-    return folders
-
-
-# -------------------------------------------------------------------------------------------- all formats
-
-_WITH_RUNS: dict[str, Callable[[Sequence[RunDirectory], Sequence[Results]], str]] = {
-    "latex": latex,
-    "model-index": model_index,
-}
-FORMATS = ("text", "markdown", "csv", "json", *_WITH_RUNS, "tensorboard")
-
-
-def export(runs: Sequence[RunDirectory], results: Sequence[Results], format: str, output: Path | None) -> str:
-    """The document of `format`, also written to `output` where that is given; for TensorBoard, what was written."""
-    from speech_eval.analysis.report import render
-
-    if format == "tensorboard":
-        if output is None:
-            raise BadInput("TensorBoard scalars are files.", "Give the log folder with --output.")
-        return "".join(f"{folder}\n" for folder in tensorboard(results, output))
-    if format not in FORMATS:
-        raise BadInput(f"There is no report format '{format}'.", f"Use one of: {', '.join(FORMATS)}.")
-    text = _WITH_RUNS[format](runs, results) if format in _WITH_RUNS else render(results, format)  # type: ignore[arg-type]
-    if output is not None:
-        write_atomically(output, text.encode())
-    return text
+    return best if len(known) == len(p_values) and max(holm(known)) < ALPHA else None
