@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import speech_eval
-from speech_eval import registry
+from speech_eval import datasets, registry
 from speech_eval.adapters.base import Adapter
 from speech_eval.audio import file_sha256
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.plan import Planned
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import Task
 from speech_eval.environment import environment
 from speech_eval.errors import BadInput, UnknownName
-from speech_eval.metrics.base import Metric
 from speech_eval.records import Event, Manifest, ModelInfo, PluginRecord, TaskRecord
 
 _REMEDY = "Choose another --output."
@@ -108,12 +106,6 @@ def recorded(name: str, record: TaskRecord) -> Task:
     """The task behind a record, at its point if it is one of a sweep's."""
     task: Task = registry.tasks.get(record.task_name(name))()
     return task.at(record.sweep.value) if record.sweep else task
-
-
-def metric_of(directory: RunDirectory, metric_id: str) -> Metric:
-    """A metric that a run names."""
-    with names_of(directory):
-        return registry.metrics.get(metric_id)()  # type: ignore[no-any-return]
 
 
 @contextmanager

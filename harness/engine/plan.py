@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from speech_eval import registry
+from speech_eval import datasets, registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import interfaces_of
 from speech_eval.adapters.spec import ModelSpec
-from speech_eval.datasets import dataset as datasets
-from speech_eval.datasets import hub
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave
 from speech_eval.engine.settings import Settings
@@ -89,10 +87,10 @@ def plan(spec: ModelSpec, task_names: Sequence[str], settings: Settings) -> tupl
 
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
-    hub.ensure(location)
+    datasets.fetch(location)
     wanted = task.dataset_for(interface)
-    location = datasets.located(location, wanted)
-    dataset = datasets.load(location, wanted).subset(settings.limit)
+    location = datasets.locate(location, wanted)
+    dataset = datasets.load_dataset(location, wanted).subset(settings.limit)
     names = settings.metrics or task.metrics_for(interface)
     if not settings.metrics and not any(sample.prompt_audio for sample in dataset.samples):
         unanswerable = [name for name in names if "prompt" in registry.metrics.get(name).needs]

@@ -13,12 +13,11 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-from speech_eval import registry
+from speech_eval import datasets, registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import Adapter, AudioCodec
 from speech_eval.adapters.spec import ModelSpec
 from speech_eval.audio import load
-from speech_eval.datasets import dataset as datasets
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave as rounds
 from speech_eval.engine.aggregate import aggregate
@@ -310,7 +309,7 @@ def rescore(path: Path, settings: Settings, progress: Progress = silent) -> Resu
 def _stored(directory: RunDirectory, name: str, record: TaskRecord, settings: Settings) -> Planned:
     """The plan of a task whose outputs are stored already."""
     task = recorded(name, record)
-    dataset = datasets.load(settings.data or record.dataset.location)
+    dataset = datasets.load_dataset(settings.data or record.dataset.location)
     return Planned(
         task=task,
         interface=record.interface,

@@ -4,43 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from speech_eval.audio import Audio
 from speech_eval.errors import SpeechEvalError
 from speech_eval.records import Output, Sample
-from speech_eval.statistics import ranking as paired
+from speech_eval.statistics.macro import FIELD as SUBSET
+from speech_eval.statistics.summaries import Summary, Unit
 
-SET = "set"  # the column of a sample's metadata that names its set, where a task's data consist of several
+__all__ = ["Metric", "ScoringItem", "Summary", "Unit", "Unscorable", "Value"]
 
 
 class Unscorable(SpeechEvalError):
     """The output exists but this metric has no value for it (silence, too short). Counted as a failure."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One number a metric reports over a task's samples.
-
-    estimator `mean`: mean of part `parts[0]`; `ratio`: sum of `parts[0]` over sum of `parts[1]`;
-    `quantile`: the `q` quantile of `parts[0]`, failures taken as infinitely bad; `function`: `function(columns,
-    weights)` with `columns[part]` [n] and weights [resamples, n], how often each sample counts, gives [resamples].
-    The result is multiplied by `scale` and shown in `unit`.
-    """
-
-    name: str
-    estimator: Literal["mean", "ratio", "quantile", "function"]
-    parts: tuple[str, ...]
-    unit: str
-    direction: Literal["lower", "higher"]
-    scale: float = 1.0
-    q: float = 0.5
-    headline: bool = True  # shown on boards and in the terminal; the others are in results and on run pages
-    function: Callable[[dict[str, NDArray[np.float64]], NDArray[np.float64]], NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,24 +71,6 @@ class Value:
     compat: dict[str, float] | None = None
 
 
-@dataclass(frozen=True)
-class Unit:
-    """What counts once in the aggregates: a sample, or several that the protocol scores as one.
-
-    `compat` is None where the original leaves the unit out. What is resampled is `clusters` of all units.
-    """
-
-    sample: Sample
-    strict: dict[str, float]
-    compat: dict[str, float] | None
-    detail: dict[str, Any] = field(default_factory=dict)
-
-
-def clusters(units: Sequence[Unit]) -> list[str]:
-    """What is not independent, a label a unit (`speech_eval.statistics.ranking.clusters`)."""
-    return paired.clusters([unit.sample for unit in units])
-
-
 class Metric(ABC):
     """A metric with its protocol in its id, such as `wer[seed-tts-eval@2024-06]`."""
 
@@ -132,12 +91,12 @@ class Metric(ABC):
 
     @classmethod
     def visible(cls, sample: Sample) -> Sample:
-        """`sample` with only those of the dataset's columns that the metric declares, and the name of its set.
+        """`sample` with only those of the dataset's columns that the metric declares, and the name of its subset.
 
         The engine scores and aggregates such samples, so no other column can move a number. `speech-eval metric` gives
         a record whole: there, fields such as aligned words describe the answer.
         """
-        kept = {name: value for name, value in sample.metadata.items() if name in cls.columns or name == SET}
+        kept = {name: value for name, value in sample.metadata.items() if name in cls.columns or name == SUBSET}
         return sample if len(kept) == len(sample.metadata) else sample.model_copy(update={"metadata": kept})
 
     def scorer(self) -> str:

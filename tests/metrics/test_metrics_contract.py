@@ -19,7 +19,7 @@ from speech_eval.engine.aggregate import unit
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import Job, score_sample
 from speech_eval.errors import BadInput, NotFetched
-from speech_eval.metrics.base import SET, Metric, ScoringItem
+from speech_eval.metrics.base import SUBSET, Metric, ScoringItem
 from speech_eval.metrics.codec.counts import counts_text
 from speech_eval.metrics.dialogue.aligned import ALIASES
 from speech_eval.metrics.records_file import MEASURED as OF_RECORDS
@@ -90,7 +90,6 @@ MEASURED: dict[str, Any] = {
 OWN = {
     "choice[voicebench]": {"text": "B"},
     "bbh[voicebench]": {"id": "navigate_1", "text": "yes"},
-    "overall[voicebench]": {"id": "wildvoice"},
     "wer[open-asr-multilingual@E]": {"language": "de"},
 }
 
@@ -152,7 +151,7 @@ def test_no_column_of_a_dataset_moves_a_number_that_it_does_not_feed(
     """In a run, whatever the columns are called: as a measurement, as a field of a record, as another metric's."""
     every = {*FIELDS, *MEASURED, *OF_RECORDS, *(path.split(".")[0] for paths in ALIASES.values() for path in paths)}
     every |= set().union(*(registry.metrics.get(name).columns for name in NAMES))
-    strange = dict.fromkeys(every - metric.columns - {SET}, value)
+    strange = dict.fromkeys(every - metric.columns - {SUBSET}, value)
     assert _outcome(metric, {}, tmp_path) == _outcome(metric, strange, tmp_path)
 
 
