@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech_eval.audio import Audio, file_sha256, load
+from speech_eval.audio import Audio, load
+from speech_eval.cache import file_sha256
 from speech_eval.datasets import dataset as datasets
 from speech_eval.errors import SpeechEvalError
 from speech_eval.leaderboard.load import Run

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from speech_eval import registry
 from speech_eval.engine.aggregate import is_primary, numbers_of, unit
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import NotComparable
 from speech_eval.metrics.base import Metric, Summary, clusters
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Estimate, Output, Record, Sample, Score
 from speech_eval.statistics.bootstrap import (
     RESAMPLES,
@@ -202,7 +202,7 @@ def pairs(a: RunDirectory, b: RunDirectory, task: str) -> list[tuple[str, bool, 
     scores = a.scores(task), b.scores(task)
     found = []
     for metric_id in metrics:
-        metric: Metric = registry.metrics.get(metric_id)()
+        metric: Metric = METRICS.get(metric_id)()
         made = _pairs(metric, samples, scores)
         found += [(metric_id, is_primary(record["primary"], metric, pair.summary), pair) for pair in made]
     return found

@@ -13,7 +13,8 @@ import yaml
 from speech_eval.analysis.compare import holm_adjusted, paired, pairs, task_obstacles
 from speech_eval.analysis.report import decimals, interval, number, plain, primary, short, sort_value
 from speech_eval.analysis.report import label as full_label
-from speech_eval.engine.run_directory import RunDirectory, safe_name, write_atomically
+from speech_eval.cache import write_atomically
+from speech_eval.engine.run_directory import RunDirectory, safe_name
 from speech_eval.errors import BadInput, require
 from speech_eval.records import MetricResult, Results, TaskResult
 

@@ -19,11 +19,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from speech_eval.assets import store as assets
-from speech_eval.assets.archives import Progress, safe_relative
-from speech_eval.audio import file_sha256
+from speech_eval.assets.archives import safe_relative
 from speech_eval.audio import load as load_audio
+from speech_eval.cache import file_sha256
 from speech_eval.datasets import hub
 from speech_eval.errors import BadInput, NotFetched, SpeechEvalError, UnknownName
+from speech_eval.progress import Progress
 from speech_eval.records import DatasetInfo, Sample
 
 _DATA = Path(__file__).parent / "manifests"

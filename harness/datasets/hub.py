@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval.assets import store as assets
-from speech_eval.assets.convert import once
+from speech_eval.cache import make_once
 from speech_eval.errors import BadInput, NotFetched, require
 from speech_eval.progress import Progress, silent
 
@@ -138,7 +138,7 @@ def fetch(name: str, progress: Progress = silent) -> Path:
         else:
             write(name, source, work, progress)
 
-    return once(folder(name), make)
+    return make_once(folder(name), make)
 
 
 def write(name: str, source: HubSet, work: Path, progress: Progress = silent) -> None:

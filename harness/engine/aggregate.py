@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from speech_eval import registry
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, Summary, Unit, clusters
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.metrics.macro import of_sets
 from speech_eval.records import Counts, Formula, MetricResult, Output, Results, Sample, Score, TaskResult
 from speech_eval.statistics.bootstrap import estimate
@@ -34,7 +34,7 @@ def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult: 
     axes = {metric_id: axis for axis, ids in record.get("axes", {}).items() for metric_id in ids}
     metrics = []
     for metric_id in record["metrics"]:
-        metric: Metric = registry.metrics.get(metric_id)()
+        metric: Metric = METRICS.get(metric_id)()
         units = metric.pool(_scored(name, metric, samples, outputs, scores))
         scorers = {score.scorer for (_, scored), score in scores.items() if scored == metric.id and score.scorer}
         about = {"scorer": ", ".join(sorted(scorers)), "axis": axes.get(metric_id, "")}

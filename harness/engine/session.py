@@ -17,7 +17,7 @@ from uuid import uuid4
 import speech_eval
 from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import Adapter, AudioCodec, interfaces_of
+from speech_eval.adapters.base import Adapter, AudioCodec, ReferenceAware
 from speech_eval.adapters.spec import ModelSpec
 from speech_eval.audio import load
 from speech_eval.datasets import dataset as datasets
@@ -36,6 +36,7 @@ from speech_eval.engine.task import Task
 from speech_eval.environment import environment
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.metrics.base import Metric
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.records import Manifest, ModelInfo, Results
 
@@ -106,8 +107,7 @@ class Planned:
 
 def plan(spec: ModelSpec, task_names: Sequence[str], settings: Settings) -> tuple[list[Planned], list[str]]:
     """Which tasks a model can do, and the names of those it cannot. Loads no model; fetches sets of the hub."""
-    cls, _ = modelspec.resolve(spec, trust_remote_code=settings.trust_remote_code)
-    offered = interfaces_of(cls)
+    offered = modelspec.resolve(spec, trust_remote_code=settings.trust_remote_code).interfaces
     planned, skipped = [], []
     for name in dict.fromkeys(task_names):
         task: Task = registry.tasks.get(name)()
@@ -128,12 +128,12 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, no
     dataset = datasets.load(location, wanted).subset(settings.limit)
     names = settings.metrics or task.metrics_for(interface)
     if not settings.metrics and not any(sample.prompt_audio for sample in dataset.samples):
-        unanswerable = [name for name in names if "prompt" in registry.metrics.get(name).needs]
+        unanswerable = [name for name in names if "prompt" in METRICS.get(name).needs]
         names = tuple(name for name in names if name not in unanswerable)
         if unanswerable:
             note = f"{note} No sample has a voice prompt: without {', '.join(unanswerable)}.".strip()
     for name in names:
-        registry.metrics.get(name).ready()
+        METRICS.get(name).ready()
     return Planned(
         task=task,
         interface=interface,
@@ -223,7 +223,8 @@ def _begin(
     locks.enter_context(directory.writing())
     if directory.has_manifest():
         _check_same_run(directory, spec, planned, settings)
-    adapter = models.enter_context(closing(modelspec.build(spec, trust_remote_code=settings.trust_remote_code)))
+    model = modelspec.resolve(spec, trust_remote_code=settings.trust_remote_code)
+    adapter = models.enter_context(closing(model.build()))
     reads_audio = adapter.reads_audio
     planned = [_fetch(item, reads_audio or item.interface in HEARS, settings, progress) for item in planned]
     for item in planned:
@@ -236,7 +237,7 @@ def _begin(
         ]
         for item in planned
     ]
-    info = modelspec.describe(spec, adapter)
+    info = model.describe(adapter)
     _open_manifest(directory, info, [item for group in groups for item in group], settings)
     return _Session(directory, adapter, groups, progress)
 
@@ -254,7 +255,7 @@ def _finish(session: _Session, settings: Settings) -> Results:
 
 def _fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progress) -> Planned:
     """Have the recordings on this machine, or fall back to a set that pip alone can bring, and note so."""
-    needs: set[str] = set().union(*(registry.metrics.get(name).needs for name in item.metrics))
+    needs: set[str] = set().union(*(METRICS.get(name).needs for name in item.metrics))
     wants = (reads_audio and any(s.audio for s in item.dataset.samples)) or bool(needs & {"prompt", "reference"})
     if not wants:
         return item
@@ -278,10 +279,11 @@ def _open_task(session: _Session, group: Sequence[Planned]) -> None:
 
 
 def _lend_recordings(adapter: Adapter, dataset: Dataset) -> None:
-    """Doubles answer with the recordings themselves."""
-    if hasattr(adapter, "load_reference"):
+    """Tell an adapter that answers from the references what they are."""
+    if isinstance(adapter, ReferenceAware):
         recordings = {sample.id: sample.audio for sample in dataset.samples if sample.audio}
-        adapter.load_reference = lambda key: load(dataset.audio_path(recordings[key]))
+        samples = {sample.id: sample for sample in dataset.samples}
+        adapter.bind(samples, lambda key: load(dataset.audio_path(recordings[key])))
 
 
 def _generate_timed(session: _Session, item: Planned, settings: Settings, number: int, call: str) -> None:
@@ -371,7 +373,7 @@ def _fetch_scorers(item: Planned, progress: Progress) -> None:
     from speech_eval.assets import store as assets
 
     for name in item.metrics:
-        cls: type[Metric] = registry.metrics.get(name)
+        cls: type[Metric] = METRICS.get(name)
         for asset in cls.assets:
             assets.ensure(asset, progress)
     if item.recognizer and item.recognizer in assets.ASSETS:
@@ -393,7 +395,7 @@ def rescore(path: Path, settings: Settings, progress: Progress = silent) -> Resu
             if settings.metrics or settings.recognizer:
                 merged = list(dict.fromkeys([*record["metrics"], *metrics]))
                 record |= {"metrics": merged, "recognizer": recognizer}
-            needs: set[str] = set().union(*(registry.metrics.get(name).needs for name in metrics))
+            needs: set[str] = set().union(*(METRICS.get(name).needs for name in metrics))
             if needs & {"prompt", "reference"}:
                 dataset.ensure_audio(progress)
             _score(directory, item, settings, progress, fresh=True)

@@ -17,12 +17,13 @@ import numpy as np
 import yaml
 
 from speech_eval.analysis.compare import obstacles
-from speech_eval.engine.run_directory import RunDirectory, write_atomically
+from speech_eval.cache import write_atomically
+from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput, NotComparable
 from speech_eval.gate.decisions import regression_power_sum
 from speech_eval.metrics.base import Metric, Summary, Unit, clusters
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Record
-from speech_eval.registry import metrics as metric_registry
 from speech_eval.statistics.bootstrap import (
     RESAMPLES,
     Floats,
@@ -105,7 +106,7 @@ def _task(runs: Sequence[RunDirectory], task: str, alpha: float, power: float, d
     shared = [m for m in record["metrics"] if all(m in run.manifest().tasks[task]["metrics"] for run in runs)]
     found = []
     for metric_id in shared:
-        metric: Metric = metric_registry.get(metric_id)()
+        metric: Metric = METRICS.get(metric_id)()
         pooled: list[Sequence[Unit]] = [
             metric.pool([unit(metric, sample, held.get((sample.id, metric_id))) for sample in samples])
             for held in scores

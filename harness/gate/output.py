@@ -7,7 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from speech_eval.analysis.report import markdown_cell, plain
-from speech_eval.engine.run_directory import write_atomically, write_json
+from speech_eval.cache import write_atomically
+from speech_eval.engine.run_directory import write_json
 from speech_eval.gate.rules import Judgment, Verdict
 
 _MARKS = {"pass": "✅", "regression": "❌", "could not judge": "⚠️"}

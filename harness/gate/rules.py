@@ -20,7 +20,6 @@ import numpy as np
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from speech_eval import registry
 from speech_eval.analysis.compare import Pair, pair_up, task_obstacles
 from speech_eval.engine.interleave import calls_of, round_of
 from speech_eval.engine.run_directory import RunDirectory
@@ -28,6 +27,7 @@ from speech_eval.errors import BadInput
 from speech_eval.gate import decisions as gate_tests
 from speech_eval.gate.decisions import Finding, Outcome
 from speech_eval.metrics.base import Metric
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Record, TaskResult
 
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "could not judge": 2}
@@ -201,7 +201,7 @@ def _number(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
         if reasons := task_obstacles(run, baseline, rule.task):
             return _unjudged("; ".join(reasons))
     assert against is not None
-    metric: Metric = registry.metrics.get(found.metric)()
+    metric: Metric = METRICS.get(found.metric)()
     pair = pair_up(run, against, rule.task, metric, found.name)
     if pair is None:
         return _unjudged(f"the baseline has no '{found.metric}/{found.name}'")

@@ -23,6 +23,7 @@ from speech_eval.gate.decisions import margin
 from speech_eval.gate.regressions import INJECTIONS, Injection
 from speech_eval.gate.rules import Outcome, Rule, judge
 from speech_eval.metrics.base import Metric, Summary, Unit, clusters
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
 from speech_eval.statistics.bootstrap import Rows, cluster_sums, generator, linear
@@ -117,7 +118,7 @@ def strictest(run: RunDirectory) -> list[Rule]:
             if not (metric.headline or metric.primary) or metric.strict.value is None:
                 continue
             name = f"{metric.metric}/{metric.name}"
-            timed = "timing" in registry.metrics.get(metric.metric).needs
+            timed = "timing" in METRICS.get(metric.metric).needs
             if rounds and timed and metric.strict.value > 0:
                 rules.append(Rule(task=task.task, metric=name, factor=FACTOR))
             elif units >= LEAST_N:
@@ -179,7 +180,7 @@ def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugi
         record["metrics"] = list(affected)
         held = datasets.load(record["dataset"]["location"])
         dataset = dataclasses.replace(held, samples=tuple(copy.samples(task)))
-        needs = set().union(*(registry.metrics.get(name).needs for name in affected))
+        needs = set().union(*(METRICS.get(name).needs for name in affected))
         if needs & {"prompt", "reference"}:
             dataset.ensure_audio()
         copy.replace("scores", task, [])
@@ -205,7 +206,7 @@ def _primary(run: RunDirectory, rule: Rule) -> bool:
     """Whether the rule is about the number that sorts the task's samples."""
     primary: str = run.manifest().tasks[rule.task]["primary"]
     if "/" not in primary:
-        primary += f"/{registry.metrics.get(primary)().summaries[0].name}"
+        primary += f"/{METRICS.get(primary)().summaries[0].name}"
     return rule.metric == primary
 
 
@@ -215,7 +216,7 @@ def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> list[FalseAlarms
     from scipy.stats import binom
 
     metric_id, _, name = rule.metric.partition("/")
-    metric: Metric = registry.metrics.get(metric_id)()
+    metric: Metric = METRICS.get(metric_id)()
     pair = pair_up(run, run, rule.task, metric, name or metric.summaries[0].name)
     if pair is None:
         return []

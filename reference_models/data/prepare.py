@@ -19,9 +19,9 @@ from typing import Any
 from filelock import FileLock
 
 from speech_eval.assets import store as assets
-from speech_eval.audio import Audio, file_sha256, flac_bytes, load
+from speech_eval.audio import Audio, flac_bytes, load
+from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.datasets import dataset as datasets
-from speech_eval.engine.run_directory import write_atomically
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample

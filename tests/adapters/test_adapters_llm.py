@@ -11,7 +11,7 @@ import pytest
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import AudioLanguageModel, ChatRequest, SpeechRecognizer, TranscriptionRequest
-from speech_eval.adapters.chat.cascade import CascadeError, split_parts
+from speech_eval.adapters.chat.cascade import CascadeError, resolve_parts
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio, load
 from speech_eval.errors import BadInput
@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 
 
 def build(spec: str) -> AudioLanguageModel:
-    adapter = modelspec.build(modelspec.parse(spec))
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, AudioLanguageModel)
     return adapter
 
@@ -154,12 +154,12 @@ def test_options_that_cannot_be_are_refused(tiny_llama: Path, options: str) -> N
 
 
 def test_a_cascade_answers_speech_with_speech(clip: Audio) -> None:
-    spec = modelspec.parse("cascade:faster-whisper-tiny.en[beam_size=2;cpu_threads=1]+smollm2+hibari,max_new_tokens=12")
-    model = modelspec.build(spec)
+    spec = "cascade:[faster-whisper-tiny.en,beam_size=2,cpu_threads=1]+smollm2+hibari,max_new_tokens=12"
+    model = modelspec.resolve(spec).build()
     assert isinstance(model, AudioLanguageModel)
     reply = model.reply([speak(clip)])[0]
     assert reply.text and reply.audio is not None and reply.audio.seconds > 0.5
-    listener = modelspec.build(modelspec.parse("faster-whisper-tiny.en"))
+    listener = modelspec.resolve("faster-whisper-tiny.en").build()
     assert isinstance(listener, SpeechRecognizer)
     audio = reply.audio.resampled(listener.sample_rate)
     heard = set(re.findall("[a-z]+", listener.transcribe([TranscriptionRequest("reply", lambda: audio)])[0].lower()))
@@ -169,7 +169,7 @@ def test_a_cascade_answers_speech_with_speech(clip: Audio) -> None:
 
 def test_a_cascade_without_a_synthesizer_hears_and_writes(smollm2: AudioLanguageModel, clip: Audio) -> None:
     cascade = build("cascade:faster-whisper-tiny.en+smollm2,max_new_tokens=12")
-    recognizer = modelspec.build(modelspec.parse("faster-whisper-tiny.en"))
+    recognizer = modelspec.resolve("faster-whisper-tiny.en").build()
     assert isinstance(recognizer, SpeechRecognizer)
     heard = recognizer.transcribe([TranscriptionRequest("clip", lambda: clip.resampled(16_000))])[0]
     assert cascade.reply([speak(clip)]) == smollm2.reply([say(heard, tokens=12)])
@@ -191,7 +191,7 @@ def test_a_cascades_info_names_its_parts(tiny_llama: Path) -> None:
     assert info.metadata["system"] == "Be brief."
     llm = ModelInfo.model_validate(info.metadata["llm"])
     assert llm.options == {"dtype": "bfloat16"} and llm.weights_sha256
-    other = modelspec.build(modelspec.parse(f"cascade:faster-whisper-tiny.en+{tiny_llama}")).info()
+    other = modelspec.resolve(f"cascade:faster-whisper-tiny.en+{tiny_llama}").build().info()
     assert info.weights_sha256 == other.weights_sha256 and info.revision != other.revision
 
 

@@ -14,6 +14,7 @@ from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import INTERFACES, interfaces_of
 from speech_eval.engine.task import Task
 from speech_eval.errors import BadInput, MissingExtra, UnknownName, require
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.registry import Registry
 from speech_eval.testing.fakes import Noisy
 
@@ -23,12 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_every_built_in_name_loads_and_says_what_it_is() -> None:
     for name in registry.adapters:
         assert interfaces_of(registry.adapters.get(name)), name
-    for name in registry.metrics:
-        assert registry.metrics.get(name).id == name
+    for name in METRICS:
+        assert METRICS.get(name).id == name
     for name in registry.tasks:
         task = registry.tasks.get(name)()
         assert task.name == name
-        assert all(metric in registry.metrics for i in task.interfaces for metric in task.metrics_for(i))
+        assert all(metric in METRICS for i in task.interfaces for metric in task.metrics_for(i))
 
 
 def test_a_taken_name_is_not_overridden_in_silence() -> None:
@@ -101,9 +102,9 @@ def test_slugs_are_plain_folder_names() -> None:
 
 
 def test_batch_size_belongs_to_the_harness() -> None:
-    assert modelspec.build(modelspec.parse("noisy,batch_size=8")).batch_size == 8
+    assert modelspec.resolve("noisy,batch_size=8").build().batch_size == 8
     with pytest.raises(BadInput, match="not a positive whole number"):
-        modelspec.build(modelspec.parse("noisy,batch_size=0"))
+        modelspec.resolve("noisy,batch_size=0").build()
 
 
 def test_a_task_names_its_primary_and_a_known_interface() -> None:

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from speech_eval.assets import store as assets
-from speech_eval.audio import file_sha256
+from speech_eval.cache import file_sha256
 from speech_eval.datasets import dataset as datasets
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.errors import BadInput, NotFetched, UnknownName

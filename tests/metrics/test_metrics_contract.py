@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from support.metric_items import reader
 
-from speech_eval import registry
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio
 from speech_eval.errors import NotFetched
 from speech_eval.metrics.base import Metric, ScoringItem
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.metrics.codec.counts import counts_text
 from speech_eval.records import Chunk, Output, Sample, StoredAudio
 
-NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name).__module__.startswith("harness.")]
+NAMES = [name for name in METRICS.names() if METRICS.get(name).__module__.startswith("harness.")]
 
 
 @pytest.fixture(params=NAMES)
 def metric(request: pytest.FixtureRequest) -> Metric:
-    made: Metric = registry.metrics.get(request.param)()
+    made: Metric = METRICS.get(request.param)()
     optional = {"visqol": "visqol", "codec-metrics": "pesq", "utmos": "utmos_pytorch", "utmosv2": "utmosv2"}
     optional["multilingual"] = "num2words"
     if made.extra in optional:
@@ -96,7 +96,7 @@ def full_item(metric: Metric) -> ScoringItem:
 
 
 def test_it_is_registered_under_its_id_and_says_where_it_comes_from(metric: Metric) -> None:
-    assert registry.metrics.get(metric.id) is type(metric)
+    assert METRICS.get(metric.id) is type(metric)
     assert metric.description and metric.source and metric.summaries
 
 
@@ -136,7 +136,7 @@ def test_its_assets_are_known_and_named_by_its_scorer(metric: Metric) -> None:
 
 def test_importing_the_metrics_loads_no_framework() -> None:
     code = (
-        "import sys; from harness import registry; [registry.metrics.get(n)() for n in registry.metrics.names()];"
+        "import sys; from harness import registry; [METRICS.get(n)() for n in METRICS.names()];"
         "sys.exit(', '.join({'torch', 'onnxruntime', 'transformers'} & set(sys.modules)) or 0)"
     )
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -41,7 +41,7 @@ def save(directory: Path, settings: dict[str, Any] = STREAMING, **card: Any) -> 
 
 
 def build(spec: str) -> AudioCodec:
-    adapter = modelspec.build(modelspec.parse(spec))
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, AudioCodec)
     return adapter
 
@@ -88,8 +88,8 @@ def test_fewer_codebooks_are_the_first_ones(checkpoint: Path) -> None:
 
 
 def test_the_manifest_says_what_it_was(checkpoint: Path) -> None:
-    spec = modelspec.parse(str(checkpoint))
-    info = modelspec.describe(spec, modelspec.build(spec))
+    resolved = modelspec.resolve(str(checkpoint))
+    info = resolved.describe(resolved.build())
     assert (info.name, info.license, info.interfaces) == ("tiny", "apache-2.0", ["AudioCodec"])
     assert len(info.weights_sha256) == 64
     with torch.no_grad():

@@ -29,7 +29,7 @@ CHAT = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
 
 
 def synthesizer(spec: str) -> SpeechSynthesizer:
-    adapter = modelspec.build(modelspec.parse(spec))
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, SpeechSynthesizer)
     return adapter
 
