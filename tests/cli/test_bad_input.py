@@ -19,7 +19,7 @@ from speech_eval.records import Output
 
 ADAPTERS = """
 import numpy as np
-from harness import Audio, ModelInfo, SpeechRecognizer, SpeechSynthesizer
+from speech_eval import Audio, ModelInfo, SpeechRecognizer, SpeechSynthesizer
 
 GOOD = np.sin(np.arange(8000) / 5).astype(np.float32) * 0.3
 BAD = {

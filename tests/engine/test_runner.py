@@ -183,7 +183,7 @@ def test_a_run_directory_refuses_another_model_seed_or_limit(tmp_path: Path) -> 
         (["--model", "noisi", "--tasks", "asr"], "Did you mean noisy"),
         (["--model", "noisy", "--tasks", "asrr"], "Did you mean asr"),
         (["--model", "noisy", "--tasks", ""], "--tasks names no task"),
-        (["--model", "noisy,error_rate=2", "--tasks", "asr"], "error_rate=2 is not a rate"),
+        (["--model", "noisy,error_rate=2", "--tasks", "asr"], "error_rate must be a number from 0 to 1, got 2"),
         (["--model", "noisy,color=red", "--tasks", "asr"], "Check the options"),
         (["--model", "noisy,what", "--tasks", "asr"], "is not key=value"),
         (["--model", "no/such/dir", "--tasks", "asr"], "neither a directory nor a model spec"),
@@ -229,7 +229,7 @@ def test_exit_3_when_more_samples_fail_than_allowed(tmp_path: Path) -> None:
 
 def test_interrupt_exits_130_and_keeps_what_was_done(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
-        "import time\nfrom harness import ModelInfo, SpeechRecognizer\n"
+        "import time\nfrom speech_eval import ModelInfo, SpeechRecognizer\n"
         "class Slow(SpeechRecognizer):\n    reads_audio = False\n"
         "    def info(self): return ModelInfo(spec='', name='slow', interfaces=[])\n"
         "    def transcribe(self, requests):\n        time.sleep(0.2)\n        return ['word'] * len(requests)\n"

@@ -83,7 +83,7 @@ def test_fewer_codebooks_are_the_first_ones(checkpoint: Path) -> None:
     assert list(both.depths) == [1, 2]
     assert np.array_equal(codes.codebooks[0], full.codebooks[0]) and len(codes.codebooks) == 1
     assert np.array_equal(one.decode([codes])[0].samples, both.decode([both.truncate(full, 1)])[0].samples)
-    with pytest.raises(BadInput, match="n_codebooks=3"):
+    with pytest.raises(BadInput, match="n_codebooks must be a whole number from 1 to 2"):
         build(f"{checkpoint},n_codebooks=3")
 
 

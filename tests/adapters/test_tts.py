@@ -92,11 +92,11 @@ def test_info_names_revision_license_and_weights(spec: str) -> None:
     ("spec", "message"),
     [
         ("hibari,voice=nobody", "no voice 'nobody'"),
-        ("hibari,speed=9", "speed=9"),
-        ("hibari,threads=0", "threads=0"),
+        ("hibari,speed=9", "speed must be"),
+        ("hibari,threads=0", "threads must be"),
         ("kokoro,voice=jf_alpha+nobody", "no voice 'nobody'"),
         ("espeak-ng,voice=nobody", "'nobody'"),
-        ("espeak-ng,rate_wpm=9", "rate_wpm=9"),
+        ("espeak-ng,rate_wpm=9", "rate_wpm must be"),
     ],
 )
 def test_options_out_of_range_are_named(spec: str, message: str) -> None:
@@ -287,7 +287,7 @@ def test_text_that_vits_cannot_read_is_an_error(checkpoint: Path, text: str) -> 
 
 @pytest.mark.parametrize("option", ["speaker_id=4", "noise_scale=-1", "speaking_rate=0", "dtype=int8"])
 def test_vits_options_out_of_range_are_named(checkpoint: Path, option: str) -> None:
-    with pytest.raises(BadInput, match=r"speaker|noise_scale=-1|speaking_rate=0|int8"):
+    with pytest.raises(BadInput, match=option.partition("=")[0]):
         modelspec.resolve(f"{checkpoint},{option}").build()
 
 

@@ -13,11 +13,12 @@ import pytest
 
 from speech_eval.adapters import checkpoints
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.asr.whisper import converted
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.assets import store as assets
-from speech_eval.assets.convert import ct2, once
+from speech_eval.assets.convert import ct2
+from speech_eval.assets.convert.whisper import convert
 from speech_eval.audio import Audio, load
+from speech_eval.cache import make_once
 from speech_eval.errors import BadAudio, BadInput
 
 torch = pytest.importorskip("torch")
@@ -133,7 +134,7 @@ def test_info_identifies_the_weights(tiny_en: SpeechRecognizer) -> None:
 def tiny_whisper(tmp_path: Path) -> Path:
     """A random Whisper of the real class, with the shipped English tokenizer."""
     directory = tmp_path / "tiny"
-    source = converted("whisper-tiny.en")
+    source = checkpoints.converted("whisper-tiny.en", convert)
     config = transformers.WhisperConfig.from_pretrained(source)
     config.update({"d_model": 64, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 64})
     config.update({"decoder_ffn_dim": 64, "encoder_attention_heads": 1, "decoder_attention_heads": 1})
