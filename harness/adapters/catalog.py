@@ -282,7 +282,7 @@ ENTRIES = (
     ),
     Entry(
         "neucodec",
-        f"{_CODEC}.xcodec2:NeuCodec",
+        f"{_CODEC}.neucodec:NeuCodec",
         CODEC,
         "NeuCodec on transformers, 16 kHz in, 24 kHz out",
         "Neuphonic",
