@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -301,12 +302,14 @@ def test_the_examples_of_the_docs_run_from_outside_the_package(tmp_path: Path, p
     commands = []
     for language, text in blocks(page):
         if language == "python":
-            (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+            file = tmp_path / text.splitlines()[0].removeprefix("# ")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
         elif language == "sh":
-            commands += text.strip().splitlines()
+            commands += text.replace("\\\n", " ").strip().splitlines()
     assert commands
     for command in commands:
-        words = [word.strip("'") for word in command.replace("whisper-tiny.en", "noisy").split()[1:]]
+        words = shlex.split(command.replace("whisper-tiny.en", "noisy"))[1:]
         done = cli(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 
