@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from speech_eval import registry
+from speech_eval import datasets, registry
 from speech_eval.adapters.base import INTERFACES
 from speech_eval.adapters.catalog import MODELS, Entry
-from speech_eval.datasets import dataset as datasets
 from speech_eval.errors import UnknownName
 from speech_eval.metrics.catalog import METRICS
 
