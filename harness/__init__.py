@@ -28,8 +28,8 @@ _PUBLIC = {
     "ModelInfo": "speech_eval.records",
     "Sample": "speech_eval.records",
     "Task": "speech_eval.engine.task",
-    "register_adapter": "speech_eval.registry",
-    "register_metric": "speech_eval.registry",
+    "register_adapter": "speech_eval.adapters.catalog",
+    "register_metric": "speech_eval.metrics.catalog",
     "register_task": "speech_eval.registry",
 }
 

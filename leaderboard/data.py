@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 import speech_eval
 from speech_eval.analysis import report
-from speech_eval.engine.run_directory import disk_errors
+from speech_eval.cache import disk_errors
 from speech_eval.leaderboard.boards import Board, Column, Row, other_scorer
 from speech_eval.leaderboard.load import Run, Skipped
 from speech_eval.records import Estimate, MetricResult, ModelInfo, Results

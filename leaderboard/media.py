@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speech_eval import datasets
-from speech_eval.audio import Audio, file_sha256, load
+from speech_eval.audio import Audio, load
+from speech_eval.cache import file_sha256
 from speech_eval.errors import SpeechEvalError
 from speech_eval.leaderboard.load import Run
 from speech_eval.records import StoredAudio

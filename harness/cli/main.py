@@ -159,18 +159,18 @@ def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settin
 
     if not tasks:
         raise BadInput("--tasks names no task.", "See: speech-eval list tasks")
-    specs = [modelspec.parse(text) for text in dict.fromkeys(models)]
+    specs = [modelspec.resolve(text, trust_remote_code=settings.trust_remote_code) for text in dict.fromkeys(models)]
     base = output or Path("runs")
     jobs: list[dict[str, Any]] = []
-    for spec in specs:
-        planned, skipped = plan(spec, tasks, settings)
+    for model in specs:
+        planned, skipped = plan(model, tasks, settings)
         if not planned:
             raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
-        folder = output if output is not None and len(specs) == 1 else base / spec.slug
+        folder = output if output is not None and len(specs) == 1 else base / model.slug
         jobs.append(
             {
-                "model": modelspec.redact(spec.text),
-                "spec": spec,
+                "model": model.redacted,
+                "spec": model,
                 "output": str(folder),
                 "tasks": [
                     {"task": item.task.name, **item.record(settings).model_dump(mode="json")} for item in planned
