@@ -28,9 +28,17 @@ _PUBLIC = {
     "ModelInfo": "speech_eval.records",
     "Sample": "speech_eval.records",
     "Task": "speech_eval.engine.task",
+    "Variant": "speech_eval.engine.task",
+    "Strategy": "speech_eval.engine.generate.strategy",
+    "Answer": "speech_eval.engine.generate.answer",
+    "Timed": "speech_eval.engine.generate.timed",
+    "DepthSweep": "speech_eval.engine.generate.depth_sweep",
+    "Imported": "speech_eval.engine.generate.strategy",
+    "SpeechProbability": "speech_eval.engine.generate.speech_probability",
     "register_adapter": "speech_eval.adapters.catalog",
     "register_metric": "speech_eval.metrics.catalog",
-    "register_task": "speech_eval.registry",
+    "register_task": "speech_eval.engine.task",
+    "register_group": "speech_eval.engine.task",
 }
 
 __all__ = [*_PUBLIC, "__version__"]

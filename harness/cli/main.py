@@ -78,7 +78,7 @@ def _root(
 @app.command()
 def run(
     model: Annotated[list[str], typer.Option("--model", "-m", help="Model spec; may be given several times.")],
-    tasks: Annotated[str, typer.Option("--tasks", "-t", help="Comma-separated task names.")],
+    tasks: Annotated[str, typer.Option("--tasks", "-t", help="Comma-separated task names, groups and globs (asr*).")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory (default: runs/MODEL).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="A stable subset; not leaderboard-grade.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often timed tasks ask; several models take turns.")] = 1,
@@ -99,7 +99,7 @@ def run(
 ) -> None:
     """Evaluate one or several models on one or several tasks. Stopped runs go on where they stopped."""
     from speech_eval.cli.console import bars, emit, out, say
-    from speech_eval.engine import session as runner
+    from speech_eval.engine.session import execute
 
     settings = settings_of(
         seed=seed,
@@ -121,16 +121,16 @@ def run(
         for line in job["skipped"]:
             say(f"skipped: {line}")
     if dry_run:
-        plans = [{k: v for k, v in job.items() if k != "spec"} for job in jobs]
+        plans = [{k: v for k, v in job.items() if k != "plan"} for job in jobs]
         return emit({"dry_run": plans}) if json else _show_plans(plans)
     finished = []
     with bars() as progress:
-        calls = [(job["spec"], [str(task["task"]) for task in job["tasks"]], Path(job["output"])) for job in jobs]
+        calls = [(job["plan"], Path(job["output"])) for job in jobs]
         if rounds > 1:
-            finished = runner.run_in_turns(calls, settings, progress, say)
+            finished = execute(calls, progress, say)
         for job, call in zip(jobs, calls if rounds == 1 else [], strict=False):
             progress.prefix = f"{job['model']} · " if len(jobs) > 1 else ""
-            finished.append(runner.run(*call, settings, progress, say))
+            finished += execute([call], progress, say)
     failed = sum(t.counts.failed + t.counts.empty + t.counts.missing for result in finished for t in result.tasks)
     code = 3 if failed > max_failures else 0
     paths = [job["output"] for job in jobs]
@@ -156,6 +156,7 @@ def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settin
     """One job a model: its plan and its run directory. Every task must fit a model, and every model a task."""
     from speech_eval.adapters import spec as modelspec
     from speech_eval.engine.plan import plan
+    from speech_eval.engine.task import TASKS, named
 
     if not tasks:
         raise BadInput("--tasks names no task.", "See: speech-eval list tasks")
@@ -163,23 +164,23 @@ def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settin
     base = output or Path("runs")
     jobs: list[dict[str, Any]] = []
     for model in specs:
-        planned, skipped = plan(model, tasks, settings)
-        if not planned:
-            raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
+        planned = plan(model, named(tasks), settings)
+        if not planned.items:
+            raise BadInput(f"No task fits the model: {'; '.join(planned.skipped)}.", "See: speech-eval list tasks")
         folder = output if output is not None and len(specs) == 1 else base / model.slug
         jobs.append(
             {
                 "model": model.redacted,
-                "spec": model,
+                "plan": planned,
                 "output": str(folder),
                 "tasks": [
-                    {"task": item.task.name, **item.record(settings).model_dump(mode="json")} for item in planned
+                    {"task": item.task.name, **item.record(settings).model_dump(mode="json")} for item in planned.items
                 ],
-                "skipped": skipped,
+                "skipped": planned.skipped,
             }
         )
     covered = {task["task"] for job in jobs for task in job["tasks"]}
-    orphans = [name for name in tasks if name not in covered]
+    orphans = [name for name in tasks if name in TASKS and name not in covered]
     if orphans:
         raise BadInput(f"No model given can do: {', '.join(orphans)}.", "Leave the task out or add a model for it.")
     folders = [job["output"] for job in jobs]
