@@ -1,4 +1,4 @@
-"""Finds run directories and reads what stands in them. Nothing here writes, and no path leads out of a run."""
+"""Finds run directories and reads them. Nothing here writes, and no path leads out of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEPTH = ("*", "*/*", "*/*/*")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a gate made of the run: `outcome`, the baseline's folder name, and the reasons of all its rules."""
+    """A gate's verdict on the run: `outcome`, the baseline's folder name, and the reasons of all its rules."""
 
     outcome: str
     baseline: str
@@ -33,23 +33,23 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that can be shown. `id` names its page: the model's name as a slug and a digest of its numbers."""
+    """A readable run. `id` names its page: the model's name as a slug and a digest of its numbers."""
 
     id: str
     path: Path
     results: Results
     manifest: Manifest
-    named: bool  # given by the caller itself, not found inside a folder of runs
+    named: bool  # given by the caller, not found inside a folder of runs
     verdicts: tuple[Verdict, ...] = ()
 
     @property
     def human(self) -> bool:
-        """Whether these are the recordings of the dataset and no model's."""
+        """Whether the run scores the human recordings of the dataset instead of a model."""
         return self.results.model.split(",")[0] == GROUND_TRUTH
 
     @property
     def at(self) -> str:
-        """When the run last did something, ISO 8601; empty where it does not say."""
+        """Time of the run's last event, ISO 8601; empty where none is recorded."""
         times = [str(event["at"]) for event in self.manifest.events if isinstance(event.get("at"), str)]
         return max((time for time in times if _TIME.fullmatch(time)), default="")
 
@@ -65,7 +65,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A folder that is shown as left out, and why."""
+    """A folder that was left out, and why."""
 
     path: str
     reason: str
@@ -82,9 +82,9 @@ class TaskLines:
 
 
 def find(paths: Sequence[Path]) -> tuple[list[Run], list[Skipped]]:
-    """The runs at `paths`, each a run directory or a folder of them, and the folders that had to be left out.
+    """The runs at `paths`, each a run directory or a folder of them, and the folders that were left out.
 
-    Raises `BadInput` for a path that is neither, for a named run that cannot be read, and where nothing is left.
+    Raises `BadInput` for a path that is neither, for a named run that cannot be read, and where no run is readable.
     """
     runs: dict[str, Run] = {}
     skipped: list[Skipped] = []
@@ -97,7 +97,9 @@ def find(paths: Sequence[Path]) -> tuple[list[Run], list[Skipped]]:
             skipped.append(Skipped(path.name, error.problem.replace(f"{path.parent}/", "")))
             continue
         if run.id in runs:
-            skipped.append(Skipped(path.name, f"The same numbers of the same model as {runs[run.id].path.name}."))
+            skipped.append(
+                Skipped(path.name, f"It has the same numbers of the same model as {runs[run.id].path.name}.")
+            )
             continue
         runs[run.id] = run
     if not runs:
@@ -118,12 +120,12 @@ def _candidates(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
                 "Give a run directory made by `speech-eval run` (a half-written one needs the same command again), "
                 "or a folder of them.",
             )
-        # a folder inside a run, such as its audio, is no run of its own
+        # a folder inside a run, such as its audio, is not a run
         yield from ((folder, False) for folder in sorted(inside) if not inside & set(folder.parents))
 
 
 def reasons(skipped: Sequence[Skipped]) -> str:
-    """Why folders were left out, in one line: of the first few, and how many more."""
+    """Why folders were left out, in one line: the first few reasons and the number of others."""
     more = [f"And {len(skipped) - _REASONS} more."] if len(skipped) > _REASONS else []
     return " ".join([f"{item.path}: {item.reason}" for item in skipped[:_REASONS]] + more)
 
@@ -147,7 +149,7 @@ def read(path: Path, named: bool) -> Run:
 
 
 def _verdicts(path: Path) -> Iterator[Verdict]:
-    """Verdict files of the gate inside the run (`gate*.json`); any other JSON there is not ours to judge."""
+    """Verdict files of the gate inside the run (`gate*.json`); other JSON files are ignored."""
     for file in sorted(path.glob("gate*.json")):
         data = read_object(file)
         outcome = data.get("outcome")
@@ -162,7 +164,7 @@ def _verdicts(path: Path) -> Iterator[Verdict]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object of a file that need not be ours; empty where it is none."""
+    """The JSON object of a file of unknown origin; empty where it holds none."""
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -215,6 +215,24 @@ def test_another_run_is_chosen_from_its_board_and_read_beside_this_one(browser: 
     assert browser.run(f"{sample}.querySelector('.other-name').textContent") == "B worse"
 
 
+def test_sounds_are_lowered_to_the_quietest_until_the_switch_is_off(browser: Browser, site: Path) -> None:
+    other = page_of(site, "worse").stem
+    _listen(browser, site, f"#s2-1?b={other}")
+    samples = f"[...document.querySelectorAll('[data-task={TTS}] [data-sample]')]"
+    sample = f"{samples}.find(s => s.querySelectorAll('audio').length > 1)"
+    volumes = f"[...{sample}.querySelectorAll('audio')].map(a => a.volume)"
+    clips = json.loads((site / "data" / "samples" / f"{other}.js").read_text().split(", ", 1)[1].rstrip(";\n)"))
+    name = browser.run(f"{sample}.dataset.sample")
+    own = float(browser.run(f"{sample}.querySelector('.clip').dataset.loudness"))
+    gap = own - clips["tasks"][TTS][name]["loudness"]
+    lowered = [10 ** (-max(0, gap) / 20), 10 ** (-max(0, -gap) / 20)]
+    assert browser.run(volumes) == pytest.approx(lowered, abs=1e-3) and max(lowered) == 1.0
+    browser.run(f"document.querySelector('[data-task={TTS}] [data-level]').click()")
+    assert browser.run(volumes) == [1.0, 1.0]
+    browser.run(f"document.querySelector('[data-task={TTS}] [data-level]').click()")
+    assert browser.run(volumes) == pytest.approx(lowered, abs=1e-3)
+
+
 def test_j_and_k_walk_through_the_samples(browser: Browser, site: Path) -> None:
     sample = _listen(browser, site)
     browser.run(f"{sample}.focus()")
@@ -240,7 +258,7 @@ def test_a_broken_sound_is_said_to_be_so(browser: Browser, site: Path, tmp_path:
 def test_pages_ask_for_nothing_but_their_own_files(browser: Browser, site: Path) -> None:
     browser.requests.clear()
     browser.problems.clear()
-    for name in ("index.html", "pictures.html", f"runs/{page_of(site, 'better').name}"):
+    for name in ("index.html", "charts.html", f"runs/{page_of(site, 'better').name}"):
         browser.open((site / name).as_uri())
         browser.run("new Promise(done => setTimeout(done, 300))")
     own = site.resolve().as_uri()
@@ -248,26 +266,28 @@ def test_pages_ask_for_nothing_but_their_own_files(browser: Browser, site: Path)
     assert all(address.startswith((own, "data:", "about:", "blob:")) for address in browser.requests)
 
 
-def test_pictures_are_drawn(browser: Browser, site: Path) -> None:
+def test_charts_are_drawn(browser: Browser, site: Path) -> None:
     browser.problems.clear()
-    browser.open((site / "pictures.html").as_uri())
-    pictures = browser.run("[...document.querySelectorAll('[data-picture]')].map(s => s.dataset.picture)")
-    assert "scatter" in pictures
-    for name in pictures:
+    browser.open((site / "charts.html").as_uri())
+    charts = browser.run("[...document.querySelectorAll('[data-chart]')].map(s => s.dataset.chart)")
+    assert "scatter" in charts
+    for name in charts:
         browser.run(f"document.getElementById('{name}').scrollIntoView()")
-        browser.wait(f"document.querySelector('[data-picture=\"{name}\"]').dataset.drawn !== undefined")
-        assert browser.run(f"document.querySelectorAll('[data-picture=\"{name}\"] svg .trace').length") > 0
+        browser.wait(f"document.querySelector('[data-chart=\"{name}\"]').dataset.drawn !== undefined")
+        assert browser.run(f"document.querySelectorAll('[data-chart=\"{name}\"] svg .trace').length") > 0
     assert not browser.problems
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 390, 1400])
 def test_nothing_is_wider_than_the_screen(browser: Browser, site: Path, width: int) -> None:
     browser.look(width, 800)
     try:
-        for name in ("index.html", "pictures.html", f"runs/{page_of(site, 'worse').name}"):
+        for name in ("index.html", "charts.html", f"runs/{page_of(site, 'worse').name}"):
             browser.open((site / name).as_uri())
             browser.run("new Promise(done => setTimeout(done, 400))")
             assert browser.run("document.documentElement.scrollWidth") <= width, name
+            tables = "[...document.querySelectorAll('.scroll:has(table:not(.space))')]"
+            assert browser.run(f"{tables}.every(s => s.clientWidth === 0 || s.scrollWidth <= s.clientWidth)"), name
     finally:
         browser.look(1280, 900)
 
@@ -283,7 +303,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_hostile_run_executes_nothing_and_becomes_no_markup(browser: Browser, hostile: Path) -> None:
-    for path in (hostile / "index.html", hostile / "pictures.html", *sorted(hostile.glob("runs/*.html"))[:4]):
+    for path in (hostile / "index.html", hostile / "charts.html", *sorted(hostile.glob("runs/*.html"))[:4]):
         browser.open(path.as_uri())
         browser.run("window.scrollTo(0, 1e6); new Promise(done => setTimeout(done, 250))")
         assert browser.run("document.title").endswith("speech-eval"), path
