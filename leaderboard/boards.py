@@ -181,10 +181,10 @@ def _key(run: Run, result: TaskResult) -> _Key:
     measured = (primary.metric, primary.name, primary.scorer) if primary else ()
     data = result.dataset_sha256 if result.leaderboard_grade else ""
     heard = run.record(result.task).get("recognizer")
-    # more rounds make a number more precise; every other condition makes it a different number. In a sweep the warm-up
-    # follows the swept value.
+    # more rounds make a number more precise; every other condition that holds makes it a different number. In a sweep
+    # the warm-up follows the swept value.
     ignored = ("rounds",) if result.sweep is None else ("rounds", "warm_up", result.sweep.axis)
-    timed = tuple(sorted((name, value) for name, value in result.conditions.items() if name not in ignored))
+    timed = tuple(sorted((name, value) for name, value in result.conditions.items() if value and name not in ignored))
     return (
         report.family(result),
         result.version,
@@ -247,7 +247,7 @@ def _facts(run: Run, first: TaskResult) -> dict[str, str]:
         "task version": str(first.version),
     }
     swept = () if first.sweep is None else ("warm_up", first.sweep.axis)
-    if kept := sorted((name, value) for name, value in first.conditions.items() if name not in swept):
+    if kept := sorted((name, value) for name, value in first.conditions.items() if value and name not in swept):
         facts["conditions"] = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in kept)
     if heard := run.record(first.task).get("recognizer"):
         facts["recognizer"] = str(heard)
@@ -264,7 +264,7 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
     for metrics in found.values():
         first = metrics[0]
         primary = ranked and main is not None and (first.metric, first.name) == (main.metric, main.name)
-        before = sum(column.shown for column in columns if column.axis == first.axis)
+        shown = primary or leads(first, [column.axis for column in columns if column.shown])
         low, high = _range([metric.strict for metric in metrics])
         columns.append(
             Column(
@@ -276,7 +276,7 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
                 direction=first.direction,
                 primary=primary,
                 headline=first.headline,
-                shown=primary or (first.headline and before < (_SHOWN_PER_AXIS if first.axis else _SHOWN)),
+                shown=shown,
                 scorer=first.scorer,
                 axis=first.axis,
                 places=max(report.decimals(metric.strict) for metric in metrics),
@@ -285,6 +285,12 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
             )
         )
     return sorted(columns, key=lambda column: not column.primary)
+
+
+def leads(metric: MetricResult, before: Sequence[str]) -> bool:
+    """Whether a number is shown at first, given the axes of the numbers already shown: the first headline number of
+    each axis, or for a task without axes the first few."""
+    return metric.headline and before.count(metric.axis) < (_SHOWN_PER_AXIS if metric.axis else _SHOWN)
 
 
 def is_policy_point(metric: MetricResult) -> bool:

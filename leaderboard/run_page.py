@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from speech_eval.analysis import report
-from speech_eval.leaderboard.boards import is_policy_point
+from speech_eval.leaderboard.boards import is_policy_point, leads
 from speech_eval.leaderboard.histograms import Histogram, histograms, sample_value
 from speech_eval.leaderboard.load import Run, TaskLines
 from speech_eval.leaderboard.media import AudioShelf, Clip
@@ -112,8 +112,11 @@ def _listed(result: TaskResult) -> tuple[list[MetricResult], list[MetricResult]]
     axes = list(dict.fromkeys(metric.axis for metric in result.metrics))
     table = [metric for metric in result.metrics if not is_policy_point(metric)]
     table.sort(key=lambda metric: (axes.index(metric.axis), not metric.primary, not metric.headline))
-    first = [metric for metric in table if metric.headline or metric.primary] or table
-    return first, [metric for metric in table if metric not in first]
+    first: list[MetricResult] = []
+    for metric in table:
+        if metric.primary or leads(metric, [other.axis for other in first]):
+            first.append(metric)
+    return first or table, [metric for metric in table if first and metric not in first]
 
 
 def choose(run: Run, result: TaskResult, lines: TaskLines, max_samples: int) -> list[str]:

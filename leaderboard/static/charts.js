@@ -40,7 +40,7 @@
     const place = (value) => (log ? Math.log(value) : value);
     const places = values.map(place).filter(Number.isFinite);
     const middle = (places.reduce((a, b) => Math.min(a, b), Infinity) + places.reduce((a, b) => Math.max(a, b), -Infinity)) / 2;
-    return values.map((value) => (place(value) > middle ? "top left" : "top right"));
+    return values.map((value) => (place(value) >= middle ? "top left" : "top right"));
   }
 
   // Room for the names beside the outermost points.
@@ -166,15 +166,26 @@
       return draw;
     },
 
-    bars(chart, place) {
-      return () => {
+    bars(chart, place, tools) {
+      const units = [...new Set(chart.axes.map((axis) => axis.unit))];
+      let unit = units[0];
+      const draw = () => {
         const models = chart.points.map((p) => safe(p.model));
-        return show(place, chart.axes.map((axis, index) => {
+        const bars = chart.axes.flatMap((axis, index) => {
+          if (axis.unit !== unit) return [];
           const values = chart.points.map((p) => p.values[index]);
-          return { type: "bar", orientation: "h", name: safe(label(axis)), y: models, x: values.map((v) => v[0]), error_x: error(values) };
-        }), { yaxis: { autorange: "reversed" }, xaxis: { title: label(chart.axes[0]) }, barmode: "group",
-          height: 130 + 30 * models.length * chart.axes.length });
+          return { type: "bar", orientation: "h", name: safe(axis.name), y: models, x: values.map((v) => v[0]), error_x: error(values) };
+        });
+        return show(place, bars, { yaxis: { autorange: "reversed" }, xaxis: { title: unit }, barmode: "group", showlegend: true,
+          height: 130 + 30 * models.length * bars.length });
       };
+      if (units.length > 1) {
+        menu(tools, "Unit", units, 0, (index) => {
+          unit = units[index];
+          draw();
+        });
+      }
+      return draw;
     },
 
     waterfall(chart, place) {

@@ -12,9 +12,11 @@ import pytest
 from support.chromium import CHROMIUM, Browser
 from support.run_fixture import ASR, LATENCY, TTS, write_run
 from test_leaderboard import PAYLOADS, _hostile
+from test_leaderboard_data import a_run
 
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.leaderboard.build import PAGE_ROWS, build
+from speech_eval.records import SweepPoint
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 
@@ -140,6 +142,19 @@ def test_a_link_shows_the_same_view(browser: Browser, site: Path) -> None:
     board = Board(browser, site, LATENCY, "?sort=model&up=0&page=2")
     browser.wait(f"{board.section}.querySelector('th.model').getAttribute('aria-sort') === 'descending'")
     assert board.models()[-1] == "better" and f"{PAGE_ROWS + 1}–32 of 32" in board.text()
+
+
+def test_a_sweep_shows_one_row_per_model_until_every_point_is_asked_for(browser: Browser, tmp_path: Path) -> None:
+    depths = {f"codec-depth@depth={depth}": depth for depth in (1, 2, 4)}
+    points = {name: SweepPoint(task="codec-depth", axis="depth", value=depth) for name, depth in depths.items()}
+    for model, quality in (("dac", 0.8), ("opus", 0.6)):
+        a_run(tmp_path / "runs", model, {n: [("stoi[x]", "stoi", "higher", quality)] for n in depths}, sweep=points)
+    board = Board(browser, build([tmp_path / "runs"], tmp_path / "site").index.parent, "codec-depth")
+    shown = f"[...{board.section}.querySelectorAll('tbody td[data-label=depth]')].map(td => td.textContent)"
+    assert board.models() == ["dac", "opus"] and browser.run(shown) == ["4", "4"]
+    board.click("[data-key=points]")
+    browser.wait(f"{board.section}.querySelectorAll('tbody tr').length === 6")
+    assert "points=1" in browser.run("location.hash")
 
 
 @pytest.mark.parametrize("query", ["?sort=99&page=900", "?sort=%3Cscript%3E&columns=x.y", "?q=%00&page=-3", "?%"])
