@@ -54,11 +54,11 @@ class Run:
         return max((time for time in times if _TIME.fullmatch(time)), default="")
 
     def record(self, task: str) -> dict[str, Any]:
-        """What the manifest says of a task; empty where it says nothing."""
+        """The manifest's record of a task; empty where it has none."""
         return self.manifest.tasks.get(task, {})
 
     def dataset(self, task: str) -> dict[str, Any]:
-        """What the manifest says of a task's dataset: name, version, license, source, attribution."""
+        """The manifest's record of a task's dataset: name, location, version, license, source, attribution."""
         found = self.record(task).get("dataset", {})
         return found if isinstance(found, dict) else {}
 

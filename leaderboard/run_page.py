@@ -128,7 +128,7 @@ def choose(run: Run, result: TaskResult, lines: TaskLines, max_samples: int) -> 
 
 
 def _sorting(run: Run, result: TaskResult) -> MetricResult | None:
-    """The number that says which samples are bad: the primary one, which a task that is not ranked names too."""
+    """The number that orders samples from the worst: the primary one, which tasks without ranks name in the manifest."""
     named = str(run.record(result.task).get("primary", ""))
     own = (metric for metric in result.metrics if named in (metric.metric, f"{metric.metric}/{metric.name}"))
     return report.primary(result) if result.ranked else next(own, report.primary(result))
@@ -193,7 +193,7 @@ def _worst_first(names: Sequence[str], lines: TaskLines, primary: MetricResult |
 
 
 def _badness(score: Score, primary: MetricResult) -> float | None:
-    """How bad a sample's score is, more is worse; None where its parts do not say it by name."""
+    """How bad a sample's score is (higher is worse); None where its parts do not give the value."""
     if score.status != "ok":
         return float("inf")
     value = sample_value(score, primary)
@@ -302,5 +302,5 @@ def _pairs(value: object) -> str:
 
 
 def manifest_json(run: Run) -> str:
-    """The whole manifest as it stands in the run directory."""
+    """The whole manifest.json of the run directory, as text."""
     return (run.path / "manifest.json").read_text("utf-8", errors="replace")

@@ -323,37 +323,37 @@
 
     describe() {
       const { sort, up, page, columns, compat, points } = this.view;
-      const said = {};
-      if (sort !== null) Object.assign(said, { sort, up: up ? "1" : "0" });
-      if (page) said.page = String(page + 1);
-      if (columns) said.columns = columns.join(".");
-      if (compat) said.compat = "1";
-      if (points) said.points = "1";
-      return said;
+      const params = {};
+      if (sort !== null) Object.assign(params, { sort, up: up ? "1" : "0" });
+      if (page) params.page = String(page + 1);
+      if (columns) params.columns = columns.join(".");
+      if (compat) params.compat = "1";
+      if (points) params.points = "1";
+      return params;
     }
 
-    recall(said) {
+    recall(params) {
       const known = (text) => ["rank", "model", "point", "failures"].includes(text) || /^\d{1,4}$/.test(text);
-      if (said.has("sort") && known(said.get("sort"))) {
-        this.view.sort = said.get("sort");
-        this.view.up = said.get("up") !== "0";
+      if (params.has("sort") && known(params.get("sort"))) {
+        this.view.sort = params.get("sort");
+        this.view.up = params.get("up") !== "0";
       }
-      this.view.page = Math.max(0, (parseInt(said.get("page"), 10) || 1) - 1);
-      if (said.has("columns")) this.view.columns = said.get("columns").split(".").filter(Boolean).map(Number);
-      this.view.compat = said.get("compat") === "1";
-      this.view.points = said.get("points") === "1";
+      this.view.page = Math.max(0, (parseInt(params.get("page"), 10) || 1) - 1);
+      if (params.has("columns")) this.view.columns = params.get("columns").split(".").filter(Boolean).map(Number);
+      this.view.compat = params.get("compat") === "1";
+      this.view.points = params.get("points") === "1";
     }
   }
 
   // The address holds the view, so that a link shows the same: #board?sort=2&up=1&q=whisper
   function address(board) {
-    const said = new URLSearchParams(board ? board.describe() : {});
-    if (wanted.text) said.set("q", wanted.text);
-    if (wanted.license) said.set("license", wanted.license);
-    if (wanted.size) said.set("size", wanted.size);
-    if (wanted.whole) said.set("whole", "1");
+    const params = new URLSearchParams(board ? board.describe() : {});
+    if (wanted.text) params.set("q", wanted.text);
+    if (wanted.license) params.set("license", wanted.license);
+    if (wanted.size) params.set("size", wanted.size);
+    if (wanted.whole) params.set("whole", "1");
     const anchor = board ? board.anchor : location.hash.slice(1).split("?")[0];
-    const query = said.toString();
+    const query = params.toString();
     history.replaceState(null, "", "#" + anchor + (query ? "?" + query : ""));
   }
 
@@ -394,16 +394,16 @@
 
   async function follow(form) {
     const [anchor, query] = location.hash.slice(1).split("?");
-    const said = new URLSearchParams(query || "");
-    form.fields.text.value = said.get("q") || "";
-    form.fields.license.value = said.get("license") || "";
-    form.fields.size.value = said.get("size") || "";
-    form.fields.whole.checked = said.get("whole") === "1";
+    const params = new URLSearchParams(query || "");
+    form.fields.text.value = params.get("q") || "";
+    form.fields.license.value = params.get("license") || "";
+    form.fields.size.value = params.get("size") || "";
+    form.fields.whole.checked = params.get("whole") === "1";
     const board = boards.get(anchor);
-    if ([...said.keys()].some((key) => ["q", "license", "size", "whole"].includes(key))) await form.apply();
+    if ([...params.keys()].some((key) => ["q", "license", "size", "whole"].includes(key))) await form.apply();
     if (!board) return;
     if (query) {
-      board.recall(said);
+      board.recall(params);
       await board.render();
       board.makeTools();
       address(board);

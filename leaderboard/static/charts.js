@@ -140,10 +140,10 @@
         const front = curve.points.filter((p) => p.front).sort((a, b) => a.values[0][0] - b.values[0][0]);
         const thresholds = [...new Set(curve.points.map((p) => p.threshold))];
         const at = (points, index) => points.map((p) => p.values[index][0]);
-        const said = (p) => "threshold " + p.threshold + ", delay " + p.delay + " s";
+        const rule = (p) => "threshold " + p.threshold + ", delay " + p.delay + " s";
         const rules = thresholds.map((threshold, index) => {
           const points = curve.points.filter((p) => p.threshold === threshold);
-          return { x: at(points, 0), y: at(points, 1), mode: "markers", name: "threshold " + threshold, text: points.map(said),
+          return { x: at(points, 0), y: at(points, 1), mode: "markers", name: "threshold " + threshold, text: points.map(rule),
             marker: { size: points.map((p) => (p.front ? 10 : 6)), color: color(shades[index % 6]), symbol: SYMBOLS[index % SYMBOLS.length] },
             hovertemplate: "%{text}<br>%{x:.3g} s, %{y:.3g} %<extra></extra>" };
         });
