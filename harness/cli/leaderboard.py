@@ -44,7 +44,15 @@ def leaderboard_build(
         )
     if json:
         skipped = [{"path": item.path, "reason": item.reason} for item in made.skipped]
-        return emit({"index": str(made.index), "runs": made.runs, "boards": made.boards, "skipped": skipped})
+        return emit(
+            {
+                "index": str(made.index),
+                "runs": made.runs,
+                "boards": made.boards,
+                "own_recordings": made.own_recordings,
+                "skipped": skipped,
+            }
+        )
     out.print(f"leaderboard: {made.index.resolve().as_uri()}", markup=False, soft_wrap=True)
 
 

@@ -213,6 +213,20 @@ def tmp_path_run(root: Path, model: str, conditions: dict[str, int]) -> Path:
     return path
 
 
+def test_points_of_a_sweep_share_a_board_though_their_warm_up_differs(tmp_path: Path) -> None:
+    numbers: list[Number] = [("rtf[x]", "rtf", "lower", 0.5)]
+    values = {f"latency-load@concurrency={n}": n for n in (1, 2, 4)}
+    points = {name: SweepPoint(task="latency-load", axis="concurrency", value=n) for name, n in values.items()}
+    run = RunDirectory(a_run(tmp_path, "m", dict.fromkeys(values, numbers), sweep=points))
+    tasks = [
+        task.model_copy(update={"conditions": {"concurrency": n, "warm_up": 2 * n, "serialized": False}})
+        for task, n in zip(run.results().tasks, values.values(), strict=True)
+    ]
+    run.write_results(Results(model="m", seed=0, tasks=tasks))
+    (board,) = boards(find([tmp_path])[0])
+    assert [(row.point, row.folded) for row in board.rows] == [(1, True), (2, True), (4, False)]
+
+
 def test_verdicts_of_the_gate_are_read_and_other_json_is_left_alone(tmp_path: Path) -> None:
     path = a_run(tmp_path, "codec", codec(0.8, 6.0))
     verdict = {"outcome": "regression", "baseline": "/home/me/runs/base", "judgments": [{"reason": "too bad"}]}
