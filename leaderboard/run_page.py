@@ -128,7 +128,7 @@ def choose(run: Run, result: TaskResult, lines: TaskLines, max_samples: int) -> 
 
 
 def _sorting(run: Run, result: TaskResult) -> MetricResult | None:
-    """The number that orders samples from the worst: the primary one, which the manifest names for tasks without ranks."""
+    """The number that orders samples: the primary one, which the manifest names for tasks without ranks."""
     named = str(run.record(result.task).get("primary", ""))
     own = (metric for metric in result.metrics if named in (metric.metric, f"{metric.metric}/{metric.name}"))
     return report.primary(result) if result.ranked else next(own, report.primary(result))
