@@ -18,7 +18,7 @@ from speech_eval.metrics.base import Metric, ScoringItem
 from speech_eval.metrics.codec.counts import counts_text
 from speech_eval.records import Chunk, Output, Sample, StoredAudio
 
-NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name).__module__.startswith("harness.")]
+NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name).__module__.startswith("speech_eval.")]
 
 
 @pytest.fixture(params=NAMES)
