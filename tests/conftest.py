@@ -1,4 +1,4 @@
-"""Set-up of every session: one thread per numeric library, no downloads from hubs, a list of what was skipped and why."""
+"""Set-up of every session: one thread per numeric library, no downloads, a list of what was skipped and why."""
 
 from __future__ import annotations
 
