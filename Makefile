@@ -24,8 +24,8 @@ test-fast: .venv/.dev browser
 	$(BIN)/python -m pytest -m "not slow"
 
 docs: .venv/.docs
-	$(BIN)/mkdocs build --strict --quiet
-	@echo "The site is in site-docs/index.html. To edit with a live preview: $(BIN)/mkdocs serve"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in site-docs/index.html; with search and reload on change: $(BIN)/mkdocs serve"
 
 # torch goes in by itself first: asked for as another package's need it would bring several gigabytes of CUDA.
 .venv/.torch: constraints.txt
