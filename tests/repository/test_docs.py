@@ -1,7 +1,7 @@
 """The documentation: its commands and code run, its links and paths exist, its site builds.
 
-Blocks of a page (```sh, ```bash, ```python) run in order in one empty folder, as a reader would type them. A python block whose
-first line is a comment with a file name is saved under that name instead. Two comments steer this:
+Blocks of a page (```sh, ```bash, ```python) run in order in one empty folder, as a reader would type them. A python block
+whose first line is a comment with a file name is saved under that name. Two comments steer this:
 
     <!-- before                    shell commands that prepare what the page takes for granted, such as earlier runs
     ... -->
