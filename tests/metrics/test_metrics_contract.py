@@ -136,7 +136,7 @@ def test_its_assets_are_known_and_named_by_its_scorer(metric: Metric) -> None:
 
 def test_importing_the_metrics_loads_no_framework() -> None:
     code = (
-        "import sys; from harness import registry; [registry.metrics.get(n)() for n in registry.metrics.names()];"
+        "import sys; from speech_eval import registry; [registry.metrics.get(n)() for n in registry.metrics.names()];"
         "sys.exit(', '.join({'torch', 'onnxruntime', 'transformers'} & set(sys.modules)) or 0)"
     )
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

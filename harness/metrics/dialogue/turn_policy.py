@@ -48,13 +48,14 @@ def _points() -> tuple[Summary, ...]:
 class TurnPolicy(Metric):
     """What each rule of `speech_eval.signal.timeout_rule` would do.
 
-    Threshold on the speech probability × seconds of quiet before it acts. Latency is of the decision, from the annotated end of the turn, over turns that are neither cut off nor
-    missed. `latency-at-5%` chooses the rule on the same turns that it is measured on, so it is a lower bound.
+    A rule is a threshold on the speech probability × seconds of quiet before it acts. Latency is of the decision, from
+    the annotated end of the turn, over turns that are neither cut off nor missed. `latency-at-5%` chooses the rule on
+    the same turns that it is measured on, so it is a lower bound.
     """
 
     id = "turn-policy[timeout-rule@1]"
     description = "False cut-offs and latency of every timeout rule, threshold × action delay, from one agent's scores"
-    source = "This project; the sweep and its front: harness/turn_policy.py"
+    source = "This project; the sweep and its front: harness/signal/timeout_rule.py"
     summaries = (
         Summary(
             name="latency-at-5%",
