@@ -1,7 +1,7 @@
 """The documentation: its commands and code run, its links and paths exist, its site builds.
 
-Blocks of a page (```sh, ```bash, ```python) run in order in one empty folder, as a reader would type them. A python block
-whose first line is a comment with a file name is saved under that name. Two comments steer this:
+Blocks of a page (```sh, ```bash, ```python) run in order in one empty folder, as a reader would type them. A python
+block whose first line is a comment with a file name is saved under that name. Two comments steer this:
 
     <!-- before                    shell commands that prepare what the page takes for granted, such as earlier runs
     ... -->
@@ -120,6 +120,8 @@ def test_links_and_pictures_exist(page: Path) -> None:
 def test_paths_that_the_architecture_names_exist() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     named = re.findall(r"`((?:harness|tasks|reference_models|leaderboard|tests|docs|benchmarks|src)/[\w./-]*)`", text)
+    for row in re.findall(r"^\| `([\w/-]+/)` \|(.*)$", text, re.MULTILINE):
+        named += [row[0] + file for file in re.findall(r"`(\w+\.py)`", row[1])]
     assert len(named) > 30
     assert [path for path in named if not (ROOT / path).exists()] == []
 
