@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from speech_eval.analysis import report
-from speech_eval.analysis.calibration import NOT_CALIBRATED, uncalibrated
+from speech_eval.analysis.human_baseline import NOT_CALIBRATED, uncalibrated
 from speech_eval.leaderboard.load import Run, slug
 from speech_eval.leaderboard.ranks import place, row_ranks
 from speech_eval.records import Estimate, MetricResult, TaskResult
@@ -180,7 +180,8 @@ def _key(run: Run, result: TaskResult) -> _Key:
     primary = report.primary(result)
     measured = (primary.metric, primary.name, primary.scorer) if primary else ()
     data = result.dataset_sha256 if result.leaderboard_grade else ""
-    heard = run.record(result.task).get("recognizer")
+    record = run.record(result.task)
+    heard = record.recognizer if record else None
     # more rounds make a number more precise; every other condition that holds makes it a different number. In a sweep
     # the warm-up follows the swept value.
     ignored = ("rounds",) if result.sweep is None else ("rounds", "warm_up", result.sweep.axis)
@@ -235,7 +236,8 @@ def _point(result: TaskResult) -> int:
 
 def _facts(run: Run, first: TaskResult) -> dict[str, str]:
     data = run.dataset(first.task)
-    text = {key: str(data[key]) for key in ("version", "license", "source", "attribution") if data.get(key)}
+    stated = data.model_dump(include={"version", "license", "source", "attribution"}) if data else {}
+    text = {key: value for key, value in stated.items() if value}
     facts = {
         "protocol": first.protocol,
         "dataset": first.dataset,
@@ -249,8 +251,8 @@ def _facts(run: Run, first: TaskResult) -> dict[str, str]:
     swept = () if first.sweep is None else ("warm_up", first.sweep.axis)
     if kept := sorted((name, value) for name, value in first.conditions.items() if value and name not in swept):
         facts["conditions"] = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in kept)
-    if heard := run.record(first.task).get("recognizer"):
-        facts["recognizer"] = str(heard)
+    if (record := run.record(first.task)) and record.recognizer:
+        facts["recognizer"] = record.recognizer
     return facts
 
 
@@ -319,8 +321,8 @@ def _marks(run: Run, result: TaskResult, lacking: Sequence[str]) -> list[Mark]:
     if lacking:
         meaning = f"The same scorer has not scored the human recordings of this dataset here: {', '.join(lacking)}."
         marks.append(Mark(NOT_CALIBRATED, meaning))
-    if note := run.record(result.task).get("note"):
-        marks.append(Mark(str(note), "A note of the task."))
+    if (record := run.record(result.task)) and record.note:
+        marks.append(Mark(record.note, "A note of the task."))
     return marks
 
 

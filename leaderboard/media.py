@@ -70,8 +70,9 @@ class AudioShelf:
         if relative is None or not self.enabled or self.recordings.choice == "none":
             return None
         data = run.dataset(task)
-        location, license = data.get("location") or data.get("name") or "", data.get("license") or ""
-        found = self.recordings.find(location, license, relative, sha256)
+        if data is None:
+            return Clip(label, problem="the run does not record its dataset")
+        found = self.recordings.find(data.location or data.name, data.license, relative, sha256)
         if found.path is None:
             return Clip(label, problem=found.problem)
         clip = self._clip(label, str(found.path), sha256)

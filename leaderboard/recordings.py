@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from speech_eval import datasets
 from speech_eval.assets.archives import safe_relative
 from speech_eval.audio import file_sha256
-from speech_eval.datasets import dataset as datasets
-from speech_eval.datasets import hub
+from speech_eval.datasets.catalog import catalog
+from speech_eval.datasets.dataset import split_name
 from speech_eval.errors import BadInput, SpeechEvalError
 
 Choice = Literal["auto", "all", "none"]
@@ -65,7 +66,7 @@ class Recordings:
     def _load(self, location: str) -> datasets.Dataset | None:
         if location not in self._known:
             try:
-                self._known[location] = datasets.load(location)
+                self._known[location] = datasets.load_dataset(location)
             except SpeechEvalError:
                 self._known[location] = None
         return self._known[location]
@@ -82,10 +83,9 @@ def redistributable(license: str) -> bool:
 
 
 def _registered(location: str) -> bool:
-    """Whether `location` names bundled datasets or sets of the hub, rather than a path chosen by the run."""
-    base, _, part = location.rpartition("@")
-    names = {*datasets.names(), *datasets.ALIASES, *hub.names()}
-    return all(name.strip() in names for name in (base if part in datasets.SPLITS else location).split(","))
+    """Whether `location` names datasets of the catalog, rather than a path chosen by the run."""
+    names = {*datasets.names(), *catalog().aliases}
+    return all(name.strip() in names for name in split_name(location)[0].split(","))
 
 
 def _bundled(dataset: datasets.Dataset | None, relative: str) -> Recording:
@@ -119,8 +119,7 @@ def _candidates(location: str, relative: str) -> Iterator[Path]:
     except BadInput:
         return
     for part in filter(None, (part.strip() for part in location.split(","))):
-        base, _, split = part.rpartition("@")
-        at = Path(base if split in datasets.SPLITS else part)
+        at = Path(split_name(part)[0])
         folder = at if at.is_dir() else at.parent
         for root in (folder, folder / "en", folder / "zh"):
             yield root / inside

@@ -24,7 +24,7 @@ from speech_eval.leaderboard.export import BoardData, RunData, SiteData
 from speech_eval.leaderboard.load import find, slug
 from speech_eval.leaderboard.media import write_opus
 from speech_eval.leaderboard.text_diff import Piece, difference, errors
-from speech_eval.records import Estimate, MetricResult, Output, Results, Sample, Score
+from speech_eval.records import Estimate, Manifest, MetricResult, Output, Results, Sample, Score, TaskRecord
 
 
 class Page(HTMLParser):
@@ -259,6 +259,13 @@ PAYLOADS = (
 )
 
 
+def _on(manifest: Manifest, dataset: str) -> TaskRecord:
+    """The record of the task, as of a run on another dataset."""
+    record = manifest.tasks[TTS]
+    changed = record.dataset.model_copy(update={"name": dataset, "license": dataset})
+    return record.model_copy(update={"dataset": changed})
+
+
 def _hostile(root: Path, payload: str, index: int) -> Path:
     """A run whose every free text is `payload`."""
     path = write_run(root, f"h{index}", tasks=[TTS], samples=4, failed=1, audio=True)
@@ -271,7 +278,7 @@ def _hostile(root: Path, payload: str, index: int) -> Path:
     model = manifest.model.model_copy(
         update=dict.fromkeys(("spec", "name", "revision", "license", "weights_sha256"), payload)
     )
-    record = {"note": payload, "recognizer": payload, "dataset": {"name": payload, "license": payload}}
+    record = _on(manifest, payload).model_copy(update={"note": payload, "recognizer": payload})
     run.write_manifest(manifest.model_copy(update={"model": model, "tasks": {TTS: record}}))
     samples, outputs, scores = run.samples(TTS), run.outputs(TTS), run.scores(TTS)
     new = {sample.id: payload + sample.id for sample in samples}

@@ -14,10 +14,10 @@ import soundfile
 from support.run_fixture import ASR, TTS, tone, write_run
 from typer.testing import CliRunner
 
+from speech_eval import datasets
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio
 from speech_eval.cli.main import app
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
 from speech_eval.leaderboard.build import build
@@ -64,7 +64,7 @@ def built(path: Path, out: Path, **options: Any) -> str:
 
 def test_the_voice_prompt_of_a_bundled_dataset_is_played(tmp_path: Path) -> None:
     assets.ensure("librivox-pocketsphinx")
-    given = datasets.load("librivox-en").samples[0]
+    given = datasets.load_dataset("librivox-en").samples[0]
     path = write_run(tmp_path / "runs", "m", tasks=[TTS], samples=2, failed=0)
     bundled = {"name": "librivox-en", "location": "librivox-en"}
     change(path, TTS, bundled, {"prompt_audio": given.audio, "prompt_audio_sha256": given.audio_sha256})
@@ -74,7 +74,7 @@ def test_the_voice_prompt_of_a_bundled_dataset_is_played(tmp_path: Path) -> None
 
 def test_a_split_of_a_bundled_dataset_is_played_too(tmp_path: Path) -> None:
     assets.ensure("librivox-pocketsphinx")
-    given = datasets.load("librivox-en").samples[0]
+    given = datasets.load_dataset("librivox-en").samples[0]
     assert given.audio is not None
     assert Recordings().find("librivox-en@train", "", given.audio, given.audio_sha256).path is not None
 
