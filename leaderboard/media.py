@@ -72,7 +72,7 @@ class AudioShelf:
         data = run.dataset(task)
         if data is None:
             return Clip(label, problem="the run does not record its dataset")
-        found = self.recordings.find(data.location or data.name, data.license, relative, sha256)
+        found = self.recordings.find(run.path, data.location or data.name, data.license, relative, sha256)
         if found.path is None:
             return Clip(label, problem=found.problem)
         clip = self._clip(label, str(found.path), sha256)

@@ -8,7 +8,7 @@ sha256 is the one that the run recorded: no run can publish a file that its auth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -27,6 +27,7 @@ _FREE = re.compile(
     r"public domain|\bCC0|\bCC[- ]BY(-SA)?-\d|\bCC[- ]BY(-SA)?$|\bApache|\bMIT\b|\bBSD|\bODC-By|\bPDDL", re.I
 )
 _SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".g722"})
+_AROUND = 3  # folders around a run in which a relative path is looked for
 _LARGEST = 1 << 30  # bytes: what a run names may be a file of the system that never ends
 
 
@@ -49,8 +50,11 @@ class Recordings:
         self.choice = choice
         self._known: dict[str, datasets.Dataset | None] = {}
 
-    def find(self, location: str, license: str, relative: str, sha256: str | None) -> Recording:
-        """The recording `relative` of the dataset that a run read from `location` (name or path) under `license`."""
+    def find(self, run: Path, location: str, license: str, relative: str, sha256: str | None) -> Recording:
+        """The recording `relative` of the dataset that `run` read from `location` (name or path) under `license`.
+
+        A relative path is looked for in the current folder and in the folders around the run.
+        """
         registered = _registered(location)
         known = self._load(location) if registered else None
         license = known.info.license if known else license or UNSTATED
@@ -61,7 +65,7 @@ class Recordings:
             )
         if registered:
             return _bundled(known, relative)
-        return _own(location, relative, sha256)
+        return _own((Path(), *run.absolute().parents[:_AROUND]), location, relative, sha256)
 
     def _load(self, location: str) -> datasets.Dataset | None:
         if location not in self._known:
@@ -98,30 +102,32 @@ def _bundled(dataset: datasets.Dataset | None, relative: str) -> Recording:
         return absent
 
 
-def _own(location: str, relative: str, sha256: str | None) -> Recording:
+def _own(bases: Sequence[Path], location: str, relative: str, sha256: str | None) -> Recording:
     if sha256 is None:
         return Recording(problem="the run did not record its sha256")
-    for path in _candidates(location, relative):
+    for path in dict.fromkeys(_candidates(bases, location, relative)):
         if _is_audio(path) and file_sha256(path) == sha256:
             return Recording(path, own=True)
     # one message for a missing and for another file: a page must not tell which files a machine has
-    return Recording(problem="the recorded file (by its sha256) is not on the machine that built this page")
+    return Recording(
+        problem="the recorded file (by its sha256) was not found; build the site in the folder where the run was made"
+    )
 
 
 def _is_audio(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES and path.is_file() and 0 < path.stat().st_size <= _LARGEST
 
 
-def _candidates(location: str, relative: str) -> Iterator[Path]:
+def _candidates(bases: Sequence[Path], location: str, relative: str) -> Iterator[Path]:
     """Where a file of the user's own data may be: beside its manifest, or in its folder or the folder of a language."""
     try:
         inside = safe_relative(relative)
     except BadInput:
         return
     for part in filter(None, (part.strip() for part in location.split(","))):
-        at = Path(split_name(part)[0])
-        folder = at if at.is_dir() else at.parent
-        for root in (folder, folder / "en", folder / "zh"):
-            yield root / inside
-            if len(inside.parts) > 1:  # several datasets together: the first folder names the dataset
-                yield root.joinpath(*inside.parts[1:])
+        for at in (base / split_name(part)[0] for base in bases):
+            folder = at if at.is_dir() else at.parent
+            for root in (folder, folder / "en", folder / "zh"):
+                yield root / inside
+                if len(inside.parts) > 1:  # several datasets together: the first folder names the dataset
+                    yield root.joinpath(*inside.parts[1:])

@@ -76,7 +76,7 @@ def test_a_split_of_a_bundled_dataset_is_played_too(tmp_path: Path) -> None:
     assets.ensure("librivox-pocketsphinx")
     given = datasets.load_dataset("librivox-en").samples[0]
     assert given.audio is not None
-    assert Recordings().find("librivox-en@train", "", given.audio, given.audio_sha256).path is not None
+    assert Recordings().find(Path("run"), "librivox-en@train", "", given.audio, given.audio_sha256).path is not None
 
 
 def test_the_users_own_prompts_and_originals_are_played_without_an_option(tmp_path: Path) -> None:
@@ -107,7 +107,12 @@ def test_the_command_says_that_the_site_holds_own_recordings(tmp_path: Path) -> 
 def test_own_recordings_are_found_beside_a_manifest_and_in_the_folder_of_a_language(tmp_path: Path, where: str) -> None:
     relative, sha256 = own_data(tmp_path / "mine" / Path(where).parent)
     location = tmp_path / "mine" / where if where.endswith("jsonl") else tmp_path / "mine"
-    assert Recordings().find(str(location), "", relative, sha256).own
+    assert Recordings().find(Path("run"), str(location), "", relative, sha256).own
+
+
+def test_a_relative_folder_is_found_beside_the_runs_wherever_the_site_is_built(tmp_path: Path) -> None:
+    relative, sha256 = own_data(tmp_path / "mine")
+    assert Recordings().find(tmp_path / "runs" / "a", "mine", "", relative, sha256).own
 
 
 def test_recordings_under_a_restrictive_license_are_named_and_need_the_option(tmp_path: Path) -> None:
@@ -161,18 +166,18 @@ def test_a_run_cannot_publish_a_file_whose_content_it_does_not_know(tmp_path: Pa
 def test_a_path_that_leaves_the_datasets_folder_is_not_followed(tmp_path: Path, relative: str) -> None:
     _, sha256 = own_data(tmp_path / "private")
     (tmp_path / "mine").mkdir()
-    assert Recordings("all").find(str(tmp_path / "mine"), "", relative, sha256).path is None
+    assert Recordings("all").find(Path("run"), str(tmp_path / "mine"), "", relative, sha256).path is None
 
 
 @pytest.mark.parametrize("location", ["", ",", "/proc", "@train"])
 def test_a_dataset_without_a_folder_has_no_recordings(location: str) -> None:
-    assert Recordings("all").find(location, "", "kmsg", "0" * 64).path is None
+    assert Recordings("all").find(Path("run"), location, "", "kmsg", "0" * 64).path is None
 
 
 def test_a_page_says_the_same_of_a_missing_and_of_another_file(tmp_path: Path) -> None:
     own_data(tmp_path / "mine")
-    missing = Recordings().find(str(tmp_path / "mine"), "", "absent.wav", "0" * 64)
-    other = Recordings().find(str(tmp_path / "mine"), "", "voice.wav", "0" * 64)
+    missing = Recordings().find(Path("run"), str(tmp_path / "mine"), "", "absent.wav", "0" * 64)
+    other = Recordings().find(Path("run"), str(tmp_path / "mine"), "", "voice.wav", "0" * 64)
     assert missing.problem == other.problem != ""
 
 
