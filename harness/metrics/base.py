@@ -1,4 +1,4 @@
-"""What a metric is: a pure function of one sample and its output, and how its numbers add up over samples."""
+"""Base class of metrics: a metric scores one output of one sample, and its summaries aggregate over samples."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Unscorable(SpeechEvalError):
 
 @dataclass(frozen=True)
 class ScoringItem:
-    """All a metric may look at for one sample. Audio is decoded on first use and resampled once per rate.
+    """Everything a metric may read of one sample. Audio is decoded on first use and resampled once per rate.
 
-    `hypothesis` is the model's text, or what the task's scoring recognizer heard in the model's speech.
+    `hypothesis` is the model's text, or the scoring recognizer's transcript of the model's speech.
     """
 
     sample: Sample
     output: Output
     hypothesis: str | None = None
-    original_hypothesis: str | None = None  # what that recognizer heard in the dataset's own recording
+    original_hypothesis: str | None = None  # that recognizer's transcript of the dataset's recording
     load_audio: Callable[[int | None], Audio] | None = None
     load_prompt: Callable[[int | None], Audio] | None = None
     load_reference: Callable[[int | None], Audio] | None = None
@@ -55,9 +55,9 @@ def _required(load: Callable[[int | None], Audio] | None, sample_id: str, what: 
 
 @dataclass(frozen=True)
 class Value:
-    """A metric's answer for one sample: numbers that aggregate, and what explains them.
+    """A metric's score of one sample: `parts`, the numbers that summaries aggregate, and `detail`, which explains them.
 
-    `compat` holds the parts the original benchmark would compute where they are not the same as `parts`.
+    `compat` holds the parts that the original benchmark computes, where they differ from `parts`.
     """
 
     parts: dict[str, float]
@@ -74,38 +74,38 @@ class Metric(ABC):
     source: ClassVar[str]  # where the formula comes from
     needs: ClassVar[frozenset[str]] = frozenset()  # of: (original-)hypothesis, audio, prompt, reference, timing
     summaries: ClassVar[tuple[Summary, ...]]
-    heavy: ClassVar[bool] = False  # loads a model, so scoring is worth worker processes
-    extra: ClassVar[str] = ""  # the extra of pyproject.toml it needs
-    assets: ClassVar[tuple[str, ...]] = ()  # registry-shipped weights it reads
+    heavy: ClassVar[bool] = False  # loads a model, so that scoring uses worker processes
+    extra: ClassVar[str] = ""  # the extra of this package that it needs
+    assets: ClassVar[tuple[str, ...]] = ()  # weights of the asset catalog that it reads
 
-    @classmethod  # noqa: B027 - most metrics need nothing that a user has to bring
+    @classmethod  # noqa: B027 - most metrics need no files from the user
     def ready(cls) -> None:
-        """Called before a run begins. Raises `NotFetched` where the user has something to bring first."""
+        """Called before a run begins. Raises `NotFetched` where the user has to provide a file or variable first."""
 
     def scorer(self) -> str:
-        """Identity of the weights behind the number, empty for a formula."""
+        """Identity of the weights or judge behind the number; empty for a formula."""
         return ""
 
     @abstractmethod
     def score(self, item: ScoringItem) -> Value:
-        """Score one output of status `ok`, or `empty` where the metric can (an empty transcript has a WER).
+        """Score one output of status `ok`, or of status `empty` where the metric can (an empty transcript has a WER).
 
-        Raises `Unscorable` where no value exists. Any other exception stops scoring: it is a defect, not a score.
+        Raises `Unscorable` where no value exists. Any other exception is a defect and stops the scoring.
         """
 
     @abstractmethod
     def failure(self, sample: Sample) -> dict[str, float]:
-        """The parts a missing, failed or unscorable output gets in `strict`. Empty where only a quantile is taken."""
+        """The parts of a missing, failed or unscorable output in `strict`: the worst. Empty for quantiles alone."""
 
     def compat_failure(self, sample: Sample) -> dict[str, float] | None:
-        """The parts such an output gets in `compat`; None where the original leaves it out."""
+        """The parts of such an output in `compat`; None where the original leaves it out."""
         return None
 
     def pool(self, units: Sequence[Unit]) -> Sequence[Unit]:
-        """Units from the scored samples, each of which comes as a unit of its own: the same, unless the protocol
-        scores several samples as one (the chunks of a call)."""
+        """Combine units, of which each is one sample at first, where the protocol scores several samples as one (the
+        chunks of a call)."""
         return units
 
     def reported(self, units: Sequence[Unit]) -> Sequence[Summary]:
-        """The numbers to report over pooled units: `summaries`, and what depends on the data (a codec's levels)."""
+        """The summaries over pooled units: `summaries`, and those that depend on the data (one per codebook)."""
         return self.summaries
