@@ -17,8 +17,8 @@ class Modelability(Metric):
     """Bits that the task's language model needs for the held-out codes and their end.
 
     `bits-per-second` and `bits-per-token` are without text, `bits-given-text` after reading the sentence;
-    `incompressible` is the remaining share of the nominal bitrate, 100 % where the model learned nothing; `stop-rate` is
-    the share of samples that the speaking model ended itself. `strict` counts a failed sample as 16-bit PCM at 16 kHz.
+    `incompressible` is the remaining share of the nominal bitrate, 100 % where the model learned nothing; `stop-rate`
+    is the share of samples that the speaking model ended itself. `strict` counts a failed sample as 16 kHz PCM.
     """
 
     description = "Bits per second of held-out speech under a small language model trained on the codes"

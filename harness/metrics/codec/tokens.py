@@ -49,7 +49,7 @@ def counted(item: ScoringItem) -> tuple[list[dict[str, Any]], float]:
 
 
 def _parts(item: ScoringItem) -> dict[str, float]:
-    """Positions in each layout, seconds, and the seconds of recordings with a defined delay layout."""
+    """Positions in each layout, seconds, and the seconds of recordings that the delay layout is defined for."""
     records, seconds = counted(item)
     found = positions([int(record["frames"]) for record in records])
     delayed = found["delay"]

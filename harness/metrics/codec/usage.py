@@ -64,7 +64,7 @@ class CodebookUse(Metric):
 
     Entropy is of order zero, by the pooled histogram. Each code contributes minus the logarithm of its share, so the
     entropy is a mean over codes, and its interval resamples recordings with the shares held fixed: the first-order
-    interval (by the influence function), since the histogram of a resample has fewer codes and would bias both ends low.
+    interval (by the influence function), since the histogram of a resample has fewer codes, which biases both ends.
     Usage has no interval for the same reason. With few codes per entry (`codes-per-entry` below about ten), usage and
     entropy are too low and reflect the size of the corpus.
     """

@@ -68,7 +68,7 @@ class TurnPolicy(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Reads `probabilities` and `frame_seconds` of the output, `turn_end` (seconds) of the sample. Parts per rule:
+        """Reads `probabilities` and `frame_seconds` of the output, `turn_end` (seconds) of the sample. Parts of a rule:
         `cut`, `missed`, `clean` (0 or 1) and `late`, the seconds after the turn's end where it is clean."""
         turn_end = number(item.sample, "turn_end")
         stated = {**item.sample.metadata, **item.output.metadata}
