@@ -155,7 +155,7 @@ def run(
 def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settings: Any) -> list[dict[str, Any]]:
     """One job a model: its plan and its run directory. Every task must fit a model, and every model a task."""
     from speech_eval.adapters import spec as modelspec
-    from speech_eval.engine import session as runner
+    from speech_eval.engine.plan import plan
 
     if not tasks:
         raise BadInput("--tasks names no task.", "See: speech-eval list tasks")
@@ -163,7 +163,7 @@ def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settin
     base = output or Path("runs")
     jobs: list[dict[str, Any]] = []
     for spec in specs:
-        planned, skipped = runner.plan(spec, tasks, settings)
+        planned, skipped = plan(spec, tasks, settings)
         if not planned:
             raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
         folder = output if output is not None and len(specs) == 1 else base / spec.slug
@@ -172,7 +172,9 @@ def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settin
                 "model": modelspec.redact(spec.text),
                 "spec": spec,
                 "output": str(folder),
-                "tasks": [{"task": item.task.name, **item.record(settings)} for item in planned],
+                "tasks": [
+                    {"task": item.task.name, **item.record(settings).model_dump(mode="json")} for item in planned
+                ],
                 "skipped": skipped,
             }
         )
