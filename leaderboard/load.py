@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from speech_eval.analysis.derived import with_derived
 from speech_eval.analysis.human_baseline import GROUND_TRUTH
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
@@ -146,7 +147,8 @@ def read(path: Path, named: bool) -> Run:
     results, manifest = directory.results(), directory.manifest()
     identity = f"{results.model_dump_json()}\n{manifest.model.model_dump_json()}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
-    return Run(f"{slug(results.model)}-{digest}", path, results, manifest, named, tuple(_verdicts(path)))
+    (shown, *_) = with_derived([results])
+    return Run(f"{slug(results.model)}-{digest}", path, shown, manifest, named, tuple(_verdicts(path)))
 
 
 def _verdicts(path: Path) -> Iterator[Verdict]:

@@ -36,7 +36,7 @@ class Difference(Record):
     primary: bool
     headline: bool
     n: int
-    units: int  # independent ones: samples, or clusters of samples
+    units: int  # independent units: samples, or clusters of samples
     a: Estimate
     b: Estimate
     difference: Estimate
