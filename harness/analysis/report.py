@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from speech_eval.analysis.calibration import GROUND_TRUTH, NOT_CALIBRATED, uncalibrated
 from speech_eval.errors import BadInput
+from speech_eval.progress import plain
 from speech_eval.records import SCHEMA_VERSION, Counts, Estimate, MetricResult, Results, TaskResult
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ Format = Literal["text", "markdown", "csv", "json"]
 UNDEFINED = "—"
 UNRANKED = "not ranked, for its axes stand apart; models in the order of the first number"
 _WIDTH = 132  # columns of the plain text table; rich folds longer cells
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _Row = tuple[Results, TaskResult, MetricResult]
 
 
@@ -123,11 +123,6 @@ def short(metric: MetricResult, task: TaskResult | None = None) -> str:
     namesakes = {other.metric for other in (task.metrics if task else ()) if other.metric.split("[")[0] == bare}
     family = protocol.rstrip("]").split("@")[0]
     return f"{name} [{family}]" if len(namesakes) > 1 and family else name
-
-
-def plain(text: str) -> str:
-    """Text from models and files made safe for a terminal: no control or direction-changing characters."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 # ---------------------------------------------------------------------------------------------- tables
