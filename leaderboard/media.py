@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from speech_eval import datasets
 from speech_eval.audio import Audio, file_sha256, load
-from speech_eval.datasets import dataset as datasets
 from speech_eval.errors import SpeechEvalError
 from speech_eval.leaderboard.load import Run
 from speech_eval.records import StoredAudio
@@ -73,10 +73,10 @@ class AudioShelf:
                 file.unlink()
 
     def _dataset(self, name: object) -> datasets.Dataset | None:
-        if not isinstance(name, str) or name not in datasets.names():
+        if not isinstance(name, str) or name not in datasets.bundled():
             return None
         if name not in self._datasets:
-            self._datasets[name] = datasets.load(name)
+            self._datasets[name] = datasets.load_dataset(name)
         return self._datasets[name]
 
     def _clip(self, label: str, path: str, sha256: str | None) -> Clip:

@@ -15,13 +15,11 @@ from typing import Any
 from uuid import uuid4
 
 import speech_eval
-from speech_eval import registry
+from speech_eval import datasets, registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import Adapter, AudioCodec, interfaces_of
 from speech_eval.adapters.spec import ModelSpec
 from speech_eval.audio import load
-from speech_eval.datasets import dataset as datasets
-from speech_eval.datasets import hub
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave as rounds
 from speech_eval.engine.aggregate import aggregate
@@ -122,10 +120,10 @@ def plan(spec: ModelSpec, task_names: Sequence[str], settings: Settings) -> tupl
 
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
-    hub.ensure(location)
+    datasets.fetch(location)
     wanted = task.dataset_for(interface)
-    location = datasets.located(location, wanted)
-    dataset = datasets.load(location, wanted).subset(settings.limit)
+    location = datasets.locate(location, wanted)
+    dataset = datasets.load_dataset(location, wanted).subset(settings.limit)
     names = settings.metrics or task.metrics_for(interface)
     if not settings.metrics and not any(sample.prompt_audio for sample in dataset.samples):
         unanswerable = [name for name in names if "prompt" in registry.metrics.get(name).needs]
@@ -386,7 +384,7 @@ def rescore(path: Path, settings: Settings, progress: Progress = silent) -> Resu
         for name, record in manifest.tasks.items():
             task = recorded(name, record)
             samples = tuple(directory.samples(name))
-            dataset = replace(datasets.load(settings.data or record["dataset"]["location"]), samples=samples)
+            dataset = replace(datasets.load_dataset(settings.data or record["dataset"]["location"]), samples=samples)
             metrics = settings.metrics or tuple(record["metrics"])
             recognizer = settings.recognizer or record["recognizer"]
             item = Planned(task, record["interface"], dataset, metrics, recognizer)

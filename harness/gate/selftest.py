@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from speech_eval import registry
+from speech_eval import datasets, registry
 from speech_eval.analysis.compare import pair_up
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
@@ -177,7 +176,7 @@ def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugi
     record = dict(manifest.tasks[task])
     if affected:
         record["metrics"] = list(affected)
-        held = datasets.load(record["dataset"]["location"])
+        held = datasets.load_dataset(record["dataset"]["location"])
         dataset = dataclasses.replace(held, samples=tuple(copy.samples(task)))
         needs = set().union(*(registry.metrics.get(name).needs for name in affected))
         if needs & {"prompt", "reference"}:

@@ -22,12 +22,10 @@ from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Value
 from speech_eval.metrics.wer import _counts, _hypothesis, _reference
 from speech_eval.records import Sample
 from speech_eval.text import primary_language
-from speech_eval.text.open_asr import Epoch, open_asr_english
+from speech_eval.text.open_asr import NOT_SCORED, Epoch, open_asr_english
 
 Floats = NDArray[np.float64]
 
-# Text that stands in place of a reference where a recording is not to be scored.
-NOT_SCORED = "ignore time segment in scoring"
 CALL_FIELDS = ("call", "group", "parent_id")
 ORDER_FIELDS = ("index", "order", "chunk", "chunk_index")
 EDITS = ("substitutions", "deletions", "insertions")

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speech_eval import datasets
 from speech_eval.audio import Audio, check_waveform
-from speech_eval.datasets import dataset as datasets
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.records import Sample
 
@@ -56,10 +56,10 @@ class Batch:
 def clips_of(folder: Path, split: str) -> tuple[list[Clip], list[Incident]]:
     """The recordings of a split of an AudioFolder, and those whose header cannot be read.
 
-    A folder without a `split` column is split by id: `datasets.dataset.held_out` names the eighth that is held out.
+    A folder without a `split` column is split by id: `datasets.held_out` names the eighth that is held out.
     Raises `BadInput` where nothing is left.
     """
-    dataset = datasets.load(folder)
+    dataset = datasets.load_dataset(folder)
     clips, bad = [], []
     for sample in dataset.samples:
         if sample.audio is None or _split(sample) != split:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from speech_eval import datasets
 from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.audio import Audio
 from speech_eval.audio import load as load_audio
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.generate.requests import Answer, Driver, Job, LoadAudio, codebook_records
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress
@@ -114,7 +114,7 @@ class Modelability(Driver):
     def _corpus(self, progress: Progress) -> list[Utterance]:
         """The training corpus through the codec. What cannot be encoded stops the task: training on less would give a
         number of another budget."""
-        sets = [datasets.load(name) for name in self.budget.train]
+        sets = [datasets.load_dataset(name) for name in self.budget.train]
         kept = {sample.audio_sha256 or sample.audio for sample in self.job.dataset.samples}
         corpus: list[Utterance] = []
         total = sum(len(dataset) for dataset in sets)

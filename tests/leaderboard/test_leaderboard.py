@@ -16,8 +16,8 @@ import pytest
 import soundfile
 from support.run_fixture import ASR, LATENCY, TTS, tone, write_run
 
+from speech_eval import datasets
 from speech_eval.assets import store as assets
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.run_directory import RunDirectory, write_json
 from speech_eval.errors import BadInput
 from speech_eval.leaderboard.boards import boards
@@ -248,7 +248,7 @@ def test_players_can_be_left_out(runs: Path, tmp_path: Path) -> None:
 
 def test_the_voice_prompt_of_a_bundled_dataset_can_be_heard(tmp_path: Path) -> None:
     assets.ensure("librivox-pocketsphinx")
-    given = next(sample for sample in datasets.load("librivox-en").samples)
+    given = next(sample for sample in datasets.load_dataset("librivox-en").samples)
     path = write_run(tmp_path / "runs", "m", tasks=[TTS], samples=2, failed=0)
     run = RunDirectory(path)
     run.replace("samples", TTS, [s.model_copy(update={"prompt_audio": given.audio}) for s in run.samples(TTS)])

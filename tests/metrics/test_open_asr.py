@@ -23,10 +23,10 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import Job, score_sample
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Unit
-from speech_eval.metrics.open_asr import NOT_SCORED, composite, set_code, throughput
+from speech_eval.metrics.open_asr import composite, set_code, throughput
 from speech_eval.metrics.records_file import evaluate
 from speech_eval.records import Manifest, ModelInfo, Output, Sample
-from speech_eval.text.open_asr import EPOCHS, Epoch, open_asr_english
+from speech_eval.text.open_asr import EPOCHS, NOT_SCORED, Epoch, open_asr_english
 
 JIWER, KALDI = EPOCHS[:2], EPOCHS[2:]
 TEXTS = st.text(alphabet="abiB cdé 019.,'-$%", max_size=40)

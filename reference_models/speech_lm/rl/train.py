@@ -8,10 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from speech_eval import __version__
+from speech_eval import __version__, datasets
 from speech_eval.adapters.checkpoints import choose_device, weights_digest
 from speech_eval.audio import load as load_audio
-from speech_eval.datasets import dataset as datasets
 from speech_eval.environment import hardware
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
@@ -192,7 +191,7 @@ def lines_of(data: Path, split: str, codec: SpeechCodec, voices: bool, seed: int
     """The texts of a split, each once, `most` of them drawn by the seed. With `voices`, each in the voice of another
     recording of its speaker; what no recording of 1 to 6 s can prompt is left out. Raises `BadInput` where nothing is
     left."""
-    dataset = datasets.load(data)
+    dataset = datasets.load_dataset(data)
     samples = [s for s in dataset.samples if (s.text or "").strip() and split_of(s) == split]
     unique = list({str(s.text): s for s in samples}.values())
     unique = random.Random(f"{seed}/{split}").sample(unique, min(most, len(unique)))

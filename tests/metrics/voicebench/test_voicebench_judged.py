@@ -19,7 +19,7 @@ from speech_eval.adapters.remote.openai import EndpointError
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
-from speech_eval.errors import BadInput, MissingExtra, NotFetched, UnknownName
+from speech_eval.errors import BadInput, MissingExtra, NotFetched
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics.base import ScoringItem
 from speech_eval.metrics.records_file import evaluate
@@ -351,11 +351,6 @@ def test_a_judged_subset_keeps_the_replies_in_the_run(
     assert (score.strict.value, score.compat.value) == (4.0, 4.0) and score.scorer.startswith("small-judge")
     kept = RunDirectory(tmp_path / "run").scores("voicebench-wildvoice")
     assert all(found.detail["scores"] == ["4", "4", "4"] for found in kept.values())
-
-
-def test_a_subset_that_is_not_here_says_where_it_is(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="hlt-lab/voicebench"):
-        runner.run(modelspec.parse("oracle"), ["voicebench-mmsu"], tmp_path / "run", Settings())
 
 
 def test_every_subset_of_the_overall_is_a_task() -> None:
