@@ -24,7 +24,7 @@ from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, drawn, silent
 
 logger = logging.getLogger(__name__)
-Path_ = str | PathLike[str]
+PathLike_ = str | PathLike[str]
 Model = str | Adapter
 Tasks = str | Task | Iterable[str | Task]
 
@@ -36,7 +36,7 @@ class Options(TypedDict, total=False):
     seed: int
     rounds: int
     batch_size: int | None
-    data: Path_ | None
+    data: PathLike_ | None
     metrics: str | Iterable[str] | None
     recognizer: str | None
     device: str | None
@@ -46,19 +46,19 @@ class Options(TypedDict, total=False):
     ray_address: str | None
     retry_failed: bool
     trust_remote_code: bool
-    plugin: Iterable[Path_]
+    plugin: Iterable[PathLike_]
 
 
 def evaluate(
     model: Model,
     tasks: Tasks,
     *,
-    output: Path_ | None = None,
+    output: PathLike_ | None = None,
     limit: int | float | None = None,
     seed: int = 0,
     rounds: int = 1,
     batch_size: int | None = None,
-    data: Path_ | None = None,
+    data: PathLike_ | None = None,
     metrics: str | Iterable[str] | None = None,
     recognizer: str | None = None,
     device: str | None = None,
@@ -68,7 +68,7 @@ def evaluate(
     ray_address: str | None = None,
     retry_failed: bool = False,
     trust_remote_code: bool = False,
-    plugin: Iterable[Path_] = (),
+    plugin: Iterable[PathLike_] = (),
     progress: bool | Progress = False,
 ) -> Run:
     """Evaluate one model on tasks and return the run. A run that was stopped continues where it stopped.
@@ -122,7 +122,7 @@ def evaluate_all(
     models: Iterable[Model],
     tasks: Tasks,
     *,
-    output: Path_ | None = None,
+    output: PathLike_ | None = None,
     progress: bool | Progress = False,
     **options: Unpack[Options],
 ) -> list[Run]:
@@ -163,7 +163,7 @@ class Job:
 
 
 def plan(
-    models: Iterable[Model], tasks: Tasks, *, output: Path_ | None = None, **options: Unpack[Options]
+    models: Iterable[Model], tasks: Tasks, *, output: PathLike_ | None = None, **options: Unpack[Options]
 ) -> list[Job]:
     """What `evaluate_all` would do, without loading a model. Each task must fit a model, and each model a task."""
     settings = _settings(options)
@@ -211,7 +211,7 @@ def _settings(options: Options) -> Settings:
     return Settings(**given)
 
 
-def load_plugins(files: Iterable[Path_] | None) -> tuple[str, ...]:
+def load_plugins(files: Iterable[PathLike_] | None) -> tuple[str, ...]:
     """Execute Python files, each once, that register tasks, metrics or models; returns their absolute paths."""
     paths = [Path(file).resolve() for file in files or ()]
     for path in paths:

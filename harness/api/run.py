@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech_eval.analysis.report import failure_words, failures, quantity, short
-from speech_eval.api.shown import html_table
+from speech_eval.analysis.shown import html_table
 from speech_eval.engine.failures import Reason, failure_reasons
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.records import Manifest, Results
