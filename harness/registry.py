@@ -213,10 +213,6 @@ metrics: Registry[Any] = Registry(
         "bitrate[measured@1]": "speech_eval.metrics.codec.bitrate:Bitrate",
         "codebook[corpus@1]": "speech_eval.metrics.codec.usage:CodebookUse",
         "token-bill[layouts@1]": "speech_eval.metrics.codec.tokens:TokenBill",
-        "context[2048@1]": "speech_eval.metrics.codec.tokens:Context2048",
-        "context[8192@1]": "speech_eval.metrics.codec.tokens:Context8192",
-        "context[32768@1]": "speech_eval.metrics.codec.tokens:Context32768",
-        "context[131072@1]": "speech_eval.metrics.codec.tokens:Context131072",
         "text-tokens[smollm2@1]": "speech_eval.metrics.codec.tokens:TextTokens",
         "stoi[pystoi]": "speech_eval.metrics.codec.stoi:STOI",
         "estoi[pystoi]": "speech_eval.metrics.codec.stoi:ESTOI",
@@ -250,7 +246,6 @@ metrics: Registry[Any] = Registry(
         "judge[voicebench]": "speech_eval.metrics.voicebench.judge:Judge",
         "qa[voicebench]": "speech_eval.metrics.voicebench.qa:QA",
         "pedant[voicebench]": "speech_eval.metrics.voicebench.qa:Pedant",
-        "overall[voicebench]": "speech_eval.metrics.voicebench.overall:Overall",
     },
 )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from speech_eval.analysis import report
-from speech_eval.analysis.calibration import NOT_CALIBRATED, uncalibrated
+from speech_eval.analysis.human_baseline import NOT_CALIBRATED, uncalibrated
 from speech_eval.leaderboard.load import Run, slug
 from speech_eval.leaderboard.policy import is_point
 from speech_eval.leaderboard.ranks import OVERLAP, PAIRED, Rank, ranked

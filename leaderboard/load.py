@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speech_eval.analysis.calibration import GROUND_TRUTH
+from speech_eval.analysis.human_baseline import GROUND_TRUTH
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
 from speech_eval.records import SCHEMA_VERSION, Manifest, Output, Results, Sample, Score, TaskResult, Transcript

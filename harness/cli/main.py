@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from speech_eval import __version__
-from speech_eval.cli import best_of, data, leaderboard
-from speech_eval.cli import judge as judgment
+from speech_eval.cli import best_of, data, gate, leaderboard
+from speech_eval.cli import compare as comparison
 from speech_eval.cli import train as reproduce
 from speech_eval.cli.common import (
     Executor,
@@ -354,8 +354,8 @@ def doctor(
             out.print(f"  {asset['name']}: {problem}", markup=False, soft_wrap=True)
 
 
-app.command()(judgment.compare)
-app.add_typer(judgment.gate_app, name="gate")
+app.command()(comparison.compare)
+app.add_typer(gate.app, name="gate")
 app.add_typer(data.app, name="data")
 app.command()(reproduce.train)
 app.command()(reproduce.reproduce)

@@ -8,10 +8,11 @@ from typing import Any
 from speech_eval import registry
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, Summary, Unit, clusters
-from speech_eval.metrics.macro import of_sets
+from speech_eval.metrics.base import Metric, Summary, Unit
 from speech_eval.records import Counts, Formula, MetricResult, Output, Results, Sample, Score, TaskResult
 from speech_eval.statistics.bootstrap import estimate
+from speech_eval.statistics.macro import over_subsets
+from speech_eval.statistics.summaries import clusters
 
 
 def aggregate(run: RunDirectory) -> Results:
@@ -63,7 +64,7 @@ def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult: 
 def numbers_of(metric: Metric, units: Sequence[Unit]) -> list[tuple[Summary, Sequence[Unit]]]:
     """All numbers a metric gives over pooled units, each with the units it is taken over: its own, those that depend on
     the data (a codec's levels), and those of the sets the data consist of."""
-    return [*((summary, units) for summary in metric.reported(units)), *of_sets(metric.summaries, units)]
+    return [*((summary, units) for summary in metric.reported(units)), *over_subsets(metric.summaries, units)]
 
 
 def is_primary(primary: str, metric: Metric, summary: Summary) -> bool:
@@ -107,7 +108,7 @@ def _scored(
 
 def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) -> MetricResult:
     """`strict` over every expected sample, failures at their worst; `compat` over what the original would count."""
-    labels = clusters(units)
+    labels = clusters([unit.sample for unit in units])
     strict = [unit.strict for unit in units]
     counted = [(unit.compat, label) for unit, label in zip(units, labels, strict=True) if unit.compat is not None]
     compat = [parts for parts, _ in counted]

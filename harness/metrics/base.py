@@ -4,41 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from speech_eval.audio import Audio
 from speech_eval.errors import SpeechEvalError
 from speech_eval.records import Output, Sample
-from speech_eval.statistics import ranking as paired
+from speech_eval.statistics.summaries import Summary, Unit
+
+__all__ = ["Metric", "ScoringItem", "Summary", "Unit", "Unscorable", "Value"]
 
 
 class Unscorable(SpeechEvalError):
     """The output exists but this metric has no value for it (silence, too short). Counted as a failure."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One number a metric reports over a task's samples.
-
-    estimator `mean`: mean of part `parts[0]`; `ratio`: sum of `parts[0]` over sum of `parts[1]`;
-    `quantile`: the `q` quantile of `parts[0]`, failures taken as infinitely bad; `function`: `function(columns,
-    weights)` with `columns[part]` [n] and weights [resamples, n], how often each sample counts, gives [resamples].
-    The result is multiplied by `scale` and shown in `unit`.
-    """
-
-    name: str
-    estimator: Literal["mean", "ratio", "quantile", "function"]
-    parts: tuple[str, ...]
-    unit: str
-    direction: Literal["lower", "higher"]
-    scale: float = 1.0
-    q: float = 0.5
-    headline: bool = True  # shown on boards and in the terminal; the others are in results and on run pages
-    function: Callable[[dict[str, NDArray[np.float64]], NDArray[np.float64]], NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,24 +63,6 @@ class Value:
     parts: dict[str, float]
     detail: dict[str, Any] | None = None
     compat: dict[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What counts once in the aggregates: a sample, or several that the protocol scores as one.
-
-    `compat` is None where the original leaves the unit out. What is resampled is `clusters` of all units.
-    """
-
-    sample: Sample
-    strict: dict[str, float]
-    compat: dict[str, float] | None
-    detail: dict[str, Any] = field(default_factory=dict)
-
-
-def clusters(units: Sequence[Unit]) -> list[str]:
-    """What is not independent, a label a unit (`speech_eval.statistics.ranking.clusters`)."""
-    return paired.clusters([unit.sample for unit in units])
 
 
 class Metric(ABC):

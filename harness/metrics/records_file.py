@@ -21,7 +21,8 @@ from speech_eval.audio import Audio, load
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Unscorable, Value
 from speech_eval.records import Output, Sample, Status
-from speech_eval.statistics.bootstrap import estimate, rows, statistic
+from speech_eval.statistics.bootstrap import estimate
+from speech_eval.statistics.summaries import rows, statistic
 
 HYPOTHESIS = ("hypothesis", "response", "prediction", "pred_text", "hyp")
 REFERENCE = ("reference", "ref", "text", "ground_truth", "target")

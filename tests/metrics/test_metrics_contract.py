@@ -74,7 +74,6 @@ FIELDS = {
 OWN = {
     "choice[voicebench]": {"text": "B"},
     "bbh[voicebench]": {"id": "navigate_1", "text": "yes"},
-    "overall[voicebench]": {"id": "wildvoice"},
     "wer[open-asr-multilingual@E]": {"language": "de"},
 }
 

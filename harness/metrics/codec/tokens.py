@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -96,47 +96,6 @@ class TokenBill(_Bill):
         bits = sum(int(record["frames"]) * float(np.log2(int(record["size"]))) for record in records)
         vocabulary = float(sum(int(record["size"]) for record in records))
         return Value(parts={**_parts(item), "bits": bits, "vocabulary": vocabulary, "answers": 1.0})
-
-
-class _Context(_Bill):
-    """Seconds of recordings like these, one after another, whose positions fill a context of `context` positions."""
-
-    context: ClassVar[int]
-    source = "the counts of token-bill[layouts@1]"
-
-    def score(self, item: ScoringItem) -> Value:
-        """Parts: positions by layout and `seconds`."""
-        return Value(parts=_parts(item))
-
-
-def _fits(context: int) -> tuple[Summary, ...]:
-    names = ((f"context-{name}", name) for name in LAYOUTS)
-    scale = float(context)
-    return tuple(Summary(shown, "ratio", (_seconds(name), name), "s", "higher", scale) for shown, name in names)
-
-
-class Context2048(_Context):
-    id = "context[2048@1]"
-    description = "Seconds of speech that fill a context of 2048 positions, by layout"
-    summaries = _fits(2048)
-
-
-class Context8192(_Context):
-    id = "context[8192@1]"
-    description = "Seconds of speech that fill a context of 8192 positions, by layout"
-    summaries = _fits(8192)
-
-
-class Context32768(_Context):
-    id = "context[32768@1]"
-    description = "Seconds of speech that fill a context of 32768 positions, by layout"
-    summaries = _fits(32_768)
-
-
-class Context131072(_Context):
-    id = "context[131072@1]"
-    description = "Seconds of speech that fill a context of 131072 positions, by layout"
-    summaries = _fits(131_072)
 
 
 class TextTokens(_Bill):

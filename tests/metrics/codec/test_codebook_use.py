@@ -19,11 +19,12 @@ from speech_eval.engine.generate.requests import codebook_records
 from speech_eval.engine.session import Settings
 from speech_eval.engine.verify import verify
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import ScoringItem, Unit, clusters
+from speech_eval.metrics.base import ScoringItem, Unit
 from speech_eval.metrics.codec.counts import counts_text, read_counts
 from speech_eval.metrics.codec.usage import CodebookUse
 from speech_eval.records import Estimate, Output, Sample, Score
 from speech_eval.statistics.bootstrap import estimate
+from speech_eval.statistics.summaries import clusters
 
 METRIC = CodebookUse()
 
@@ -46,7 +47,7 @@ def corpus(recordings: Sequence[Sequence[Sequence[int]]], size: int = 8, lost: i
 
 
 def numbers(units: list[Unit], resamples: int = 500) -> dict[str, Estimate]:
-    parts, labels = [u.strict for u in units], clusters(units)
+    parts, labels = [u.strict for u in units], clusters([u.sample for u in units])
     reported = METRIC.reported(units)
     return {s.name: estimate(s, parts, seed="x", clusters=labels, resamples=resamples) for s in reported}
 
