@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -27,6 +26,7 @@ logger = logging.getLogger(__name__)
 PathLike_ = str | PathLike[str]
 Model = str | Adapter
 Tasks = str | Task | Iterable[str | Task]
+MODEL_OPTIONS = ("device", "dtype")  # options that the model's constructor gets
 
 
 class Options(TypedDict, total=False):
@@ -166,9 +166,9 @@ def plan(
     models: Iterable[Model], tasks: Tasks, *, output: PathLike_ | None = None, **options: Unpack[Options]
 ) -> list[Job]:
     """What `evaluate_all` would do, without loading a model. Each task must fit a model, and each model a task."""
-    settings = _settings(options)
+    settings = settings_of(**options)
     names = _names(tasks)
-    specs = [_with_options(_spec(model), options) for model in dict.fromkeys(models)]
+    specs = [_model(model, options) for model in dict.fromkeys(models)]
     jobs = []
     for spec in specs:
         planned, skipped = session.plan(spec, names, settings)
@@ -200,10 +200,9 @@ def _labeled(progress: Progress, name: str) -> Progress:
     return lambda label, done, total: progress(f"{name} · {label}", done, total)
 
 
-def _settings(options: Options) -> Settings:
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    for name in ("device", "dtype"):
-        given.pop(name, None)
+def settings_of(**options: Unpack[Options]) -> Settings:
+    """The engine's settings of these options. Loads the plug-ins."""
+    given: dict[str, Any] = {k: v for k, v in options.items() if v is not None and k not in MODEL_OPTIONS}
     given["plugins"] = load_plugins(given.pop("plugin", ()))
     given["metrics"] = listed(given.get("metrics"))
     if "data" in given:
@@ -235,3 +234,47 @@ def _names(tasks: Tasks) -> list[str]:
     for pattern in patterns:
         names |= dict.fromkeys([name for name in registry.tasks if fnmatchcase(name, pattern)] or [pattern])
     return list(names)
+
+
+def _registered(task: Task) -> str:
+    """Register a task object for this process, so that `score` finds it again; a later one replaces it."""
+    held = registry.tasks.get(task.name) if task.name in registry.tasks else None
+    if held is None or isinstance(held, _Given):
+        registry.tasks.replace(task.name, _Given(task))
+    elif held() != task:
+        raise BadInput(f"Another task is registered as '{task.name}'.", "Give your task another name.")
+    return task.name
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The entry in the registry of a task that was given as an object."""
+
+    task: Task
+
+    def __call__(self) -> Task:
+        return self.task
+
+
+def _model(model: Model, options: Options) -> ModelSpec:
+    """The spec of a model with `device` and `dtype` added where it does not set them itself."""
+    assert isinstance(model, str)
+    spec = modelspec.parse(model)
+    added = {k: str(v) for k, v in options.items() if k in MODEL_OPTIONS and v is not None and k not in spec.options}
+    if not added:
+        return spec
+    cls, _ = modelspec.resolve(spec, trust_remote_code=options.get("trust_remote_code", False))
+    for name in added:
+        if name not in inspect.signature(cls).parameters:
+            raise BadInput(
+                f"The model '{modelspec.redact(model)}' has no option '{name}' ({cls.__name__} does not take it).",
+                f"Leave out --{name} for this model.",
+            )
+    return modelspec.parse(",".join([model, *(f"{name}={value}" for name, value in added.items())]))
+
+
+def _folder(spec: ModelSpec, output: PathLike_ | None, *, alone: bool) -> Path:
+    """The run directory of a model: `output` itself for a single one, else a folder in it."""
+    if output is not None and alone:
+        return Path(output)
+    return Path(output or "runs") / spec.slug

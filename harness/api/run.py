@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speech_eval.analysis.report import failure_words, failures, quantity, short
+from speech_eval.analysis import report
 from speech_eval.analysis.shown import html_table
 from speech_eval.engine.failures import Reason, failure_reasons
 from speech_eval.engine.run_directory import RunDirectory
@@ -44,18 +44,23 @@ class Run:
     @property
     def failed(self) -> int:
         """How many samples have no usable answer: failed, empty or missing, over all tasks."""
-        return sum(failures(task.counts) for task in self.results.tasks)
+        return sum(report.failures(task.counts) for task in self.results.tasks)
 
     def failures(self) -> dict[str, list[Reason]]:
         """Why samples failed, most frequent reason first, by task. Tasks without a failure are left out."""
         found = {task.task: failure_reasons(self.directory, task.task) for task in self.results.tasks}
         return {task: reasons for task, reasons in found.items() if reasons}
 
+    def to_dict(self) -> dict[str, Any]:
+        """The path, the results and the failures as plain data, as `speech-eval run --json` prints them."""
+        failures = {task: [reason.record() for reason in reasons] for task, reasons in self.failures().items()}
+        return {"path": str(self.path), "results": self.results.model_dump(mode="json"), "failures": failures}
+
     def frame(self) -> pandas.DataFrame:
         """All numbers, one row per task and number. Needs the extra `pandas`."""
         from speech_eval.analysis.frame import results_frame
 
-        return results_frame([self.directory])
+        return results_frame([self.results])
 
     def samples(self, task: str | None = None) -> pandas.DataFrame:
         """Inputs, outputs and scores, one row per sample of `task`, or of every task. Needs the extra `pandas`."""
@@ -65,17 +70,11 @@ class Run:
 
     def rows(self) -> list[dict[str, Any]]:
         """The headline numbers as the command line shows them, one row per number."""
+        names = ("task", "model", "metric", "value [95 % interval]", "compat", "n", "failures")
         return [
-            {
-                "task": task.task,
-                "metric": f"{short(metric, task)} {'↓' if metric.direction == 'lower' else '↑'}",
-                "value [95 % interval]": quantity(metric.strict, metric.unit),
-                "n": metric.strict.n,
-                "failures": failure_words(task.counts),
-            }
-            for task in self.results.tasks
-            for metric in task.metrics
-            if metric.headline or metric.primary
+            dict(zip(names, row.cells(report.short(row.metric, row.task)), strict=True))
+            for row in report.rows([self.results])
+            if row.metric.headline or row.metric.primary
         ]
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval.analysis.exports import export
-from speech_eval.api.evaluate import PathLike_, listed, load_plugins, settings_of
+from speech_eval.api.evaluate import PathLike_, load_plugins, settings_of
 from speech_eval.api.run import AnyRun, Run, directory_of
 from speech_eval.engine import session
 from speech_eval.engine import verify as verification
