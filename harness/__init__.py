@@ -1,4 +1,4 @@
-"""speech-eval in Python: evaluate models, read and compare runs, and write adapters, tasks and metrics.
+"""The Python API: evaluate models, read and compare runs, and write adapters, tasks and metrics.
 
     from speech_eval import compare, evaluate
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SynthesisRequest,
         TranscriptionRequest,
     )
+    from speech_eval.api.data import check_data, fetch_data
     from speech_eval.api.doctor import doctor
     from speech_eval.api.evaluate import evaluate, evaluate_all
     from speech_eval.api.judging import calibrate, compare, gate, selftest
@@ -60,6 +61,7 @@ _PUBLIC = {
             "Adapter AudioCodec AudioLanguageModel ChatReply ChatRequest Codes DuplexAgent Speech SpeechRecognizer "
             "SpeechSynthesizer SynthesisRequest TranscriptionRequest"
         ),
+        "api.data": "check_data fetch_data",
         "api.doctor": "doctor",
         "api.evaluate": "evaluate evaluate_all",
         "api.judging": "calibrate compare gate selftest",

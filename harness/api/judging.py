@@ -9,7 +9,7 @@ from pathlib import Path
 from speech_eval.analysis import compare as comparing
 from speech_eval.analysis.compare import Comparison
 from speech_eval.api.evaluate import PathLike_, load_plugins
-from speech_eval.api.run import AnyRun, directory_of
+from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.gate import calibrate as calibrating
 from speech_eval.gate import decisions, output
 from speech_eval.gate import selftest as testing
@@ -22,20 +22,20 @@ from speech_eval.progress import Progress, drawn
 Rules = PathLike_ | Sequence[Rule]
 
 
-def compare(a: AnyRun, b: AnyRun, *, force: bool = False) -> Comparison:
+def compare(a: PathLike_, b: PathLike_, *, force: bool = False) -> Comparison:
     """Compare two runs sample by sample: differences with intervals, paired tests, and the most changed samples.
 
     Raises `NotComparable` where the runs have no task in common, or differ in dataset, protocol, conditions or scorer
     and `force` is off.
     """
-    return comparing.compare(directory_of(a), directory_of(b), force=force)
+    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force)
 
 
 def gate(
-    run: AnyRun,
+    run: PathLike_,
     rules: Rules,
     *,
-    baseline: AnyRun | None = None,
+    baseline: PathLike_ | None = None,
     junit: PathLike_ | None = None,
     markdown: PathLike_ | None = None,
     record: bool = False,
@@ -45,13 +45,13 @@ def gate(
     `outcome` of the answer is `pass`, `regression` or `could not judge`. `junit` and `markdown` are files to write the
     verdict to; `record` stores it in the run, for the leaderboard.
     """
-    found = decisions.judge(directory_of(run), _rules(rules), None if baseline is None else directory_of(baseline))
+    found = decisions.judge(RunDirectory(run), _rules(rules), None if baseline is None else RunDirectory(baseline))
     output.write(found, junit_file=_file(junit), markdown_file=_file(markdown), record=record)
     return found
 
 
 def calibrate(
-    runs: Iterable[AnyRun],
+    runs: Iterable[PathLike_],
     *,
     alpha: float = 0.05,
     power: float = 0.8,
@@ -65,14 +65,14 @@ def calibrate(
     detect  the regression to plan for, in the metric's unit; default: 0.5 for per cent, else 5 % of the value
     rules   a file to write the proposed rules to
     """
-    found = calibrating.calibrate([directory_of(run) for run in runs], alpha=alpha, power=power, detect=detect)
+    found = calibrating.calibrate([RunDirectory(run) for run in runs], alpha=alpha, power=power, detect=detect)
     if rules is not None:
         calibrating.write_rules(found, Path(rules))
     return found
 
 
 def selftest(
-    run: AnyRun,
+    run: PathLike_,
     rules: Rules = (),
     *,
     pairs: int = testing.PAIRS,
@@ -86,7 +86,7 @@ def selftest(
     """
     plugins = load_plugins(plugin)
     with drawn(progress) as shown:
-        return testing.selftest(directory_of(run), _rules(rules), pairs=pairs, plugins=plugins, progress=shown)
+        return testing.selftest(RunDirectory(run), _rules(rules), pairs=pairs, plugins=plugins, progress=shown)
 
 
 def _rules(rules: Rules) -> list[Rule]:

@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run directory. Its properties read the files anew; none writes, executes or contacts anything.
-
-    path      the directory
-    manifest  what makes the numbers comparable: model, seed, tasks, environment
-    results   the numbers, as in `results.json`
+    """A run directory, for reading: nothing here writes, executes or contacts anything, and each property reads the
+    files again. Wherever a function takes a run, it takes its path as well.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -77,19 +74,14 @@ class Run:
             if row.metric.headline or row.metric.primary
         ]
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
         return html_table(self.rows(), f"{self.results.model} · {self.path}")
-
-
-AnyRun = Run | str | os.PathLike[str]
-
-
-def directory_of(run: AnyRun) -> RunDirectory:
-    """The run directory of a `Run` or of a path."""
-    return run.directory if isinstance(run, Run) else RunDirectory(run)
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:

@@ -9,16 +9,17 @@ from typing import Any
 
 from speech_eval.analysis.exports import export
 from speech_eval.api.evaluate import PathLike_, load_plugins, settings_of
-from speech_eval.api.run import AnyRun, Run, directory_of
+from speech_eval.api.run import Run
 from speech_eval.engine import session
 from speech_eval.engine import verify as verification
+from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.verify import Verification
 from speech_eval.metrics import records_file
 from speech_eval.progress import Progress, drawn
 
 
 def score(
-    run: AnyRun,
+    run: PathLike_,
     *,
     metrics: str | Iterable[str] | None = None,
     recognizer: str | None = None,
@@ -40,14 +41,14 @@ def score(
         ray_address=ray_address,
         plugin=plugin,
     )
-    path = directory_of(run).path
+    path = Path(run)
     with drawn(progress) as shown:
         session.rescore(path, settings, shown)
     return Run(path)
 
 
 def verify(
-    run: AnyRun,
+    run: PathLike_,
     *,
     workers: int | None = None,
     plugin: Iterable[PathLike_] = (),
@@ -59,25 +60,25 @@ def verify(
     """
     settings = settings_of(workers=workers, plugin=plugin)
     with drawn(progress) as shown:
-        return verification.verify(directory_of(run).path, settings, shown)
+        return verification.verify(Path(run), settings, shown)
 
 
-def refresh(runs: Iterable[AnyRun]) -> list[Run]:
+def refresh(runs: Iterable[PathLike_]) -> list[Run]:
     """Write `results.json` of each run again from its stored scores."""
-    found = [Run(directory_of(run).path) for run in runs]
+    found = [Run(run) for run in runs]
     for run in found:
         session.report(run.path)
     return found
 
 
-def report(runs: AnyRun | Sequence[AnyRun], format: str = "text", output: PathLike_ | None = None) -> str:
+def report(runs: PathLike_ | Sequence[PathLike_], format: str = "text", output: PathLike_ | None = None) -> str:
     """The numbers of runs as a document: text, markdown, csv, json, latex, model-index or tensorboard.
 
     `output` is a file to write it to as well; for tensorboard the folder of the event files, and the document lists
     them. Raises `BadInput` for another format. Nothing is written into the runs.
     """
-    several = [runs] if isinstance(runs, Run | str | PathLike) else runs
-    directories = [directory_of(run) for run in several]
+    several = [runs] if isinstance(runs, str | PathLike) else runs
+    directories = [RunDirectory(run) for run in several]
     results = [directory.results() for directory in directories]
     return export(directories, results, format, None if output is None else Path(output))
 

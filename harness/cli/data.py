@@ -31,21 +31,11 @@ def data_fetch(
     json: Json = False,
 ) -> None:
     """Fetch datasets and weights: bundled ones pinned by version and sha256, others from the dataset hub."""
-    from speech_eval import datasets
-    from speech_eval.assets import store as assets
+    from speech_eval.api.data import fetch_data
     from speech_eval.cli.console import bars, emit, line
 
-    wanted = [*datasets.bundled(), *assets.ASSETS] if names == ["all"] else names
-    fetched: dict[str, str] = {}
     with bars() as progress:
-        for name in wanted:
-            if name in assets.ASSETS:
-                fetched[name] = str(assets.ensure(name, progress))
-            else:
-                datasets.fetch(name, progress)
-                dataset = datasets.load_dataset(name)
-                dataset.ensure_audio(progress)
-                fetched[name] = "ready"
+        fetched = fetch_data("all" if names == ["all"] else names, progress=progress)
     if json:
         return emit({"fetched": fetched})
     for name, where in fetched.items():
