@@ -15,36 +15,54 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from speech_eval.adapters.base import (
-        Adapter,
-        AudioCodec,
-        AudioLanguageModel,
-        ChatReply,
-        ChatRequest,
-        Codes,
-        DuplexAgent,
-        Speech,
-        SpeechRecognizer,
-        SpeechSynthesizer,
-        SynthesisRequest,
-        TranscriptionRequest,
-    )
-    from speech_eval.api.data import check_data, fetch_data
-    from speech_eval.api.doctor import doctor
-    from speech_eval.api.evaluate import evaluate, evaluate_all
-    from speech_eval.api.judging import calibrate, compare, gate, selftest
-    from speech_eval.api.listing import list_data, list_metrics, list_models, list_tasks
-    from speech_eval.api.run import Run, load_run
-    from speech_eval.api.scoring import report, score, score_records, verify
-    from speech_eval.audio import Audio
-    from speech_eval.datasets import load_dataset
-    from speech_eval.engine.task import Task
-    from speech_eval.errors import SpeechEvalError
-    from speech_eval.leaderboard.build import build as build_leaderboard
-    from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-    from speech_eval.records import ModelInfo, Sample
-    from speech_eval.reference_models.recipes.reproduce import reproduce, train
-    from speech_eval.registry import register_adapter, register_metric, register_task
+    from speech_eval.adapters.base import Adapter as Adapter
+    from speech_eval.adapters.base import AudioCodec as AudioCodec
+    from speech_eval.adapters.base import AudioLanguageModel as AudioLanguageModel
+    from speech_eval.adapters.base import ChatReply as ChatReply
+    from speech_eval.adapters.base import ChatRequest as ChatRequest
+    from speech_eval.adapters.base import Codes as Codes
+    from speech_eval.adapters.base import DuplexAgent as DuplexAgent
+    from speech_eval.adapters.base import Speech as Speech
+    from speech_eval.adapters.base import SpeechRecognizer as SpeechRecognizer
+    from speech_eval.adapters.base import SpeechSynthesizer as SpeechSynthesizer
+    from speech_eval.adapters.base import SynthesisRequest as SynthesisRequest
+    from speech_eval.adapters.base import TranscriptionRequest as TranscriptionRequest
+    from speech_eval.api.data import check_data as check_data
+    from speech_eval.api.data import fetch_data as fetch_data
+    from speech_eval.api.doctor import doctor as doctor
+    from speech_eval.api.evaluate import evaluate as evaluate
+    from speech_eval.api.evaluate import evaluate_all as evaluate_all
+    from speech_eval.api.judging import calibrate as calibrate
+    from speech_eval.api.judging import compare as compare
+    from speech_eval.api.judging import gate as gate
+    from speech_eval.api.judging import selftest as selftest
+    from speech_eval.api.leaderboard import build_leaderboard as build_leaderboard
+    from speech_eval.api.listing import list_data as list_data
+    from speech_eval.api.listing import list_metrics as list_metrics
+    from speech_eval.api.listing import list_models as list_models
+    from speech_eval.api.listing import list_tasks as list_tasks
+    from speech_eval.api.run import Run as Run
+    from speech_eval.api.run import load_run as load_run
+    from speech_eval.api.scoring import report as report
+    from speech_eval.api.scoring import score as score
+    from speech_eval.api.scoring import score_records as score_records
+    from speech_eval.api.scoring import verify as verify
+    from speech_eval.api.training import reproduce as reproduce
+    from speech_eval.api.training import train as train
+    from speech_eval.audio import Audio as Audio
+    from speech_eval.datasets import load_dataset as load_dataset
+    from speech_eval.engine.task import Task as Task
+    from speech_eval.errors import SpeechEvalError as SpeechEvalError
+    from speech_eval.metrics.base import Metric as Metric
+    from speech_eval.metrics.base import ScoringItem as ScoringItem
+    from speech_eval.metrics.base import Summary as Summary
+    from speech_eval.metrics.base import Unscorable as Unscorable
+    from speech_eval.metrics.base import Value as Value
+    from speech_eval.records import ModelInfo as ModelInfo
+    from speech_eval.records import Sample as Sample
+    from speech_eval.registry import register_adapter as register_adapter
+    from speech_eval.registry import register_metric as register_metric
+    from speech_eval.registry import register_task as register_task
 else:
     # `speech_eval.gate` is the public function. The folder of that name is loaded here so that a later import of one of
     # its modules does not set the attribute again; `from speech_eval.gate.rules import …` works all the same.
@@ -65,22 +83,21 @@ _PUBLIC = {
         "api.doctor": "doctor",
         "api.evaluate": "evaluate evaluate_all",
         "api.judging": "calibrate compare gate selftest",
+        "api.leaderboard": "build_leaderboard",
         "api.listing": "list_data list_metrics list_models list_tasks",
         "api.run": "Run load_run",
         "api.scoring": "report score score_records verify",
+        "api.training": "reproduce train",
         "audio": "Audio",
         "datasets": "load_dataset",
         "engine.task": "Task",
         "errors": "SpeechEvalError",
-        "leaderboard.build": "build_leaderboard",
         "metrics.base": "Metric ScoringItem Summary Unscorable Value",
         "records": "ModelInfo Sample",
-        "reference_models.recipes.reproduce": "reproduce train",
         "registry": "register_adapter register_metric register_task",
     }.items()
     for name in names.split()
 }
-_DEFINED_AS = {"build_leaderboard": "build"}
 
 __all__ = [*sorted(_PUBLIC), "__version__"]
 
@@ -88,7 +105,7 @@ __all__ = [*sorted(_PUBLIC), "__version__"]
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'speech_eval' has no attribute '{name}'")
-    value = getattr(importlib.import_module(_PUBLIC[name]), _DEFINED_AS.get(name, name))
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value
 

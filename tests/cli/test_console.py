@@ -1,4 +1,4 @@
-"""What reaches the terminal: no markup, no emoji codes, no control or direction-changing characters from models' texts."""
+"""What reaches the terminal: no markup, no emoji codes, no control or direction characters from models' texts."""
 
 from __future__ import annotations
 
