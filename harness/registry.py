@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from speech_eval.errors import BadInput, UnknownName
 
 T = TypeVar("T")
+_PLUGIN = "speech_eval_plugin_"  # names of modules that are files of the user's
 
 
 class Registry(Generic[T]):
@@ -95,7 +96,7 @@ def load_file(path: str | Path) -> Any:
     path = Path(path).resolve()
     if not path.is_file():
         raise BadInput(f"{path}: no such Python file.", "Give the path of a file that exists.")
-    name = f"speech_eval_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    name = f"{_PLUGIN}{path.stem}_{abs(hash(str(path))):x}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -109,6 +110,12 @@ def load_file(path: str | Path) -> Any:
         del sys.modules[name]
         raise BadInput(f"{path}: {type(error).__name__} while loading: {error}", "Run the file by itself.") from error
     return module
+
+
+def plugin_file(thing: Any) -> str | None:
+    """The absolute path of the user's file that defines a class or function; None for installed code."""
+    name = str(getattr(thing, "__module__", ""))
+    return sys.modules[name].__file__ if name.startswith(_PLUGIN) and name in sys.modules else None
 
 
 adapters: Registry[Any] = Registry(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from speech_eval import registry
 from speech_eval.engine.aggregate import is_primary, numbers_of, unit
+from speech_eval.engine.manifest import names_of
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import NotComparable
 from speech_eval.metrics.base import Metric
@@ -51,14 +52,14 @@ def task_obstacles(a: RunDirectory, b: RunDirectory, task: str) -> list[str]:
     """Why the numbers of one common task must not be compared. A judge is a scorer."""
     left, right = a.manifest().tasks[task], b.manifest().tasks[task]
     found = [
-        f"{task}: {key} is {left.get(key)!r} and {right.get(key)!r}"
+        f"{task}: {key} is {getattr(left, key)!r} and {getattr(right, key)!r}"
         for key in CONDITIONS
-        if left.get(key) != right.get(key)
+        if getattr(left, key) != getattr(right, key)
     ]
-    if left["dataset"]["sha256"] != right["dataset"]["sha256"]:
-        found.append(f"{task}: the datasets differ ({left['dataset']['name']} and {right['dataset']['name']})")
+    if left.dataset.sha256 != right.dataset.sha256:
+        found.append(f"{task}: the datasets differ ({left.dataset.name} and {right.dataset.name})")
     scorers = _scorers(a, task), _scorers(b, task)
-    for metric in sorted(set(left["metrics"]) & set(right["metrics"])):
+    for metric in sorted(set(left.metrics) & set(right.metrics)):
         one, other = (side.get(metric, set()) for side in scorers)
         if one and other and one != other:
             found.append(f"{task}: {metric} was scored by {', '.join(sorted(one))} and {', '.join(sorted(other))}")
@@ -80,23 +81,25 @@ def aligned(runs: Sequence[RunDirectory], task: str) -> list[Aligned]:
     samples = [sample for sample in sorted(runs[0].samples(task), key=lambda s: s.id) if sample.id in common]
     if not samples:
         raise NotComparable(f"Task {task}: the runs have no sample in common.", "Use the same dataset.")
-    shared = [m for m in runs[0].manifest().tasks[task]["metrics"] if all(_has(run, task, m) for run in runs)]
     scores = [run.scores(task) for run in runs]
-    primary = runs[0].manifest().tasks[task]["primary"]
-    return [found for metric_id in shared for found in _numbers(metric_id, samples, scores, primary)]
+    with names_of(runs[0]) as manifest:
+        record = manifest.tasks[task]
+        shared = [m for m in record.metrics if all(_has(run, task, m) for run in runs)]
+        return [found for metric_id in shared for found in _numbers(metric_id, samples, scores, record.primary)]
 
 
 def align(runs: Sequence[RunDirectory], task: str, metric_id: str, name: str) -> Aligned | None:
     """One number in several runs, over all samples of the first run; None where a run does not have the number (that
     of a third codebook, say)."""
     samples = sorted(runs[0].samples(task), key=lambda sample: sample.id)
-    primary = runs[0].manifest().tasks[task]["primary"]
-    made = _numbers(metric_id, samples, [run.scores(task) for run in runs], primary)
+    with names_of(runs[0]) as manifest:
+        primary = manifest.tasks[task].primary
+        made = _numbers(metric_id, samples, [run.scores(task) for run in runs], primary)
     return next((found for found in made if found.summary.name == name), None)
 
 
 def _has(run: RunDirectory, task: str, metric_id: str) -> bool:
-    return metric_id in run.manifest().tasks[task]["metrics"]
+    return metric_id in run.manifest().tasks[task].metrics
 
 
 def _numbers(metric_id: str, samples: list[Sample], scores: Sequence[_Scores], primary: str) -> list[Aligned]:

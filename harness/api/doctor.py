@@ -20,7 +20,7 @@ def doctor(*, verify: bool = True) -> dict[str, Any]:
     """
     return {
         "version": __version__,
-        "environment": environment(),
+        "environment": environment().model_dump(),
         "extras": extras(),
         "cache": str(assets.cache_dir()),
         "assets": [_asset(name, verify) for name in sorted(assets.ASSETS)],

@@ -17,7 +17,9 @@ from speech_eval.adapters.base import Adapter
 from speech_eval.adapters.spec import ModelSpec
 from speech_eval.api.run import Run
 from speech_eval.engine import session
-from speech_eval.engine.session import Planned, Settings
+from speech_eval.engine.plan import Planned
+from speech_eval.engine.plan import plan as plan_tasks
+from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import Task
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, drawn, silent
@@ -149,7 +151,7 @@ class Job:
         return {
             "model": modelspec.redact(self.model.text),
             "output": str(self.output),
-            "tasks": [{"task": item.task.name, **item.record(self.settings)} for item in self.planned],
+            "tasks": [{"task": item.task.name, **item.record(self.settings).model_dump(mode="json")} for item in self.planned],
             "skipped": self.skipped,
         }
 
@@ -171,7 +173,7 @@ def plan(
     specs = [_model(model, options) for model in dict.fromkeys(models)]
     jobs = []
     for spec in specs:
-        planned, skipped = session.plan(spec, names, settings)
+        planned, skipped = plan_tasks(spec, names, settings)
         if not planned:
             raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
         jobs.append(Job(spec, _folder(spec, output, alone=len(specs) == 1), planned, skipped, settings))

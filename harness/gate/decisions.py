@@ -158,7 +158,7 @@ def _factor(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
         return pair
     assert baseline is not None
     samples = {sample.id: sample for sample in run.samples(rule.task)}
-    if any("round" not in samples[key].metadata for key in pair.ids):
+    if any(samples[key].round is None for key in pair.ids):
         return _unjudged("the samples were timed once; run both models in one call with --rounds")
     if len(pair.ids) < rule.minimum_n:
         return _too_few(len(pair.ids), rule)
@@ -195,7 +195,7 @@ def _pair(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: Ta
 
 def _incomparable(run: RunDirectory, baseline: RunDirectory, rule: Rule, found: MetricResult) -> str:
     held = baseline.manifest().tasks.get(rule.task)
-    if held is None or found.metric not in held["metrics"]:
+    if held is None or found.metric not in held.metrics:
         return f"the baseline has no '{found.metric}' for task '{rule.task}'"
     return "; ".join(task_obstacles(run, baseline, rule.task))
 

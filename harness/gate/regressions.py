@@ -105,5 +105,5 @@ INJECTIONS: dict[str, Injection] = {
 
 
 def _metrics(run: RunDirectory, task: str, touches: Callable[[type[Metric]], bool]) -> tuple[str, ...]:
-    names: Sequence[str] = run.manifest().tasks[task]["metrics"]
+    names: Sequence[str] = run.manifest().tasks[task].metrics
     return tuple(name for name in names if touches(registry.metrics.get(name)))

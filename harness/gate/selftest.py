@@ -140,7 +140,7 @@ def strictest(run: RunDirectory) -> list[Rule]:
         rules.append(Rule(task=task.task, failures=counts.failed + counts.empty + counts.missing))
         rules.append(Rule(task=task.task, completeness=(counts.expected - counts.missing) / max(counts.expected, 1)))
         samples = run.samples(task.task)
-        rounds = any("round" in sample.metadata for sample in samples)
+        rounds = any(sample.round is not None for sample in samples)
         units = len(set(clusters(samples)))
         for metric in task.metrics:
             if not (metric.headline or metric.primary) or metric.strict.value is None:
@@ -206,22 +206,22 @@ def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugi
     """Reduce the copy to one task and to the metrics that the defect changed (all metrics where it names none), and
     score them again."""
     manifest = copy.manifest()
-    record = dict(manifest.tasks[task])
+    record = manifest.tasks[task]
     if affected:
-        record["metrics"] = list(affected)
-        held = datasets.load_dataset(record["dataset"]["location"])
+        record = record.model_copy(update={"metrics": list(affected)})
+        held = datasets.load_dataset(record.dataset.location)
         dataset = dataclasses.replace(held, samples=tuple(copy.samples(task)))
         needs = set().union(*(registry.metrics.get(name).needs for name in affected))
         if needs & {"prompt", "reference"}:
             dataset.ensure_audio()
         copy.replace("scores", task, [])
-        made = registry.tasks.get(record.get("sweep", {}).get("task", task) if record.get("sweep") else task)()
+        made = registry.tasks.get(record.task_name(task))()
         score(
             copy,
             dataclasses.replace(made, name=task),
             affected,
             dataset,
-            recognizer=record["recognizer"],
+            recognizer=record.recognizer,
             workers=1,
             plugins=plugins,
             progress=silent,
@@ -235,7 +235,7 @@ def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugi
 
 def _primary(run: RunDirectory, rule: Rule) -> bool:
     """Whether the rule is about the task's primary number."""
-    primary: str = run.manifest().tasks[rule.task]["primary"]
+    primary = run.manifest().tasks[rule.task].primary
     if "/" not in primary:
         primary += f"/{registry.metrics.get(primary)().summaries[0].name}"
     return rule.metric == primary

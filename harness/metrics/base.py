@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from speech_eval.audio import Audio
 from speech_eval.errors import SpeechEvalError
 from speech_eval.records import Output, Sample
+from speech_eval.statistics.macro import FIELD as SUBSET
 from speech_eval.statistics.summaries import Summary, Unit
 
 __all__ = ["Metric", "ScoringItem", "Summary", "Unit", "Unscorable", "Value"]
@@ -33,6 +34,7 @@ class ScoringItem:
     load_audio: Callable[[int | None], Audio] | None = None
     load_prompt: Callable[[int | None], Audio] | None = None
     load_reference: Callable[[int | None], Audio] | None = None
+    stated_seconds: float | None = None  # length of the recording, of a record that has no file of it
 
     def audio(self, rate: int | None = None) -> Audio:
         """The model's speech."""
@@ -45,6 +47,10 @@ class ScoringItem:
     def reference(self, rate: int | None = None) -> Audio:
         """The dataset's own recording of the sample."""
         return _required(self.load_reference, self.sample.id, "reference audio")(rate)
+
+    def reference_seconds(self) -> float:
+        """How long the dataset's own recording is."""
+        return self.reference().seconds if self.stated_seconds is None else self.stated_seconds
 
 
 def _required(load: Callable[[int | None], Audio] | None, sample_id: str, what: str) -> Callable[[int | None], Audio]:
@@ -73,6 +79,7 @@ class Metric(ABC):
     description: ClassVar[str]
     source: ClassVar[str]  # where the formula comes from
     needs: ClassVar[frozenset[str]] = frozenset()  # of: (original-)hypothesis, audio, prompt, reference, timing
+    columns: ClassVar[frozenset[str]] = frozenset()  # names in `Sample.metadata` that it reads; a run hides the others
     summaries: ClassVar[tuple[Summary, ...]]
     heavy: ClassVar[bool] = False  # loads a model, so scoring is worth worker processes
     extra: ClassVar[str] = ""  # the extra of pyproject.toml it needs
@@ -81,6 +88,16 @@ class Metric(ABC):
     @classmethod  # noqa: B027 - most metrics need nothing that a user has to bring
     def ready(cls) -> None:
         """Called before a run begins. Raises `NotFetched` where the user has something to bring first."""
+
+    @classmethod
+    def visible(cls, sample: Sample) -> Sample:
+        """`sample` with only those of the dataset's columns that the metric declares, and the name of its subset.
+
+        The engine scores and aggregates such samples, so no other column can move a number. `speech-eval metric` gives
+        a record whole: there, fields such as aligned words describe the answer.
+        """
+        kept = {name: value for name, value in sample.metadata.items() if name in cls.columns or name == SUBSET}
+        return sample if len(kept) == len(sample.metadata) else sample.model_copy(update={"metadata": kept})
 
     def scorer(self) -> str:
         """Identity of the weights behind the number, empty for a formula."""

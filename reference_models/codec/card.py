@@ -42,7 +42,7 @@ def card(
             "audio_hours": round(log.audio_seconds / 3600, 3),
             "wall_seconds": round(log.seconds),
             "seed": training.seed,
-            "hardware": ", ".join(machine["gpus"]) or f"{machine['processor']}, {machine['cores']} cores",
+            "hardware": ", ".join(machine.gpus) or f"{machine.processor}, {machine.cores} cores",
             "torch": installed("torch"),
         },
         "losses": {loss: weight or "off" for loss, weight in training.weights().items()},

@@ -37,7 +37,7 @@ def card(
             "wall_seconds": round(log.seconds),
             "seed": training.seed,
             "text_replay": training.text_replay,
-            "hardware": ", ".join(machine["gpus"]) or f"{machine['processor']}, {machine['cores']} cores",
+            "hardware": ", ".join(machine.gpus) or f"{machine.processor}, {machine.cores} cores",
             "torch": installed("torch"),
         },
         "data": {"folder": data.resolve().name, "shards": shards["splits"], **prepared_from(data)},

@@ -6,14 +6,14 @@ import json
 from collections.abc import Sequence
 
 from speech_eval.analysis.human_baseline import uncalibrated
-from speech_eval.records import SCHEMA_VERSION, Results
+from speech_eval.records import RESULTS_VERSION, Results
 
 
 def to_json(results: Sequence[Results]) -> str:
     """One JSON object that ends in a newline."""
     pairs = [(result, task, uncalibrated(task, results)) for result in results for task in result.tasks]
     data = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": RESULTS_VERSION,
         "results": [result.model_dump(mode="json") for result in results],
         "uncalibrated": [{"model": r.model, "task": t.task, "metrics": list(names)} for r, t, names in pairs if names],
     }

@@ -180,7 +180,7 @@ class Run:
                 **self.counts,
             },
             "listeners": {name: {} if ear is None else asdict(ear) for name, ear in listeners.items()},
-            "hardware": hardware(),
+            "hardware": hardware().model_dump(),
         }
         if history.guards:
             found["guards"] = [{name: round(value, 4) for name, value in row.items()} for row in history.guards]

@@ -14,7 +14,7 @@ from speech_eval.engine import session as runner
 from speech_eval.engine.session import Settings
 from speech_eval.metrics.base import ScoringItem, Unscorable
 from speech_eval.metrics.codec.tokens import TextTokens, positions
-from speech_eval.records import Output, Results, Sample
+from speech_eval.records import CodebookRecord, CodesRecord, Output, Results, Sample
 
 COUNTS = ("token-bill[layouts@1]", "bitrate[measured@1]")
 
@@ -23,10 +23,10 @@ def item(
     frames: list[int], sizes: list[int] | None = None, seconds: float = 2.0, text: str | None = None
 ) -> ScoringItem:
     books = [
-        {"frames": count, "frame_rate": count / seconds, "size": size, "histogram": [[count, 1]]}
+        CodebookRecord(frames=count, frame_rate=count / seconds, size=size, histogram=[(count, 1)])
         for count, size in zip(frames, sizes or [1024] * len(frames), strict=True)
     ]
-    output = Output(id="s", task="t", status="ok", seed=0, metadata={"seconds": seconds, "codebooks": books})
+    output = Output(id="s", task="t", status="ok", seed=0, codes=CodesRecord(seconds=seconds, codebooks=books))
     return ScoringItem(Sample(id="s", text=text), output)
 
 
