@@ -151,7 +151,9 @@ class Job:
         return {
             "model": modelspec.redact(self.model.text),
             "output": str(self.output),
-            "tasks": [{"task": item.task.name, **item.record(self.settings).model_dump(mode="json")} for item in self.planned],
+            "tasks": [
+                {"task": item.task.name, **item.record(self.settings).model_dump(mode="json")} for item in self.planned
+            ],
             "skipped": self.skipped,
         }
 
