@@ -171,7 +171,8 @@ def plan(
 ) -> list[Job]:
     """What `evaluate_all` would do, without loading a model. Each task must fit a model, and each model a task."""
     settings = settings_of(**options)
-    names = _names(tasks)
+    asked = _asked(tasks)
+    names = [name for members in asked.values() for name in members]
     specs = [_model(model, options) for model in dict.fromkeys(models)]
     jobs = []
     for spec in specs:
@@ -180,7 +181,7 @@ def plan(
             raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
         jobs.append(Job(spec, _folder(spec, output, alone=len(specs) == 1), planned, skipped, settings))
     covered = {item.task.name for job in jobs for item in job.planned}
-    if orphans := [name for name in names if name not in covered]:
+    if orphans := [pattern for pattern, members in asked.items() if covered.isdisjoint(members)]:
         raise BadInput(f"No model given can do: {', '.join(orphans)}.", "Leave the task out or add a model for it.")
     if len({job.output for job in jobs}) != len(jobs):
         raise BadInput("Two models would share a run directory.", "Run them with separate --output folders.")
@@ -228,16 +229,13 @@ def listed(names: str | Iterable[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
-def _names(tasks: Tasks) -> list[str]:
-    """The registered names of tasks; a `Task` object is registered for this process."""
+def _asked(tasks: Tasks) -> dict[str, list[str]]:
+    """Each name, group or pattern with the names of its tasks. A `Task` object is registered for this process."""
     given = [tasks] if isinstance(tasks, str | Task) else list(tasks)
     patterns = [name for item in given for name in ([_registered(item)] if isinstance(item, Task) else listed(item))]
     if not patterns:
         raise BadInput("No task is named.", "See: speech-eval list tasks")
-    names: dict[str, None] = {}
-    for pattern in patterns:
-        names |= dict.fromkeys([name for name in registry.tasks if fnmatchcase(name, pattern)] or [pattern])
-    return list(names)
+    return {pattern: [n for n in registry.tasks if fnmatchcase(n, pattern)] or [pattern] for pattern in patterns}
 
 
 def _registered(task: Task) -> str:
