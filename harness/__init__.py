@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from speech_eval.adapters.base import SpeechSynthesizer as SpeechSynthesizer
     from speech_eval.adapters.base import SynthesisRequest as SynthesisRequest
     from speech_eval.adapters.base import TranscriptionRequest as TranscriptionRequest
+    from speech_eval.adapters.catalog import register_adapter as register_adapter
     from speech_eval.api.data import check_data as check_data
     from speech_eval.api.data import fetch_data as fetch_data
     from speech_eval.api.doctor import doctor as doctor
@@ -58,10 +59,9 @@ if TYPE_CHECKING:
     from speech_eval.metrics.base import Summary as Summary
     from speech_eval.metrics.base import Unscorable as Unscorable
     from speech_eval.metrics.base import Value as Value
+    from speech_eval.metrics.catalog import register_metric as register_metric
     from speech_eval.records import ModelInfo as ModelInfo
     from speech_eval.records import Sample as Sample
-    from speech_eval.registry import register_adapter as register_adapter
-    from speech_eval.registry import register_metric as register_metric
     from speech_eval.registry import register_task as register_task
 else:
     # `speech_eval.gate` is the public function. The folder of that name is loaded here so that a later import of one of
@@ -75,6 +75,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     name: f"speech_eval.{module}"
     for module, names in {
+        "adapters.catalog": "register_adapter",
         "adapters.base": (
             "Adapter AudioCodec AudioLanguageModel ChatReply ChatRequest Codes DuplexAgent Speech SpeechRecognizer "
             "SpeechSynthesizer SynthesisRequest TranscriptionRequest"
@@ -93,8 +94,9 @@ _PUBLIC = {
         "engine.task": "Task",
         "errors": "SpeechEvalError",
         "metrics.base": "Metric ScoringItem Summary Unscorable Value",
+        "metrics.catalog": "register_metric",
         "records": "ModelInfo Sample",
-        "registry": "register_adapter register_metric register_task",
+        "registry": "register_task",
     }.items()
     for name in names.split()
 }

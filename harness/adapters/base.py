@@ -7,16 +7,16 @@ answer in the same order. Whatever they raise becomes a failed sample, never a s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.adapters.clock import Clock, WallClock
 from speech_eval.audio import Audio
-from speech_eval.records import ModelInfo
+from speech_eval.records import ModelInfo, Sample
 
 # ------------------------------------------------------------------------------------------------ requests
 
@@ -207,6 +207,49 @@ class DuplexAgent(Adapter):
     @abstractmethod
     def step(self, user_chunk: Audio) -> Audio:
         """Take `chunk_seconds` of the user's channel, give the same duration of the agent's."""
+
+
+# ---------------------------------------------------------------------------------------------- optional abilities
+
+LoadReference = Callable[[str], Audio]
+
+
+@runtime_checkable
+class ReferenceAware(Protocol):
+    """An adapter that answers from the dataset: the fakes, and `ground-truth`. The engine tells it the samples."""
+
+    def bind(self, samples: Mapping[str, Sample], load_reference: LoadReference) -> None:
+        """Take a task's samples by id, before any request. `load_reference(id)` gives a sample's own recording and
+        raises `KeyError` for a sample without one."""
+
+    def expect(self, sample_id: str) -> None:
+        """Take the id of the conversation that begins: a `DuplexAgent` gets it before `reset`, which passes none."""
+
+
+@runtime_checkable
+class ScoresText(Protocol):
+    """A recognizer that gives the likelihood of a text."""
+
+    def nll(self, request: TranscriptionRequest, text: str) -> float:
+        """Mean negative log-likelihood in nats per token of `text`, its end included, given the speech."""
+
+
+@runtime_checkable
+class ScoresFrames(Protocol):
+    """A duplex agent whose turn taking follows from a speech probability per frame."""
+
+    def speech_probabilities(self, user: Audio) -> tuple[NDArray[np.float64], float]:
+        """The probability of each frame of the user's channel [frames], and the duration of a frame in seconds."""
+
+
+@runtime_checkable
+class StreamsCodes(Protocol):
+    """A codec that decodes codes part by part as they arrive."""
+
+    causal: bool  # False: this checkpoint cannot, although the class has the method
+
+    def stream_parts(self, parts: Iterable[Codes]) -> Iterator[Audio]:
+        """The sound of codes that arrive in parts, each of whole steps of the slowest codebook."""
 
 
 INTERFACES: dict[str, type[Adapter]] = {

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import inspect
+from itertools import groupby
 from typing import Any
 
 from speech_eval import datasets, registry
-from speech_eval.adapters.base import interfaces_of
+from speech_eval.adapters.base import INTERFACES
+from speech_eval.adapters.catalog import MODELS, Entry
 from speech_eval.errors import UnknownName
+from speech_eval.metrics.catalog import METRICS
 
-# What fits a terminal of each row; --json has all of it.
+# The columns that fit a terminal; --json has all of them.
 SHOWN = {
     "tasks": ("name", "interfaces", "description"),
-    "models": ("name", "interfaces", "description"),
+    "models": ("name", "extra", "source", "description"),
     "metrics": ("id", "extra", "description"),
     "data": ("name", "languages", "n", "seconds", "license", "present"),
 }
 KINDS = tuple(SHOWN)
+SEVERAL, OTHER, FAKES = "several interfaces", "other packages", "fakes for tests"
+GROUPS = (*INTERFACES, SEVERAL, OTHER, FAKES)
 
 
 def rows(kind: str) -> list[dict[str, Any]]:
-    """One row a registered thing of `kind`; raises `UnknownName` for another kind."""
+    """One row per registered thing of `kind`. Raises `UnknownName` for another kind."""
     if kind not in KINDS:
         raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join(KINDS)}.")
     return {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
 
 
 def short(kind: str) -> list[dict[str, Any]]:
-    """`rows` with the columns of `SHOWN` alone."""
-    return [{name: row[name] for name in SHOWN[kind]} for row in rows(kind)]
+    """`rows` with the columns of `SHOWN`. Models stand below a line with the name of their group."""
+    if kind != "models":
+        return [{name: row[name] for name in SHOWN[kind]} for row in rows(kind)]
+    shown: list[dict[str, Any]] = []
+    for group, members in groupby(rows(kind), key=lambda row: row["group"]):
+        shown.append(dict.fromkeys(SHOWN[kind], "") | {"name": group})
+        for row in members:
+            usage = "" if row["spec"] == row["name"] else f": {row['spec']}"
+            named = {"name": f"  {row['name']}", "description": row["description"] + usage}
+            shown.append({name: named.get(name, row[name]) for name in SHOWN[kind]})
+    return shown
 
 
 def _tasks() -> list[dict[str, Any]]:
@@ -50,18 +63,34 @@ def _tasks() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    found = []
-    for name in registry.adapters:
-        cls = registry.adapters.get(name)
-        text = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-        found.append({"name": name, "interfaces": interfaces_of(cls), "description": text})
-    return found
+    """One row per catalog entry, grouped by interface, the fakes last. Imports no adapter."""
+    rows = [
+        {
+            "group": _group(entry),
+            "name": entry.name,
+            "spec": entry.spec,
+            "interfaces": list(entry.interfaces),
+            "extra": entry.extra,
+            "source": entry.source,
+            "description": entry.summary,
+        }
+        for entry in map(MODELS.get, MODELS)
+    ]
+    return sorted(rows, key=lambda row: GROUPS.index(row["group"]))
+
+
+def _group(entry: Entry) -> str:
+    if entry.fake:
+        return FAKES
+    if not entry.interfaces:
+        return OTHER
+    return entry.interfaces[0] if len(entry.interfaces) == 1 else SEVERAL
 
 
 def _metrics() -> list[dict[str, Any]]:
     found = []
-    for name in registry.metrics:
-        cls = registry.metrics.get(name)
+    for name in METRICS:
+        cls = METRICS.get(name)
         found.append(
             {
                 "id": cls.id,

@@ -19,8 +19,10 @@ from filelock import FileLock
 from pydantic import Field
 
 from speech_eval.assets import archives
-from speech_eval.assets.archives import Progress, safe_relative
+from speech_eval.assets.archives import safe_relative
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, NotFetched, UnknownName
+from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
 
 _TABLE = Path(__file__).parent / "catalog.json"
@@ -177,7 +179,7 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
         raise NotFetched(f"{folder.parent} cannot be made ({error}).", "Set $SPEECH_EVAL_CACHE elsewhere.") from error
     with FileLock(folder.parent / f"{name}.lock"):
         if not is_present(name):
-            _fetch(asset, folder, progress or (lambda what, done, total: None))
+            _fetch(asset, folder, progress or silent)
     return folder
 
 
@@ -282,6 +284,6 @@ def _problems(asset: Asset, folder: Path) -> list[str]:
             problems.append(f"{path} is missing")
         elif size != asset.sizes[path]:
             problems.append(f"{path} has {size} bytes, not {asset.sizes[path]}")
-        elif archives.sha256_of(folder / path) != sha256:
+        elif file_sha256(folder / path) != sha256:
             problems.append(f"{path} does not have the pinned sha256")
     return problems

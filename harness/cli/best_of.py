@@ -22,8 +22,8 @@ def best_of(
     json: Json = False,
 ) -> None:
     """Keep the best of N tries by one recognizer or speaker model, judge it by another, for N from 1 up."""
+    from speech_eval.cache import write_atomically
     from speech_eval.cli.console import bars, emit, out
-    from speech_eval.engine.run_directory import write_atomically
     from speech_eval.errors import BadInput
     from speech_eval.registry import load_attr
 

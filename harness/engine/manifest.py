@@ -11,7 +11,7 @@ from typing import Any
 import speech_eval
 from speech_eval import datasets, registry
 from speech_eval.adapters.base import Adapter
-from speech_eval.audio import file_sha256
+from speech_eval.cache import file_sha256
 from speech_eval.engine.plan import Planned
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.settings import Settings

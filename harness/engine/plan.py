@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from speech_eval import datasets, registry
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import interfaces_of
-from speech_eval.adapters.spec import ModelSpec
+from speech_eval.adapters.spec import ModelSpec, ResolvedModel
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import Task
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.metrics.base import Metric
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress
 from speech_eval.records import DatasetRecord, TaskRecord
 
@@ -38,7 +38,7 @@ class Planned:
     @property
     def needs(self) -> frozenset[str]:
         """What the metrics read beside the outputs, as `Metric.needs` says it."""
-        classes: list[type[Metric]] = [registry.metrics.get(name) for name in self.metrics]
+        classes: list[type[Metric]] = [METRICS.get(name) for name in self.metrics]
         return frozenset().union(*(cls.needs for cls in classes))
 
     def record(self, settings: Settings) -> TaskRecord:
@@ -69,21 +69,30 @@ class Planned:
         )
 
 
-def plan(spec: ModelSpec, task_names: Sequence[str], settings: Settings) -> tuple[list[Planned], list[str]]:
+def plan(
+    model: ModelSpec | ResolvedModel, task_names: Sequence[str], settings: Settings
+) -> tuple[list[Planned], list[str]]:
     """Which tasks a model can do, and the names of those it cannot. Loads no model; fetches sets of the hub."""
-    cls, _ = modelspec.resolve(spec, trust_remote_code=settings.trust_remote_code)
-    offered = interfaces_of(cls)
+    model = resolved(model, settings)
+    offered = model.interfaces
     planned, skipped = [], []
     for name in dict.fromkeys(task_names):
         task: Task = registry.tasks.get(name)()
         interface = task.interface_for(offered)
         if interface is None:
-            skipped.append(f"{name} needs {' or '.join(task.interfaces)}; {spec.target} is {', '.join(offered)}")
+            skipped.append(f"{name} needs {' or '.join(task.interfaces)}; {model.spec.target} is {', '.join(offered)}")
             continue
         planned.append(_plan_task(task, interface, settings.data or task.dataset_for(interface), settings))
     if settings.rounds > 1 and planned and not any(item.task.mode == "timed" for item in planned):
         raise BadInput("None of these tasks is timed, so they have no rounds.", "Use --rounds with the task latency.")
     return planned, skipped
+
+
+def resolved(model: ModelSpec | ResolvedModel, settings: Settings) -> ResolvedModel:
+    """The model, its spec resolved."""
+    if isinstance(model, ResolvedModel):
+        return model
+    return modelspec.resolve(model, trust_remote_code=settings.trust_remote_code)
 
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
@@ -93,12 +102,12 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, no
     dataset = datasets.load_dataset(location, wanted).subset(settings.limit)
     names = settings.metrics or task.metrics_for(interface)
     if not settings.metrics and not any(sample.prompt_audio for sample in dataset.samples):
-        unanswerable = [name for name in names if "prompt" in registry.metrics.get(name).needs]
+        unanswerable = [name for name in names if "prompt" in METRICS.get(name).needs]
         names = tuple(name for name in names if name not in unanswerable)
         if unanswerable:
             note = f"{note} No sample has a voice prompt: without {', '.join(unanswerable)}.".strip()
     for name in names:
-        registry.metrics.get(name).ready()
+        METRICS.get(name).ready()
     return Planned(
         task=task,
         interface=interface,

@@ -14,9 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from speech_eval import datasets, registry
-from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import Adapter, AudioCodec
-from speech_eval.adapters.spec import ModelSpec
+from speech_eval.adapters.base import Adapter, AudioCodec, ReferenceAware
+from speech_eval.adapters.spec import ModelSpec, ResolvedModel
 from speech_eval.audio import load
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave as rounds
@@ -26,7 +25,7 @@ from speech_eval.engine.generate.answer import generate, generate_sweep
 from speech_eval.engine.generate.requests import Driver, Job
 from speech_eval.engine.generate.timed import conditions, generate_timed, load_average
 from speech_eval.engine.manifest import add_event, check_same_run, names_of, open_manifest, recorded
-from speech_eval.engine.plan import Planned, fetch, plan
+from speech_eval.engine.plan import Planned, fetch, plan, resolved
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
 from speech_eval.engine.settings import Settings
@@ -34,12 +33,13 @@ from speech_eval.engine.sweep import points_of
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.records import Results, TaskRecord
 
 
 def run(
-    spec: ModelSpec,
+    spec: ModelSpec | ResolvedModel,
     task_names: Sequence[str],
     output: Path,
     settings: Settings,
@@ -54,7 +54,7 @@ def run(
 
 
 def run_in_turns(
-    jobs: Sequence[tuple[ModelSpec, Sequence[str], Path]],
+    jobs: Sequence[tuple[ModelSpec | ResolvedModel, Sequence[str], Path]],
     settings: Settings,
     progress: Progress = silent,
     say: Say = unsaid,
@@ -70,7 +70,7 @@ def run_in_turns(
         sessions = []
         with ExitStack() as models:
             for job in jobs:
-                named = progress if len(jobs) == 1 else _named(progress, modelspec.redact(job[0].text))
+                named = progress if len(jobs) == 1 else _named(progress, resolved(job[0], settings).redacted)
                 sessions.append(_begin(*job, settings, named, say, locks, models))
             for session in sessions:
                 for group in session.groups:
@@ -99,7 +99,7 @@ def _named(progress: Progress, name: str) -> Progress:
 
 
 def _begin(
-    spec: ModelSpec,
+    spec: ModelSpec | ResolvedModel,
     task_names: Sequence[str],
     output: Path,
     settings: Settings,
@@ -109,14 +109,15 @@ def _begin(
     models: ExitStack,
 ) -> _Session:
     """Load the model, have its data, and open its run directory."""
-    planned, skipped = plan(spec, task_names, settings)
+    model = resolved(spec, settings)
+    planned, skipped = plan(model, task_names, settings)
     if not planned:
         raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
     directory = RunDirectory(output)
     locks.enter_context(directory.writing())
     if directory.has_manifest():
-        check_same_run(directory, modelspec.redact(spec.text), planned, settings)
-    adapter = models.enter_context(_loaded(spec, settings))
+        check_same_run(directory, model.redacted, planned, settings)
+    adapter = models.enter_context(_loaded(model))
     planned = [fetch(item, adapter.reads_audio, settings, progress) for item in planned]
     for item in planned:
         if item.note:
@@ -128,36 +129,28 @@ def _begin(
         ]
         for item in planned
     ]
-    with _naming(spec, adapter, "info"):
-        info = modelspec.describe(spec, adapter)
-    open_manifest(directory, info, [item for group in groups for item in group], settings, type(adapter))
+    open_manifest(
+        directory, model.describe(adapter), [item for group in groups for item in group], settings, type(adapter)
+    )
     return _Session(directory, adapter, groups, progress)
 
 
 @contextmanager
-def _loaded(spec: ModelSpec, settings: Settings) -> Iterator[Adapter]:
-    """The model, closed at the end."""
-    adapter = modelspec.build(spec, trust_remote_code=settings.trust_remote_code)
+def _loaded(model: ResolvedModel) -> Iterator[Adapter]:
+    """The model, closed at the end. Raises `SpeechEvalError` that names the model where closing fails."""
+    adapter = model.build()
     try:
         yield adapter
     finally:
-        with _naming(spec, adapter, "close"):
+        try:
             adapter.close()
-
-
-@contextmanager
-def _naming(spec: ModelSpec, adapter: Adapter, method: str) -> Iterator[None]:
-    """Turn what a method of an adapter raises into an error that names the model: it says nothing about its numbers."""
-    try:
-        yield
-    except SpeechEvalError:
-        raise
-    except Exception as error:
-        where = f"{modelspec.redact(spec.text)}: {type(adapter).__name__}.{method}()"
-        raise SpeechEvalError(
-            f"{where} failed ({type(error).__name__}: {error}).",
-            "Correct the method and give the same command again; answers so far are kept.",
-        ) from error
+        except SpeechEvalError:
+            raise
+        except Exception as error:
+            raise SpeechEvalError(
+                f"{model.redacted}: {type(adapter).__name__}.close() failed ({type(error).__name__}: {error}).",
+                "Correct the method and give the same command again; answers so far are kept.",
+            ) from error
 
 
 def _finish(session: _Session, settings: Settings) -> Results:
@@ -179,9 +172,10 @@ def _open_task(session: _Session, group: Sequence[Planned]) -> None:
 
 def _lend_recordings(adapter: Adapter, dataset: Dataset) -> None:
     """Doubles answer with the recordings themselves."""
-    if hasattr(adapter, "load_reference"):
+    if isinstance(adapter, ReferenceAware):
         recordings = {sample.id: sample.audio for sample in dataset.samples if sample.audio}
-        adapter.load_reference = lambda key: load(dataset.audio_path(recordings[key]))
+        samples = {sample.id: sample for sample in dataset.samples}
+        adapter.bind(samples, lambda key: load(dataset.audio_path(recordings[key])))
 
 
 def _generate_timed(session: _Session, item: Planned, settings: Settings, number: int, call: str) -> None:
@@ -281,7 +275,7 @@ def _fetch_scorers(item: Planned, progress: Progress) -> None:
     from speech_eval.assets import store as assets
 
     for name in item.metrics:
-        cls: type[Metric] = registry.metrics.get(name)
+        cls: type[Metric] = METRICS.get(name)
         for asset in cls.assets:
             assets.ensure(asset, progress)
     if item.recognizer and item.recognizer in assets.ASSETS:

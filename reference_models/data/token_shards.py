@@ -20,8 +20,8 @@ from filelock import FileLock
 from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import AudioCodec
-from speech_eval.audio import file_sha256, load
-from speech_eval.engine.run_directory import write_atomically
+from speech_eval.audio import load
+from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Sample
@@ -62,7 +62,7 @@ def write_shards(
     Shards that are there already are kept if they are of the same data, codec and frontend. Raises `BadInput` where
     they are of others, where the codec has no codebooks or one of more than 65 536 codes, and where nothing is left.
     """
-    codec = modelspec.build(modelspec.parse(codec_spec))
+    codec = modelspec.resolve(codec_spec).build()
     if not isinstance(codec, AudioCodec):
         raise BadInput(f"{codec_spec} is no codec.", "See: speech-eval list models --interface AudioCodec")
     plan = {

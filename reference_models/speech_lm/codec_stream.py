@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from speech_eval.adapters.base import AudioCodec, Codes
+from speech_eval.adapters.base import AudioCodec, Codes, StreamsCodes
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.layouts import Ints, ratios_of, whole_steps
@@ -73,8 +73,8 @@ class SpeechCodec:
     def stream(self, parts: Iterable[Sequence[Ints]]) -> Iterator[Audio]:
         """The sound of codes that come in parts of whole steps, each chunk as soon as it can be made."""
         filled = (part for part in parts if len(part[0]))
-        if getattr(self.codec, "causal", False):
-            yield from self.codec.stream_parts(self._codes(part) for part in filled)  # type: ignore[attr-defined]
+        if isinstance(self.codec, StreamsCodes) and self.codec.causal:
+            yield from self.codec.stream_parts(self._codes(part) for part in filled)
         else:
             yield from self._windows(filled)
 

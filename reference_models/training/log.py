@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from speech_eval.engine.run_directory import write_atomically
+from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput, SpeechEvalError, require
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import AudioCodec, Speech, SpeechSynthesizer, SynthesisRequest
-from speech_eval.adapters.checkpoints import choose_device, load_model, locate, positive, weights_digest
+from speech_eval.adapters.checkpoints import choose_device, load_model, locate, weights_digest
+from speech_eval.adapters.options import choice, number, whole
 from speech_eval.audio import Audio
 from speech_eval.engine.generate.answer import sample_seed
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
-from speech_eval.reference_models import CHECKPOINTS
 
 if TYPE_CHECKING:
     from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
@@ -55,9 +55,8 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             "max_tokens": None if max_seconds is None else self._tokens(max_seconds),
         }
         self._sampling: Sampling = replace(base, **{name: value for name, value in given.items() if value is not None})
-        self._best_of = positive("best_of", best_of)
-        if verify not in ("wer", "sim", "both"):
-            raise BadInput(f"verify={verify} chooses nothing.", "Use wer, sim or both.")
+        self._best_of = whole("best_of", best_of)
+        choice("verify", verify, ("wer", "sim", "both"))
         self._verify, self._ear = verify, None
         if self._best_of > 1:
             from speech_eval.reference_models.speech_lm.rl.verifiers import Listener
@@ -92,9 +91,11 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
         ended: list[Spoken] = []
 
         def parts() -> Iterator[Any]:
-            for books, whole in speak_stream(self._model, self._utterance(request), self._sampling, self._codec.chunk):
-                if whole is not None:
-                    ended.append(whole)
+            for books, complete in speak_stream(
+                self._model, self._utterance(request), self._sampling, self._codec.chunk
+            ):
+                if complete is not None:
+                    ended.append(complete)
                 yield books
 
         last: Audio | None = None
@@ -110,8 +111,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             yield Speech(last.samples, last.rate, ended[0].report())
 
     def _tokens(self, seconds: float) -> int:
-        if not (isinstance(seconds, int | float) and seconds > 0):
-            raise BadInput(f"max_seconds={seconds} is no duration.", "Use max_seconds=20, say.")
+        number("max_seconds", seconds, above=True, unit="seconds")
         return max(1, round(seconds * self._codec.step_rate * self._model.tokens_per_step))
 
     def _utterance(self, request: SynthesisRequest) -> Utterance:
@@ -152,7 +152,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
 
 
 class ReferenceTTS(SpeechLMSynthesizer):
-    """A directory with `reference.json` of kind `tts`. `codec` is a model spec (its options after semicolons) in place
+    """A directory with `reference.json` of kind `tts`. `codec` is a model spec (in brackets if it has options) in place
     of the codec that the checkpoint names; it must be the same one, perhaps elsewhere. A model of one voice passes
     over voice prompts."""
 
@@ -195,17 +195,9 @@ class ReferenceTTS(SpeechLMSynthesizer):
         )
 
 
-class Llasa3mEn(ReferenceTTS):
-    """The voice that this project trained and ships: a Llama of 3.5 M parameters, English, 16 kHz. It draws at
-    temperature 0.7 from 0.9 of the probability unless told otherwise."""
-
-    def __init__(self, temperature: float = 0.7, top_p: float = 0.9, **options: Any) -> None:
-        super().__init__(str(CHECKPOINTS / "llasa-3m-en"), temperature=temperature, top_p=top_p, **options)
-
-
 class _Published(SpeechLMSynthesizer):
-    """A language model's directory or hub name, and the model spec of its codec, its options after semicolons:
-    `llasa,path=DIR,codec=xcodec2;path=DIR`."""
+    """A language model's directory or hub name, and the model spec of its codec:
+    `llasa,path=DIR,codec=[xcodec2,path=DIR]`."""
 
     family: ClassVar[str]
 
@@ -270,9 +262,8 @@ class OuteTTS(_Published):
 
 
 def build_codec(spec: str) -> AudioCodec:
-    """The codec of a model spec whose options may stand after semicolons, as inside another spec's option. Raises
-    `BadInput` for what is no codec."""
-    codec = modelspec.build(modelspec.parse(spec.replace(";", ",")))
+    """The codec of a model spec. Raises `BadInput` for a model that is not a codec."""
+    codec = modelspec.resolve(spec).build()
     if not isinstance(codec, AudioCodec):
-        raise BadInput(f"{spec} is no codec.", "Name one, such as a trained codec's directory.")
+        raise BadInput(f"{spec} is not a codec.", "Name one, such as a trained codec's directory.")
     return codec

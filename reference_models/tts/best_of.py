@@ -54,7 +54,7 @@ def best_of(
 ) -> BestOf:
     """Make `tries` of every text of a dataset and draw the curve. Raises `BadInput` for a model that is no synthesizer,
     and where the choice is by voice and a text has no voice prompt."""
-    model = modelspec.build(modelspec.parse(spec))
+    model = modelspec.resolve(spec).build()
     if not isinstance(model, SpeechSynthesizer):
         raise BadInput(f"{spec} does not speak.", "Name a synthesizer.")
     dataset = datasets.load_dataset(data)

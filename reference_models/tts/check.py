@@ -33,7 +33,7 @@ def heard_from(
 
     section = model.config.codec
     speaker = SpeechCodec(codec, section.codebook_sizes, section.frame_rates)
-    ear = modelspec.build(modelspec.parse(config.recognizer))
+    ear = modelspec.resolve(config.recognizer).build()
     if not isinstance(ear, SpeechRecognizer):
         raise BadInput(f"check.recognizer: {config.recognizer} is no recognizer.", "Name one, such as whisper-base.")
     rows: list[dict[str, str]] = []

@@ -250,7 +250,7 @@ class Trainer(Loop):
         config = self.training.check
         if not self.accelerator.is_main_process:
             return
-        codec = modelspec.build(modelspec.parse(codec_spec))
+        codec = modelspec.resolve(codec_spec).build()
         assert isinstance(codec, AudioCodec)
         texts = {document.id: document.text for document in map(self.shards.__getitem__, range(len(self.shards)))}
         language = self.model.config.language.split("-")[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from speech_eval.audio import file_sha256
+from speech_eval.cache import file_sha256
 from speech_eval.engine.run_directory import RunDirectory
 
 PLUGIN = """

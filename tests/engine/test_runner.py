@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -185,7 +186,7 @@ def test_a_run_directory_refuses_another_model_seed_or_limit(tmp_path: Path) -> 
         (["--model", "noisi", "--tasks", "asr"], "Did you mean noisy"),
         (["--model", "noisy", "--tasks", "asrr"], "Did you mean asr"),
         (["--model", "noisy", "--tasks", ""], "--tasks names no task"),
-        (["--model", "noisy,error_rate=2", "--tasks", "asr"], "error_rate=2 is not a rate"),
+        (["--model", "noisy,error_rate=2", "--tasks", "asr"], "error_rate must be a number from 0 to 1, got 2"),
         (["--model", "noisy,color=red", "--tasks", "asr"], "Check the options"),
         (["--model", "noisy,what", "--tasks", "asr"], "is not key=value"),
         (["--model", "no/such/dir", "--tasks", "asr"], "neither a directory nor a model spec"),
@@ -303,12 +304,14 @@ def test_the_examples_of_the_docs_run_from_outside_the_package(tmp_path: Path, p
     commands = []
     for language, text in blocks(page):
         if language == "python":
-            (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+            file = tmp_path / text.splitlines()[0].removeprefix("# ")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
         elif language == "sh":
-            commands += text.strip().splitlines()
+            commands += text.replace("\\\n", " ").strip().splitlines()
     assert commands
     for command in commands:
-        words = [word.strip("'") for word in command.replace("whisper-tiny.en", "noisy").split()[1:]]
+        words = shlex.split(command.replace("whisper-tiny.en", "noisy"))[1:]
         done = cli(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 

@@ -21,7 +21,6 @@ from speech_eval.adapters.base import (
     SynthesisRequest,
     TranscriptionRequest,
 )
-from speech_eval.adapters.clock import SimulatedClock
 from speech_eval.audio import Audio
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave as rounds
@@ -32,6 +31,7 @@ from speech_eval.errors import BadInput, MissingExtra
 from speech_eval.progress import silent
 from speech_eval.records import DatasetInfo, ModelInfo, Output, Sample, Timing, WarmUp
 from speech_eval.tasks.latency import latency, latency_load
+from speech_eval.testing.simulated_clock import SimulatedClock
 
 RATE = 16_000
 INFO = DatasetInfo(name="d", version="1", description="", languages=["en"], license="CC0-1.0", source="test")

@@ -33,6 +33,7 @@ from speech_eval.engine.executors import run_inline, start_worker
 from speech_eval.engine.session import Settings
 from speech_eval.engine.task import Task
 from speech_eval.metrics import judge as judges
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Results
 from speech_eval.reference_models.modelability import budget as budgets
 
@@ -86,7 +87,7 @@ def _known(metric: str, task: str) -> bool:
     """Whether the metric runs a network and a task before this one has run it."""
     tasks = (registry.tasks.get(name)() for name in registry.tasks.names())
     having = [t.name for t in tasks if any(metric in t.metrics_for(interface) for interface in t.interfaces)]
-    return bool(registry.metrics.get(metric).assets) and having[0] != task
+    return bool(METRICS.get(metric).assets) and having[0] != task
 
 
 def recordings(folder: Path) -> Path:

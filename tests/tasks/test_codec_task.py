@@ -32,7 +32,7 @@ OWN = ("bitrate[measured@1]", "stoi[pystoi]", "si-sdr[torchmetrics-definition]",
 
 
 def codec(spec: str) -> AudioCodec:
-    adapter = modelspec.build(modelspec.parse(spec))
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, AudioCodec)
     return adapter
 

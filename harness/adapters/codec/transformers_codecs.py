@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.adapters.base import AudioCodec, Codes
-from speech_eval.adapters.checkpoints import load_model, locate, positive
+from speech_eval.adapters.checkpoints import load_model, locate
+from speech_eval.adapters.options import whole
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.records import ModelInfo
@@ -40,9 +41,7 @@ class TransformersCodec(AudioCodec):
         self._config = self._model.config
         self._check()
         available = self._codebooks()
-        self._depth = available if n_codebooks is None else positive("n_codebooks", n_codebooks)
-        if self._depth > available:
-            raise BadInput(f"n_codebooks={n_codebooks}: {path} has {available} codebooks.", "Ask for fewer.")
+        self._depth = available if n_codebooks is None else whole("n_codebooks", n_codebooks, 1, available)
         self.sample_rate = self._rate()
 
     def info(self) -> ModelInfo:

@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest
-from speech_eval.audio import Audio, Samples, check_waveform, file_sha256
+from speech_eval.adapters.options import whole
+from speech_eval.audio import Audio, Samples, check_waveform
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, MissingExtra, SpeechEvalError, require
 from speech_eval.records import ModelInfo
 
@@ -143,10 +145,8 @@ class EspeakNG(SpeechSynthesizer):
     """
 
     def __init__(self, voice: str | None = None, rate_wpm: int = 175) -> None:
-        if not isinstance(rate_wpm, int) or not 80 <= rate_wpm <= 450:
-            raise BadInput(f"rate_wpm={rate_wpm} is not a speaking rate.", "Give 80 to 450 words per minute.")
         self.voice = voice
-        self.rate_wpm = rate_wpm
+        self.rate_wpm = whole("rate_wpm", rate_wpm, 80, 450)
         self._path, self._data = _find_library()
         with _Library(self._path, self._data) as library:
             self._version = library.version

@@ -48,8 +48,6 @@ def generate(
     progress(label, total - len(todo), total)
     if not todo:
         return
-    if bind := getattr(adapter, "bind", None):
-        bind({sample.id: sample for sample in dataset.samples})
     seeds = {sample.id: sample_seed(seed, task.name, sample.id) for sample in todo}
     size = batch_size or adapter.batch_size
     if driver is not None:

@@ -18,6 +18,7 @@ from speech_eval.adapters.base import (
     ChatRequest,
     Codes,
     DuplexAgent,
+    ReferenceAware,
     Speech,
     SpeechRecognizer,
     SpeechSynthesizer,
@@ -259,8 +260,8 @@ def _converse(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], loa
     assert isinstance(adapter, DuplexAgent)
     answers = []
     for sample in samples:
-        if expect := getattr(adapter, "expect", None):
-            expect(sample.id)
+        if isinstance(adapter, ReferenceAware):
+            adapter.expect(sample.id)
         answers.append(Answer(audio=converse(adapter, user_channel(sample, load))))
     return answers
 

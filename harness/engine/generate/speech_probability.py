@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from speech_eval.adapters.base import ScoresFrames
 from speech_eval.engine.generate.conversation import user_channel
 from speech_eval.engine.generate.requests import Answer, Driver, LoadAudio
 from speech_eval.errors import BadInput
@@ -22,7 +23,7 @@ class ProbabilityDriver(Driver):
 
     def prepare(self, progress: Progress) -> None:
         """Raises `BadInput` for an agent that decides by anything but a probability a frame."""
-        if not callable(getattr(self.adapter, "speech_probabilities", None)):
+        if not isinstance(self.adapter, ScoresFrames):
             raise BadInput(
                 f"{self.adapter.info().name} gives no speech probability of a frame, so there is no rule to sweep.",
                 "Run turn-taking, or give the agent a method speech_probabilities (docs/adapters.md).",

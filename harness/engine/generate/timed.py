@@ -93,8 +93,6 @@ def generate_timed(
     progress(label, count, total)
     if not todo:
         return None
-    if bind := getattr(adapter, "bind", None):
-        bind({sample.id: sample for sample in dataset.samples})
     guard = threading.Lock()
 
     def keep(result: _Result) -> None:

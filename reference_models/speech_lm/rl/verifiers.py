@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.base import ScoresText, SpeechRecognizer, TranscriptionRequest
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Unscorable
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Output, Sample
 from speech_eval.reference_models.speech_lm.rl import rewards
 from speech_eval.reference_models.speech_lm.rl.rewards import INVALID, Reward
@@ -48,18 +48,18 @@ class Ear:
     def __init__(self, listener: Listener) -> None:
         self._recognizer: Any = None
         if listener.recognizer is not None:
-            self._recognizer = modelspec.build(modelspec.parse(listener.recognizer))
+            self._recognizer = modelspec.resolve(listener.recognizer).build()
             if not isinstance(self._recognizer, SpeechRecognizer):
                 raise BadInput(
                     f"{listener.recognizer} recognizes no speech.", "Name a recognizer, such as whisper-base."
                 )
-        if listener.likelihood and not hasattr(self._recognizer, "nll"):
+        if listener.likelihood and not isinstance(self._recognizer, ScoresText):
             raise BadInput(f"{listener.recognizer} tells no likelihood of a text.", "Use a Whisper of transformers.")
         self.listener = listener
         self._speaker: Any
         self._opinion: Any
         self._speaker, self._opinion = (
-            None if name is None else registry.metrics.get(name)() for name in (listener.speaker, listener.opinion)
+            None if name is None else METRICS.get(name)() for name in (listener.speaker, listener.opinion)
         )
 
     def transcript(self, audio: Audio, language: str = "en") -> str:

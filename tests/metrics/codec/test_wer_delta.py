@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from support.tiny_codecs import save_tiny_codec
 
-from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.catalog import MODELS, Entry
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
@@ -71,7 +71,7 @@ class Counting(SpeechRecognizer):
 
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> type[Counting]:
-    monkeypatch.setitem(registry.adapters._loaded, "counting", Counting)
+    monkeypatch.setitem(MODELS._loaded, "counting", Entry("counting", Counting))
     monkeypatch.setattr("speech_eval.engine.score.run_processes", lambda score, jobs, workers: map(score, jobs))
     Counting.heard = 0
     return Counting

@@ -29,7 +29,7 @@ CHAT = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
 
 
 def synthesizer(spec: str) -> SpeechSynthesizer:
-    adapter = modelspec.build(modelspec.parse(spec))
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, SpeechSynthesizer)
     return adapter
 
@@ -278,7 +278,7 @@ def test_outetts_speaks_freely_and_its_codes_are_picked_out(tmp_path: Path) -> N
     codes = [f"<|c{book}_{i}|>" for book in (1, 2) for i in range(17)]  # one more than the codec has
     path = save_lm(tmp_path / "outetts", 97 + 8 + 34, [*names, *codes])
     rvq = save_codec(tmp_path / "codec", "csm")
-    model = synthesizer(f"outetts,path={path},codec={rvq};n_codebooks=2,max_seconds=1")
+    model = synthesizer(f"outetts,path={path},codec=[{rvq},n_codebooks=2],max_seconds=1")
     lm: Any = model._model  # type: ignore[attr-defined]
     written = prompt_text(lm, lm.prompt_ids("Hi"))
     assert written == "<|im_start|>\n<|text_start|>Hi<|text_end|>\n<|audio_start|>\n"
