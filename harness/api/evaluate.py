@@ -265,7 +265,7 @@ def _model(model: Model, options: Options) -> ModelSpec:
     added = {k: str(v) for k, v in options.items() if k in MODEL_OPTIONS and v is not None and k not in spec.options}
     if not added:
         return spec
-    cls, _ = modelspec.resolve(spec, trust_remote_code=options.get("trust_remote_code", False))
+    cls = modelspec.resolve(spec, trust_remote_code=options.get("trust_remote_code", False)).adapter_class
     for name in added:
         if name not in inspect.signature(cls).parameters:
             raise BadInput(
@@ -279,4 +279,4 @@ def _folder(spec: ModelSpec, output: PathLike_ | None, *, alone: bool) -> Path:
     """The run directory of a model: `output` itself for a single one, else a folder in it."""
     if output is not None and alone:
         return Path(output)
-    return Path(output or "runs") / spec.slug
+    return Path(output or "runs") / modelspec.resolve(spec).slug
