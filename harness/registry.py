@@ -40,6 +40,10 @@ class Registry(Generic[T]):
             raise BadInput(f"The {self.kind} name '{name}' is already registered.", "Choose another name.")
         self._loaded[name] = thing
 
+    def replace(self, name: str, thing: T) -> None:
+        """Register `thing` in place of whatever has the name."""
+        self._loaded[name] = thing
+
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator form of `add`."""
 

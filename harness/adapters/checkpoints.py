@@ -127,7 +127,7 @@ class Checkpoint:
     def weights(self) -> list[Path]:
         """The safetensors files that make up the model, in name order; empty where there are none.
 
-        Raises `BadInput` naming a shard the index lists and the directory lacks.
+        Raises `BadInput` naming a shard that the index lists and the directory does not have.
         """
         return _weights(self.directory)
 
@@ -197,7 +197,7 @@ def locate(
 
 
 def converted(asset: str, convert: Callable[[Path, Path], None]) -> Path:
-    """The transformers directory of a bundled asset, fetched and made by `convert(source, target)` where it lacks."""
+    """The transformers directory of a bundled asset, fetched and made by `convert(source, target)` on first use."""
     source = assets.ensure(asset)
     return make_once(assets.derived_dir(asset) / "transformers-1", lambda target: convert(source, target))
 
@@ -213,7 +213,7 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
         directory = fetch(small)
         index = directory / _INDEX
         shards = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else []
-        # A repository may hold further variants (fp32, ONNX, other frameworks) of many gigabytes: ask for one set.
+        # A repository may hold other variants (fp32, ONNX, other frameworks) of many gigabytes: fetch one set.
         directory = fetch(["model.safetensors"])
         if not (directory / "model.safetensors").is_file():
             directory = fetch(shards or (["pytorch_model*.bin*"] if trust_remote_code else ["model.safetensors"]))
@@ -234,14 +234,14 @@ def load_model(
 ) -> Any:
     """Load `transformers.<auto_class>` from a checkpoint, on its device, in evaluation mode.
 
-    Raises `BadInput` naming the file for broken weights, and for parameters the checkpoint lacks: transformers would
-    fill them with random numbers. Names that match one of the patterns `untrained` may be lacking.
+    Raises `BadInput` naming the file for broken weights, and for parameters that are missing in the checkpoint, which
+    transformers would fill with random numbers. Names that match one of the patterns `untrained` may be missing.
     """
     torch, transformers = require("torch", extra), require("transformers", extra)
     files = checkpoint.weights()
     for file in files:
         _check_readable(file)
-    # The harness shows its own progress, and what transformers would warn of is raised below.
+    # The harness shows its own progress, and raises below for what transformers would warn of.
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     model, loading = getattr(transformers, auto_class).from_pretrained(
@@ -253,11 +253,11 @@ def load_model(
         local_files_only=True,
         output_loading_info=True,
     )
-    lacking = sorted(k for k in loading["missing_keys"] if not any(re.search(pattern, k) for pattern in untrained))
-    if lacking:
-        shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+    missing = sorted(k for k in loading["missing_keys"] if not any(re.search(pattern, k) for pattern in untrained))
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise BadInput(
-            f"{checkpoint.directory}: the weights lack {shown}; they would be random.",
+            f"{checkpoint.directory}: the weights of {shown} are missing and would be random.",
             "Use a checkpoint that was trained for this purpose and saved whole.",
         )
     return model.to(torch.device(choose_device(device))).eval()

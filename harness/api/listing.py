@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
@@ -9,7 +10,7 @@ from speech_eval import datasets
 from speech_eval.adapters.base import INTERFACES
 from speech_eval.adapters.catalog import MODELS, Entry
 from speech_eval.engine.task import TASKS
-from speech_eval.errors import UnknownName
+from speech_eval.errors import BadInput, UnknownName
 from speech_eval.metrics.catalog import METRICS
 
 # The columns that fit a terminal; --json has all of them.
@@ -24,19 +25,52 @@ SEVERAL, OTHER, FAKES = "several interfaces", "other packages", "fakes for tests
 GROUPS = (*INTERFACES, SEVERAL, OTHER, FAKES)
 
 
-def rows(kind: str) -> list[dict[str, Any]]:
-    """One row per registered thing of `kind`. Raises `UnknownName` for another kind."""
+def list_models(interface: str | None = None) -> list[dict[str, Any]]:
+    """One row per model of the catalog, grouped by interface, the fakes last; only those of `interface` if given.
+
+    Raises `UnknownName` for an interface that does not exist.
+    """
+    return rows("models", interface)
+
+
+def list_tasks(interface: str | None = None) -> list[dict[str, Any]]:
+    """One row per task; only those for models of `interface` if given."""
+    return rows("tasks", interface)
+
+
+def list_metrics() -> list[dict[str, Any]]:
+    """One row per metric: its id, its numbers with unit and direction, what it needs, and its source."""
+    return rows("metrics")
+
+
+def list_data() -> list[dict[str, Any]]:
+    """One row per dataset: languages, size, license, and whether the recordings are on this machine."""
+    return rows("data")
+
+
+def rows(kind: str, interface: str | None = None) -> list[dict[str, Any]]:
+    """One row per registered thing of `kind`, of one interface where that is given. Raises `UnknownName` for another
+    kind or interface."""
     if kind not in KINDS:
         raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join(KINDS)}.")
-    return {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
+    found = {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
+    if interface is None:
+        return found
+    if interface not in INTERFACES:
+        near = get_close_matches(interface, INTERFACES, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Use one of: {', '.join(INTERFACES)}."
+        raise UnknownName(f"There is no interface '{interface}'.", hint)
+    if kind not in ("tasks", "models"):
+        raise BadInput(f"The rows of '{kind}' have no interface.", "Leave out --interface.")
+    return [row for row in found if interface in row["interfaces"]]
 
 
-def short(kind: str) -> list[dict[str, Any]]:
+def short(kind: str, interface: str | None = None) -> list[dict[str, Any]]:
     """`rows` with the columns of `SHOWN`. Models stand below a line with the name of their group."""
     if kind != "models":
-        return [{name: row[name] for name in SHOWN[kind]} for row in rows(kind)]
+        return [{name: row[name] for name in SHOWN[kind]} for row in rows(kind, interface)]
     shown: list[dict[str, Any]] = []
-    for group, members in groupby(rows(kind), key=lambda row: row["group"]):
+    for group, members in groupby(rows(kind, interface), key=lambda row: row["group"]):
         shown.append(dict.fromkeys(SHOWN[kind], "") | {"name": group})
         for row in members:
             usage = "" if row["spec"] == row["name"] else f": {row['spec']}"

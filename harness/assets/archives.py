@@ -39,7 +39,7 @@ _TIMEOUT = 60.0
 
 
 def fetch(kind: str, package: str, version: str, filename: str, sha256: str, target: Path, progress: Progress) -> None:
-    """Put the archive `filename` of a package at `target`, its sha256 checked.
+    """Put the archive `filename` of a package at `target` and check its sha256.
 
     A folder named by $SPEECH_EVAL_ARCHIVES is looked into first (machines without a network); then the package index
     of pip, or apt for `kind` "deb". Raises `NotFetched` where the archive cannot be had, `BadInput` where it is not

@@ -172,13 +172,17 @@ def _load_average() -> float | None:
 
 @contextmanager
 def _loaded(model: ResolvedModel) -> Iterator[Adapter]:
-    """The model, closed at the end. Raises `SpeechEvalError` that names the model where closing fails."""
+    """The model, closed at the end unless the caller gave it as an object.
+
+    Raises `SpeechEvalError` that names the model where closing fails.
+    """
     adapter = model.build()
     try:
         yield adapter
     finally:
         try:
-            adapter.close()
+            if model.instance is None:
+                adapter.close()
         except SpeechEvalError:
             raise
         except Exception as error:

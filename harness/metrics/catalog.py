@@ -49,7 +49,7 @@ METRICS: Registry[type[Metric]] = Registry(
         "mcd[mel-13@1]": "speech_eval.metrics.codec.mcd:MelCepstralDistortion",
         "f0[yin@1]": "speech_eval.metrics.codec.pitch:PitchAccuracy",
         "sim-reference[cam++@zh-en-common]": "speech_eval.metrics.codec.speaker:CAMPlusPlusReferenceSimilarity",
-        "wer-original[whisper-normalizer]": "speech_eval.metrics.codec.wer_delta:WordsKept",
+        "wer-original[whisper-normalizer]": "speech_eval.metrics.codec.wer_delta:WERDelta",
         "wer[open-asr@A]": "speech_eval.metrics.open_asr:OpenASRA",
         "wer[open-asr@B]": "speech_eval.metrics.open_asr:OpenASRB",
         "wer[open-asr@C]": "speech_eval.metrics.open_asr:OpenASRC",

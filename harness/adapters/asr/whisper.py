@@ -63,7 +63,7 @@ class Whisper(SpeechRecognizer):
         return self._checkpoint.info(self._model, num_beams=self.num_beams, window_seconds=self.window_seconds)
 
     def _shorten(self) -> None:
-        """Leave the encoder the positions of the window alone."""
+        """Keep only the encoder positions that the window needs."""
         encoder = self._model.model.encoder
         kept = encoder.config.max_source_positions * self.window_seconds // WINDOW_SECONDS
         encoder.embed_positions = self._torch.nn.Embedding.from_pretrained(encoder.embed_positions.weight[:kept])
@@ -89,7 +89,7 @@ class Whisper(SpeechRecognizer):
         return [texts[i] for i in range(len(requests))]
 
     def nll(self, request: TranscriptionRequest, text: str) -> float:
-        """Mean nats a token of `text`, its end included, given the speech: how surprising it would be to hear it.
+        """Mean negative log-likelihood in nats per token of `text`, its end included, given the speech.
 
         Raises `BadInput` for speech over the window, which the model hears only in pieces, and for an empty text.
         """

@@ -122,7 +122,7 @@ class Cascade(AudioLanguageModel):
             yield ChatReply(audio=audio)
 
     def _transcribed(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
-        """The same conversations in text alone. All their audio goes through the recognizer in full batches."""
+        """The same conversations as text. All their audio goes through the recognizer in full batches."""
         wanted = [
             TranscriptionRequest(
                 id=f"{request.id} (message {m}, part {p})",
@@ -154,7 +154,7 @@ class Cascade(AudioLanguageModel):
     def _run(
         self, role: str, method: Callable[[Sequence[Request]], list[Answer]], requests: Sequence[Request]
     ) -> list[Answer]:
-        """A part's answers, asked for in batches of the size it takes."""
+        """A part's answers, in batches of its own size."""
         size, answers = self._parts[role].batch_size, []
         try:
             for start in range(0, len(requests), size):
@@ -164,7 +164,7 @@ class Cascade(AudioLanguageModel):
         return answers
 
     def _stream(self, role: str, pieces: Iterator[Answer]) -> Iterator[Answer]:
-        """A part's answer as it comes."""
+        """A part's answer as it arrives."""
         try:
             yield from pieces
         except Exception as error:

@@ -109,7 +109,7 @@ class Endpoint(Adapter):
     # ------------------------------------------------------------------------------------------------ sending
 
     def _map(self, function: Callable[[Request], Result], requests: Sequence[Request]) -> list[Result]:
-        """Answers in the order of the requests, at most `concurrency` of them on their way at once."""
+        """Answers in the order of the requests, at most `concurrency` of them sent at once."""
         if len(requests) == 1 or self.concurrency == 1:
             return [function(request) for request in requests]
         with ThreadPoolExecutor(min(self.concurrency, len(requests))) as pool:
@@ -164,7 +164,9 @@ class Endpoint(Adapter):
     def _key(self) -> str:
         key = os.environ.get(self._api_key_env, "").strip()
         if not (key.isascii() and key.isprintable()):
-            raise BadInput(f"${self._api_key_env} holds characters no key has.", "Set it again, to the key alone.")
+            raise BadInput(
+                f"${self._api_key_env} holds characters that no key has.", "Set it to the key and nothing else."
+            )
         return key
 
     # ------------------------------------------------------------------------------------------------- errors
@@ -218,8 +220,7 @@ class OpenAITranscription(Endpoint, SpeechRecognizer):
 class OpenAISpeech(Endpoint, SpeechSynthesizer):
     """`POST /audio/speech` in `voice`, as `response_format` wav, or pcm (16-bit at `pcm_rate` Hz, without a header).
 
-    `stream` yields samples as the bytes arrive; a WAV header counts as no audio. The API has no field for a voice
-    prompt, a language or a seed, so none is sent.
+    `stream` yields samples as the bytes arrive. The API has no fields for a voice prompt, a language or a seed.
     """
 
     def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
@@ -257,8 +258,7 @@ class OpenAIChat(Endpoint, AudioLanguageModel):
     """`POST /chat/completions` with text and `input_audio` parts. Temperature 0, the request's seed.
 
     `speak=true` asks for speech in `voice` too; the reply's text is then the transcript the server gives with it. As a
-    stream (server-sent events) speech is 16-bit PCM at `pcm_rate` Hz; a server that sends the whole answer at once is
-    taken at that.
+    stream (server-sent events) speech is 16-bit PCM at `pcm_rate` Hz; a server may also send the whole answer at once.
     """
 
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
@@ -313,7 +313,7 @@ class OpenAIChat(Endpoint, AudioLanguageModel):
         return body
 
     def _whole(self, answer: Any) -> ChatReply:
-        """The reply in an answer that came at once."""
+        """The reply in an answer that is not a stream."""
         try:
             message = answer["choices"][0]["message"]
             text, audio = message.get("content"), message.get("audio") or {}
@@ -356,7 +356,7 @@ def scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Targe
 
 
 def _piece(event: Any, pcm: PCMReader, what: str) -> ChatReply | None:
-    """What one event of a chat stream adds to the reply; None for an event that adds nothing."""
+    """The piece of the reply in one event of a chat stream; None for an event without one."""
     try:
         choices = event["choices"]
         delta = choices[0].get("delta") or {} if choices else {}

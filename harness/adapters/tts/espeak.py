@@ -2,7 +2,7 @@
 
 The C library keeps its state in static variables, and re-initializing does not clear all of it: the same sentence
 comes out a few samples longer or shorter after another one. So every request gets a library of its own, loaded from
-a temporary copy of the shared object (a few milliseconds). Output then depends on the text and the voice alone, and
+a temporary copy of the shared object (a few milliseconds). Output then depends only on the text and the voice, and
 requests need no lock.
 """
 
