@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from math import fsum
 
 from speech_eval.records import Counts, Estimate, MetricResult, Results, TaskResult
 from speech_eval.statistics.summaries import finite
@@ -26,7 +26,7 @@ def overall(numbers: Mapping[str, float | None], subsets: Sequence[str] = SUBSET
     known = {name: value for name in subsets if (value := numbers.get(name)) is not None}
     if len(known) < len(subsets):
         return None
-    return finite(fmean(value * (20.0 if name in RATED else 1.0) for name, value in known.items()))
+    return finite(fsum(value * (20.0 if name in RATED else 1.0) for name, value in known.items()) / len(known))
 
 
 def overall_task(results: Sequence[Results]) -> TaskResult | None:
