@@ -26,6 +26,7 @@ import yaml
 
 import speech_eval
 from speech_eval.cli.main import app
+from speech_eval.records import Counts, Formula, MetricResult, Record, Results, TaskResult
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -133,6 +134,16 @@ def test_the_architecture_names_every_folder() -> None:
         inside = [path for path in (ROOT / folder).iterdir() if path.is_dir() and any(path.glob("**/*.*"))]
         rooms += [f"{folder}/{path.name}/" for path in inside if path.name != "__pycache__"]
     assert [room for room in rooms if f"`{room}" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("row", "record"),
+    [("file", Results), ("task", TaskResult), ("`counts`", Counts), ("metric", MetricResult), ("`formula`", Formula)],
+)
+def test_the_fields_of_results_are_documented(row: str, record: type[Record]) -> None:
+    text = (ROOT / "docs" / "run-directory.md").read_text("utf-8")
+    (fields,) = re.findall(rf"^\| {row} \| (.*) \|$", text, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", fields)) == sorted(record.model_fields)
 
 
 def test_the_api_page_shows_every_public_name() -> None:
