@@ -78,5 +78,5 @@ def _number(subset: str, task: TaskResult, side: Literal["strict", "compat"]) ->
     """The number of a subset as the board prints it."""
     if subset == "sd-qa":
         halves = [getattr(metric, side).value for metric in task.metrics if (metric.metric, metric.name) in SD_QA]
-        return None if len(halves) < len(SD_QA) or None in halves else fmean(halves)
+        return None if len(halves) < len(SD_QA) or None in halves else fsum(halves) / len(halves)
     return next((getattr(metric, side).value for metric in task.metrics if metric.primary), None)
