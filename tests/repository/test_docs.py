@@ -1,7 +1,8 @@
 """The documentation: its commands and code run, its links and paths exist, its site builds.
 
 Blocks of a page (```sh, ```bash, ```python) run in order in one empty folder, as a reader would type them. A python
-block whose first line is a comment with a file name is saved under that name. Two comments steer this:
+block whose first line is a comment with a file name is saved under that name, for the commands that name it; where none
+does, it runs as well. Two comments steer this:
 
     <!-- before                    shell commands that prepare what the page takes for granted, such as earlier runs
     ... -->
@@ -81,10 +82,14 @@ RUNNABLE = sorted({block.page for block in BLOCKS if not block.reason})
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for block in (block for block in BLOCKS if block.page == page and not block.reason):
+    wanted = [block for block in BLOCKS if block.page == page and not block.reason]
+    typed = "".join(block.text for block in wanted if block.language != "python")
+    for block in wanted:
         if block.file:
+            (tmp_path / block.file).parent.mkdir(exist_ok=True)
             (tmp_path / block.file).write_text(block.text, "utf-8")
-            continue
+            if block.file in typed:
+                continue
         words = [sys.executable, "-c", block.text] if block.language == "python" else ["bash", "-euc", block.text]
         environment = os.environ | {"PATH": path, "COLUMNS": "200"}
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
