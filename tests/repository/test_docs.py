@@ -74,7 +74,21 @@ def blocks(page: Path) -> Iterator[Block]:
             reason = ""
 
 
+def steps(file: Path) -> Iterator[Block]:
+    """The commands of a CI file: its `run` and `entry` values."""
+    open_nodes = [yaml.safe_load(file.read_text("utf-8"))]
+    while open_nodes:
+        node = open_nodes.pop()
+        if isinstance(node, dict):
+            texts = [node[key] for key in ("run", "entry") if isinstance(node.get(key), str)]
+            yield from (Block(file.name, "sh", text, "") for text in texts)
+            open_nodes += node.values()
+        elif isinstance(node, list):
+            open_nodes += node
+
+
 BLOCKS = [block for page in PAGES for block in blocks(page)]
+STEPS = [step for file in sorted((ROOT / "docs" / "ci").iterdir()) for step in steps(file)]
 RUNNABLE = sorted({block.page for block in BLOCKS if not block.reason})
 
 
@@ -96,14 +110,13 @@ def test_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if list(b.commands())], ids=lambda block: block.page)
+@pytest.mark.parametrize("block", [b for b in (*BLOCKS, *STEPS) if list(b.commands())], ids=lambda block: block.page)
 def test_commands_and_options_exist(block: Block) -> None:
     for words in block.commands():
         command: Any = typer.main.get_command(app)
         while (inner := getattr(command, "commands", {})) and words and not words[0].startswith("-"):
-            name, rest = (
-                (words[0], words[1:]) if words[0] in inner else ("judge", words)
-            )  # `gate RUN` is `gate judge RUN`
+            # `gate RUN` means `gate judge RUN`.
+            name, rest = (words[0], words[1:]) if words[0] in inner else ("judge", words)
             assert name in inner, f"speech-eval has no command {words[0]}: {words}"
             command, words = inner[name], rest
         options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
