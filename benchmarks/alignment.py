@@ -26,7 +26,7 @@ from speech_eval.analysis.compare import compare
 from speech_eval.datasets import dataset as datasets
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.reference_models.speech_lm.rl.rollout import pitch_spread
+from speech_eval.reference_models.speech_lm.rl.guards import pitch_spread
 
 METRICS = ("wer[whisper-normalizer]", "cer[whisper-normalizer]", "sim[ge2e@resemblyzer]", "mos[dnsmos-p835]")
 

@@ -19,10 +19,10 @@ from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress
 from speech_eval.records import Sample
 from speech_eval.reference_models.modelability.budget import Budget, budget
+from speech_eval.reference_models.modelability.model import CodeLM
 from speech_eval.reference_models.modelability.sequences import Sequences
 from speech_eval.reference_models.modelability.speaking import longest, speak
 from speech_eval.reference_models.modelability.training import Spent, Utterance, bits, new_model, train
-from speech_eval.reference_models.speech_lm.code_lm import CodeLM
 
 LABEL = "codec-modelability: encode"
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from speech_eval.adapters.base import Codes
 from speech_eval.errors import BadInput
-from speech_eval.reference_models.speech_lm.code_lm import IGNORE
 from speech_eval.reference_models.speech_lm.layouts import (
     Ints,
     deinterleave,
@@ -20,6 +19,7 @@ from speech_eval.reference_models.speech_lm.layouts import (
     undelay,
     whole_steps,
 )
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
 from speech_eval.reference_models.speech_lm.vocabulary import Vocabulary
 
 LAYOUTS = ("flattened", "delay")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from speech_eval.reference_models.modelability.model import CodeLM
 from speech_eval.reference_models.modelability.sequences import Sequences
-from speech_eval.reference_models.speech_lm.code_lm import CodeLM
 from speech_eval.reference_models.speech_lm.layouts import Ints
 
 

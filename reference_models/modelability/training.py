@@ -13,9 +13,10 @@ from torch import Tensor
 from speech_eval.errors import SpeechEvalError
 from speech_eval.progress import Progress
 from speech_eval.reference_models.modelability.budget import Budget
+from speech_eval.reference_models.modelability.model import CodeLM, CodeLMConfig
 from speech_eval.reference_models.modelability.sequences import Sequences
-from speech_eval.reference_models.speech_lm.code_lm import IGNORE, CodeLM, CodeLMConfig
 from speech_eval.reference_models.speech_lm.layouts import Ints
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
 
 
 @dataclass(frozen=True)

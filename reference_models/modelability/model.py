@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache, LlamaConfig, LlamaModel
 
-IGNORE = -100
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
 
 
 @dataclass(frozen=True)
