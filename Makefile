@@ -1,4 +1,5 @@
-# Two commands for a newcomer: `make demo` and `make test`. Both build .venv from the pinned set first.
+# For a newcomer: `make demo` and `make test` (`make test-fast`: under three minutes), and `make docs` for the site.
+# Each builds .venv from the pinned set first.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,7 +7,7 @@ DEMO := runs/demo
 CODEC_METRICS := bitrate[measured@1],stoi[pystoi],mel-distance[multi-resolution],mos[distillmos@7],wer[whisper-normalizer]
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test test-fast docs browser clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo
@@ -16,8 +17,15 @@ demo: .venv/.demo
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model opus,bitrate=6000 --tasks codec-reconstruction --data asterisk-en@held-out --limit 12 --metrics '$(CODEC_METRICS)' --output $(DEMO)/opus-6k
 	$(BIN)/speech-eval leaderboard build $(DEMO) --output site
 
-test: .venv/.dev
+test: .venv/.dev browser
 	$(BIN)/python -m pytest
+
+test-fast: .venv/.dev browser
+	$(BIN)/python -m pytest -m "not slow"
+
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in site-docs/index.html; with search and reload on change: $(BIN)/mkdocs serve"
 
 # torch goes in by itself first: asked for as another package's need it would bring several gigabytes of CUDA.
 .venv/.torch: constraints.txt
@@ -35,9 +43,24 @@ test: .venv/.dev
 .venv/.dev: .venv/.demo pyproject.toml constraints.txt
 	@echo "installing what the tests need..."
 	$(PIP) --editable '.[demo,dev]'
-	@# PESQ and ViSQOL are built from source; without a C compiler their tests are skipped.
-	$(PIP) --editable '.[codec-metrics,visqol]' || echo "no C compiler: the tests of PESQ and ViSQOL will be skipped"
+	@# PESQ and ViSQOL are built from source and need a C compiler.
+	command -v $(or $(CC),cc) >/dev/null || $(call debian,gcc libc6-dev python3-dev) || true
+	$(PIP) --editable '.[codec-metrics,visqol]' || echo "no C compiler: tests of PESQ and ViSQOL will be skipped"
 	touch $@
 
+.venv/.docs: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --editable '.[docs]'
+	touch $@
+
+# Tests open the leaderboard's pages in Chromium. A package of the system, so root or the user installs it.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	  || $(call debian,chromium) || echo "no Chromium: tests of the pages will be skipped. As root: apt-get install chromium"
+
+# Install packages of Debian where that is possible: as root, with apt-get.
+debian = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing $(1)..." && apt-get update -qq \
+  && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(1) >/dev/null; }
+
 clean:
-	rm -rf .venv runs site
+	rm -rf .venv runs site site-docs build dist src/*.egg-info

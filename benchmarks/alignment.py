@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import permutation_test
 
-from speech_eval import audio
+from speech_eval import audio, datasets
 from speech_eval.adapters import spec as modelspec
 from speech_eval.analysis.compare import compare
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.reference_models.speech_lm.rl.guards import pitch_spread
@@ -33,7 +32,7 @@ METRICS = ("wer[whisper-normalizer]", "cer[whisper-normalizer]", "sim[ge2e@resem
 
 def manifest(data: Path, limit: int) -> Path:
     """The held-out sentences, each with the recording two places further on as its prompt, written into `data`."""
-    samples = list(datasets.load(data / "held-out.jsonl").samples)[: limit + 2]
+    samples = list(datasets.load_dataset(data / "held-out.jsonl").samples)[: limit + 2]
     lines = []
     for sample, other in zip(samples, samples[2:], strict=False):
         prompt = {"prompt_audio": str(other.audio), "prompt_text": other.text}

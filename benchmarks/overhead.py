@@ -20,10 +20,10 @@ from time import perf_counter, process_time
 
 import jiwer
 
+from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.audio import load
-from speech_eval.datasets import dataset as datasets
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import session as runner
 from speech_eval.engine.session import Settings
@@ -71,7 +71,7 @@ def main() -> None:
     adapter = modelspec.build(spec)
     assert isinstance(adapter, SpeechRecognizer)
     runner.modelspec.build = lambda *args, **kwargs: adapter  # loading is no part of the comparison
-    full = datasets.load("asterisk-en")
+    full = datasets.load_dataset("asterisk-en")
     full.ensure_audio()
     for count in arguments.samples:
         dataset = full.subset(count)

@@ -30,11 +30,10 @@ import pystoi
 import soundfile
 import soxr
 
-from speech_eval import registry
+from speech_eval import datasets, registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.assets import store as assets
 from speech_eval.audio import load
-from speech_eval.datasets import dataset as datasets
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import score as scoring
 from speech_eval.engine import session as runner
@@ -55,7 +54,7 @@ def prepare(folder: Path, clips: int) -> tuple[RunDirectory, Dataset, list[Clip]
     """A run with stored answers, and the same sound for the loop: a recording and a decoded wav a clip."""
     settings = Settings(limit=clips, workers=1, metrics=("bitrate[measured@1]",))
     runner.run(modelspec.parse(MODEL), [TASK], folder / "run", settings)
-    run, dataset = RunDirectory(folder / "run"), datasets.load("asterisk-en").subset(clips)
+    run, dataset = RunDirectory(folder / "run"), datasets.load_dataset("asterisk-en").subset(clips)
     files = []
     for number, sample in enumerate(dataset.samples):
         stored = run.outputs(TASK)[sample.id].audio
@@ -112,7 +111,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    datasets.load("asterisk-en").ensure_audio()
+    datasets.load_dataset("asterisk-en").ensure_audio()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(assets.ensure("dnsmos") / "sig_bak_ovr.onnx"), options)

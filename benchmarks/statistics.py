@@ -28,9 +28,9 @@ from time import process_time  # noqa: E402
 import numpy as np  # noqa: E402
 from scipy.stats import bootstrap as scipy_bootstrap  # noqa: E402
 
-from speech_eval.analysis.compare import paired  # noqa: E402
-from speech_eval.metrics.base import Summary  # noqa: E402
-from speech_eval.statistics.bootstrap import Rows, bootstrap  # noqa: E402
+from speech_eval.statistics.bootstrap import bootstrap  # noqa: E402
+from speech_eval.statistics.paired import paired_test  # noqa: E402
+from speech_eval.statistics.summaries import Rows, Summary  # noqa: E402
 
 RESAMPLES = 10_000
 WER = Summary("wer", "ratio", ("errors", "words"), "%", "lower", 100.0)
@@ -67,7 +67,7 @@ def main() -> None:
         rounds = []
         for _ in range(arguments.rounds):
             ours = timed(lambda data=data, alone=alone: bootstrap(WER, data, alone, seed="s", resamples=RESAMPLES))
-            compared = timed(lambda data=data, other=other, alone=alone: paired(WER, data, other, alone, "s"))
+            compared = timed(lambda data=data, other=other, alone=alone: paired_test(WER, data, other, alone, seed="s"))
             rounds.append((ours, 10 * timed(lambda data=data: scipys(data)), compared))
         report = {
             "samples": n,

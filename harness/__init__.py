@@ -1,9 +1,40 @@
-"""The public face of speech-eval: whoever writes a plug-in imports from here alone."""
+"""The public face of speech-eval: plug-ins and notebooks import from here alone."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+# Types for checkers and editors. At run time each name is loaded on first use, by the table below.
+if TYPE_CHECKING:
+    from speech_eval.adapters.base import (  # noqa: I001
+        Adapter as Adapter,
+        AudioCodec as AudioCodec,
+        AudioLanguageModel as AudioLanguageModel,
+        ChatReply as ChatReply,
+        ChatRequest as ChatRequest,
+        Codes as Codes,
+        DuplexAgent as DuplexAgent,
+        SpeechRecognizer as SpeechRecognizer,
+        SpeechSynthesizer as SpeechSynthesizer,
+        SynthesisRequest as SynthesisRequest,
+        TranscriptionRequest as TranscriptionRequest,
+    )
+    from speech_eval.audio import Audio as Audio
+    from speech_eval.engine.task import Task as Task
+    from speech_eval.metrics.base import (
+        Metric as Metric,
+        ScoringItem as ScoringItem,
+        Summary as Summary,
+        Unscorable as Unscorable,
+        Value as Value,
+    )
+    from speech_eval.records import ModelInfo as ModelInfo, Sample as Sample
+    from speech_eval.registry import (
+        register_adapter as register_adapter,
+        register_metric as register_metric,
+        register_task as register_task,
+    )
 
 __version__ = "0.1.0"
 

@@ -1,41 +1,42 @@
-"""What a run was made on: versions, hardware and the state of the source tree. Imports nothing heavy."""
+"""The versions, hardware and source tree of this process, for the manifest. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
-from typing import Any
 
-PACKAGES = (
-    "speech-eval-harness",
-    "numpy",
-    "scipy",
-    "soundfile",
-    "soxr",
-    "jiwer",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "onnxruntime",
-    "faster-whisper",
-    "ctranslate2",
-    "hibari-tts",
-    "espeakng-loader",
-)
+from speech_eval.records import Environment, GitState, Hardware
+
+DISTRIBUTION = "speech-eval-harness"
 
 
-def environment() -> dict[str, Any]:
-    """The machine and software of this process, for the manifest."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: found for name in PACKAGES if (found := installed(name))},
-        "hardware": hardware(),
-        "git": git_state(Path(__file__).resolve().parent),
-    }
+def environment() -> Environment:
+    """The machine and software of this process."""
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages=packages(),
+        hardware=hardware(),
+        git=git_state(Path(__file__).resolve().parent),
+    )
+
+
+def packages() -> dict[str, str]:
+    """Every distribution of which this process has imported a module, name to version."""
+    modules = frozenset(name.partition(".")[0] for name in sys.modules)
+    names = {DISTRIBUTION} | {name for module in modules for name in _distributions().get(module, ())}
+    return {name: found for name in sorted(names) if (found := installed(name))}
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    """Top-level module to the distributions that have it; read once, since it takes 0.3 s."""
+    return dict(packages_distributions())
 
 
 def installed(package: str) -> str | None:
@@ -46,13 +47,14 @@ def installed(package: str) -> str | None:
         return None
 
 
-def hardware() -> dict[str, Any]:
+def hardware() -> Hardware:
     """Processor, cores, memory and accelerators."""
-    found: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count(), "processor": _processor()}
+    memory = None
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        found["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
-    found["gpus"] = _gpus()
-    return found
+        memory = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+    return Hardware(
+        machine=platform.machine(), processor=_processor(), cores=os.cpu_count(), memory_gib=memory, gpus=_gpus()
+    )
 
 
 def _processor() -> str:
@@ -69,13 +71,13 @@ def _gpus() -> list[str]:
     return (_output(command) or "").splitlines()
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and dirtiness of the source tree the harness runs from; None for an installed package."""
+def git_state(folder: Path) -> GitState | None:
+    """The state of the source tree that the harness runs from; None for an installed package."""
     commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
     if not commit:
         return None
     status = _output(["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"])
-    return {"commit": commit, "dirty": bool(status)}
+    return GitState(commit=commit, dirty=bool(status))
 
 
 def _output(command: list[str]) -> str | None:

@@ -9,9 +9,11 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # of a run directory's manifest, outputs, transcripts and scores
+DATA_VERSION = 1  # of samples and dataset headers: part of a dataset's sha256
+RESULTS_VERSION = 1  # of results.json
 
 
 class Record(BaseModel):
@@ -36,10 +38,12 @@ class Sample(Record):
     """One item of a dataset: what a model is given and what its output is held against.
 
     Paths are relative to the dataset's root. `text` is the reference transcript for recognition and the text to
-    speak for synthesis. `cluster` groups samples that are not independent (speaker, conversation).
+    speak for synthesis. `cluster` groups samples that are not independent (speaker, conversation). `metadata` holds the
+    dataset's other columns; a metric reads only those that it declares (`Metric.columns`). `round` and `item` are set
+    by the harness where a timed task asks for each sample several times (`speech_eval.engine.interleave`).
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = DATA_VERSION
     id: str = Field(min_length=1)
     text: str | None = None
     language: str = "en"
@@ -50,13 +54,15 @@ class Sample(Record):
     prompt_text: str | None = None
     speaker: str | None = None
     cluster: str | None = None
+    round: int | None = None
+    item: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 class DatasetInfo(Record):
-    """The header of a dataset manifest: what it is, whence it comes, and what may be done with it."""
+    """The header of a dataset manifest: name, source and license."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = DATA_VERSION
     name: str
     version: str
     description: str
@@ -72,7 +78,7 @@ class DatasetInfo(Record):
 
 
 class StoredAudio(Record):
-    """An audio file of a run directory: `path` relative to it, `rate` in Hz, `frames` samples a channel."""
+    """An audio file of a run directory: `path` relative to it, `rate` in Hz, `frames` samples per channel."""
 
     path: str
     sha256: str
@@ -82,12 +88,69 @@ class StoredAudio(Record):
 
 
 class Chunk(Record):
-    """One streamed chunk: arrival `seconds` after the request was sent (of a codec: after the codes were there), and
-    how many samples it brought. `text` is the piece of a reply, or all that a recognizer has heard so far."""
+    """One streamed chunk: arrival `seconds` after the request was sent (of a codec: after the codes were complete), and
+    the number of samples in it. `text` is the piece of a reply, or all that a recognizer has heard so far."""
 
     seconds: float
     frames: int
     text: str | None = None
+
+
+class Timing(Record):
+    """Times of one timed answer in seconds, by the adapter's clock.
+
+    `wall_seconds` is the request's share of the time in which any request was under way; a codec has `encode_seconds`
+    and `decode_seconds` too.
+    """
+
+    wall_seconds: float | None = None
+    encode_seconds: float | None = None
+    decode_seconds: float | None = None
+
+
+class CodebookRecord(Record):
+    """The codes of one codebook in one recording.
+
+    `frames` codes at `frame_rate` Hz from a codebook of `size` entries. `histogram` holds pairs [count, number of codes
+    that occur so often], `counts` which codes those are (`speech_eval.metrics.codec.counts`).
+    """
+
+    frames: int
+    frame_rate: float
+    size: int
+    histogram: list[tuple[int, int]]
+    counts: str | None = None
+
+
+class CodesRecord(Record):
+    """The codes of one recording of `seconds`, one record per codebook."""
+
+    seconds: float
+    codebooks: list[CodebookRecord]
+
+
+class TokenModelRecord(Record):
+    """What a language model trained on a codec's codes makes of one recording, with the training it had.
+
+    `bits` and `bits_given_text` are what it needs for the codes; `ended` says whether its own speech ended by itself.
+    """
+
+    bits: float
+    bits_given_text: float
+    ended: bool
+    parameters: int | None = None
+    vocabulary: str | None = None
+    audio_seconds: float | None = None
+    flops: float | None = None
+    steps: int | None = None
+    stopped_by: str | None = None
+
+
+class SpeechProbabilities(Record):
+    """A duplex agent's speech probability for each frame of `frame_seconds` of the user's channel."""
+
+    frame_seconds: float
+    values: list[float]
 
 
 Status = Literal["ok", "empty", "failed"]
@@ -96,8 +159,9 @@ Status = Literal["ok", "empty", "failed"]
 class Output(Record):
     """What a model answered for one sample, stored raw, before any normalization.
 
-    `seconds` is the wall time of the answer (an equal share of its batch); `chunks` only where a task timed a
-    stream. A failed sample keeps its `error`; nothing is ever scored in its place.
+    `seconds` is the wall time of the answer (an equal share of its batch's). The harness measures `seconds`, `chunks`,
+    `timing` and `codes`; `metadata` holds only what the adapter says of its answer (`Speech.metadata`). A failed sample
+    keeps its `error`; nothing is scored in its place.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -110,12 +174,16 @@ class Output(Record):
     error: str | None = None
     seconds: float | None = None
     chunks: list[Chunk] | None = None
+    timing: Timing | None = None
+    codes: CodesRecord | None = None
+    token_model: TokenModelRecord | None = None
+    speech_probabilities: SpeechProbabilities | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 class Transcript(Record):
-    """What a scorer's recognizer heard in a sample's audio, raw; `original`: in the dataset's recording of the sample,
-    where a metric sets the two side by side."""
+    """The raw transcript of a sample's audio by the scoring recognizer; `original` is that of the dataset's recording,
+    where a metric compares the two."""
 
     schema_version: int = SCHEMA_VERSION
     id: str
@@ -153,7 +221,7 @@ class Score(Record):
 
 
 class Estimate(Record):
-    """A number with its 95 % bootstrap interval over `n` samples. `value` is null where it is not defined."""
+    """A number with its 95 % bootstrap interval over `n` samples. `value` is null where it is undefined."""
 
     value: float | None
     low: float | None = None
@@ -162,7 +230,7 @@ class Estimate(Record):
 
 
 class Formula(Record):
-    """How a number adds up from its samples' parts, as `speech_eval.metrics.base.Summary` says it. A function names no
+    """How a number adds up from its samples' parts, as in `speech_eval.metrics.base.Summary`. A function names no
     parts."""
 
     estimator: Literal["mean", "ratio", "quantile", "function"]
@@ -171,9 +239,9 @@ class Formula(Record):
 
 
 class MetricResult(Record):
-    """One number of a task: `strict` scores every failure as the worst, `compat` drops failures as originals do.
+    """One number of a task: `strict` scores every failure as the worst, `compat` excludes failures as the originals do.
 
-    `axis` is the group it belongs to where the task keeps its axes apart. Runs of older versions have no `formula`.
+    `axis` is the group of the number in a task that reports several axes separately.
     """
 
     metric: str
@@ -190,7 +258,7 @@ class MetricResult(Record):
 
 
 class Counts(Record):
-    """Accounting of a task: `expected` comes from the dataset's manifest and the other four add up to it."""
+    """Accounting of a task: `expected` comes from the dataset, and the other four add up to it."""
 
     expected: int
     ok: int
@@ -200,7 +268,7 @@ class Counts(Record):
 
 
 class SweepPoint(Record):
-    """Which point of a sweep a task result is: `task` at `value` on `axis`, such as `codec-depth` at depth 4."""
+    """One point of a sweep: `task` at `value` on `axis`, such as `codec-depth` at depth 4."""
 
     task: str
     axis: str
@@ -210,9 +278,9 @@ class SweepPoint(Record):
 class TaskResult(Record):
     """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`.
 
-    `ranked` is false where the task's axes stand apart: none of its numbers is `primary`, and rows stand in the order
-    of its first, which is what a model costs.
-    `conditions` are those of a timed task: `concurrency`, `warm_up` requests, `rounds`, `serialized`.
+    `ranked` is false where the task reports several axes separately: none of its numbers is `primary`, and rows are
+    ordered by the first one. `conditions` are those of a timed task: `concurrency`, `warm_up` requests, `rounds`,
+    `serialized`.
     """
 
     task: str
@@ -234,18 +302,24 @@ class TaskResult(Record):
 class Results(Record):
     """`results.json`: nothing in it depends on time, machine or worker count."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = RESULTS_VERSION
     model: str
     seed: int
     tasks: list[TaskResult]
 
 
-class ModelInfo(Record):
-    """What identifies a model: its spec, revision and the digest of its weights."""
+# ---------------------------------------------------------------------------------------------- manifest
 
-    spec: str
+
+class ModelInfo(Record):
+    """What identifies a model: its name, revision and the digest of its weights.
+
+    An adapter leaves out `spec`, `interfaces` and `options`; the harness fills them in.
+    """
+
+    spec: str = ""
     name: str
-    interfaces: list[str]
+    interfaces: list[str] = Field(default_factory=list)
     revision: str = ""
     weights_sha256: str = ""
     license: str = ""
@@ -254,13 +328,119 @@ class ModelInfo(Record):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
+class DatasetRecord(Record):
+    """The data of a task: `location` is the name or path they were loaded from."""
+
+    name: str
+    location: str
+    version: str
+    sha256: str
+    license: str = ""
+    source: str = ""
+    attribution: str = ""
+
+
+class TaskRecord(Record):
+    """What a run asked for in one task, or at one point of its sweep: the identity of the task, its data and scorers.
+
+    `metrics` are metric ids; `recognizer` is the (redacted) spec of the scoring recognizer; `axes` maps each axis that
+    is reported separately to its metric ids; `conditions` are those of a timed task.
+    """
+
+    version: int
+    protocol: str
+    interface: str
+    primary: str
+    metrics: list[str]
+    recognizer: str | None = None
+    limit: int | None = None
+    samples: int
+    note: str = ""
+    sweep: SweepPoint | None = None
+    axes: dict[str, list[str]] = Field(default_factory=dict)
+    conditions: dict[str, int | bool] = Field(default_factory=dict)
+    dataset: DatasetRecord
+
+    def task_name(self, name: str) -> str:
+        """The task behind this record, which stands under `name`: that of the sweep where it is one point of one."""
+        return self.sweep.task if self.sweep else name
+
+
+class PluginRecord(Record):
+    """A Python file of the user's that a run loaded: its absolute path and the sha256 of its content then."""
+
+    path: str
+    sha256: str
+
+
+class WarmUp(Record):
+    """Requests before the recorded ones: how many, how many failed, and the `seconds` of the others as they ended."""
+
+    requests: int
+    failed: int
+    seconds: list[float]
+
+
+class Event(Record):
+    """One thing that happened in a run at the time `at` (ISO 8601).
+
+    `generated` and `scored` name their `task` and how many `seconds` they took. A timed task has one `generated` event
+    per `round`; `call` identifies the call of `speech-eval run`, and `load_average` is that of the machine.
+    """
+
+    event: Literal["started", "generated", "scored", "finished"]
+    at: str
+    task: str | None = None
+    tasks: list[str] | None = None
+    seconds: float | None = None
+    workers: int | None = None
+    round: int | None = None
+    call: str | None = None
+    load_average: float | None = None
+    warm_up: WarmUp | None = None
+
+    @model_serializer(mode="wrap")
+    def _stated(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the fields that this kind of event does not have."""
+        return {name: value for name, value in serialize(self).items() if value is not None}
+
+
+class Hardware(Record):
+    """The machine: processor, cores, memory in GiB, accelerators."""
+
+    machine: str = ""
+    processor: str = ""
+    cores: int | None = None
+    memory_gib: float | None = None
+    gpus: list[str] = Field(default_factory=list)
+
+
+class GitState(Record):
+    """The commit of the source tree that the harness ran from, and whether tracked files differed from it."""
+
+    commit: str
+    dirty: bool
+
+
+class Environment(Record):
+    """The software and hardware of a run. `packages` are the installed distributions, name to version, of every module
+    that was loaded where answers or scores were made."""
+
+    python: str
+    platform: str = ""
+    packages: dict[str, str] = Field(default_factory=dict)
+    hardware: Hardware = Hardware()
+    git: GitState | None = None
+
+
 class Manifest(Record):
-    """`manifest.json`: everything that makes a run's numbers comparable, and what does depend on the machine."""
+    """`manifest.json`: everything that makes a run's numbers comparable, and what depends on the machine."""
 
     schema_version: int = SCHEMA_VERSION
     harness_version: str
     model: ModelInfo
     seed: int
-    tasks: dict[str, dict[str, Any]]
-    environment: dict[str, Any]
-    events: list[dict[str, Any]] = Field(default_factory=list)
+    tasks: dict[str, TaskRecord]
+    environment: Environment
+    plugins: list[PluginRecord] = Field(default_factory=list)
+    events: list[Event] = Field(default_factory=list)

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from speech_eval.errors import BadInput, UnknownName
 
 T = TypeVar("T")
+_PLUGIN = "speech_eval_plugin_"  # names of modules that are files of the user's
 
 
 class Registry(Generic[T]):
@@ -91,7 +92,7 @@ def load_file(path: str | Path) -> Any:
     path = Path(path).resolve()
     if not path.is_file():
         raise BadInput(f"{path}: no such Python file.", "Give the path of a file that exists.")
-    name = f"speech_eval_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    name = f"{_PLUGIN}{path.stem}_{abs(hash(str(path))):x}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -105,6 +106,12 @@ def load_file(path: str | Path) -> Any:
         del sys.modules[name]
         raise BadInput(f"{path}: {type(error).__name__} while loading: {error}", "Run the file by itself.") from error
     return module
+
+
+def plugin_file(thing: Any) -> str | None:
+    """The absolute path of the user's file that defines a class or function; None for installed code."""
+    name = str(getattr(thing, "__module__", ""))
+    return sys.modules[name].__file__ if name.startswith(_PLUGIN) and name in sys.modules else None
 
 
 adapters: Registry[Any] = Registry(
@@ -213,10 +220,6 @@ metrics: Registry[Any] = Registry(
         "bitrate[measured@1]": "speech_eval.metrics.codec.bitrate:Bitrate",
         "codebook[corpus@1]": "speech_eval.metrics.codec.usage:CodebookUse",
         "token-bill[layouts@1]": "speech_eval.metrics.codec.tokens:TokenBill",
-        "context[2048@1]": "speech_eval.metrics.codec.tokens:Context2048",
-        "context[8192@1]": "speech_eval.metrics.codec.tokens:Context8192",
-        "context[32768@1]": "speech_eval.metrics.codec.tokens:Context32768",
-        "context[131072@1]": "speech_eval.metrics.codec.tokens:Context131072",
         "text-tokens[smollm2@1]": "speech_eval.metrics.codec.tokens:TextTokens",
         "stoi[pystoi]": "speech_eval.metrics.codec.stoi:STOI",
         "estoi[pystoi]": "speech_eval.metrics.codec.stoi:ESTOI",
@@ -250,7 +253,6 @@ metrics: Registry[Any] = Registry(
         "judge[voicebench]": "speech_eval.metrics.voicebench.judge:Judge",
         "qa[voicebench]": "speech_eval.metrics.voicebench.qa:QA",
         "pedant[voicebench]": "speech_eval.metrics.voicebench.qa:Pedant",
-        "overall[voicebench]": "speech_eval.metrics.voicebench.overall:Overall",
     },
 )
 

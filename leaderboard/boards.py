@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from speech_eval.analysis import report
-from speech_eval.analysis.calibration import NOT_CALIBRATED, uncalibrated
+from speech_eval.analysis.human_baseline import NOT_CALIBRATED, uncalibrated
 from speech_eval.leaderboard.load import Run, slug
 from speech_eval.leaderboard.policy import is_point
 from speech_eval.leaderboard.ranks import OVERLAP, PAIRED, Rank, ranked
@@ -175,7 +175,8 @@ def _key(run: Run, result: TaskResult) -> _Key:
     primary = report.primary(result)
     measured = (primary.metric, primary.name, primary.scorer) if primary else ()
     data = result.dataset_sha256 if result.leaderboard_grade else ""
-    heard = run.record(result.task).get("recognizer")
+    record = run.record(result.task)
+    heard = record.recognizer if record else None
     # more rounds make a number more precise, every other condition makes it another number
     swept = None if result.sweep is None else result.sweep.axis
     timed = tuple(sorted((name, value) for name, value in result.conditions.items() if name not in ("rounds", swept)))
@@ -233,7 +234,8 @@ def _place(pair: tuple[Run, TaskResult]) -> tuple[object, ...]:
 
 def _facts(run: Run, first: TaskResult) -> dict[str, str]:
     data = run.dataset(first.task)
-    text = {key: str(data[key]) for key in ("version", "license", "source", "attribution") if data.get(key)}
+    stated = data.model_dump(include={"version", "license", "source", "attribution"}) if data else {}
+    text = {key: value for key, value in stated.items() if value}
     facts = {
         "protocol": first.protocol,
         "dataset": first.dataset,
@@ -247,8 +249,8 @@ def _facts(run: Run, first: TaskResult) -> dict[str, str]:
     swept = None if first.sweep is None else first.sweep.axis
     if kept := sorted((name, value) for name, value in first.conditions.items() if name != swept):
         facts["conditions"] = ", ".join(f"{name} {value}" for name, value in kept)
-    if heard := run.record(first.task).get("recognizer"):
-        facts["recognizer"] = str(heard)
+    if (record := run.record(first.task)) and record.recognizer:
+        facts["recognizer"] = record.recognizer
     return facts
 
 
@@ -300,8 +302,8 @@ def _marks(run: Run, result: TaskResult, lacking: Sequence[str]) -> list[Mark]:
     if lacking:
         meaning = f"No row of the human recordings by the same scorer on the same data for {', '.join(lacking)}."
         marks.append(Mark(NOT_CALIBRATED, meaning))
-    if note := run.record(result.task).get("note"):
-        marks.append(Mark(str(note), "A note of the task."))
+    if (record := run.record(result.task)) and record.note:
+        marks.append(Mark(record.note, "A note of the task."))
     return marks
 
 

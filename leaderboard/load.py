@@ -10,12 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speech_eval.analysis.calibration import GROUND_TRUTH
+from speech_eval.analysis.human_baseline import GROUND_TRUTH
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
-from speech_eval.records import SCHEMA_VERSION, Manifest, Output, Results, Sample, Score, TaskResult, Transcript
+from speech_eval.records import (
+    DatasetRecord,
+    Manifest,
+    Output,
+    Results,
+    Sample,
+    Score,
+    TaskRecord,
+    TaskResult,
+    Transcript,
+)
 
-_SCHEMAS = frozenset({SCHEMA_VERSION})
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _OUTCOMES = ("pass", "regression", "could not judge")
 _REASONS = 5
@@ -50,17 +59,16 @@ class Run:
     @property
     def at(self) -> str:
         """When the run last did something, ISO 8601; empty where it does not say."""
-        times = [str(event["at"]) for event in self.manifest.events if isinstance(event.get("at"), str)]
-        return max((time for time in times if _TIME.fullmatch(time)), default="")
+        return max((event.at for event in self.manifest.events if _TIME.fullmatch(event.at)), default="")
 
-    def record(self, task: str) -> dict[str, Any]:
-        """What the manifest says of a task; empty where it says nothing."""
-        return self.manifest.tasks.get(task, {})
+    def record(self, task: str) -> TaskRecord | None:
+        """What the manifest says of a task; None where it says nothing."""
+        return self.manifest.tasks.get(task)
 
-    def dataset(self, task: str) -> dict[str, Any]:
-        """What the manifest says of a task's dataset: name, version, license, source, attribution."""
-        found = self.record(task).get("dataset", {})
-        return found if isinstance(found, dict) else {}
+    def dataset(self, task: str) -> DatasetRecord | None:
+        """What the manifest says of a task's data; None where it says nothing."""
+        record = self.record(task)
+        return record.dataset if record else None
 
 
 @dataclass(frozen=True)
@@ -134,13 +142,6 @@ def read(path: Path, named: bool) -> Run:
     if not (path / "results.json").is_file():
         raise BadInput(f"{path / 'results.json'}: no such file; the run is half-written.", "Give its command again.")
     results, manifest = directory.results(), directory.manifest()
-    for name, record in (("results.json", results), ("manifest.json", manifest)):
-        if record.schema_version not in _SCHEMAS:
-            raise BadInput(
-                f"{path / name}: written in schema version {record.schema_version}, and this harness reads "
-                f"{SCHEMA_VERSION}.",
-                "Use the harness that made it.",
-            )
     identity = f"{results.model_dump_json()}\n{manifest.model.model_dump_json()}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
     return Run(f"{slug(results.model)}-{digest}", path, results, manifest, named, tuple(_verdicts(path)))

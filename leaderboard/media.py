@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from speech_eval import datasets
 from speech_eval.audio import Audio, file_sha256, load
-from speech_eval.datasets import dataset as datasets
 from speech_eval.errors import SpeechEvalError
 from speech_eval.leaderboard.load import Run
 from speech_eval.records import StoredAudio
@@ -57,7 +57,8 @@ class AudioShelf:
         """A recording the model was given. Only of bundled datasets: a run may not point at other files."""
         if relative is None or not self.enabled:
             return None
-        dataset = self._dataset(run.dataset(task).get("name"))
+        record = run.dataset(task)
+        dataset = self._dataset(record.name) if record else None
         if dataset is None:
             return Clip(label, problem="it belongs to a dataset of its owner and is not shown")
         try:
@@ -72,11 +73,11 @@ class AudioShelf:
             if file.name not in self.used:
                 file.unlink()
 
-    def _dataset(self, name: object) -> datasets.Dataset | None:
-        if not isinstance(name, str) or name not in datasets.names():
+    def _dataset(self, name: str) -> datasets.Dataset | None:
+        if name not in datasets.bundled():
             return None
         if name not in self._datasets:
-            self._datasets[name] = datasets.load(name)
+            self._datasets[name] = datasets.load_dataset(name)
         return self._datasets[name]
 
     def _clip(self, label: str, path: str, sha256: str | None) -> Clip:

@@ -106,7 +106,8 @@ def choose(run: Run, result: TaskResult, lines: TaskLines, max_samples: int) -> 
 
 def _sorting(run: Run, result: TaskResult) -> MetricResult | None:
     """The number that says which samples are bad: the primary one, which a task that is not ranked names too."""
-    named = str(run.record(result.task).get("primary", ""))
+    record = run.record(result.task)
+    named = record.primary if record else ""
     own = (metric for metric in result.metrics if named in (metric.metric, f"{metric.metric}/{metric.name}"))
     return report.primary(result) if result.ranked else next(own, report.primary(result))
 
@@ -123,19 +124,20 @@ def _common(lines: TaskLines) -> list[str]:
 
 
 def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
-    data, record = run.dataset(result.task), run.record(result.task)
+    record = run.record(result.task)
+    data = run.dataset(result.task)
     facts = [
         ("Protocol", result.protocol),
         ("Interface", result.interface),
-        ("Dataset", f"{result.dataset} {data.get('version', '')}".strip()),
+        ("Dataset", f"{result.dataset} {data.version if data else ''}".strip()),
         ("Dataset sha256", result.dataset_sha256),
-        ("License", data.get("license")),
-        ("Source", data.get("source")),
-        ("Attribution", data.get("attribution")),
+        ("License", data.license if data else ""),
+        ("Source", data.source if data else ""),
+        ("Attribution", data.attribution if data else ""),
         ("Language", ", ".join(result.language)),
         ("Limit", result.limit),
-        ("Recognizer", record.get("recognizer")),
-        ("Note", record.get("note")),
+        ("Recognizer", record.recognizer if record else ""),
+        ("Note", record.note if record else ""),
     ]
     return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
 
@@ -235,8 +237,8 @@ def clip_text(text: str) -> str:
 def run_facts(run: Run) -> list[tuple[str, str]]:
     """What identifies the run, in words."""
     model, environment = run.manifest.model, run.manifest.environment
-    git = environment.get("git")
-    commit = f"{git.get('commit', '')}{' (with changes)' if git.get('dirty') else ''}" if isinstance(git, dict) else ""
+    git = environment.git
+    commit = f"{git.commit}{' (with changes)' if git.dirty else ''}" if git else ""
     facts: list[tuple[str, Any]] = [
         ("Model", model.name),
         ("Spec", model.spec),
@@ -249,10 +251,10 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
         ("Seed", run.results.seed),
         ("Harness", run.manifest.harness_version),
         ("Commit", commit),
-        ("Python", environment.get("python", "")),
-        ("Platform", environment.get("platform", "")),
-        ("Hardware", _pairs(environment.get("hardware", {}))),
-        ("Packages", _pairs(environment.get("packages", {}))),
+        ("Python", environment.python),
+        ("Platform", environment.platform),
+        ("Hardware", _pairs(environment.hardware.model_dump())),
+        ("Packages", _pairs(environment.packages)),
     ]
     return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
 

@@ -16,7 +16,6 @@ def token_bill() -> Task:
         dataset="asterisk-en",
         metrics=(
             "token-bill[layouts@1]",
-            "context[8192@1]",
             "text-tokens[smollm2@1]",
             "bitrate[measured@1]",
         ),

@@ -27,7 +27,7 @@ DATA = Path(__file__).resolve().parents[2] / "harness" / "datasets" / "manifests
 _LIBRIVOX = "pocketsphinx-5.1.1/test/data/librivox"
 _CLIP = "sense_and_sensibility_01_austen_64kb"
 
-# (package, version, file name, members); a member that ends in "/" is a folder of which all files are taken.
+# (package, version, file name, members); a member that ends in "/" is a folder, and all its files are taken.
 Source = tuple[str, str, str, dict[str, str]]
 
 
@@ -284,15 +284,15 @@ _WORD = re.compile(r"[^\W\d_]{2,}(?:['’-][^\W\d_]+)*")
 _G722_BYTES_PER_SECOND = 8000
 _LONGEST_SECONDS = 30.0
 _RULE = (
-    "Kept are the prompts whose text says what is spoken: two words of two letters or more, no digits, brackets or "
-    "symbols, not of the folders digits, letters, phonetic and silence, at most 30 s, each recording once. Leading and "
-    "trailing dots and quotation marks are taken off the texts."
+    "Includes the prompts whose text is what is spoken: two or more words of two or more letters, no digits, brackets "
+    "or symbols, outside the folders digits, letters, phonetic and silence, at most 30 s, each recording once. Leading "
+    "and trailing dots and quotation marks are removed from the texts."
 )
 _LICENSE_NAMES = {"CC-BY-SA-3.0": "CC BY-SA 3.0", "CC-BY-3.0": "CC BY 3.0"}
 
 
 def spoken_text(text: str) -> str | None:
-    """The text of a prompt where it says in words what is spoken, else None."""
+    """The text of a prompt, or None where it does not say in words what is spoken."""
     text = " ".join(text.split())
     if _UNSPOKEN.search(text):
         return None
@@ -365,7 +365,7 @@ def librivox() -> tuple[DatasetInfo, list[Sample]]:
     info = DatasetInfo(
         name="librivox-en",
         version="1",
-        description="Five English sentences of one reader, 16 kHz: small, but to be had wherever pip works.",
+        description="Five English sentences of one reader, 16 kHz; fetched with pip alone.",
         languages=["en"],
         license="public domain",
         source="LibriVox, Sense and Sensibility by Jane Austen, chapter 1; test data of PocketSphinx 5.1.1",

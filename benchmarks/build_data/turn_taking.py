@@ -1,4 +1,4 @@
-"""The bundled dialogues of the turn-taking task: two sentences of a reader with a pause between, then silence."""
+"""The bundled dialogues of the turn-taking task: two sentences of one reader with a pause between, then silence."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _VAD_PAD = 0.03
 
 
 def dialogues(clips: list[Sample]) -> tuple[DatasetInfo, list[Sample]]:
-    """Every ordered pair of clips once, the pause between their speech taken in turn from `PAUSES` (seconds).
+    """Every ordered pair of clips once; the pauses between their speech alternate through `PAUSES` (seconds).
 
-    `metadata` holds `parts` and `seconds` of the user's channel, `turn_end` and `pauses`, all measured by Silero VAD
-    with its padding taken off.
+    `metadata` holds `parts` and `seconds` of the user's channel, `turn_end` and `pauses`, all in seconds, measured by
+    Silero VAD without its padding.
     """
     samples = []
     speech = {clip.id: _speech(clip) for clip in clips}
@@ -60,7 +60,7 @@ def dialogues(clips: list[Sample]) -> tuple[DatasetInfo, list[Sample]]:
 
 
 def _speech(clip: Sample) -> tuple[float, float]:
-    """Seconds at which the clip's speech begins and ends."""
+    """Start and end of the clip's speech in seconds."""
     asset, _, name = (clip.audio or "").partition("/")
     found = vad.segments_of(load(assets.ensure(asset) / name))
     return found[0][0] + _VAD_PAD, found[-1][1] - _VAD_PAD

@@ -17,7 +17,7 @@ def examine(verify: bool = True) -> dict[str, Any]:
     """A machine-readable account; `verify` hashes every fetched file again."""
     return {
         "version": __version__,
-        "environment": environment(),
+        "environment": environment().model_dump(),
         "extras": extras(),
         "cache": str(assets.cache_dir()),
         "assets": [_asset(name, verify) for name in sorted(assets.ASSETS)],

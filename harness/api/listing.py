@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from speech_eval import registry
+from speech_eval import datasets, registry
 from speech_eval.adapters.base import interfaces_of
-from speech_eval.datasets import dataset as datasets
 from speech_eval.errors import UnknownName
 
 # What fits a terminal of each row; --json has all of it.

@@ -18,7 +18,7 @@ Metrics = Annotated[str | None, typer.Option(help="Comma-separated metric ids in
 
 
 def settings_of(**given: Any) -> Any:
-    from speech_eval.engine.session import Settings
+    from speech_eval.engine.settings import Settings
 
     return Settings(**{k: v for k, v in given.items() if v is not None})
 

@@ -14,7 +14,7 @@ app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help
 
 @app.command("list")
 def data_list(json: Json = False) -> None:
-    """Bundled datasets: languages, size, license, and whether the recordings are on this machine."""
+    """Datasets by name: languages, size, license, and whether the recordings are on this machine."""
     from speech_eval.api import listing as catalog
     from speech_eval.cli.console import emit
 
@@ -25,24 +25,25 @@ def data_list(json: Json = False) -> None:
 
 @app.command("fetch")
 def data_fetch(
-    names: Annotated[list[str], typer.Argument(help="Datasets or offline weights, by name; `all` for everything.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Names of datasets or weights; `all` for every bundled dataset and all weights.")
+    ],
     json: Json = False,
 ) -> None:
-    """Fetch recordings and weights, each pinned by version and sha256."""
+    """Fetch datasets and weights: bundled ones pinned by version and sha256, others from the dataset hub."""
+    from speech_eval import datasets
     from speech_eval.assets import store as assets
     from speech_eval.cli.console import bars, emit, out
-    from speech_eval.datasets import dataset as datasets
-    from speech_eval.datasets import hub
 
-    wanted = [*datasets.names(), *assets.ASSETS] if names == ["all"] else names
+    wanted = [*datasets.bundled(), *assets.ASSETS] if names == ["all"] else names
     fetched: dict[str, str] = {}
     with bars() as progress:
         for name in wanted:
             if name in assets.ASSETS:
                 fetched[name] = str(assets.ensure(name, progress))
             else:
-                hub.ensure(name, progress)
-                dataset = datasets.load(name)
+                datasets.fetch(name, progress)
+                dataset = datasets.load_dataset(name)
                 dataset.ensure_audio(progress)
                 fetched[name] = "ready"
     if json:
@@ -55,11 +56,11 @@ def data_fetch(
 def data_check(
     name: Annotated[str, typer.Argument(help="Dataset name, manifest or folder.")], json: Json = False
 ) -> None:
-    """Check every file of a dataset: present, right digest, readable, mono, finite, not silent."""
+    """Check every file of a dataset: present, sha256, readable, one channel, finite, not silent."""
+    from speech_eval import datasets
     from speech_eval.cli.console import emit, out
-    from speech_eval.datasets import dataset as datasets
 
-    dataset = datasets.load(name)
+    dataset = datasets.load_dataset(name)
     problems = datasets.check(dataset)
     if json:
         emit({"name": name, "samples": len(dataset.samples), "sha256": dataset.sha256, "problems": problems})
@@ -75,7 +76,7 @@ def data_prepare(
     output: Annotated[Path, typer.Argument(help="Folder to write: audio, metadata.jsonl, held-out manifests.")],
     sources: Annotated[str | None, typer.Option(help="Comma-separated sources (default: all recorded speech).")] = None,
     held_out: Annotated[str, typer.Option(help="Source whose speaker is held out whole.")] = "asterisk-it",
-    limit: Annotated[int | None, typer.Option(min=1, help="Recordings a source.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Recordings per source.")] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Add English by hibari, labeled synthetic.")] = False,
     json: Json = False,
 ) -> None:

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from speech_eval import __version__
-from speech_eval.cli import best_of, data, leaderboard
-from speech_eval.cli import judge as judgment
+from speech_eval.cli import best_of, data, gate, leaderboard
+from speech_eval.cli import compare as comparison
 from speech_eval.cli import train as reproduce
 from speech_eval.cli.common import (
     Executor,
@@ -155,7 +155,7 @@ def run(
 def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settings: Any) -> list[dict[str, Any]]:
     """One job a model: its plan and its run directory. Every task must fit a model, and every model a task."""
     from speech_eval.adapters import spec as modelspec
-    from speech_eval.engine import session as runner
+    from speech_eval.engine.plan import plan
 
     if not tasks:
         raise BadInput("--tasks names no task.", "See: speech-eval list tasks")
@@ -163,7 +163,7 @@ def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settin
     base = output or Path("runs")
     jobs: list[dict[str, Any]] = []
     for spec in specs:
-        planned, skipped = runner.plan(spec, tasks, settings)
+        planned, skipped = plan(spec, tasks, settings)
         if not planned:
             raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
         folder = output if output is not None and len(specs) == 1 else base / spec.slug
@@ -172,7 +172,9 @@ def _jobs(models: list[str], tasks: tuple[str, ...], output: Path | None, settin
                 "model": modelspec.redact(spec.text),
                 "spec": spec,
                 "output": str(folder),
-                "tasks": [{"task": item.task.name, **item.record(settings)} for item in planned],
+                "tasks": [
+                    {"task": item.task.name, **item.record(settings).model_dump(mode="json")} for item in planned
+                ],
                 "skipped": skipped,
             }
         )
@@ -354,8 +356,8 @@ def doctor(
             out.print(f"  {asset['name']}: {problem}", markup=False, soft_wrap=True)
 
 
-app.command()(judgment.compare)
-app.add_typer(judgment.gate_app, name="gate")
+app.command()(comparison.compare)
+app.add_typer(gate.app, name="gate")
 app.add_typer(data.app, name="data")
 app.command()(reproduce.train)
 app.command()(reproduce.reproduce)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from speech_eval import registry
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, Summary, Unit, clusters
-from speech_eval.metrics.macro import of_sets
-from speech_eval.records import Counts, Formula, MetricResult, Output, Results, Sample, Score, TaskResult
+from speech_eval.metrics.base import Metric, Summary, Unit
+from speech_eval.records import Counts, Formula, MetricResult, Output, Results, Sample, Score, TaskRecord, TaskResult
 from speech_eval.statistics.bootstrap import estimate
+from speech_eval.statistics.macro import over_subsets
+from speech_eval.statistics.summaries import clusters
 
 
 def aggregate(run: RunDirectory) -> Results:
@@ -21,40 +21,39 @@ def aggregate(run: RunDirectory) -> Results:
     return Results(model=manifest.model.spec, seed=manifest.seed, tasks=tasks)
 
 
-def _order(item: tuple[str, dict[str, Any]]) -> tuple[str, int]:
+def _order(item: tuple[str, TaskRecord]) -> tuple[str, int]:
     """By name, the points of a sweep by their value."""
     name, record = item
-    point = record.get("sweep")
-    return (name, 0) if point is None else (point["task"], point["value"])
+    return (name, 0) if record.sweep is None else (record.sweep.task, record.sweep.value)
 
 
-def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult:  # type: ignore[type-arg]
+def _task(run: RunDirectory, name: str, record: TaskRecord, seed: int) -> TaskResult:
     samples = sorted(run.samples(name), key=lambda sample: sample.id)
     outputs, scores = run.outputs(name), run.scores(name)
-    axes = {metric_id: axis for axis, ids in record.get("axes", {}).items() for metric_id in ids}
+    axes = {metric_id: axis for axis, ids in record.axes.items() for metric_id in ids}
     metrics = []
-    for metric_id in record["metrics"]:
+    for metric_id in record.metrics:
         metric: Metric = registry.metrics.get(metric_id)()
         units = metric.pool(_scored(name, metric, samples, outputs, scores))
         scorers = {score.scorer for (_, scored), score in scores.items() if scored == metric.id and score.scorer}
         about = {"scorer": ", ".join(sorted(scorers)), "axis": axes.get(metric_id, "")}
         for summary, counted in numbers_of(metric, units):
             result = _number(metric, summary, counted, f"{seed}/{name}/{metric.id}/{summary.name}")
-            primary = not axes and is_primary(record["primary"], metric, summary)
+            primary = not axes and is_primary(record.primary, metric, summary)
             metrics.append(result.model_copy(update={"primary": primary, **about}))
     return TaskResult(
         task=name,
-        version=record["version"],
-        protocol=record["protocol"],
-        interface=record["interface"],
-        dataset=record["dataset"]["name"],
-        dataset_sha256=record["dataset"]["sha256"],
+        version=record.version,
+        protocol=record.protocol,
+        interface=record.interface,
+        dataset=record.dataset.name,
+        dataset_sha256=record.dataset.sha256,
         language=sorted({sample.language for sample in samples}),
-        limit=record["limit"],
-        leaderboard_grade=record["limit"] is None,
+        limit=record.limit,
+        leaderboard_grade=record.limit is None,
         ranked=not axes,
-        sweep=record.get("sweep"),
-        conditions=record.get("conditions", {}),
+        sweep=record.sweep,
+        conditions=record.conditions,
         counts=count(samples, outputs),
         metrics=metrics,
     )
@@ -63,7 +62,7 @@ def _task(run: RunDirectory, name: str, record: dict, seed: int) -> TaskResult: 
 def numbers_of(metric: Metric, units: Sequence[Unit]) -> list[tuple[Summary, Sequence[Unit]]]:
     """All numbers a metric gives over pooled units, each with the units it is taken over: its own, those that depend on
     the data (a codec's levels), and those of the sets the data consist of."""
-    return [*((summary, units) for summary in metric.reported(units)), *of_sets(metric.summaries, units)]
+    return [*((summary, units) for summary in metric.reported(units)), *over_subsets(metric.summaries, units)]
 
 
 def is_primary(primary: str, metric: Metric, summary: Summary) -> bool:
@@ -107,7 +106,7 @@ def _scored(
 
 def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) -> MetricResult:
     """`strict` over every expected sample, failures at their worst; `compat` over what the original would count."""
-    labels = clusters(units)
+    labels = clusters([unit.sample for unit in units])
     strict = [unit.strict for unit in units]
     counted = [(unit.compat, label) for unit, label in zip(units, labels, strict=True) if unit.compat is not None]
     compat = [parts for parts, _ in counted]
@@ -130,6 +129,7 @@ def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) 
 
 def unit(metric: Metric, sample: Sample, score: Score | None) -> Unit:
     """A sample's share of the aggregates; without a score it is a missing answer."""
+    sample = metric.visible(sample)
     if score is None:
         return Unit(sample, metric.failure(sample), metric.compat_failure(sample))
     return Unit(sample, score.parts, score.compat_parts(), score.detail)

@@ -1,7 +1,7 @@
 """Rounds: every sample asked for several times, so that two models can take turns and the machine's drift hits both.
 
 The contract of the records. In a run with `--rounds R`, R > 1, each sample of a timed task stands R times in
-`samples/<task>.jsonl`: its id is `<id>@<round>`, its `metadata` holds `round`, from 1 to R, and `item`, the id that
+`samples/<task>.jsonl`: its id is `<id>@<round>`, `round` counts from 1 to R, and `item` is the id that
 the dataset gave it; its `cluster` is the dataset's own or else `item <id>`, for repetitions of one item are not
 independent. Everything else is as in the dataset. A sample without `round` was asked for once: round 1. Two runs that
 were interleaved have the same ids, so (item, round) pairs across them.
@@ -31,27 +31,28 @@ def _in_round(sample: Sample, number: int) -> Sample:
     changes = {
         "id": f"{sample.id}@{number}",
         "cluster": sample.cluster or f"item {sample.id}",
-        "metadata": {**sample.metadata, "round": number, "item": sample.id},
+        "round": number,
+        "item": sample.id,
     }
     return sample.model_copy(update=changes)
 
 
 def round_of(sample: Sample) -> int:
     """The round a sample was asked in, from 1."""
-    return int(sample.metadata.get("round", 1))
+    return 1 if sample.round is None else sample.round
 
 
 def calls_of(manifest: Manifest, task: str) -> dict[int, set[str]]:
     """For each round of a timed task, the calls of `speech-eval run` in which its answers were asked for: one, or
     several where a run was stopped in the middle of a round. A call in which the round had been done already is none of
-    them. Empty for runs of versions that did not say."""
+    them."""
     found: dict[int, set[str]] = {}
     for event in manifest.events:
-        if event.get("task") == task and event.get("warm_up") and "round" in event and "call" in event:
-            found.setdefault(int(event["round"]), set()).add(str(event["call"]))
+        if event.task == task and event.warm_up and event.round is not None and event.call is not None:
+            found.setdefault(event.round, set()).add(event.call)
     return found
 
 
 def item_of(sample: Sample) -> str:
     """The id that the dataset gave to the item a sample repeats."""
-    return str(sample.metadata.get("item", sample.id))
+    return sample.id if sample.item is None else sample.item

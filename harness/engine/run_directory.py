@@ -28,7 +28,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from speech_eval.audio import Audio, flac_bytes
 from speech_eval.errors import BadInput, RunLocked, SpeechEvalError
-from speech_eval.records import Manifest, Output, Record, Results, Sample, Score, StoredAudio, Transcript
+from speech_eval.records import (
+    Manifest,
+    Output,
+    Record,
+    Results,
+    Sample,
+    Score,
+    StoredAudio,
+    Transcript,
+)
 
 R = TypeVar("R", bound=Record)
 
@@ -183,17 +192,31 @@ def _many(model: type[R]) -> TypeAdapter[list[R]]:
 
 
 def read_json(path: Path, model: type[R]) -> R:
-    """Parse a JSON file as one record."""
+    """Parse a JSON file of a run as one record. Raises `BadInput` for another schema version, and what is no record."""
     if not path.is_file():
         raise BadInput(f"{path}: no such file.", "Give a run directory made by: speech-eval run")
+    data, expected = path.read_bytes(), model.model_fields["schema_version"].default
+    if (version := _schema_version(data, expected)) != expected:
+        raise BadInput(
+            f"{path}: written in schema version {version}, and this speech-eval reads {expected}.",
+            "Make the run again with `speech-eval run`, or use the speech-eval that made it.",
+        )
     try:
-        return model.model_validate_json(path.read_bytes())
+        return model.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(
             f"{path}: not a {model.__name__} record of this version ({first['loc']}: {first['msg']}).",
             "Run `speech-eval report` on the run directory to write it again.",
         ) from error
+
+
+def _schema_version(data: bytes, default: object) -> object:
+    """The `schema_version` that a JSON object states; `default` where there is none."""
+    try:
+        return json.loads(data).get("schema_version", default)
+    except (ValueError, AttributeError, RecursionError):
+        return default
 
 
 def write_json(path: Path, record: Record) -> None:

@@ -6,6 +6,7 @@ Every sample is scored by itself, in a process with one thread, so numbers do no
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -20,6 +21,7 @@ from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.executors import Executor, run_inline, run_processes
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
+from speech_eval.environment import packages
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric, ScoringItem, Unscorable
 from speech_eval.progress import Progress
@@ -48,6 +50,7 @@ class Scored:
 
     scores: list[Score]
     transcript: Transcript | None
+    packages: dict[str, str]  # of the process, name to version
 
 
 def score(
@@ -62,10 +65,11 @@ def score(
     progress: Progress,
     fresh: bool = False,
     executor: Executor | None = None,
-) -> None:
+) -> dict[str, str]:
     """Score every stored output by every metric, leaving out what is scored already unless `fresh`.
 
-    Without an `executor`, worker processes of this machine where a metric loads a model, else this process.
+    Without an `executor`, worker processes of this machine where a metric loads a model, else this process. Returns
+    the packages that were loaded where scores were made, name to version.
     """
     jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins, fresh)
     total = len(dataset.samples)
@@ -73,6 +77,7 @@ def score(
     label = f"{task.name}: score"
     progress(label, done, total)
     heavy = any(job.recognizer for job in jobs) or any(registry.metrics.get(name).heavy for name in metric_ids)
+    used: dict[str, str] = {}
     answers: Iterator[Scored]
     if executor is not None:
         answers = executor(score_sample, jobs, workers)
@@ -82,8 +87,10 @@ def score(
         if answer.transcript is not None:
             run.append("transcripts", task.name, [answer.transcript])
         run.append("scores", task.name, answer.scores)
+        used |= answer.packages
         done += 1
         progress(label, done, total)
+    return used
 
 
 def _jobs(
@@ -147,7 +154,7 @@ def _originals(run: RunDirectory, task: Task, recognizer: str | None) -> dict[st
     if task.point is None:
         return {}
     records = run.manifest().tasks.items()
-    points = [name for name, record in records if record.get("sweep", {}).get("task") == task.point.task]
+    points = [name for name, record in records if record.sweep and record.sweep.task == task.point.task]
     lines = [line for name in points for line in run.transcripts(name).values() if _same_recognizer(line, recognizer)]
     return {line.id: line.original for line in lines if line.original is not None}
 
@@ -181,10 +188,18 @@ def score_sample(job: Job) -> Scored:
     original = transcript.original if transcript is not None else None
     item = replace(item, hypothesis=hypothesis, original_hypothesis=original)
     scores = [_score_one(job, item, _metric(name), transcript) for name in job.metrics]
-    return Scored(scores=scores, transcript=transcript if job.recognizer is not None else None)
+    return Scored(scores, transcript if job.recognizer is not None else None, _packages(len(sys.modules)))
+
+
+@lru_cache(maxsize=1)
+def _packages(modules: int) -> dict[str, str]:
+    """The packages of this process, looked up again only when the number of loaded modules has changed."""
+    return packages()
 
 
 def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcript | None) -> Score:
+    sample = metric.visible(job.sample)
+    item = replace(item, sample=sample)
     scorer = metric.scorer()
     if "hypothesis" in metric.needs and transcript is not None:
         scorer = transcript.scorer
@@ -202,7 +217,7 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
         )
 
     def lost(reason: str) -> Score:
-        return made("failed", metric.failure(job.sample), metric.compat_failure(job.sample), {"reason": reason})
+        return made("failed", metric.failure(sample), metric.compat_failure(sample), {"reason": reason})
 
     # An empty transcript is an answer (all words deleted); an empty waveform is not.
     answered = job.output.status == "ok" or (job.output.status == "empty" and job.output.text is not None)

@@ -1,148 +1,41 @@
-"""The main job: a model and some tasks, taken through `generate → score → report` in one run directory.
+"""Work on a run directory: generate and score answers, score them again, write the results.
 
 Each stage reads what the stages before it stored, so a run that was stopped at any moment goes on where it stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-import speech_eval
-from speech_eval import registry
+from speech_eval import datasets, registry
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import Adapter, AudioCodec, interfaces_of
+from speech_eval.adapters.base import Adapter, AudioCodec
 from speech_eval.adapters.spec import ModelSpec
 from speech_eval.audio import load
-from speech_eval.datasets import dataset as datasets
-from speech_eval.datasets import hub
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave as rounds
 from speech_eval.engine.aggregate import aggregate
-from speech_eval.engine.executors import default_workers, executor
+from speech_eval.engine.executors import executor
 from speech_eval.engine.generate.answer import generate, generate_sweep
 from speech_eval.engine.generate.requests import Driver, Job
 from speech_eval.engine.generate.timed import conditions, generate_timed, load_average
+from speech_eval.engine.manifest import add_event, check_same_run, names_of, open_manifest, recorded
+from speech_eval.engine.plan import Planned, fetch, plan
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
-from speech_eval.engine.sweep import points_of, record_of, recorded
-from speech_eval.engine.task import Task
-from speech_eval.environment import environment
-from speech_eval.errors import BadInput, NotFetched
+from speech_eval.engine.settings import Settings
+from speech_eval.engine.sweep import points_of
+from speech_eval.environment import packages
+from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric
 from speech_eval.progress import Progress, Say, silent, unsaid
-from speech_eval.records import Manifest, ModelInfo, Results
-
-# Interfaces whose requests are the recording itself, so that even a double needs it.
-HEARS = ("AudioCodec", "DuplexAgent")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The knobs of a run. `data`, `metrics` and `recognizer` replace what the tasks name; timed tasks are asked
-    `rounds` times; scoring runs on the `executor`, `local` or `ray`."""
-
-    seed: int = 0
-    limit: int | None = None
-    rounds: int = 1
-    batch_size: int | None = None
-    workers: int = field(default_factory=default_workers)
-    executor: str = "local"
-    ray_address: str | None = None
-    data: str | None = None
-    metrics: tuple[str, ...] = ()
-    recognizer: str | None = None
-    retry_failed: bool = False
-    trust_remote_code: bool = False
-    plugins: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One task of a model, with everything it will use."""
-
-    task: Task
-    interface: str
-    dataset: Dataset
-    metrics: tuple[str, ...]
-    recognizer: str | None
-    location: str = ""  # the dataset's name or path, as asked for
-    note: str = ""
-    conditions: dict[str, int | bool] = field(default_factory=dict)  # of a timed task
-
-    def record(self, settings: Settings) -> dict[str, Any]:
-        """What the manifest keeps: the identity of the task, its data and its scorers."""
-        info = self.dataset.info
-        return {
-            "version": self.task.version,
-            "protocol": self.task.protocol,
-            "interface": self.interface,
-            "primary": self.task.primary_for(self.interface),
-            "metrics": list(self.metrics),
-            "recognizer": None if self.recognizer is None else modelspec.redact(self.recognizer),
-            "limit": settings.limit,
-            "samples": len(self.dataset.samples),
-            "note": self.note,
-            **({} if self.task.point is None else {"sweep": self.task.point.model_dump()}),
-            **({} if self.task.ranked else {"axes": {name: list(ids) for name, ids in self.task.axes.items()}}),
-            **({"conditions": self.conditions} if self.conditions else {}),
-            "dataset": {
-                "name": info.name,
-                "location": self.location,
-                "version": info.version,
-                "sha256": self.dataset.sha256,
-                "license": info.license,
-                "source": info.source,
-                "attribution": info.attribution,
-            },
-        }
-
-
-def plan(spec: ModelSpec, task_names: Sequence[str], settings: Settings) -> tuple[list[Planned], list[str]]:
-    """Which tasks a model can do, and the names of those it cannot. Loads no model; fetches sets of the hub."""
-    cls, _ = modelspec.resolve(spec, trust_remote_code=settings.trust_remote_code)
-    offered = interfaces_of(cls)
-    planned, skipped = [], []
-    for name in dict.fromkeys(task_names):
-        task: Task = registry.tasks.get(name)()
-        interface = task.interface_for(offered)
-        if interface is None:
-            skipped.append(f"{name} needs {' or '.join(task.interfaces)}; {spec.target} is {', '.join(offered)}")
-            continue
-        planned.append(_plan_task(task, interface, settings.data or task.dataset_for(interface), settings))
-    if settings.rounds > 1 and planned and not any(item.task.mode == "timed" for item in planned):
-        raise BadInput("None of these tasks is timed, so they have no rounds.", "Use --rounds with the task latency.")
-    return planned, skipped
-
-
-def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
-    hub.ensure(location)
-    wanted = task.dataset_for(interface)
-    location = datasets.located(location, wanted)
-    dataset = datasets.load(location, wanted).subset(settings.limit)
-    names = settings.metrics or task.metrics_for(interface)
-    if not settings.metrics and not any(sample.prompt_audio for sample in dataset.samples):
-        unanswerable = [name for name in names if "prompt" in registry.metrics.get(name).needs]
-        names = tuple(name for name in names if name not in unanswerable)
-        if unanswerable:
-            note = f"{note} No sample has a voice prompt: without {', '.join(unanswerable)}.".strip()
-    for name in names:
-        registry.metrics.get(name).ready()
-    return Planned(
-        task=task,
-        interface=interface,
-        dataset=rounds.expand(dataset, settings.rounds) if task.mode == "timed" else dataset,
-        metrics=names,
-        recognizer=settings.recognizer or task.recognizer,
-        location=location,
-        note=note,
-    )
+from speech_eval.records import Results, TaskRecord
 
 
 def run(
@@ -222,10 +115,9 @@ def _begin(
     directory = RunDirectory(output)
     locks.enter_context(directory.writing())
     if directory.has_manifest():
-        _check_same_run(directory, spec, planned, settings)
-    adapter = models.enter_context(closing(modelspec.build(spec, trust_remote_code=settings.trust_remote_code)))
-    reads_audio = adapter.reads_audio
-    planned = [_fetch(item, reads_audio or item.interface in HEARS, settings, progress) for item in planned]
+        check_same_run(directory, modelspec.redact(spec.text), planned, settings)
+    adapter = models.enter_context(_loaded(spec, settings))
+    planned = [fetch(item, adapter.reads_audio, settings, progress) for item in planned]
     for item in planned:
         if item.note:
             say(f"{item.task.name}: {item.note}")
@@ -236,9 +128,36 @@ def _begin(
         ]
         for item in planned
     ]
-    info = modelspec.describe(spec, adapter)
-    _open_manifest(directory, info, [item for group in groups for item in group], settings)
+    with _naming(spec, adapter, "info"):
+        info = modelspec.describe(spec, adapter)
+    open_manifest(directory, info, [item for group in groups for item in group], settings, type(adapter))
     return _Session(directory, adapter, groups, progress)
+
+
+@contextmanager
+def _loaded(spec: ModelSpec, settings: Settings) -> Iterator[Adapter]:
+    """The model, closed at the end."""
+    adapter = modelspec.build(spec, trust_remote_code=settings.trust_remote_code)
+    try:
+        yield adapter
+    finally:
+        with _naming(spec, adapter, "close"):
+            adapter.close()
+
+
+@contextmanager
+def _naming(spec: ModelSpec, adapter: Adapter, method: str) -> Iterator[None]:
+    """Turn what a method of an adapter raises into an error that names the model: it says nothing about its numbers."""
+    try:
+        yield
+    except SpeechEvalError:
+        raise
+    except Exception as error:
+        where = f"{modelspec.redact(spec.text)}: {type(adapter).__name__}.{method}()"
+        raise SpeechEvalError(
+            f"{where} failed ({type(error).__name__}: {error}).",
+            "Correct the method and give the same command again; answers so far are kept.",
+        ) from error
 
 
 def _finish(session: _Session, settings: Settings) -> Results:
@@ -248,27 +167,8 @@ def _finish(session: _Session, settings: Settings) -> Results:
             _score(session.directory, item, settings, session.progress)
     results = aggregate(session.directory)
     session.directory.write_results(results)
-    _event(session.directory, "finished", {})
+    add_event(session.directory, "finished")
     return results
-
-
-def _fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progress) -> Planned:
-    """Have the recordings on this machine, or fall back to a set that pip alone can bring, and note so."""
-    needs: set[str] = set().union(*(registry.metrics.get(name).needs for name in item.metrics))
-    wants = (reads_audio and any(s.audio for s in item.dataset.samples)) or bool(needs & {"prompt", "reference"})
-    if not wants:
-        return item
-    try:
-        item.dataset.ensure_audio(progress)
-        return item
-    except NotFetched as error:
-        fallback = None if settings.data else datasets.fallback(item.dataset.info.name)
-        if fallback is None:
-            raise
-        note = f"{error.problem} Using '{fallback}' instead of '{item.dataset.info.name}'."
-        item = _plan_task(item.task, item.interface, fallback, settings, note)
-        item.dataset.ensure_audio(progress)
-        return item
 
 
 def _open_task(session: _Session, group: Sequence[Planned]) -> None:
@@ -289,8 +189,8 @@ def _generate_timed(session: _Session, item: Planned, settings: Settings, number
     for: models of one call took turns."""
     _lend_recordings(session.adapter, item.dataset)
     start = perf_counter()
-    detail: dict[str, Any] = {"task": item.task.name, "round": number, "call": call, "load_average": load_average()}
-    detail["warm_up"] = generate_timed(
+    load_before = load_average()
+    warm_up = generate_timed(
         session.directory,
         item.task,
         item.interface,
@@ -301,7 +201,17 @@ def _generate_timed(session: _Session, item: Planned, settings: Settings, number
         retry_failed=settings.retry_failed,
         progress=session.progress,
     )
-    _event(session.directory, "generated", {**detail, "seconds": round(perf_counter() - start, 3)})
+    add_event(
+        session.directory,
+        "generated",
+        packages(),
+        task=item.task.name,
+        round=number,
+        call=call,
+        load_average=load_before,
+        warm_up=warm_up,
+        seconds=round(perf_counter() - start, 3),
+    )
 
 
 def _generate(session: _Session, group: Sequence[Planned], settings: Settings) -> None:
@@ -334,7 +244,7 @@ def _generate(session: _Session, group: Sequence[Planned], settings: Settings) -
             progress=session.progress,
         )
     name = item.task.name if item.task.point is None else item.task.point.task
-    _event(directory, "generated", {"task": name, "seconds": round(perf_counter() - start, 3)})
+    add_event(directory, "generated", packages(), task=name, seconds=round(perf_counter() - start, 3))
 
 
 def _driver(directory: RunDirectory, item: Planned, adapter: Adapter, settings: Settings) -> Driver | None:
@@ -350,7 +260,7 @@ def _score(
 ) -> None:
     start = perf_counter()
     _fetch_scorers(item, progress)
-    score(
+    used = score(
         directory,
         item.task,
         item.metrics,
@@ -363,7 +273,7 @@ def _score(
         fresh=fresh,
     )
     seconds = round(perf_counter() - start, 3)
-    _event(directory, "scored", {"task": item.task.name, "seconds": seconds, "workers": settings.workers})
+    add_event(directory, "scored", used, task=item.task.name, seconds=seconds, workers=settings.workers)
 
 
 def _fetch_scorers(item: Planned, progress: Progress) -> None:
@@ -381,97 +291,38 @@ def _fetch_scorers(item: Planned, progress: Progress) -> None:
 def rescore(path: Path, settings: Settings, progress: Progress = silent) -> Results:
     """Score a run's stored outputs again, with the metrics it names or those of `settings`; no model is needed."""
     directory = RunDirectory(path)
-    manifest = directory.manifest()
-    with directory.writing():
+    with names_of(directory) as manifest, directory.writing():
+        tasks = {}
         for name, record in manifest.tasks.items():
-            task = recorded(name, record)
-            samples = tuple(directory.samples(name))
-            dataset = replace(datasets.load(settings.data or record["dataset"]["location"]), samples=samples)
-            metrics = settings.metrics or tuple(record["metrics"])
-            recognizer = settings.recognizer or record["recognizer"]
-            item = Planned(task, record["interface"], dataset, metrics, recognizer)
-            if settings.metrics or settings.recognizer:
-                merged = list(dict.fromkeys([*record["metrics"], *metrics]))
-                record |= {"metrics": merged, "recognizer": recognizer}
-            needs: set[str] = set().union(*(registry.metrics.get(name).needs for name in metrics))
-            if needs & {"prompt", "reference"}:
-                dataset.ensure_audio(progress)
+            item = _stored(directory, name, record, settings)
+            if item.needs & {"prompt", "reference"}:
+                item.dataset.ensure_audio(progress)
             _score(directory, item, settings, progress, fresh=True)
-        latest = directory.manifest()
-        directory.write_manifest(latest.model_copy(update={"tasks": manifest.tasks}))
+            merged = list(dict.fromkeys([*record.metrics, *item.metrics]))
+            tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": item.recognizer})
+        directory.write_manifest(directory.manifest().model_copy(update={"tasks": tasks}))
         results = aggregate(directory)
         directory.write_results(results)
     return results
+
+
+def _stored(directory: RunDirectory, name: str, record: TaskRecord, settings: Settings) -> Planned:
+    """The plan of a task whose outputs are stored already."""
+    task = recorded(name, record)
+    dataset = datasets.load_dataset(settings.data or record.dataset.location)
+    return Planned(
+        task=task,
+        interface=record.interface,
+        dataset=replace(dataset, samples=tuple(directory.samples(name))),
+        metrics=settings.metrics or tuple(record.metrics),
+        recognizer=settings.recognizer or record.recognizer,
+    )
 
 
 def report(path: Path) -> Results:
     """Write `results.json` again from the stored scores."""
     directory = RunDirectory(path)
-    directory.manifest()
-    with directory.writing():
+    with names_of(directory), directory.writing():
         results = aggregate(directory)
         directory.write_results(results)
     return results
-
-
-# ---------------------------------------------------------------------------------------------- manifest
-
-
-def _check_same_run(directory: RunDirectory, spec: ModelSpec, planned: list[Planned], settings: Settings) -> None:
-    """A run directory belongs to one model and seed, and each of its tasks to one data set and limit."""
-    manifest = directory.manifest()
-    remedy = "Choose another --output."
-    asked, held = modelspec.redact(spec.text), manifest.model.spec
-    if held != asked:
-        raise BadInput(f"{directory.path} holds a run of '{held}', not of '{asked}'.", remedy)
-    if manifest.seed != settings.seed:
-        raise BadInput(f"{directory.path} holds a run with seed {manifest.seed}, not {settings.seed}.", remedy)
-    for item in planned:
-        record = record_of(item.task.name, manifest.tasks)
-        fallback = datasets.fallback(item.dataset.info.name)
-        if record is None or record["dataset"]["name"] == fallback:
-            continue
-        asked_rounds = settings.rounds if item.task.mode == "timed" else 1
-        held_rounds = record.get("conditions", {}).get("rounds", 1)
-        for key, then, now in (
-            ("version", record["version"], item.task.version),
-            ("limit", record["limit"], settings.limit),
-            ("rounds", held_rounds, asked_rounds),
-        ):
-            if then != now:
-                raise BadInput(
-                    f"{directory.path}: task '{item.task.name}' was run with {key} {then}, not {now}.", remedy
-                )
-        if record["dataset"]["sha256"] != item.dataset.sha256:
-            raise BadInput(f"{directory.path}: the data of task '{item.task.name}' has changed since.", remedy)
-
-
-def _open_manifest(directory: RunDirectory, info: ModelInfo, planned: list[Planned], settings: Settings) -> None:
-    tasks = {item.task.name: item.record(settings) for item in planned}
-    events: list[dict[str, Any]] = []
-    if directory.has_manifest():
-        before = directory.manifest()
-        if (before.model.revision, before.model.weights_sha256) != (info.revision, info.weights_sha256):
-            raise BadInput(
-                f"{directory.path}: the weights of '{info.spec}' have changed since this run began.",
-                "Choose another --output for the new weights.",
-            )
-        tasks = {**before.tasks, **tasks}
-        events = list(before.events)
-    directory.write_manifest(
-        Manifest(
-            harness_version=speech_eval.__version__,
-            model=info,
-            seed=settings.seed,
-            tasks=tasks,
-            environment=environment(),
-            events=events,
-        )
-    )
-    _event(directory, "started", {"tasks": [item.task.name for item in planned], "workers": settings.workers})
-
-
-def _event(directory: RunDirectory, what: str, detail: dict[str, Any]) -> None:
-    manifest = directory.manifest()
-    event = {"event": what, "at": datetime.now(UTC).isoformat(timespec="seconds"), **detail}
-    directory.write_manifest(manifest.model_copy(update={"events": [*manifest.events, event]}))

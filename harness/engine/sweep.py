@@ -7,9 +7,7 @@ A point is a task named `codec-depth@depth=4` with its own lines and audio in th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from speech_eval import registry
 from speech_eval.adapters.base import Adapter, AudioCodec
 from speech_eval.engine.task import Task
 from speech_eval.errors import BadInput
@@ -39,15 +37,3 @@ def points_of(task: Task, adapter: Adapter) -> list[Task]:
 def chosen(depths: Sequence[int]) -> list[int]:
     """The powers of two and the last of a codec's depths: 1, 2, 4, … all."""
     return [depth for depth in depths if depth & (depth - 1) == 0 or depth == depths[-1]]
-
-
-def record_of(name: str, records: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """What a manifest's `tasks` hold of a task, or of the first point of its sweep; None where it was not run."""
-    return records.get(name) or next((r for r in records.values() if r.get("sweep", {}).get("task") == name), None)
-
-
-def recorded(name: str, record: dict[str, Any]) -> Task:
-    """The task behind a record of a manifest, at its point if it is one of a sweep's."""
-    point = record.get("sweep")
-    task: Task = registry.tasks.get(point["task"] if point else name)()
-    return task.at(point["value"]) if point else task

@@ -13,7 +13,7 @@ from typing import Any
 from speech_eval.audio import file_sha256
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.engine.session import Settings
+from speech_eval.engine.settings import Settings
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record, Results
 

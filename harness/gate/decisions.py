@@ -1,41 +1,31 @@
-"""The tests behind the gate's rules, on arrays. Each decides between two one-sided claims at level alpha:
+"""The gate's decision: rules applied to a run and its baseline give one verdict and one exit code.
 
-* `pass`: what is forbidden is excluded. A change just at the limit passes with a probability of at most alpha.
-* `regression`: the run is worse, and not within the limit. A run like its baseline is accused with a probability of at
-  most alpha.
-* `could not judge`: the data exclude neither.
+A rule that cannot be judged never passes.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from speech_eval.metrics.base import Summary
-from speech_eval.statistics.bootstrap import (
-    RESAMPLES,
-    Groups,
-    Rows,
-    bootstrap,
-    bound,
-    finite,
-    linear,
-    paired_bootstrap,
-    paired_permutation,
-    permutation_p,
-    statistic,
-)
+from speech_eval.analysis.aligned import Aligned, align, task_obstacles
+from speech_eval.analysis.report import failures
+from speech_eval.engine.interleave import calls_of, round_of
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.gate import findings
+from speech_eval.gate.findings import Finding, Outcome
+from speech_eval.gate.rules import Kind, Rule
+from speech_eval.records import MetricResult, Record, TaskResult
 
-Outcome = Literal["pass", "regression", "could not judge"]
+EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "could not judge": 2}
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a test came to; the fields of a `Judgment` without its rule."""
+class Judgment(Record):
+    """The outcome of one rule, and its reason. `value` is what was judged (a number, a worsening, a ratio or a share),
+    `bound` the end of its interval that decides, both in the unit of the rule; `n` counts independent units."""
 
+    rule: Rule
     outcome: Outcome
     reason: str
     n: int | None = None
@@ -43,143 +33,167 @@ class Finding:
     bound: float | None = None
     p_value: float | None = None
 
-    def fields(self) -> dict[str, Any]:
-        numbers = {name: getattr(self, name) for name in ("value", "bound", "p_value")}
-        return asdict(self) | {name: None if n is None else finite(float(n)) for name, n in numbers.items()}
+
+class Verdict(Record):
+    """The gate's answer: the worst of its judgments. A regression is worse than a rule that could not be judged."""
+
+    schema_version: int = 1
+    run: str
+    baseline: str | None
+    outcome: Outcome
+    judgments: list[Judgment]
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.outcome]
 
 
-def absolute(
-    summary: Summary, data: Rows, groups: Groups, *, high: bool, limit: float, alpha: float, seed: str
-) -> Finding:
-    """Is the number at most (`high`) or at least `limit`? Both claims by one-sided bootstrap bounds at 1 - alpha."""
-    units = int(groups.max()) + 1
-    value = float(statistic(summary, data, np.ones((1, data.n)))[0]) * summary.scale
-    sign = 1.0 if high else -1.0
-    replicates = sign * summary.scale * bootstrap(summary, data, groups, seed=seed, resamples=RESAMPLES)
-    if np.isnan(value) or np.isnan(replicates).any():
-        return Finding("could not judge", "the number is not defined", units)
-    nearer, farther = bound(replicates, units, alpha), bound(replicates, units, 1 - alpha)
-    outcome: Outcome = "could not judge"
-    if farther <= sign * limit:
-        outcome = "pass"
-    elif nearer > sign * limit:
-        outcome = "regression"
-    shown = sign * (nearer if outcome == "regression" else farther)
-    wanted = "at most" if high else "at least"
-    text = f"{_number(value, summary)}, {1 - alpha:.0%} bound {_number(shown, summary)}, {wanted} {limit:g} wanted"
-    return Finding(outcome, text, units, value, shown)
-
-
-def margin(
-    summary: Summary,
-    run: Rows,
-    baseline: Rows,
-    groups: Groups,
-    *,
-    limit: float,
-    alpha: float,
-    seed: str,
-    resamples: int = RESAMPLES,
-) -> Finding:
-    """Is the run worse than its baseline by at most `limit`, in the metric's unit and direction, on paired samples?
-
-    Non-inferiority by the one-sided bootstrap bound of the worsening; harm by random swaps of the two runs within
-    clusters, whose level is exact where the two are alike. Quantiles and composites take the bootstrap for both.
-    """
-    units = int(groups.max()) + 1
-    sign = summary.scale * (1.0 if summary.direction == "lower" else -1.0)  # positive: the run is worse
-    observed, replicates = paired_bootstrap(summary, run, baseline, groups, seed=seed, resamples=resamples)
-    if not np.isfinite(observed):
-        return _without_value(summary, run, baseline, units)
-    worsening, point = sign * replicates, sign * observed
-    if np.isnan(worsening).any():
-        return Finding("could not judge", "the difference is not defined in some resamples", units, point)
-    upper, p_value = bound(worsening, units, 1 - alpha), None
-    if linear(summary):
-        change, swapped = paired_permutation(
-            summary, run, baseline, groups, seed=f"{seed}/permutation", resamples=resamples
-        )
-        p_value = permutation_p(sign * change, sign * swapped, units, two_sided=False)
-        worse = p_value <= alpha
-    else:
-        worse = bound(worsening, units, alpha) > 0
-    outcome: Outcome = "pass" if upper <= limit else "regression" if worse else "could not judge"
-    text = f"worse by {_number(point, summary)}, {1 - alpha:.0%} bound {_number(upper, summary)}, margin {limit:g}"
-    if p_value is not None:
-        text += f", p {p_value:.4f}"
-    return Finding(outcome, text, units, point, upper, p_value)
-
-
-def _without_value(summary: Summary, run: Rows, baseline: Rows, units: int) -> Finding:
-    """A quantile that falls among the failures of one run only is a change beyond every margin."""
-    if summary.estimator == "quantile":
-        values = [float(statistic(summary, side, np.ones((1, side.n)))[0]) for side in (run, baseline)]
-        lost = [not np.isfinite(value) for value in values]
-        if lost == [True, False]:
-            return Finding("regression", "so many samples failed that the number is not defined any more", units)
-        if lost == [False, True]:
-            return Finding("pass", "the baseline failed so often that its number is not defined", units)
-    return Finding("could not judge", "the difference is not finite", units)
-
-
-def factor(
-    summary: Summary, run: Rows, baseline: Rows, rounds: NDArray[np.intp], *, limit: float, alpha: float
-) -> Finding:
-    """Is the run at most `limit` times as slow as its baseline? Wilcoxon's signed-rank test over rounds.
-
-    The number is taken once a round for each side, so what a round has in common (the state of the machine)
-    cancels in the ratio. `pass`: ratios below the factor; `regression`: above 1, and their median above the factor.
-    """
-    from scipy.stats import wilcoxon
-
-    numbers = np.unique(rounds)
-    least = int(np.ceil(np.log2(1 / alpha)))  # a rank test of fewer pairs cannot reach alpha
-    if len(numbers) < least:
-        return Finding("could not judge", f"{len(numbers)} rounds, at least {least} needed", len(numbers))
-    ones, others = (np.array([_of_round(summary, side, rounds == r) for r in numbers]) for side in (run, baseline))
-    if not (np.isfinite(ones) & np.isfinite(others) & (ones > 0) & (others > 0)).all():
-        if np.isfinite(others).all() and (others > 0).all() and not np.isfinite(ones).all():
-            return Finding("regression", "so many samples failed that a round has no number", len(numbers))
-        return Finding("could not judge", "a round has no positive number", len(numbers))
-    logs = np.log(ones / others) if summary.direction == "lower" else np.log(others / ones)
-    ratio = float(np.exp(np.median(logs)))
-    if float(wilcoxon(logs - np.log(limit), alternative="less").pvalue) <= alpha:
-        outcome: Outcome = "pass"
-    else:
-        outcome = "could not judge"
-    p_value = 1.0 if not np.any(logs) else float(wilcoxon(logs, alternative="greater").pvalue)
-    if outcome != "pass" and p_value <= alpha and ratio > limit:
-        outcome = "regression"
-    text = (
-        f"{ratio:.3g} times the baseline over {len(numbers)} rounds, factor {limit:g}, p of being slower {p_value:.4f}"
+def judge(run: RunDirectory, rules: Sequence[Rule], baseline: RunDirectory | None = None) -> Verdict:
+    """Judge a run by rules. `margin` and `factor` rules need the baseline; without it they cannot be judged."""
+    results = {task.task: task for task in run.results().tasks}
+    judgments = []
+    for rule in rules:
+        task = results.get(rule.task)
+        if task is None:
+            finding = _unjudged(f"the run has no task '{rule.task}'")
+        else:
+            finding = _JUDGES[rule.kind](run, baseline, rule, task)
+        judgments.append(Judgment(rule=rule, **finding.fields()))
+    outcomes = {judgment.outcome for judgment in judgments}
+    order: tuple[Outcome, ...] = ("regression", "could not judge", "pass")
+    return Verdict(
+        run=str(run.path),
+        baseline=None if baseline is None else str(baseline.path),
+        outcome=next((outcome for outcome in order if outcome in outcomes), "could not judge"),
+        judgments=judgments,
     )
-    return Finding(outcome, text, len(numbers), ratio, limit, p_value)
 
 
-def _of_round(summary: Summary, data: Rows, chosen: NDArray[np.bool_]) -> float:
-    columns = {name: column[chosen] for name, column in data.columns.items()}
-    count = int(chosen.sum())
-    return float(statistic(summary, Rows(columns, count), np.ones((1, count)))[0])
+def _unjudged(reason: str) -> Finding:
+    return Finding("could not judge", reason)
 
 
-def share(successes: int, n: int, limit: float, alpha: float) -> Finding:
-    """Is a share at least `limit`? Exact one-sided Clopper-Pearson bounds."""
-    from scipy.stats import beta
-
-    lower = float(beta.ppf(alpha, successes, n - successes + 1)) if successes else 0.0
-    upper = float(beta.ppf(1 - alpha, successes + 1, n - successes)) if successes < n else 1.0
-    outcome: Outcome = "pass" if lower >= limit else "regression" if upper < limit else "could not judge"
-    shown = upper if outcome == "regression" else lower
-    text = f"{successes} of {n}, {1 - alpha:.0%} bound {shown:.4g}, at least {limit:g} wanted"
-    return Finding(outcome, text, n, successes / n, shown)
+def _too_few(units: int, rule: Rule) -> Finding:
+    return Finding("could not judge", f"{units} independent units, at least {rule.minimum_n} needed", units)
 
 
-def _number(value: float, summary: Summary) -> str:
-    return f"{value + 0.0:.4g} {summary.unit}".rstrip()  # no negative zero
+# ------------------------------------------------------------------------------------- facts of the run
 
 
-def regression_power_sum(alpha: float, power: float) -> float:
-    """Standard errors of a difference between none and one that is found with `power` at a one-sided `alpha`."""
-    from scipy.special import ndtri
+def _failures(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    failed = failures(task.counts)
+    text = f"{failed} of {task.counts.expected} samples failed, {rule.limit:g} allowed"
+    return Finding("pass" if failed <= rule.limit else "regression", text, task.counts.expected, failed, failed)
 
-    return float(ndtri(1 - alpha) + ndtri(power))
+
+def _completeness(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    there, expected = task.counts.expected - task.counts.missing, task.counts.expected
+    if not expected:
+        return _unjudged("the task has no samples")
+    share = there / expected
+    text = f"{there} of {expected} samples have an output, a share of {share:.4g}, at least {rule.limit:g} wanted"
+    return Finding("pass" if share >= rule.limit else "regression", text, expected, share, share)
+
+
+def _stop_rate(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    """`metadata.stopped` of an output says whether the model ended its answer itself, before any limit of length. An
+    expected sample without an answer counts as not ended."""
+    outputs = run.outputs(rule.task)
+    known = [outputs[s.id].metadata.get("stopped") for s in run.samples(rule.task) if s.id in outputs]
+    if not any(isinstance(stopped, bool) for stopped in known):
+        return _unjudged("no output says whether the model ended its answer itself (metadata.stopped)")
+    if task.counts.expected < rule.minimum_n:
+        return _too_few(task.counts.expected, rule)
+    return findings.share(sum(stopped is True for stopped in known), task.counts.expected, rule.limit, rule.alpha)
+
+
+# ------------------------------------------------------------------------------- numbers with a margin
+
+
+def _absolute(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    pair = _pair(run, run, rule, task)  # an absolute bound needs no other run
+    if isinstance(pair, Finding):
+        return pair
+    return findings.absolute(
+        pair.summary,
+        pair.sides[0],
+        pair.groups,
+        high=rule.kind == "max",
+        limit=rule.limit,
+        alpha=rule.alpha,
+        seed=_seed(rule, pair),
+    )
+
+
+def _margin(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    pair = _pair(run, baseline, rule, task)
+    if isinstance(pair, Finding):
+        return pair
+    a, b = pair.sides
+    seed = _seed(rule, pair)
+    return findings.margin(pair.summary, a, b, pair.groups, limit=rule.limit, alpha=rule.alpha, seed=seed)
+
+
+def _factor(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
+    """The rank test of latency rules, over the rounds in which the two runs took turns."""
+    pair = _pair(run, baseline, rule, task)
+    if isinstance(pair, Finding):
+        return pair
+    assert baseline is not None
+    samples = {sample.id: sample for sample in run.samples(rule.task)}
+    if any(samples[key].round is None for key in pair.ids):
+        return _unjudged("the samples were timed once; run both models in one call with --rounds")
+    if len(pair.ids) < rule.minimum_n:
+        return _too_few(len(pair.ids), rule)
+    rounds = np.array([round_of(samples[key]) for key in pair.ids])
+    ones, others = (calls_of(side.manifest(), rule.task) for side in (run, baseline))
+    numbers = [int(number) for number in np.unique(rounds)]
+    if apart := [number for number in numbers if not ones.get(number) or ones.get(number) != others.get(number)]:
+        return _unjudged(
+            f"nothing says that the two runs took turns in {len(apart)} of {len(numbers)} rounds; "
+            "run both models in one call with --rounds"
+        )
+    a, b = pair.sides
+    return findings.factor(pair.summary, a, b, rounds, limit=rule.limit, alpha=rule.alpha)
+
+
+def _pair(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Aligned | Finding:
+    """The rule's number in both runs, or why it cannot be judged."""
+    if task.counts.missing:
+        return _unjudged(f"{task.counts.missing} of {task.counts.expected} samples are missing")
+    found = next((m for m in task.metrics if rule.metric in (f"{m.metric}/{m.name}", m.metric)), None)
+    if found is None:
+        return _unjudged(f"the run has no value for '{rule.metric}'")
+    if baseline is None:
+        return _unjudged(f"a {rule.kind} needs --baseline")
+    if baseline is not run and (reason := _incomparable(run, baseline, rule, found)):
+        return _unjudged(reason)
+    pair = align([run, baseline], rule.task, found.metric, found.name)
+    if pair is None:
+        return _unjudged(f"the baseline has no '{found.metric}/{found.name}'")
+    if rule.kind != "factor" and (units := len(set(pair.clusters))) < rule.minimum_n:
+        return _too_few(units, rule)
+    return pair
+
+
+def _incomparable(run: RunDirectory, baseline: RunDirectory, rule: Rule, found: MetricResult) -> str:
+    held = baseline.manifest().tasks.get(rule.task)
+    if held is None or found.metric not in held.metrics:
+        return f"the baseline has no '{found.metric}' for task '{rule.task}'"
+    return "; ".join(task_obstacles(run, baseline, rule.task))
+
+
+def _seed(rule: Rule, pair: Aligned) -> str:
+    return f"gate/{rule.task}/{pair.metric}/{pair.summary.name}"
+
+
+_Judge = Callable[[RunDirectory, RunDirectory | None, Rule, TaskResult], Finding]
+_JUDGES: dict[Kind, _Judge] = {
+    "max": _absolute,
+    "min": _absolute,
+    "margin": _margin,
+    "factor": _factor,
+    "failures": _failures,
+    "completeness": _completeness,
+    "stop_rate": _stop_rate,
+}

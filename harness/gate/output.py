@@ -1,4 +1,4 @@
-"""The verdict as a person, a CI server and a pull request read it: text, JUnit XML, Markdown. All from one record."""
+"""The verdict as text, JUnit XML (CI servers) and Markdown (job summaries, pull requests), all from one record."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from speech_eval.analysis.report import markdown_cell, plain
+from speech_eval.analysis.exports.markdown import markdown_cell
+from speech_eval.analysis.report import plain
 from speech_eval.engine.run_directory import write_atomically, write_json
-from speech_eval.gate.rules import Judgment, Verdict
+from speech_eval.gate.decisions import Judgment, Verdict
 
 _MARKS = {"pass": "✅", "regression": "❌", "could not judge": "⚠️"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def text(verdict: Verdict) -> str:
-    """One line a rule, and the verdict."""
+    """One line per rule, and the verdict."""
     lines = [f"{item.outcome}: {item.rule.title}: {item.reason}" for item in verdict.judgments]
     return "\n".join(plain(line) for line in [*lines, f"verdict: {verdict.outcome}"])
 
 
 def markdown(verdict: Verdict) -> str:
-    """A section for a job summary or a comment: the verdict, what it is about, and a table of the rules."""
+    """A section for a job summary or a comment: the verdict, the run, and a table of the rules."""
     against = f" against `{_code(verdict.baseline)}`" if verdict.baseline else ""
     lines = [
         f"### {_MARKS[verdict.outcome]} speech-eval gate: {verdict.outcome}",
@@ -44,7 +45,7 @@ def _code(path: str) -> str:
 
 
 def junit(verdict: Verdict) -> str:
-    """JUnit XML: one test case a rule; a regression is a failure, what could not be judged an error."""
+    """JUnit XML: one test case per rule; a regression is a failure, a rule that could not be judged an error."""
     counts = {outcome: sum(item.outcome == outcome for item in verdict.judgments) for outcome in _MARKS}
     totals = {
         "name": "speech-eval gate",
@@ -76,12 +77,13 @@ def _case(suite: ElementTree.Element, item: Judgment) -> None:
 
 
 def _xml(value: str) -> str:
-    """Without the characters that XML has no way to write."""
+    """Replace the characters that XML cannot contain."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
 def write(verdict: Verdict, *, junit_file: Path | None, markdown_file: Path | None, record: bool) -> None:
-    """Write what was asked for. Markdown is added at the end of its file, as a job summary expects."""
+    """Write the files asked for. Markdown is appended to its file, as a job summary expects; `record` stores the
+    verdict in the run as `gate.json`, where the leaderboard reads it."""
     if junit_file is not None:
         write_atomically(junit_file, junit(verdict).encode())
     if markdown_file is not None:

@@ -1,7 +1,7 @@
-"""Known regressions, put into a copy of a stored run: fewer words, another voice, later answers, lost samples.
+"""Known regressions, planted in a copy of a stored run: dropped words, another voice, added latency, lost samples.
 
-Each injection changes the stored outputs as the defect would have, and says which metrics have to be scored again; None
-where the run holds nothing that the defect could touch.
+Each injection changes the stored outputs as the defect would, and returns the metrics to score again; None where the
+run holds nothing that the defect could change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from speech_eval.records import Output
 from speech_eval.statistics.bootstrap import generator
 
 WORDS_DROPPED = 0.1
-PITCH = 1.25  # times the voice's own, formants and all: another head
+PITCH = 1.25  # pitch and formants, relative to the voice's own
 DELAY = 0.3  # of the median answer time, and at least _LEAST_DELAY
 _LEAST_DELAY = 0.05
 SAMPLES_LOST = 0.1
@@ -27,7 +27,7 @@ Injection = Callable[[RunDirectory, str], "tuple[str, ...] | None"]
 
 
 def word_drops(run: RunDirectory, task: str) -> tuple[str, ...] | None:
-    """Every tenth word goes, at random, from what the model wrote, or from what was heard in its speech."""
+    """Drop a tenth of the words, at random, from the model's texts, or from the transcripts of its speech."""
     affected = _metrics(run, task, lambda metric: "hypothesis" in metric.needs)
     rng = generator(f"word drops/{task}")
     outputs, transcripts = run.outputs(task), run.transcripts(task)
@@ -49,7 +49,7 @@ def _fewer(text: str | None, rng: np.random.Generator) -> str | None:
 
 
 def voice_swap(run: RunDirectory, task: str) -> tuple[str, ...] | None:
-    """The same words by another voice: speech played faster by a quarter, at the same rate."""
+    """The same words in another voice: speech played a quarter faster, which raises pitch and formants."""
     affected = _metrics(run, task, lambda metric: {"prompt", "audio"} <= metric.needs)
     outputs = run.outputs(task)
     if not affected or not any(output.audio for output in outputs.values()):
@@ -67,7 +67,7 @@ def _other_voice(run: RunDirectory, task: str, output: Output) -> Output:
 
 
 def added_latency(run: RunDirectory, task: str) -> tuple[str, ...] | None:
-    """Every answer, and every chunk of it, comes later by nearly a third of the median answer time."""
+    """Delay every answer, and each of its chunks, by `DELAY` of the median answer time."""
     affected = _metrics(run, task, lambda metric: "timing" in metric.needs)
     outputs = run.outputs(task)
     seconds = [output.seconds for output in outputs.values() if output.seconds is not None]
@@ -88,7 +88,7 @@ def _later(output: Output, delay: float) -> Output:
 
 
 def lost_samples(run: RunDirectory, task: str) -> tuple[str, ...] | None:
-    """A tenth of the outputs is gone, as after a crash."""
+    """Remove the last tenth of the outputs, as a crash would."""
     outputs = run.outputs(task)
     kept = dict(list(outputs.items())[: len(outputs) - max(1, round(SAMPLES_LOST * len(outputs)))])
     run.replace("outputs", task, kept.values())
@@ -105,5 +105,5 @@ INJECTIONS: dict[str, Injection] = {
 
 
 def _metrics(run: RunDirectory, task: str, touches: Callable[[type[Metric]], bool]) -> tuple[str, ...]:
-    names: Sequence[str] = run.manifest().tasks[task]["metrics"]
+    names: Sequence[str] = run.manifest().tasks[task].metrics
     return tuple(name for name in names if touches(registry.metrics.get(name)))

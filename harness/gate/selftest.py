@@ -1,5 +1,5 @@
-"""Does the gate hold? Known regressions put into copies of a stored run must be blocked, an identical copy must pass,
-and pairs that differ by chance alone must be accused no more often than alpha."""
+"""Test a gate: it must block known regressions planted in copies of a stored run and pass an identical copy, and it may
+call a regression in pairs of runs that differ by chance alone no more often than alpha."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from pathlib import Path
 
 import numpy as np
 
-from speech_eval import registry
-from speech_eval.analysis.compare import pair_up
-from speech_eval.datasets import dataset as datasets
+from speech_eval import datasets, registry
+from speech_eval.analysis.aligned import align
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
 from speech_eval.errors import BadInput, SpeechEvalError
-from speech_eval.gate.calibrate import LEAST_N
-from speech_eval.gate.decisions import margin
+from speech_eval.gate.decisions import judge
+from speech_eval.gate.findings import Outcome, margin
 from speech_eval.gate.regressions import INJECTIONS, Injection
-from speech_eval.gate.rules import Outcome, Rule, judge
-from speech_eval.metrics.base import Metric, Summary, Unit, clusters
+from speech_eval.gate.rules import Rule
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
-from speech_eval.statistics.bootstrap import Rows, cluster_sums, generator, linear
+from speech_eval.statistics.bootstrap import generator
+from speech_eval.statistics.power import LEAST_UNITS
+from speech_eval.statistics.summaries import Groups, Rows, Summary, cluster_sums, clusters, linear
 
 PAIRS = 1000
 FACTOR = 1.1  # of the latency rules made here, where a run has rounds
-_RESAMPLES = 1000  # a simulated pair
+_RESAMPLES = 1000  # per simulated pair
 
 
 class Trial(Record):
-    """One copy of the run under the gate. `held` is whether the gate did what it must; null where the run has nothing
-    that the defect could touch, or nothing to score it with."""
+    """The gate's verdict on one copy of the run. `held`: whether the verdict is right; null where the run has nothing
+    that the defect could change, or where the copy could not be scored."""
 
     task: str
     injection: str
@@ -44,8 +44,8 @@ class Trial(Record):
 
 
 class FalseAlarms(Record):
-    """How often pairs that differ by chance alone were called a regression, and the most that chance allows: the
-    99.9 % point of the binomial at alpha."""
+    """How often pairs that differ by chance alone were called a regression; `allowed` is the 99.9 % point of the
+    binomial distribution at alpha."""
 
     rule: Rule
     pairs: int
@@ -58,7 +58,7 @@ class FalseAlarms(Record):
 
 
 class Selftest(Record):
-    """All that was tried. It fails where one trial fails, and where no defect could be tried at all."""
+    """All trials. The self-test fails where one trial fails, and cannot judge where no defect could be planted."""
 
     schema_version: int = 1
     run: str
@@ -80,13 +80,15 @@ def selftest(
     plugins: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Selftest:
-    """Try the gate on `run` with `rules`, or with the strictest rules that the run itself passes.
+    """Test the gate on `run` with `rules`, or with the strictest rules that the run itself passes.
 
     Raises `BadInput` where a rule names a task that the run does not have.
     """
     manifest = run.manifest()
     if strangers := {rule.task for rule in rules} - set(manifest.tasks):
-        raise BadInput(f"{run.path} has no task {', '.join(sorted(strangers))}.", "Give a run that the rules are for.")
+        raise BadInput(
+            f"{run.path} has no task {', '.join(sorted(strangers))}.", "Give a run of these tasks, or other --rules."
+        )
     chosen = list(rules) or strictest(run)
     trials, alarms = [], []
     for number, task in enumerate(names := list(dict.fromkeys(rule.task for rule in chosen))):
@@ -104,15 +106,15 @@ def selftest(
 
 
 def strictest(run: RunDirectory) -> list[Rule]:
-    """No worsening of any headline number that the run has samples enough for, no failure more, no sample less."""
+    """The strictest rules: no worsening of any headline number with enough samples, no new failure, no lost sample."""
     rules = []
     for task in run.results().tasks:
         counts = task.counts
         rules.append(Rule(task=task.task, failures=counts.failed + counts.empty + counts.missing))
         rules.append(Rule(task=task.task, completeness=(counts.expected - counts.missing) / max(counts.expected, 1)))
         samples = run.samples(task.task)
-        rounds = any("round" in sample.metadata for sample in samples)
-        units = len(set(clusters([Unit(sample, {}, None) for sample in samples])))
+        rounds = any(sample.round is not None for sample in samples)
+        units = len(set(clusters(samples)))
         for metric in task.metrics:
             if not (metric.headline or metric.primary) or metric.strict.value is None:
                 continue
@@ -120,7 +122,7 @@ def strictest(run: RunDirectory) -> list[Rule]:
             timed = "timing" in registry.metrics.get(metric.metric).needs
             if rounds and timed and metric.strict.value > 0:
                 rules.append(Rule(task=task.task, metric=name, factor=FACTOR))
-            elif units >= LEAST_N:
+            elif units >= LEAST_UNITS:
                 rules.append(Rule(task=task.task, metric=name, margin=0.0))
     return rules
 
@@ -130,7 +132,7 @@ def strictest(run: RunDirectory) -> list[Rule]:
 
 def _identical(run: RunDirectory, task: str, rules: list[Rule]) -> Trial:
     judged = [rule for rule in rules if rule.kind in ("margin", "factor", "failures", "completeness")]
-    verdict = judge(run, run, judged or rules)
+    verdict = judge(run, judged or rules, run)
     wrong = [f"{item.rule.title}: {item.reason}" for item in verdict.judgments if item.outcome != "pass"]
     held = verdict.outcome == "pass"
     return Trial(
@@ -145,21 +147,23 @@ def _identical(run: RunDirectory, task: str, rules: list[Rule]) -> Trial:
 def _try(
     run: RunDirectory, task: str, rules: list[Rule], name: str, inject: Injection, plugins: Sequence[str]
 ) -> Trial:
-    """Inject, score again what it touches, and judge by the rules on those numbers. Blocked is what did not pass."""
+    """Plant the defect in a copy, score what it changes again, and judge the copy by the rules on those numbers."""
     with tempfile.TemporaryDirectory() as folder:
         copy = RunDirectory(Path(folder) / "run")
         shutil.copytree(run.path, copy.path, ignore=shutil.ignore_patterns(".lock", "*.tmp", "work"))
         affected = inject(copy, task)
         if affected is None:
-            return Trial(task=task, injection=name, outcome=None, held=None, reason="the run has nothing to change")
+            return Trial(
+                task=task, injection=name, outcome=None, held=None, reason="the run has nothing that it could change"
+            )
         try:
             _score_again(copy, task, affected, plugins)
         except SpeechEvalError as error:
             return Trial(task=task, injection=name, outcome=None, held=None, reason=f"cannot be scored: {error}")
         covering = [rule for rule in rules if _covers(rule, affected)]
         if not covering:
-            return Trial(task=task, injection=name, outcome=None, held=False, reason="no rule is about these numbers")
-        verdict = judge(copy, run, covering)
+            return Trial(task=task, injection=name, outcome=None, held=False, reason="no rule covers these numbers")
+        verdict = judge(copy, covering, run)
     worst = [item for item in verdict.judgments if item.outcome == verdict.outcome]
     held = verdict.outcome == "regression" if affected else verdict.outcome != "pass"
     reason = f"{worst[0].rule.title}: {worst[0].reason}"
@@ -167,29 +171,30 @@ def _try(
 
 
 def _covers(rule: Rule, affected: tuple[str, ...]) -> bool:
-    """Lost samples touch every number; other defects those of the metrics scored again."""
+    """Whether a rule is about what a defect changed: every number for lost samples, else the metrics scored again."""
     return not affected or any(rule.metric in (name, f"{name}/{rule.metric.partition('/')[2]}") for name in affected)
 
 
 def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugins: Sequence[str]) -> None:
-    """Leave in the copy what the injection touched: one task, and the metrics to score again (all, for none)."""
+    """Reduce the copy to one task and to the metrics that the defect changed (all metrics where it names none), and
+    score them again."""
     manifest = copy.manifest()
-    record = dict(manifest.tasks[task])
+    record = manifest.tasks[task]
     if affected:
-        record["metrics"] = list(affected)
-        held = datasets.load(record["dataset"]["location"])
+        record = record.model_copy(update={"metrics": list(affected)})
+        held = datasets.load_dataset(record.dataset.location)
         dataset = dataclasses.replace(held, samples=tuple(copy.samples(task)))
         needs = set().union(*(registry.metrics.get(name).needs for name in affected))
         if needs & {"prompt", "reference"}:
             dataset.ensure_audio()
         copy.replace("scores", task, [])
-        made = registry.tasks.get(record.get("sweep", {}).get("task", task) if record.get("sweep") else task)()
+        made = registry.tasks.get(record.task_name(task))()
         score(
             copy,
             dataclasses.replace(made, name=task),
             affected,
             dataset,
-            recognizer=record["recognizer"],
+            recognizer=record.recognizer,
             workers=1,
             plugins=plugins,
             progress=silent,
@@ -202,21 +207,20 @@ def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugi
 
 
 def _primary(run: RunDirectory, rule: Rule) -> bool:
-    """Whether the rule is about the number that sorts the task's samples."""
-    primary: str = run.manifest().tasks[rule.task]["primary"]
+    """Whether the rule is about the task's primary number."""
+    primary = run.manifest().tasks[rule.task].primary
     if "/" not in primary:
         primary += f"/{registry.metrics.get(primary)().summaries[0].name}"
     return rule.metric == primary
 
 
 def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> list[FalseAlarms]:
-    """Both sides of a pair are drawn from the run's own samples (clusters, where it has them), each on its own.
-    Nothing for a number that the run does not have: that rule cannot be judged, and accuses nobody."""
+    """Draw both sides of each pair independently from the run's own samples (or clusters), and count regressions. Empty
+    for a number that the run does not have."""
     from scipy.stats import binom
 
     metric_id, _, name = rule.metric.partition("/")
-    metric: Metric = registry.metrics.get(metric_id)()
-    pair = pair_up(run, run, rule.task, metric, name or metric.summaries[0].name)
+    pair = align([run], rule.task, metric_id, name or registry.metrics.get(metric_id).summaries[0].name)
     if pair is None:
         return []
     summary, data = _independent(pair.summary, pair.sides[0], pair.groups)
@@ -233,8 +237,8 @@ def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> list[FalseAlarms
     return [FalseAlarms(rule=rule, pairs=pairs, alarms=alarms, allowed=allowed)]
 
 
-def _independent(summary: Summary, data: Rows, groups: np.ndarray) -> tuple[Summary, Rows]:  # type: ignore[type-arg]
-    """A row for each cluster where the summary is a quotient of sums; else a row for each sample."""
+def _independent(summary: Summary, data: Rows, groups: Groups) -> tuple[Summary, Rows]:
+    """One row per cluster where the summary is a quotient of sums, else one row per sample."""
     if not linear(summary):
         return summary, data
     sums = cluster_sums(summary, data, groups)
@@ -242,5 +246,5 @@ def _independent(summary: Summary, data: Rows, groups: np.ndarray) -> tuple[Summ
     return quotient, Rows({"numerator": sums[:, 0], "denominator": sums[:, 1]}, len(sums))
 
 
-def _drawn(data: Rows, index: np.ndarray) -> Rows:  # type: ignore[type-arg]
+def _drawn(data: Rows, index: Groups) -> Rows:
     return Rows({name: column[index] for name, column in data.columns.items()}, data.n)

@@ -4,41 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from speech_eval.audio import Audio
 from speech_eval.errors import SpeechEvalError
 from speech_eval.records import Output, Sample
-from speech_eval.statistics import ranking as paired
+from speech_eval.statistics.macro import FIELD as SUBSET
+from speech_eval.statistics.summaries import Summary, Unit
+
+__all__ = ["Metric", "ScoringItem", "Summary", "Unit", "Unscorable", "Value"]
 
 
 class Unscorable(SpeechEvalError):
     """The output exists but this metric has no value for it (silence, too short). Counted as a failure."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One number a metric reports over a task's samples.
-
-    estimator `mean`: mean of part `parts[0]`; `ratio`: sum of `parts[0]` over sum of `parts[1]`;
-    `quantile`: the `q` quantile of `parts[0]`, failures taken as infinitely bad; `function`: `function(columns,
-    weights)` with `columns[part]` [n] and weights [resamples, n], how often each sample counts, gives [resamples].
-    The result is multiplied by `scale` and shown in `unit`.
-    """
-
-    name: str
-    estimator: Literal["mean", "ratio", "quantile", "function"]
-    parts: tuple[str, ...]
-    unit: str
-    direction: Literal["lower", "higher"]
-    scale: float = 1.0
-    q: float = 0.5
-    headline: bool = True  # shown on boards and in the terminal; the others are in results and on run pages
-    function: Callable[[dict[str, NDArray[np.float64]], NDArray[np.float64]], NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +34,7 @@ class ScoringItem:
     load_audio: Callable[[int | None], Audio] | None = None
     load_prompt: Callable[[int | None], Audio] | None = None
     load_reference: Callable[[int | None], Audio] | None = None
+    stated_seconds: float | None = None  # length of the recording, of a record that has no file of it
 
     def audio(self, rate: int | None = None) -> Audio:
         """The model's speech."""
@@ -67,6 +47,10 @@ class ScoringItem:
     def reference(self, rate: int | None = None) -> Audio:
         """The dataset's own recording of the sample."""
         return _required(self.load_reference, self.sample.id, "reference audio")(rate)
+
+    def reference_seconds(self) -> float:
+        """How long the dataset's own recording is."""
+        return self.reference().seconds if self.stated_seconds is None else self.stated_seconds
 
 
 def _required(load: Callable[[int | None], Audio] | None, sample_id: str, what: str) -> Callable[[int | None], Audio]:
@@ -87,24 +71,6 @@ class Value:
     compat: dict[str, float] | None = None
 
 
-@dataclass(frozen=True)
-class Unit:
-    """What counts once in the aggregates: a sample, or several that the protocol scores as one.
-
-    `compat` is None where the original leaves the unit out. What is resampled is `clusters` of all units.
-    """
-
-    sample: Sample
-    strict: dict[str, float]
-    compat: dict[str, float] | None
-    detail: dict[str, Any] = field(default_factory=dict)
-
-
-def clusters(units: Sequence[Unit]) -> list[str]:
-    """What is not independent, a label a unit (`speech_eval.statistics.ranking.clusters`)."""
-    return paired.clusters([unit.sample for unit in units])
-
-
 class Metric(ABC):
     """A metric with its protocol in its id, such as `wer[seed-tts-eval@2024-06]`."""
 
@@ -113,6 +79,7 @@ class Metric(ABC):
     description: ClassVar[str]
     source: ClassVar[str]  # where the formula comes from
     needs: ClassVar[frozenset[str]] = frozenset()  # of: (original-)hypothesis, audio, prompt, reference, timing
+    columns: ClassVar[frozenset[str]] = frozenset()  # names in `Sample.metadata` that it reads; a run hides the others
     summaries: ClassVar[tuple[Summary, ...]]
     heavy: ClassVar[bool] = False  # loads a model, so scoring is worth worker processes
     extra: ClassVar[str] = ""  # the extra of pyproject.toml it needs
@@ -121,6 +88,16 @@ class Metric(ABC):
     @classmethod  # noqa: B027 - most metrics need nothing that a user has to bring
     def ready(cls) -> None:
         """Called before a run begins. Raises `NotFetched` where the user has something to bring first."""
+
+    @classmethod
+    def visible(cls, sample: Sample) -> Sample:
+        """`sample` with only those of the dataset's columns that the metric declares, and the name of its subset.
+
+        The engine scores and aggregates such samples, so no other column can move a number. `speech-eval metric` gives
+        a record whole: there, fields such as aligned words describe the answer.
+        """
+        kept = {name: value for name, value in sample.metadata.items() if name in cls.columns or name == SUBSET}
+        return sample if len(kept) == len(sample.metadata) else sample.model_copy(update={"metadata": kept})
 
     def scorer(self) -> str:
         """Identity of the weights behind the number, empty for a formula."""

@@ -32,7 +32,7 @@ def quantiles(part: str, unit: str = "s", headline: bool = True, scale: float = 
 def sounding(item: ScoringItem) -> list[Chunk]:
     """The chunks that hold samples. Raises `BadInput` where the task kept no arrival times, `Unscorable` for none."""
     if item.output.chunks is None:
-        raise BadInput(f"Sample {item.sample.id} has no chunk times.", "Use a task whose mode is 'timed'.")
+        raise BadInput(f"Sample {item.sample.id} has no chunk times.", "Use the task latency.")
     chunks = [chunk for chunk in item.output.chunks if chunk.frames > 0]
     if not chunks:
         raise Unscorable(f"Sample {item.sample.id}: no chunk held any audio.", "Check the model's stream.")
@@ -128,7 +128,7 @@ class Response(Metric):
         """Parts in seconds: `response`, and `ttft` where any text came."""
         output = item.output
         if output.seconds is None or output.chunks is None:
-            raise BadInput(f"Sample {item.sample.id} has no answer time.", "Use a task whose mode is 'timed'.")
+            raise BadInput(f"Sample {item.sample.id} has no answer time.", "Use the task latency.")
         parts = {"response": output.seconds}
         first = next((chunk for chunk in output.chunks if (chunk.text or "").strip()), None)
         if first is not None:
@@ -240,16 +240,16 @@ class CodecTime(Metric):
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: `encode_rtf`, `decode_rtf`, and `frame` in seconds."""
-        stated = {**item.sample.metadata, **item.output.metadata}
-        if "encode_seconds" not in stated:
+        timing, codes = item.output.timing, item.output.codes
+        if timing is None or timing.encode_seconds is None or timing.decode_seconds is None or codes is None:
             raise BadInput(f"Sample {item.sample.id} has no coding times.", "Run a codec through the task latency.")
-        frames = min(book["frames"] for book in stated["codebooks"])
-        if frames == 0 or stated["seconds"] <= 0:
+        frames = min((book.frames for book in codes.codebooks), default=0)
+        if frames == 0 or codes.seconds <= 0:
             raise Unscorable(f"Sample {item.sample.id}: there are no codes.", "Check the codec's output.")
         parts = {
-            "encode_rtf": stated["encode_seconds"] / stated["seconds"],
-            "decode_rtf": stated["decode_seconds"] / stated["seconds"],
-            "frame": stated["decode_seconds"] / frames,
+            "encode_rtf": timing.encode_seconds / codes.seconds,
+            "decode_rtf": timing.decode_seconds / codes.seconds,
+            "frame": timing.decode_seconds / frames,
         }
         return Value(parts=parts, detail={"frames": frames})
 
@@ -298,11 +298,11 @@ class Throughput(Metric):
     def score(self, item: ScoringItem) -> Value:
         """Parts: `audio_seconds`, `requests` (1), `wall_seconds`, the request's share."""
         output = item.output
-        wall = {**item.sample.metadata, **output.metadata}.get("wall_seconds")
-        if not isinstance(wall, int | float):
-            raise BadInput(f"Sample {item.sample.id} has no share of wall time.", "Use a task whose mode is 'timed'.")
+        wall = None if output.timing is None else output.timing.wall_seconds
+        if wall is None:
+            raise BadInput(f"Sample {item.sample.id} has no share of wall time.", "Use the task latency.")
         audio = item.reference().seconds if output.audio is None else output.audio.frames / output.audio.rate
-        return Value(parts={"audio_seconds": audio, "requests": 1.0, "wall_seconds": float(wall)})
+        return Value(parts={"audio_seconds": audio, "requests": 1.0, "wall_seconds": wall})
 
     def failure(self, sample: Sample) -> dict[str, float]:
         """No time is known. `strict` is then not defined: none that could be counted would be true."""

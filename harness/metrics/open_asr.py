@@ -18,16 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.errors import BadInput, require
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Value
+from speech_eval.metrics.base import SUBSET, Metric, ScoringItem, Summary, Unit, Value
 from speech_eval.metrics.wer import _counts, _hypothesis, _reference
 from speech_eval.records import Sample
 from speech_eval.text import primary_language
-from speech_eval.text.open_asr import Epoch, open_asr_english
+from speech_eval.text.open_asr import NOT_SCORED, Epoch, open_asr_english
 
 Floats = NDArray[np.float64]
 
-# Text that stands in place of a reference where a recording is not to be scored.
-NOT_SCORED = "ignore time segment in scoring"
 CALL_FIELDS = ("call", "group", "parent_id")
 ORDER_FIELDS = ("index", "order", "chunk", "chunk_index")
 EDITS = ("substitutions", "deletions", "insertions")
@@ -66,6 +64,7 @@ class _OpenASR(Metric):
     """Word error rate over the corpus, English only, under the rules of one epoch."""
 
     needs = frozenset({"hypothesis"})
+    columns = frozenset({SUBSET})
     epoch: ClassVar[Epoch]
     summaries = (
         _ratio(name="wer", parts=("errors", "reference_words")),
@@ -108,7 +107,7 @@ class _OpenASR(Metric):
             "errors": sum(edits.values()),
             **edits,
             "reference_words": float(length),
-            "set": set_code(sample.metadata.get("set")),
+            "set": set_code(sample.metadata.get(SUBSET)),
         }
         return Value(parts, detail={"reference": reference, "hypothesis": hypothesis})
 
@@ -195,6 +194,7 @@ class OpenASRE(OpenASRD):
 
     id = "wer[open-asr@E]"
     epoch = "E"
+    columns = frozenset({SUBSET, *CALL_FIELDS, *ORDER_FIELDS})
     description = "Word error rate of the Open ASR Leaderboard, epoch E: as D, chunks scored call by call"
     source = "huggingface/open_asr_leaderboard, commit d1e99b2: normalizer/*.py; kaldialign 0.12.0"
 
@@ -221,7 +221,7 @@ class OpenASRE(OpenASRD):
             if call is None:
                 pooled.append(unit)
             else:
-                calls.setdefault((str(unit.sample.metadata.get("set")), call[0]), []).append((call[1], unit))
+                calls.setdefault((str(unit.sample.metadata.get(SUBSET)), call[0]), []).append((call[1], unit))
         for (_, name), chunks in sorted(calls.items()):
             chunks.sort(key=lambda chunk: chunk[0])
             pooled.append(self._whole(name, [unit for _, unit in chunks]))
@@ -284,19 +284,16 @@ class OpenASRThroughput(Metric):
     def score(self, item: ScoringItem) -> Value:
         """Parts: `audio_seconds`, `processing_seconds`. Records without a run give them as `duration` and `time`.
 
-        Raises `BadInput` naming the field that is missing. Where one of them is 0 there is no RTFx, as in the original.
+        Raises `BadInput` where one of them is missing. Where one of them is 0 there is no RTFx, as in the original.
         """
-        processing = _seconds(item.sample, "time") if item.output.seconds is None else item.output.seconds
-        audio = _seconds(item.sample, "duration") if item.load_reference is None else item.reference().seconds
-        return Value({"audio_seconds": audio, "processing_seconds": processing})
+        if item.output.seconds is None:
+            raise BadInput(f"Sample {item.sample.id} has no answer time (`time`).", "Give `time` in seconds.")
+        if item.load_reference is None and item.stated_seconds is None:
+            raise BadInput(
+                f"Sample {item.sample.id} has no recording and no `duration`.", "Give `duration` in seconds."
+            )
+        return Value({"audio_seconds": item.reference_seconds(), "processing_seconds": item.output.seconds})
 
     def failure(self, sample: Sample) -> dict[str, float]:
         """Neither audio nor time. `strict` is then not defined: no time that could be counted would be true."""
         return {"audio_seconds": 0.0, "processing_seconds": 0.0}
-
-
-def _seconds(sample: Sample, field: str) -> float:
-    value = sample.metadata.get(field)
-    if not isinstance(value, int | float):
-        raise BadInput(f"Sample {sample.id} has no number in `{field}`.", f"Give `{field}` in seconds.")
-    return float(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Value
+from speech_eval.metrics.base import SUBSET, Value
 from speech_eval.metrics.open_asr import OpenASRD, set_code
 from speech_eval.metrics.wer import _reference
 from speech_eval.records import Sample
@@ -30,6 +30,6 @@ class OpenASRMultilingual(OpenASRD):
             "errors": sum(edits.values()),
             **edits,
             "reference_words": float(length),
-            "set": set_code(sample.metadata.get("set")),
+            "set": set_code(sample.metadata.get(SUBSET)),
         }
         return Value(parts, detail={"reference": reference, "hypothesis": hypothesis})

@@ -1,9 +1,9 @@
 """One metric over records of your own, without a model, a task or a run: `speech-eval metric METRIC_ID --input FILE`.
 
-A record is a JSON object a line: `id`; `hypothesis` (or `response`), null or absent for a missing answer; `reference`;
-`language`; `audio`, `reference_audio`, `prompt_audio` as paths relative to the file. Every other field reaches the
-metric as the sample's metadata. The names that other tools write for the same thing are read too: `HYPOTHESIS` and
-`REFERENCE`, the first that is there.
+A record is one JSON object per line: `id`; `hypothesis` (or `response`), null or absent for a missing answer;
+`reference`; `language`; `audio`, `reference_audio`, `prompt_audio` as paths relative to the file; and what was measured
+of the answer (`MEASURED`). Every other field reaches the metric as the sample's metadata. The names that other tools
+write for the same thing are read too: `HYPOTHESIS` and `REFERENCE`, the first that is there.
 """
 
 from __future__ import annotations
@@ -21,13 +21,26 @@ from speech_eval.audio import Audio, load
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Unscorable, Value
 from speech_eval.records import Output, Sample, Status
-from speech_eval.statistics.bootstrap import estimate, rows, statistic
+from speech_eval.statistics.bootstrap import estimate
+from speech_eval.statistics.summaries import rows, statistic
 
 HYPOTHESIS = ("hypothesis", "response", "prediction", "pred_text", "hyp")
 REFERENCE = ("reference", "ref", "text", "ground_truth", "target")
 OTHERS = ("id", "language", "audio", "reference_audio", "prompt_audio")
-# What a record calls the fields of a sample that it fills.
-_CALLED = {"text": "reference", "audio": "reference_audio"}
+# Fields that are measurements of the answer, by the record of the output that they fill.
+TIMING = ("wall_seconds", "encode_seconds", "decode_seconds")
+TOKEN_MODEL = ("lm_bits", "lm_bits_given_text", "ended", "lm")
+PROBABILITIES = ("probabilities", "frame_seconds")
+MEASURED = ("time", "codebooks", *TIMING, *TOKEN_MODEL, *PROBABILITIES)
+# What a record calls the fields of a sample or an output that it fills.
+_CALLED = {
+    "text": "reference",
+    "audio": "reference_audio",
+    "seconds": "time",
+    "token_model.bits": "lm_bits",
+    "token_model.bits_given_text": "lm_bits_given_text",
+    "speech_probabilities.values": "probabilities",
+}
 
 
 def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
@@ -109,18 +122,24 @@ def _item(record: dict[str, Any], where: str, folder: Path) -> tuple[Sample, Sco
             language=record.get("language") or "en",
             audio=record.get("reference_audio"),
             prompt_audio=record.get("prompt_audio"),
-            metadata={key: value for key, value in record.items() if key not in (said, right, *OTHERS)},
+            metadata={key: value for key, value in record.items() if key not in (said, right, *OTHERS, *MEASURED)},
+        )
+        output = Output.model_validate(
+            {"id": sample.id, "task": "metric", "status": "ok", "seed": 0, "text": hypothesis, **_measured(record)}
         )
     except ValidationError as error:
         first = error.errors()[0]
-        name = _CALLED.get(str(first["loc"][0]), first["loc"][0])
+        place = ".".join(str(step) for step in first["loc"])
+        name = _CALLED.get(place, place.split(".")[-1])
         raise BadInput(f"{where}: `{name}`: {first['msg']}.", "See docs/protocols.md for the fields.") from error
     status: Status = "ok"
-    if hypothesis is None and record.get("audio") is None and not sample.metadata:
+    stated = {key for key in record if key not in (said, right, *OTHERS)}
+    if hypothesis is None and record.get("audio") is None and not stated:
         status = "failed"
     elif hypothesis is not None and not hypothesis.strip() and record.get("audio") is None:
         status = "empty"
-    output = Output(id=sample.id, task="metric", status=status, seed=0, text=hypothesis)
+    output = output.model_copy(update={"status": status})
+    duration = record.get("duration") if record.get("reference_audio") is None else None
 
     def reader(key: str) -> Callable[[int | None], Audio] | None:
         name = record.get(key)
@@ -133,7 +152,27 @@ def _item(record: dict[str, Any], where: str, folder: Path) -> tuple[Sample, Sco
         load_audio=reader("audio"),
         load_prompt=reader("prompt_audio"),
         load_reference=reader("reference_audio"),
+        stated_seconds=float(duration) if isinstance(duration, int | float) else None,
     )
+
+
+def _measured(record: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an `Output` that a record's measurements fill."""
+
+    def some(**names: str) -> dict[str, Any]:
+        return {field: record[name] for field, name in names.items() if record.get(name) is not None}
+
+    found = some(seconds="time")
+    if timing := some(**{name: name for name in TIMING}):
+        found["timing"] = timing
+    if record.get("codebooks") is not None:
+        found["codes"] = some(seconds="seconds", codebooks="codebooks")
+    if record.get("lm_bits") is not None:
+        trained = some(bits="lm_bits", bits_given_text="lm_bits_given_text", ended="ended")
+        found["token_model"] = {**(record.get("lm") or {}), **trained}
+    if record.get("probabilities") is not None:
+        found["speech_probabilities"] = some(values="probabilities", frame_seconds="frame_seconds")
+    return found
 
 
 def _score(

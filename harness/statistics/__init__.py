@@ -1,0 +1,1 @@
+"""Statistics of per-sample numbers: summaries, bootstrap intervals, paired tests, ranks, multiple tests, power."""

@@ -22,6 +22,8 @@ from speech_eval.text.whisper import _EXPANSIONS, _FILLERS, _plain_letters, _wit
 
 Epoch = Literal["A", "B", "C", "D", "E"]
 EPOCHS: tuple[Epoch, ...] = ("A", "B", "C", "D", "E")
+# Text in place of a reference where a recording is not to be scored.
+NOT_SCORED = "ignore time segment in scoring"
 
 _MORE_FILLERS = re.compile(
     r"\b(hmm|mm|mhm|mmm|uh|um|ah|aha|ahh|ahm|eh|ehehe|em|hm|huh|hum|mhum|uhm|umm|uhuh)\b",

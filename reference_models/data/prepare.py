@@ -18,9 +18,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from speech_eval import datasets
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio, file_sha256, flac_bytes, load
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.run_directory import write_atomically
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.progress import Progress, silent
@@ -106,7 +106,7 @@ def _recordings(
         yield from _synthetic(source, limit, output, progress)
         return
     folder = assets.ensure(source, progress)
-    dataset = datasets.load(source)
+    dataset = datasets.load_dataset(source)
     known = {str(sample.audio).split("/", 1)[1]: sample for sample in dataset.samples}
     first = dataset.samples[0]
     # Recordings with a text first: only they can be evaluated by their words, and of two equal ones they are kept.
@@ -143,7 +143,7 @@ def _synthetic(source: str, limit: int | None, output: Path, progress: Progress)
             f"{number:06d}": text for number, text in enumerate(sentences(_GENERATED if limit is None else limit))
         }
     else:
-        bundled = (datasets.load(name) for name in ("sentences-en", "asterisk-en"))
+        bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
         texts = {sample.id: sample.text for dataset in bundled for sample in dataset.samples}
     chosen = list(texts.items())[:limit]
     voice = Hibari()
@@ -197,7 +197,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
     """The rows of a split that have a text, as a dataset of the harness. Without rows there is no file."""
     if not rows:
         return
-    infos = [datasets.load(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]
+    infos = [datasets.load_dataset(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]
     info = DatasetInfo(
         name=f"{output.resolve().name}-{split}",
         version="1",
@@ -235,7 +235,7 @@ def _hours(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _licenses(sources: list[str]) -> dict[str, str]:
     return {
-        name: "Apache-2.0, synthetic" if name in _SPOKEN_BY_HIBARI else datasets.load(name).info.license
+        name: "Apache-2.0, synthetic" if name in _SPOKEN_BY_HIBARI else datasets.load_dataset(name).info.license
         for name in sources
     }
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speech_eval import datasets
 from speech_eval.audio import Audio, check_waveform
-from speech_eval.datasets import dataset as datasets
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.reference_models.data.splits import split_of
 from speech_eval.reference_models.training.config import Policy
@@ -58,7 +58,7 @@ def clips_of(folder: Path, split: str) -> tuple[list[Clip], list[Incident]]:
 
     Raises `BadInput` if no recording of the split is readable.
     """
-    dataset = datasets.load(folder)
+    dataset = datasets.load_dataset(folder)
     clips, bad = [], []
     for sample in dataset.samples:
         if sample.audio is None or split_of(sample) != split:

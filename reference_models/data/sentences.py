@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from speech_eval.datasets import dataset as datasets
+from speech_eval import datasets
 from speech_eval.errors import require
 
 SOURCE = "a grammar of this project over words of hibari's tagger (Apache-2.0)"
@@ -24,7 +24,7 @@ _TAGS = {"NN": "rare_noun", "JJ": "rare_adjective", "RB": "rare_adverb"}
 
 def sentences(count: int, seed: int = 0) -> list[str]:
     """`count` different sentences, the same for the same seed; the first n of more are those of fewer."""
-    known = {sample.text for name in ("sentences-en", "asterisk-en") for sample in datasets.load(name).samples}
+    known = {sample.text for name in ("sentences-en", "asterisk-en") for sample in datasets.load_dataset(name).samples}
     grammar, draw = _grammar(), random.Random(seed)
     found: dict[str, None] = {}
     while len(found) < count:

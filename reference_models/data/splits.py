@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from speech_eval.datasets import dataset as datasets
+from speech_eval import datasets
 from speech_eval.records import Sample
 
 
 def split_of(sample: Sample) -> str:
     """The split that a prepared folder states; without one, by id: `held-out` for the eighth that
-    `datasets.dataset.held_out` names, `train` for the others."""
+    `datasets.held_out` names, `train` for the others."""
     stated = sample.metadata.get("split")
     if stated is not None:
         return str(stated)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from speech_eval import datasets
 from speech_eval.adapters.base import AudioCodec
 from speech_eval.audio import file_sha256, load
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.run_directory import write_atomically
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.progress import Progress, silent
@@ -86,7 +86,7 @@ def write_shards(
 def _write(
     data: Path, codec: AudioCodec, codec_spec: str, output: Path, plan: dict[str, Any], progress: Progress
 ) -> dict[str, Any]:
-    dataset = datasets.load(data)
+    dataset = datasets.load_dataset(data)
     samples = [sample for sample in dataset.samples if sample.audio and (sample.text or "").strip()]
     said = frontend.spoken([str(sample.text) for sample in samples], plan["frontend"], plan["language"])
     section: CodecSection | None = None

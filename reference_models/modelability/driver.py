@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from speech_eval import datasets
 from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.audio import Audio
 from speech_eval.audio import load as load_audio
-from speech_eval.datasets import dataset as datasets
-from speech_eval.engine.generate.requests import Answer, Driver, Job, LoadAudio, codebook_records
+from speech_eval.engine.generate.requests import Answer, Driver, Job, LoadAudio, codes_record
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress
-from speech_eval.records import Sample
+from speech_eval.records import Sample, TokenModelRecord
 from speech_eval.reference_models.modelability.budget import Budget, budget
 from speech_eval.reference_models.modelability.model import CodeLM
 from speech_eval.reference_models.modelability.sequences import Sequences
@@ -87,18 +87,18 @@ class Modelability(Driver):
         )
         return Answer(
             audio=self._decode(said, codes),
-            metadata={
-                "seconds": round(recording.seconds, 6),
-                "codebooks": codebook_records(codes),
-                "lm_bits": round(bits(self.model, self.sequences, "", books), 3),
-                "lm_bits_given_text": round(bits(self.model, self.sequences, text, books), 3),
-                "ended": ended,
-                "lm": {
-                    "parameters": sum(p.numel() for p in self.model.parameters()),
-                    "vocabulary": self.sequences.vocabulary.digest[:16],
-                    **{name: getattr(self.spent, name) for name in ("audio_seconds", "flops", "steps", "stopped_by")},
-                },
-            },
+            codes=codes_record(codes, recording),
+            token_model=TokenModelRecord(
+                bits=round(bits(self.model, self.sequences, "", books), 3),
+                bits_given_text=round(bits(self.model, self.sequences, text, books), 3),
+                ended=ended,
+                parameters=sum(p.numel() for p in self.model.parameters()),
+                vocabulary=self.sequences.vocabulary.digest[:16],
+                audio_seconds=self.spent.audio_seconds,
+                flops=self.spent.flops,
+                steps=self.spent.steps,
+                stopped_by=self.spent.stopped_by,
+            ),
         )
 
     def _decode(self, said: list[Any], like: Codes) -> Audio | None:
@@ -114,7 +114,7 @@ class Modelability(Driver):
     def _corpus(self, progress: Progress) -> list[Utterance]:
         """The training corpus through the codec. What cannot be encoded stops the task: training on less would give a
         number of another budget."""
-        sets = [datasets.load(name) for name in self.budget.train]
+        sets = [datasets.load_dataset(name) for name in self.budget.train]
         kept = {sample.audio_sha256 or sample.audio for sample in self.job.dataset.samples}
         corpus: list[Utterance] = []
         total = sum(len(dataset) for dataset in sets)

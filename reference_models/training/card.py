@@ -19,7 +19,7 @@ def training_facts(config: RunConfig, log: RunLog) -> dict[str, Any]:
         "of": config.steps,
         "wall_seconds": round(log.seconds),
         "seed": config.seed,
-        "hardware": ", ".join(machine["gpus"]) or f"{machine['processor']}, {machine['cores']} cores",
+        "hardware": ", ".join(machine.gpus) or f"{machine.processor}, {machine.cores} cores",
         "torch": installed("torch"),
     }
 

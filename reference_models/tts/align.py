@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from speech_eval import __version__
+from speech_eval import __version__, datasets
 from speech_eval.adapters.checkpoints import choose_device, weights_digest
 from speech_eval.audio import load as load_audio
-from speech_eval.datasets import dataset as datasets
 from speech_eval.environment import hardware
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
@@ -177,7 +176,7 @@ class Alignment:
                 **self.counts,
             },
             "models": {name: {} if used is None else used.model_dump(mode="json") for name, used in models.items()},
-            "hardware": hardware(),
+            "hardware": hardware().model_dump(),
         }
         if log.guards:
             found["guards"] = [{name: round(value, 4) for name, value in row.items()} for row in log.guards]
@@ -188,7 +187,7 @@ def lines_of(data: Path, split: str, codec: SpeechCodec, voices: bool, seed: int
     """The texts of a split, each once, `most` of them drawn by the seed. With `voices`, each in the voice of another
     recording of 1 to 6 s of its speaker; texts without such a recording are left out. Raises `BadInput` if no text
     remains."""
-    dataset = datasets.load(data)
+    dataset = datasets.load_dataset(data)
     samples = [s for s in dataset.samples if (s.text or "").strip() and split_of(s) == split]
     unique = list({str(s.text): s for s in samples}.values())
     unique = random.Random(f"{seed}/{split}").sample(unique, min(most, len(unique)))

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechSynthesizer
 from speech_eval.audio import Audio
 from speech_eval.audio import load as load_audio
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.generate.answer import sample_seed
 from speech_eval.engine.generate.requests import synthesis_request
 from speech_eval.errors import BadInput
@@ -63,7 +63,7 @@ def best_of(
     model = modelspec.build(modelspec.parse(spec))
     if not isinstance(model, SpeechSynthesizer):
         raise BadInput(f"{spec} is not a synthesizer.", "See: speech-eval list models")
-    dataset = datasets.load(data)
+    dataset = datasets.load_dataset(data)
     samples = dataset.samples[:limit]
     voices = all(sample.prompt_audio is not None for sample in samples)
     if by != "wer" and not voices:

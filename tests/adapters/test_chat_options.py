@@ -13,7 +13,7 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings, run
 
 ECHO = """
-from harness import AudioLanguageModel
+from speech_eval import AudioLanguageModel
 from speech_eval.adapters.base import ChatReply
 from speech_eval.records import ModelInfo
 

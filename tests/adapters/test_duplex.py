@@ -11,12 +11,12 @@ from manifests import librivox
 from support.metric_items import reader
 from turn_taking import dialogues
 
+from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import DuplexAgent
 from speech_eval.adapters.duplex.turn_agents import TurnOracle, VadTimeout
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio, load
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine import session as runner
 from speech_eval.engine.generate.conversation import converse, user_channel
 from speech_eval.engine.run_directory import RunDirectory
@@ -126,7 +126,7 @@ def test_a_part_that_does_not_fit_is_an_error() -> None:
 
 def test_the_bundled_dialogues_are_what_their_builder_makes() -> None:
     info, samples = dialogues(librivox()[1])
-    bundled = datasets.load("turn-taking-en")
+    bundled = datasets.load_dataset("turn-taking-en")
     assert bundled.info == info and list(bundled.samples) == samples
     pauses = [round(end - start, 2) for sample in samples for start, end in sample.metadata["pauses"]]
     assert sorted(set(pauses)) == [0.3, 0.6, 0.9, 1.2] and len(samples) == 20
@@ -177,7 +177,7 @@ def test_a_clean_turn_begins_after_the_end_and_lasts_a_second(
 @cache
 def four_dialogues() -> datasets.Dataset:
     """The shortest dialogues that have each of the four pauses."""
-    bundled = datasets.load("turn-taking-en")
+    bundled = datasets.load_dataset("turn-taking-en")
     kept = tuple(s for s in bundled.samples if s.cluster == "librivox-0880")
     return datasets.Dataset.of(bundled.info, kept)
 

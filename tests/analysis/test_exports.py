@@ -10,7 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from speech_eval.adapters import spec as modelspec
-from speech_eval.analysis.exports import latex, model_index, tensorboard
+from speech_eval.analysis.exports.latex import latex
+from speech_eval.analysis.exports.model_index import model_index
+from speech_eval.analysis.exports.tensorboard import tensorboard
 from speech_eval.cli.main import app
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
@@ -58,8 +60,8 @@ def test_latex_is_balanced_and_escapes_a_hostile_name(runs: dict[str, RunDirecto
 def test_the_hub_reads_the_model_index(runs: dict[str, RunDirectory]) -> None:
     from huggingface_hub.repocard_data import model_index_to_eval_results
 
-    directories, results = some(runs, "good")
-    name, found = model_index_to_eval_results(yaml.safe_load(model_index(directories, results))["model-index"])
+    _, results = some(runs, "good")
+    name, found = model_index_to_eval_results(yaml.safe_load(model_index(results))["model-index"])
     assert name == RATES["good"]
     assert {(item.task_type, item.dataset_name, item.metric_type) for item in found} == {
         ("automatic-speech-recognition", "asterisk-en", "wer"),

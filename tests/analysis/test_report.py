@@ -12,6 +12,7 @@ import pytest
 from support.run_fixture import ASR, LATENCY, TTS, write_run
 
 from speech_eval.analysis import report
+from speech_eval.analysis.exports import export
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
 from speech_eval.records import Counts, Estimate, MetricResult, Results
@@ -59,7 +60,7 @@ def test_failures_are_named_by_kind() -> None:
 
 
 def test_models_of_a_task_stand_best_first(results: list[Results]) -> None:
-    rows = list(csv.DictReader(io.StringIO(report.render(results, "csv"))))
+    rows = list(csv.DictReader(io.StringIO(export([], results, "csv"))))
     assert [row["model"] for row in rows if row["task"] == TTS and row["primary"] == "True"] == ["better", "worse"]
 
 
@@ -75,7 +76,7 @@ def test_the_best_of_a_metric_that_should_be_high_is_the_highest() -> None:
 
 
 def test_the_text_table_shows_numbers_intervals_units_failures_and_compat(results: list[Results]) -> None:
-    text = report.render(results)
+    text = report.text(results)
     strict = results[0].tasks[0].metrics[0]
     assert report.quantity(strict.strict, "%") in text
     assert re.search(rf"compat +{re.escape(report.quantity(strict.compat, '%'))}", text)
@@ -85,7 +86,7 @@ def test_the_text_table_shows_numbers_intervals_units_failures_and_compat(result
 
 
 def test_compat_is_not_repeated_where_it_is_the_same(results: list[Results]) -> None:
-    assert "compat" not in report.render([results[1]])
+    assert "compat" not in report.text([results[1]])
 
 
 def test_the_table_fits_a_terminal_of_80_columns(results: list[Results]) -> None:
@@ -98,7 +99,7 @@ def test_the_table_fits_a_terminal_of_80_columns(results: list[Results]) -> None
 
 
 def test_csv_holds_every_metric_unrounded(results: list[Results]) -> None:
-    rows = list(csv.DictReader(io.StringIO(report.render(results, "csv"))))
+    rows = list(csv.DictReader(io.StringIO(export([], results, "csv"))))
     assert len(rows) == sum(len(task.metrics) for result in results for task in result.tasks)
     first = next(r for r in rows if r["model"] == "worse" and r["task"] == LATENCY and r["name"] == "rtf")
     known = next(m for m in results[0].tasks[2].metrics if m.name == "rtf")
@@ -106,16 +107,16 @@ def test_csv_holds_every_metric_unrounded(results: list[Results]) -> None:
 
 
 def test_json_reads_back_as_the_same_results(results: list[Results]) -> None:
-    data = json.loads(report.render(results, "json"))
+    data = json.loads(export([], results, "json"))
     assert data["schema_version"] == 1
     assert [Results.model_validate(item) for item in data["results"]] == results
 
 
 @pytest.mark.parametrize("name", ["a|b", "[red]x[/red]", "<b>x</b>", "=HYPERLINK(1)", "a\x1b[31mb\nc", "模型", "‮evil"])
 @pytest.mark.parametrize("format", ["text", "markdown", "csv"])
-def test_a_model_name_is_only_ever_text(tmp_path: Path, name: str, format: report.Format) -> None:
+def test_a_model_name_is_only_ever_text(tmp_path: Path, name: str, format: str) -> None:
     result = RunDirectory(write_run(tmp_path, "m", tasks=[ASR], samples=4, audio=False)).results()
-    shown = report.render([result.model_copy(update={"model": name})], format)
+    shown = export([], [result.model_copy(update={"model": name})], format)
     if format == "csv":
         row = next(csv.DictReader(io.StringIO(shown)))
         assert row["model"].lstrip("'") == name and not row["model"].startswith("=")
@@ -129,4 +130,4 @@ def test_a_model_name_is_only_ever_text(tmp_path: Path, name: str, format: repor
 
 def test_an_unknown_format_is_refused_by_name(results: list[Results]) -> None:
     with pytest.raises(BadInput, match="latex"):
-        report.render(results, "latex")  # type: ignore[arg-type]
+        export([], results, "spreadsheet")

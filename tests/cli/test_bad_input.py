@@ -19,7 +19,7 @@ from speech_eval.records import Output
 
 ADAPTERS = """
 import numpy as np
-from harness import Audio, ModelInfo, SpeechRecognizer, SpeechSynthesizer
+from speech_eval import Audio, ModelInfo, SpeechRecognizer, SpeechSynthesizer
 
 GOOD = np.sin(np.arange(8000) / 5).astype(np.float32) * 0.3
 BAD = {
@@ -124,7 +124,7 @@ def _length_plugin(folder: Path) -> str:
 
     path = folder / "length.py"
     path.write_text(
-        "from harness import Metric, Summary, Value, registry\n"
+        "from speech_eval import Metric, Summary, Value, registry\n"
         "class Length(Metric):\n"
         "    id = 'length[s]'\n    description = source = 'seconds'\n    needs = frozenset({'audio'})\n"
         "    summaries = (Summary('s', 'mean', ('s',), 's', 'lower'),)\n"

@@ -74,10 +74,10 @@ def test_results_and_manifest_say_under_which_conditions(tmp_path: Path) -> None
     assert results.tasks[0].conditions == {"concurrency": 1, "warm_up": 2, "rounds": 3}
     assert results.tasks[0].counts.expected == 6
     manifest = RunDirectory(tmp_path / "A").manifest()
-    events = [event for event in manifest.events if event["event"] == "generated"]
-    assert [event["round"] for event in events] == [1, 2, 3]
-    assert all(event["warm_up"]["requests"] == 2 and event["load_average"] >= 0 for event in events)
-    assert manifest.environment["hardware"]["cores"] >= 1
+    events = [event for event in manifest.events if event.event == "generated"]
+    assert [event.round for event in events] == [1, 2, 3]
+    assert all(event.warm_up and event.warm_up.requests == 2 and event.load_average is not None for event in events)
+    assert manifest.environment.hardware.cores
 
 
 def test_tasks_that_are_not_timed_are_run_once_and_before_the_rounds(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_tasks_that_are_not_timed_are_run_once_and_before_the_rounds(tmp_path: P
         "asr": (2, None),
         "latency": (4, 2),
     }
-    events = [e["task"] for e in RunDirectory(tmp_path / "A").manifest().events if e["event"] == "generated"]
+    events = [e.task for e in RunDirectory(tmp_path / "A").manifest().events if e.event == "generated"]
     assert events == ["asr", "latency", "latency"]
 
 

@@ -30,7 +30,7 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.errors import BadInput, MissingExtra
 from speech_eval.progress import silent
-from speech_eval.records import DatasetInfo, ModelInfo, Output, Sample
+from speech_eval.records import DatasetInfo, ModelInfo, Output, Sample, Timing, WarmUp
 from speech_eval.tasks.latency import latency, latency_load
 
 RATE = 16_000
@@ -116,12 +116,17 @@ def dataset(*texts: str, root: Path | None = None, audio: str | None = None) -> 
 
 def ask(
     folder: Path, adapter: Any, interface: str, data: Dataset, task: Task | None = None, **options: Any
-) -> tuple[dict[str, Output], dict[str, Any]]:
+) -> tuple[dict[str, Output], WarmUp | None]:
     """Answers by sample, and the record of the warm-up."""
     run, task = RunDirectory(folder), task or latency()
     settings = {"samples": data.samples, "seed": 0, "retry_failed": False, "progress": silent, **options}
     warm = generate_timed(run, task, interface, data, adapter, **settings)
     return run.outputs(task.name), warm
+
+
+def wall_seconds(output: Output) -> float:
+    assert output.timing is not None and output.timing.wall_seconds is not None
+    return output.timing.wall_seconds
 
 
 def times(output: Output) -> list[tuple[float, int]]:
@@ -135,7 +140,7 @@ def test_chunks_of_a_voice_are_stored_with_their_times(tmp_path: Path) -> None:
     voice = Voice([(0.1, Audio(np.zeros(0, np.float32), RATE)), (0.1, sound(0.5)), (0.7, sound(0.25))])
     outputs, _ = ask(tmp_path, voice, "SpeechSynthesizer", dataset("a"))
     assert times(outputs["s0"]) == [(0.1, 0), (0.2, 8000), (0.9, 4000)]
-    assert outputs["s0"].seconds == 0.9 == outputs["s0"].metadata["wall_seconds"]
+    assert outputs["s0"].seconds == 0.9 and outputs["s0"].timing == Timing(wall_seconds=0.9)
 
 
 def test_partial_transcripts_are_stored_and_the_last_is_the_answer(tmp_path: Path) -> None:
@@ -160,7 +165,7 @@ def test_a_codec_is_timed_in_two_halves(tmp_path: Path) -> None:
     (file,) = (tmp_path / "audio/x").glob("*.flac")
     data = dataset("a", root=file.parent, audio=file.name)
     outputs, _ = ask(tmp_path / "run", Coder(), "AudioCodec", data)
-    assert outputs["s0"].metadata["encode_seconds"] == 0.4 and outputs["s0"].metadata["decode_seconds"] == 0.2
+    assert outputs["s0"].timing == Timing(wall_seconds=0.6, encode_seconds=0.4, decode_seconds=0.2)
     assert times(outputs["s0"]) == [(0.1, 8000), (0.2, 8000)] and outputs["s0"].seconds == 0.6
 
 
@@ -168,12 +173,12 @@ def test_warm_up_requests_come_first_and_are_recorded_apart(tmp_path: Path) -> N
     voice = Voice()
     outputs, warm = ask(tmp_path, voice, "SpeechSynthesizer", dataset("1", "2", "4"))
     assert voice.asked == ["s0", "s1", "s0", "s1", "s2"]
-    assert warm == {"requests": 2, "failed": 0, "seconds": [1.0, 2.0]} and len(outputs) == 3
+    assert warm == WarmUp(requests=2, failed=0, seconds=[1.0, 2.0]) and len(outputs) == 3
 
 
 def test_failing_warm_up_requests_are_counted(tmp_path: Path) -> None:
     outputs, warm = ask(tmp_path, Voice(), "SpeechSynthesizer", dataset("no number", "2"))
-    assert warm == {"requests": 2, "failed": 1, "seconds": [2.0]}
+    assert warm == WarmUp(requests=2, failed=1, seconds=[2.0])
     assert outputs["s0"].status == "failed" and "no number" in str(outputs["s0"].error)
 
 
@@ -190,7 +195,7 @@ def test_an_interrupted_pass_goes_on_with_what_is_left(tmp_path: Path) -> None:
     voice = Voice()
     outputs, _ = ask(tmp_path, voice, "SpeechSynthesizer", data)
     assert voice.asked == ["s2", "s3", "s2", "s3"] and sorted(outputs) == ["s0", "s1", "s2", "s3"]
-    assert ask(tmp_path, voice, "SpeechSynthesizer", data)[1] == {}
+    assert ask(tmp_path, voice, "SpeechSynthesizer", data)[1] is None
 
 
 def test_a_stream_that_changes_its_rate_is_a_failed_sample(tmp_path: Path) -> None:
@@ -210,20 +215,20 @@ def test_requests_at_once_run_side_by_side(tmp_path: Path) -> None:
     outputs, warm = ask(tmp_path, Voice(), "SpeechSynthesizer", dataset("1", "3", "1", "1"), load_at(2))
     assert [outputs[f"s{n}"].seconds for n in range(4)] == [1.0, 3.0, 1.0, 1.0]
     # Two are under way at every moment of three seconds.
-    assert [outputs[f"s{n}"].metadata["wall_seconds"] for n in range(4)] == [0.5, 1.5, 0.5, 0.5]
-    assert warm["requests"] == 4
+    assert [wall_seconds(outputs[f"s{n}"]) for n in range(4)] == [0.5, 1.5, 0.5, 0.5]
+    assert warm is not None and warm.requests == 4
 
 
 def test_requests_wait_for_each_other_where_a_model_takes_one_at_a_time(tmp_path: Path) -> None:
     voice = Voice(concurrent=False)
     outputs, _ = ask(tmp_path, voice, "SpeechSynthesizer", dataset("1", "1", "1", "1"), load_at(2))
     assert [times(outputs[f"s{n}"])[0][0] for n in range(4)] == [1.0, 2.0, 2.0, 2.0]
-    assert sum(output.metadata["wall_seconds"] for output in outputs.values()) == 4.0
+    assert sum(wall_seconds(output) for output in outputs.values()) == 4.0
 
 
 def test_more_threads_than_samples_are_no_harm(tmp_path: Path) -> None:
     outputs, _ = ask(tmp_path, Voice(), "SpeechSynthesizer", dataset("1", "1", "1"), load_at(8))
-    assert [output.metadata["wall_seconds"] for output in outputs.values()] == pytest.approx([1 / 3] * 3, abs=1e-6)
+    assert [wall_seconds(output) for output in outputs.values()] == pytest.approx([1 / 3] * 3, abs=1e-6)
 
 
 def test_two_passes_under_load_are_equal_line_by_line(tmp_path: Path) -> None:

@@ -9,13 +9,16 @@ import pytest
 from typer.testing import CliRunner
 
 from speech_eval.adapters import spec as modelspec
-from speech_eval.analysis.compare import compare, obstacles
+from speech_eval.analysis.aligned import obstacles
+from speech_eval.analysis.compare import compare
 from speech_eval.cli.main import app
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.errors import BadInput, NotComparable
-from speech_eval.gate.rules import Outcome, Rule, judge, load_rules
+from speech_eval.gate.decisions import judge
+from speech_eval.gate.findings import Outcome
+from speech_eval.gate.rules import Rule, load_rules
 
 WER = "wer[whisper-normalizer]/wer"
 
@@ -57,7 +60,7 @@ def test_runs_on_other_data_are_refused_with_the_reason_or_marked(runs: dict[str
 
 
 def outcome(runs: dict[str, RunDirectory], run: str, baseline: str | None, **rule: object) -> tuple[Outcome, int]:
-    verdict = judge(runs[run], runs[baseline] if baseline else None, [Rule.model_validate({"task": "asr", **rule})])
+    verdict = judge(runs[run], [Rule.model_validate({"task": "asr", **rule})], runs[baseline] if baseline else None)
     return verdict.outcome, verdict.exit_code
 
 
@@ -96,9 +99,9 @@ def test_samples_lost_from_a_stored_run_cannot_pass(runs: dict[str, RunDirectory
     kept = set(RunDirectory(tmp_path).outputs("asr"))
     scores.write_text("".join(line for line in scores.read_text().splitlines(True) if json.loads(line)["id"] in kept))
     runner.report(tmp_path)
-    verdict = judge(RunDirectory(tmp_path), None, [Rule(task="asr", metric=WER, max=100)])
+    verdict = judge(RunDirectory(tmp_path), [Rule(task="asr", metric=WER, max=100)])
     assert verdict.outcome == "could not judge"
-    assert judge(RunDirectory(tmp_path), None, [Rule(task="asr", failures=0)]).outcome == "regression"
+    assert judge(RunDirectory(tmp_path), [Rule(task="asr", failures=0)]).outcome == "regression"
 
 
 def test_one_verdict_drives_json_and_exit_code(runs: dict[str, RunDirectory], tmp_path: Path) -> None:
@@ -113,8 +116,8 @@ def test_one_verdict_drives_json_and_exit_code(runs: dict[str, RunDirectory], tm
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "non-empty YAML list"),
-        ("{task: asr}", "non-empty YAML list"),
+        ("", "not a list of rules"),
+        ("{task: asr}", "not a list of rules"),
         ("- {task: asr}", "exactly one of max, min, margin, factor"),
         ("- {task: asr, max: 1}", "names its metric"),
         ("- {task: asr, failures: 0, color: red}", "rule 1"),

@@ -21,12 +21,13 @@ from speech_eval.engine.session import Settings
 from speech_eval.errors import BadInput, NotComparable
 from speech_eval.gate import output as gate_output
 from speech_eval.gate.calibrate import calibrate, measure, round_up
-from speech_eval.gate.decisions import absolute, factor, margin, share
+from speech_eval.gate.decisions import judge
+from speech_eval.gate.findings import absolute, factor, margin, share
 from speech_eval.gate.regressions import INJECTIONS
-from speech_eval.gate.rules import Rule, judge
+from speech_eval.gate.rules import Rule
 from speech_eval.gate.selftest import selftest
 from speech_eval.metrics.base import Summary
-from speech_eval.statistics.bootstrap import Rows
+from speech_eval.statistics.summaries import Rows
 
 WER = Summary("wer", "ratio", ("errors", "words"), "%", "lower", 100.0)
 SECONDS = Summary("p50", "quantile", ("s",), "s", "lower")
@@ -153,7 +154,7 @@ def test_calibrate_proposes_margins_that_pass_its_own_runs(runs: dict[str, RunDi
 
 
 def test_calibrate_needs_repeated_and_comparable_runs(runs: dict[str, RunDirectory]) -> None:
-    with pytest.raises(BadInput, match="noise"):
+    with pytest.raises(BadInput, match="two or more runs"):
         calibrate([runs["a"]])
     with pytest.raises(NotComparable):
         calibrate([runs["a"], runs["timed"]])
@@ -204,16 +205,16 @@ def test_stop_rate_reads_what_the_outputs_say(
     run = RunDirectory(tmp_path / "run")
     stated = {} if stopped is None else {"stopped": stopped}
     run.replace("outputs", "asr", [o.model_copy(update={"metadata": stated}) for o in run.outputs("asr").values()])
-    assert judge(run, None, [Rule(task="asr", stop_rate=0.9)]).outcome == outcome
+    assert judge(run, [Rule(task="asr", stop_rate=0.9)]).outcome == outcome
 
 
 def test_completeness_counts_what_was_asked_for(runs: dict[str, RunDirectory]) -> None:
-    assert judge(runs["a"], None, [Rule(task="asr", completeness=1)]).outcome == "pass"
+    assert judge(runs["a"], [Rule(task="asr", completeness=1)]).outcome == "pass"
 
 
 def test_runs_timed_once_cannot_be_judged_by_a_factor(runs: dict[str, RunDirectory]) -> None:
     rule = Rule(task="latency", metric="ttfa[first-audible@1]/ttfa-p50", factor=1.2)
-    found = judge(runs["timed"], runs["timed"], [rule]).judgments[0]
+    found = judge(runs["timed"], [rule], runs["timed"]).judgments[0]
     assert found.outcome == "could not judge" and "--rounds" in found.reason
 
 
@@ -241,7 +242,7 @@ def test_every_output_says_what_the_verdict_says(runs: dict[str, RunDirectory], 
 
 def test_outputs_hold_hostile_names(runs: dict[str, RunDirectory]) -> None:
     rule = Rule(task="<b>\x00|`a\x1b[31m", failures=0)
-    verdict = judge(runs["a"], None, [rule])
+    verdict = judge(runs["a"], [rule])
     assert "<b>" not in gate_output.markdown(verdict).split("|---|")[1]
     assert "\x1b" not in gate_output.text(verdict) + gate_output.markdown(verdict)
     assert ElementTree.fromstring(gate_output.junit(verdict).encode()).get("errors") == "1"

@@ -13,7 +13,8 @@ from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.gate.calibrate import calibrate
-from speech_eval.gate.rules import Judgment, Rule, judge
+from speech_eval.gate.decisions import Judgment, judge
+from speech_eval.gate.rules import Rule
 from speech_eval.gate.selftest import selftest
 
 TASK, CODES = "codec-reconstruction", "codebook[corpus@1]"
@@ -32,7 +33,7 @@ def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory]:
 
 def judged(run: RunDirectory, baseline: RunDirectory | None, name: str, **bound: float) -> Judgment:
     rule = Rule.model_validate({"task": TASK, "metric": f"{CODES}/{name}", "minimum_n": 2, **bound})
-    return judge(run, baseline, [rule]).judgments[0]
+    return judge(run, [rule], baseline).judgments[0]
 
 
 @pytest.mark.parametrize(("least", "outcome"), [(1.0, "pass"), (33.0, "regression")])
@@ -83,13 +84,13 @@ def timed(folder: Path, names: str) -> None:
 def test_a_factor_judges_models_that_took_turns(tmp_path: Path) -> None:
     timed(tmp_path, "29")
     quick, slow = RunDirectory(tmp_path / "2"), RunDirectory(tmp_path / "9")
-    assert judge(quick, slow, [TTFA]).outcome == "pass"
-    assert judge(slow, quick, [TTFA]).outcome == "regression"
+    assert judge(quick, [TTFA], slow).outcome == "pass"
+    assert judge(slow, [TTFA], quick).outcome == "regression"
 
 
 def test_a_factor_cannot_judge_models_that_were_timed_one_after_the_other(tmp_path: Path) -> None:
     for name in "29":
         timed(tmp_path, name)
     timed(tmp_path, "29")  # asks for nothing more, so it makes no turns of them
-    found = judge(RunDirectory(tmp_path / "9"), RunDirectory(tmp_path / "2"), [TTFA]).judgments[0]
+    found = judge(RunDirectory(tmp_path / "9"), [TTFA], RunDirectory(tmp_path / "2")).judgments[0]
     assert found.outcome == "could not judge" and "took turns in 5 of 5 rounds" in found.reason

@@ -16,8 +16,8 @@ import pytest
 import soundfile
 from support.run_fixture import ASR, LATENCY, TTS, tone, write_run
 
+from speech_eval import datasets
 from speech_eval.assets import store as assets
-from speech_eval.datasets import dataset as datasets
 from speech_eval.engine.run_directory import RunDirectory, write_json
 from speech_eval.errors import BadInput
 from speech_eval.leaderboard.boards import boards
@@ -26,7 +26,7 @@ from speech_eval.leaderboard.data import BoardData, RunData, SiteData
 from speech_eval.leaderboard.load import find, slug
 from speech_eval.leaderboard.media import write_opus
 from speech_eval.leaderboard.text_diff import Piece, difference, errors
-from speech_eval.records import Estimate, MetricResult, Output, Results, Sample, Score
+from speech_eval.records import Estimate, Manifest, MetricResult, Output, Results, Sample, Score, TaskRecord
 
 
 class Page(HTMLParser):
@@ -248,16 +248,15 @@ def test_players_can_be_left_out(runs: Path, tmp_path: Path) -> None:
 
 def test_the_voice_prompt_of_a_bundled_dataset_can_be_heard(tmp_path: Path) -> None:
     assets.ensure("librivox-pocketsphinx")
-    given = next(sample for sample in datasets.load("librivox-en").samples)
+    given = next(sample for sample in datasets.load_dataset("librivox-en").samples)
     path = write_run(tmp_path / "runs", "m", tasks=[TTS], samples=2, failed=0)
     run = RunDirectory(path)
     run.replace("samples", TTS, [s.model_copy(update={"prompt_audio": given.audio}) for s in run.samples(TTS)])
     manifest = run.manifest()
-    tasks = {TTS: {"dataset": {"name": "librivox-en"}}}
-    run.write_manifest(manifest.model_copy(update={"tasks": tasks}))
+    run.write_manifest(manifest.model_copy(update={"tasks": {TTS: _on(manifest, "librivox-en")}}))
     page = Page(page_of(build([path], tmp_path / "site").index.parent, "m"))
     assert "Prompt" in page.text and len(page.of("audio")) == 4
-    run.write_manifest(manifest.model_copy(update={"tasks": {TTS: {"dataset": {"name": str(tmp_path)}}}}))
+    run.write_manifest(manifest.model_copy(update={"tasks": {TTS: _on(manifest, str(tmp_path))}}))
     page = Page(page_of(build([path], tmp_path / "other").index.parent, "m"))
     assert "it belongs to a dataset of its owner and is not shown" in page.text and len(page.of("audio")) == 2
 
@@ -277,6 +276,13 @@ PAYLOADS = (
 )
 
 
+def _on(manifest: Manifest, dataset: str) -> TaskRecord:
+    """The record of the task, as of a run on another dataset."""
+    record = manifest.tasks[TTS]
+    changed = record.dataset.model_copy(update={"name": dataset, "license": dataset})
+    return record.model_copy(update={"dataset": changed})
+
+
 def _hostile(root: Path, payload: str, index: int) -> Path:
     """A run whose every free text is `payload`."""
     path = write_run(root, f"h{index}", tasks=[TTS], samples=4, failed=1, audio=True)
@@ -289,7 +295,7 @@ def _hostile(root: Path, payload: str, index: int) -> Path:
     model = manifest.model.model_copy(
         update=dict.fromkeys(("spec", "name", "revision", "license", "weights_sha256"), payload)
     )
-    record = {"note": payload, "recognizer": payload, "dataset": {"name": payload, "license": payload}}
+    record = _on(manifest, payload).model_copy(update={"note": payload, "recognizer": payload})
     run.write_manifest(manifest.model_copy(update={"model": model, "tasks": {TTS: record}}))
     samples, outputs, scores = run.samples(TTS), run.outputs(TTS), run.scores(TTS)
     new = {sample.id: payload + sample.id for sample in samples}

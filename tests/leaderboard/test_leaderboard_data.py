@@ -24,7 +24,18 @@ from speech_eval.leaderboard.distributions import distributions
 from speech_eval.leaderboard.export import feed
 from speech_eval.leaderboard.load import find, lines
 from speech_eval.leaderboard.serve import HOST, server
-from speech_eval.records import Counts, Estimate, Manifest, MetricResult, ModelInfo, Results, SweepPoint, TaskResult
+from speech_eval.records import (
+    Counts,
+    Environment,
+    Estimate,
+    Event,
+    Manifest,
+    MetricResult,
+    ModelInfo,
+    Results,
+    SweepPoint,
+    TaskResult,
+)
 
 Number = tuple[str, str, str, float]  # metric, summary, direction, value
 
@@ -77,8 +88,10 @@ def a_run(
     run.path.mkdir(parents=True)
     run.write_results(Results(model=model, seed=0, tasks=made))
     info = ModelInfo(spec=model, name=model, interfaces=[interface], metadata=metadata or {})
-    events = [{"event": "finished", "at": at}] if at else []
-    run.write_manifest(Manifest(harness_version="0", model=info, seed=0, tasks={}, environment={}, events=events))
+    events = [Event(event="finished", at=at)] if at else []
+    run.write_manifest(
+        Manifest(harness_version="0", model=info, seed=0, tasks={}, environment=Environment(python="3"), events=events)
+    )
     return run.path
 
 

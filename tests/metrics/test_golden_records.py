@@ -111,15 +111,6 @@ def test_a_missing_answer_and_an_empty_list_of_votes_fail_their_sample_alone(
     assert (found["aggregate"]["strict"]["score"], found["aggregate"]["compat"]["score"]) == (2.5, 4.0)
 
 
-def test_a_model_a_record_has_its_overall_as_its_value(tmp_path: Path) -> None:
-    names = ["AlpacaEval", "CommonEval", "WildVoice", "SD-QA", "MMSU", "OBQA", "BBH", "IFEval", "AdvBench"]
-    moshi = dict(zip(names, (2.01, 1.60, 1.30, 15.64, 24.04, 25.93, 47.40, 10.12, 44.23), strict=True))
-    found = scored("overall[voicebench]", tmp_path, {"id": "moshi", **moshi})
-    assert found["samples"][0]["value"] == found["aggregate"]["compat"]["overall"] == pytest.approx(29.51, abs=0.01)
-    short = {name: value for name, value in moshi.items() if name != "BBH"}
-    assert scored("overall[voicebench]", tmp_path, {"id": "moshi", **short})["samples"][0]["value"] is None
-
-
 def test_a_reference_that_is_no_text_is_named_as_the_record_has_it(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="line 1: `reference`"):
         scored("choice[voicebench]", tmp_path, {"id": "a", "response": "A", "reference": 1})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from subprocess import run
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +15,28 @@ from support.metric_items import reader
 from speech_eval import registry
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio
-from speech_eval.errors import NotFetched
-from speech_eval.metrics.base import Metric, ScoringItem
+from speech_eval.engine.aggregate import unit
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.score import Job, score_sample
+from speech_eval.errors import BadInput, NotFetched
+from speech_eval.metrics.base import SUBSET, Metric, ScoringItem
 from speech_eval.metrics.codec.counts import counts_text
-from speech_eval.records import Chunk, Output, Sample, StoredAudio
+from speech_eval.metrics.dialogue.aligned import ALIASES
+from speech_eval.metrics.records_file import MEASURED as OF_RECORDS
+from speech_eval.records import (
+    Chunk,
+    CodebookRecord,
+    CodesRecord,
+    Output,
+    Sample,
+    SpeechProbabilities,
+    StoredAudio,
+    Timing,
+    TokenModelRecord,
+    Transcript,
+)
 
-NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name).__module__.startswith("harness.")]
+NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name).__module__.startswith("speech_eval.")]
 
 
 @pytest.fixture(params=NAMES)
@@ -39,7 +57,7 @@ def metric(request: pytest.FixtureRequest) -> Metric:
     return made
 
 
-# What metrics read from the record itself.
+# What metrics read of a dataset's columns, or of a record given to `speech-eval metric`.
 FIELDS = {
     "words": [["he", 2.1, 2.3], ["was", 2.3, 2.5], ["not", 2.5, 2.8], ["disposed", 2.8, 3.4]],
     "turn_end": 1.8,
@@ -52,29 +70,26 @@ FIELDS = {
     "scores": ["4", "5", "4"],
     "value": 4.5,
     "seconds": 2.99,
-    "wall_seconds": 0.25,
-    "encode_seconds": 0.3,
-    "decode_seconds": 0.2,
-    "lm_bits": 5.5,
-    "lm_bits_given_text": 5.0,
-    "ended": True,
-    "probabilities": [0.9] * 12 + [0.1] * 30,
-    "frame_seconds": 0.1,
-    "codebooks": [
-        {
-            "frames": 3,
-            "frame_rate": 12.5,
-            "size": 4,
-            "histogram": [[1, 1], [2, 1]],
-            "counts": counts_text(np.array([0, 2]), np.array([1, 2])),
-        }
-    ],
+}
+# What the harness measures of an answer.
+_BOOK = CodebookRecord(
+    frames=3,
+    frame_rate=12.5,
+    size=4,
+    histogram=[(1, 1), (2, 1)],
+    counts=counts_text(np.array([0, 2]), np.array([1, 2])),
+)
+MEASURED: dict[str, Any] = {
+    "seconds": 0.5,
+    "timing": Timing(wall_seconds=0.25, encode_seconds=0.3, decode_seconds=0.2),
+    "codes": CodesRecord(seconds=2.99, codebooks=[_BOOK]),
+    "token_model": TokenModelRecord(bits=5.5, bits_given_text=5.0, ended=True),
+    "speech_probabilities": SpeechProbabilities(frame_seconds=0.1, values=[0.9] * 12 + [0.1] * 30),
 }
 # Samples of metrics that want an answer of another kind than a transcript.
 OWN = {
     "choice[voicebench]": {"text": "B"},
     "bbh[voicebench]": {"id": "navigate_1", "text": "yes"},
-    "overall[voicebench]": {"id": "wildvoice"},
     "wer[open-asr-multilingual@E]": {"language": "de"},
 }
 
@@ -86,7 +101,7 @@ def full_item(metric: Metric) -> ScoringItem:
     sample = Sample.model_validate(fields)
     kept = StoredAudio(path="a.flac", sha256="0" * 64, rate=audio.rate, frames=len(audio.samples), peak=0.5)
     chunks = [Chunk(seconds=0.1, frames=kept.frames, text="he was")]
-    output = Output(id="s", task="t", status="ok", seed=0, audio=kept, seconds=0.5, chunks=chunks)
+    output = Output(id="s", task="t", status="ok", seed=0, audio=kept, chunks=chunks, **MEASURED)
 
     def load(rate: int | None) -> Audio:
         return audio if rate is None else audio.resampled(rate)
@@ -129,6 +144,35 @@ def test_the_same_item_gets_the_same_score_twice(metric: Metric) -> None:
     assert metric.score(full_item(metric)) == type(metric)().score(full_item(metric))
 
 
+@pytest.mark.parametrize("value", [0.001, "x", []])
+def test_no_column_of_a_dataset_moves_a_number_that_it_does_not_feed(
+    metric: Metric, value: object, tmp_path: Path
+) -> None:
+    """In a run, whatever the columns are called: as a measurement, as a field of a record, as another metric's."""
+    every = {*FIELDS, *MEASURED, *OF_RECORDS, *(path.split(".")[0] for paths in ALIASES.values() for path in paths)}
+    every |= set().union(*(registry.metrics.get(name).columns for name in NAMES))
+    strange = dict.fromkeys(every - metric.columns - {SUBSET}, value)
+    assert _outcome(metric, {}, tmp_path) == _outcome(metric, strange, tmp_path)
+
+
+def _outcome(metric: Metric, strange: dict[str, object], folder: Path) -> object:
+    """The score of the engine and the parts of a lost answer, or the error, with the columns of `strange` added."""
+    item, directory = full_item(metric), RunDirectory(folder)
+    own = {name: value for name, value in FIELDS.items() if name in metric.columns}
+    sample = item.sample.model_copy(update={"metadata": {**own, **strange}})
+    audio = directory.write_audio("t", "s", item.audio())
+    output = item.output.model_copy(update={"audio": audio})
+    files = dict.fromkeys(("prompt", "reference"), directory.audio_path(audio))
+    heard = Transcript(id="s", scorer="r", output=output.digest(), text="he was not disposed", original="he was not")
+    job = Job(directory.path, sample, output, (metric.id,), None, heard, True, None, files, ())
+    try:
+        (score,) = score_sample(job).scores
+    except BadInput as error:
+        return str(error)
+    assert score.status == "ok", score.detail
+    return score, unit(metric, sample, None).strict, unit(metric, sample, None).compat
+
+
 def test_its_assets_are_known_and_named_by_its_scorer(metric: Metric) -> None:
     assert all(name in assets.ASSETS for name in metric.assets)
     assert bool(metric.scorer()) == bool(metric.assets)
@@ -136,7 +180,7 @@ def test_its_assets_are_known_and_named_by_its_scorer(metric: Metric) -> None:
 
 def test_importing_the_metrics_loads_no_framework() -> None:
     code = (
-        "import sys; from harness import registry; [registry.metrics.get(n)() for n in registry.metrics.names()];"
+        "import sys; from speech_eval import registry; [registry.metrics.get(n)() for n in registry.metrics.names()];"
         "sys.exit(', '.join({'torch', 'onnxruntime', 'transformers'} & set(sys.modules)) or 0)"
     )
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

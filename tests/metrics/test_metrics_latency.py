@@ -19,7 +19,7 @@ from speech_eval.metrics.latency import (
     Throughput,
     TimeToFirstAudio,
 )
-from speech_eval.records import Chunk, Output, Sample, StoredAudio
+from speech_eval.records import Chunk, CodebookRecord, CodesRecord, Output, Sample, StoredAudio, Timing
 from speech_eval.statistics.bootstrap import estimate
 
 SAMPLE = Sample(id="s")
@@ -185,9 +185,9 @@ def test_a_spoken_reply_without_text_has_no_first_text() -> None:
 
 
 def test_codec_times_are_over_the_recording_and_over_the_frames_of_the_slowest_codebook() -> None:
-    books = [{"frames": 100}, {"frames": 50}]
-    metadata = {"seconds": 4.0, "encode_seconds": 1.0, "decode_seconds": 2.0, "codebooks": books}
-    item = speech_item(tone(1.0), metadata=metadata)
+    books = [CodebookRecord(frames=n, frame_rate=n / 4, size=2, histogram=[(n, 1)]) for n in (100, 50)]
+    timing, codes = Timing(encode_seconds=1.0, decode_seconds=2.0), CodesRecord(seconds=4.0, codebooks=books)
+    item = speech_item(tone(1.0), timing=timing, codes=codes)
     assert CodecTime().score(item).parts == {"encode_rtf": 0.25, "decode_rtf": 0.5, "frame": 0.04}
     (frame,) = (s for s in CodecTime.summaries if s.name == "frame-p50")
     assert estimate(frame, [{"frame": 0.04}], seed="x").value == 40.0 and frame.unit == "ms"
@@ -196,7 +196,7 @@ def test_codec_times_are_over_the_recording_and_over_the_frames_of_the_slowest_c
 
 
 def test_throughput_is_audio_over_shares_of_wall_time_and_not_defined_with_a_lost_answer() -> None:
-    item = speech_item(tone(2.0), audio=stored(tone(2.0)), metadata={"wall_seconds": 0.25})
+    item = speech_item(tone(2.0), audio=stored(tone(2.0)), timing=Timing(wall_seconds=0.25))
     parts = Throughput().score(item).parts
     assert parts == {"audio_seconds": 2.0, "requests": 1.0, "wall_seconds": 0.25}
     audio, requests = Throughput.summaries

@@ -23,10 +23,10 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import Job, score_sample
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Unit
-from speech_eval.metrics.open_asr import NOT_SCORED, composite, set_code, throughput
+from speech_eval.metrics.open_asr import composite, set_code, throughput
 from speech_eval.metrics.records_file import evaluate
-from speech_eval.records import Manifest, ModelInfo, Output, Sample
-from speech_eval.text.open_asr import EPOCHS, Epoch, open_asr_english
+from speech_eval.records import DatasetRecord, Environment, Manifest, ModelInfo, Output, Sample, TaskRecord
+from speech_eval.text.open_asr import EPOCHS, NOT_SCORED, Epoch, open_asr_english
 
 JIWER, KALDI = EPOCHS[:2], EPOCHS[2:]
 TEXTS = st.text(alphabet="abiB cdé 019.,'-$%", max_size=40)
@@ -383,12 +383,18 @@ def test_calls_are_pooled_when_a_run_is_aggregated(tmp_path: Path) -> None:
     run.replace("samples", "calls", samples)
     run.replace("outputs", "calls", outputs)
     run.replace("scores", "calls", scores)
-    record = {
-        **{"version": 1, "protocol": "calls@1", "interface": "SpeechRecognizer", "limit": None, "primary": name},
-        **{"metrics": [name], "dataset": {"name": "calls", "sha256": "0" * 64}},
-    }
-    model = ModelInfo(spec="m", name="m", interfaces=["SpeechRecognizer"])
-    run.write_manifest(Manifest(harness_version="0", model=model, seed=0, tasks={"calls": record}, environment={}))
+    record = TaskRecord(
+        version=1,
+        protocol="calls@1",
+        interface="SpeechRecognizer",
+        primary=name,
+        metrics=[name],
+        samples=len(samples),
+        dataset=DatasetRecord(name="calls", location="calls", version="1", sha256="0" * 64),
+    )
+    model, machine = ModelInfo(name="m"), Environment(python="3")
+    tasks = {"calls": record}
+    run.write_manifest(Manifest(harness_version="0", model=model, seed=0, tasks=tasks, environment=machine))
     (wer, *_) = aggregate(run).tasks[0].metrics
     assert wer.strict.value == wer.compat.value == pytest.approx(200 / 7, abs=1e-6)
     assert wer.strict.n == 1 and wer.primary

@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 from support.codec_training_fixture import speech  # noqa: E402
 
+from speech_eval import datasets  # noqa: E402
 from speech_eval.adapters.tts.hibari import Hibari  # noqa: E402
 from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
-from speech_eval.datasets import dataset as datasets  # noqa: E402
 from speech_eval.errors import BadAudio, BadInput  # noqa: E402
 from speech_eval.reference_models.data.prepare import prepare  # noqa: E402
 from speech_eval.reference_models.data.segments import Batches, Clip, Segments, clips_of  # noqa: E402
@@ -36,12 +36,12 @@ def test_the_held_out_speaker_is_heard_in_no_other_split() -> None:
 
 def test_what_the_bundled_datasets_hold_out_is_not_trained_on() -> None:
     trained = {row["id"] for row in rows(speech()) if row["split"] == "train"}
-    assert trained and not trained & {sample.id for sample in datasets.load("asterisk-en@held-out").samples}
+    assert trained and not trained & {sample.id for sample in datasets.load_dataset("asterisk-en@held-out").samples}
 
 
 def test_the_folder_is_a_dataset_of_the_harness_and_so_are_its_held_out_splits() -> None:
-    assert len(datasets.load(speech()).samples) == len(rows(speech()))
-    held_out = datasets.load(speech() / "held-out-speaker.jsonl")
+    assert len(datasets.load_dataset(speech()).samples) == len(rows(speech()))
+    held_out = datasets.load_dataset(speech() / "held-out-speaker.jsonl")
     assert held_out.info.license == "CC-BY-3.0, CC-BY-SA-3.0" and "Carlo Flora" in held_out.info.attribution
     assert {sample.language for sample in held_out.samples} == {"it"}
     assert datasets.check(held_out) == []
@@ -75,7 +75,9 @@ def test_generated_sentences_are_many_the_same_every_time_and_none_that_is_evalu
     pytest.importorskip("hibari")
     found = sentences(2000)
     assert len(set(found)) == 2000 and sentences(100) == found[:100] and sentences(100, seed=1) != found[:100]
-    evaluated = {sample.text for name in ("sentences-en", "asterisk-en") for sample in datasets.load(name).samples}
+    evaluated = {
+        sample.text for name in ("sentences-en", "asterisk-en") for sample in datasets.load_dataset(name).samples
+    }
     assert not evaluated & set(found)
     assert not any("{" in text for text in found)
     assert 6 < sum(len(text.split()) for text in found) / len(found) < 12
@@ -83,7 +85,7 @@ def test_generated_sentences_are_many_the_same_every_time_and_none_that_is_evalu
 
 def test_recordings_are_kept_as_they_were() -> None:
     row = next(row for row in rows(speech()) if row["source"] == "asterisk-en" and "text" in row)
-    source = datasets.load("asterisk-en")
+    source = datasets.load_dataset("asterisk-en")
     (sample,) = [sample for sample in source.samples if sample.id == row["id"]]
     original, prepared = load(source.audio_path(str(sample.audio))), load(speech() / str(row["file_name"]))
     assert prepared.rate == original.rate and np.array_equal(prepared.samples, original.samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,14 @@ def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
 def test_public_names_load() -> None:
     for name in speech_eval.__all__:
         assert getattr(speech_eval, name) is not None
+
+
+def test_public_names_are_typed() -> None:
+    """What type checkers read and what is loaded at run time are the same names from the same modules."""
+    imports = [
+        node
+        for node in ast.walk(ast.parse(Path(speech_eval.__file__).read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+    ]
+    typed = {alias.name: node.module for node in imports if "speech_eval" in str(node.module) for alias in node.names}
+    assert typed == speech_eval._PUBLIC

@@ -7,24 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from speech_eval.analysis.compare import holm_adjusted, paired
-from speech_eval.metrics.base import Summary, Unit, clusters
 from speech_eval.records import Sample
-from speech_eval.statistics.bootstrap import (
-    EXACT_UNITS,
-    Rows,
-    bootstrap,
-    bound,
-    drawn_weights,
-    estimate,
-    generator,
-    group,
-    paired_bootstrap,
-    paired_permutation,
-    permutation_p,
-    rows,
-    statistic,
-)
+from speech_eval.statistics.bootstrap import EXACT_UNITS, bootstrap, bound, drawn_weights, estimate, generator
+from speech_eval.statistics.multiple import holm
+from speech_eval.statistics.paired import paired_bootstrap, paired_permutation, paired_test, permutation_p
+from speech_eval.statistics.power import detectable_errors, samples_needed
+from speech_eval.statistics.summaries import Rows, Summary, clusters, group, rows, statistic
 
 MEAN = Summary("m", "mean", ("x",), "", "higher")
 RATIO = Summary("r", "ratio", ("e", "w"), "%", "lower", scale=100.0)
@@ -104,8 +92,9 @@ def test_paired_permutation_p_is_that_of_scipy(n: int, alternative: str) -> None
 
 def test_holm_is_that_of_its_definition() -> None:
     # Holm 1979: the smallest times 4, the next times 3, …, made monotonic.
-    assert holm_adjusted([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm_adjusted([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
 
 
 # ------------------------------------------------------------------------------------------- known answers
@@ -190,21 +179,18 @@ def test_few_clusters_widen_the_levels_as_students_t_does() -> None:
     assert bound(replicates, 5, 0.975) == pytest.approx(np.sqrt(5 / 4) * stats.t.ppf(0.975, 4), abs=0.15)
 
 
-def labels(*samples: Sample) -> list[str]:
-    return clusters([Unit(sample, {}, None) for sample in samples])
-
-
 def test_samples_cluster_by_conversation_else_by_speaker_else_alone() -> None:
-    assert labels(
+    samples = [
         Sample(id="1", speaker="ann"),
         Sample(id="2", speaker="ann"),
         Sample(id="3", speaker="ben", cluster="call 7"),
         Sample(id="4"),
-    ) == ["speaker ann", "speaker ann", "call 7", "sample 4"]
+    ]
+    assert clusters(samples) == ["speaker ann", "speaker ann", "call 7", "sample 4"]
 
 
-def test_the_only_speaker_of_a_set_is_no_cluster() -> None:
-    assert labels(Sample(id="1", speaker="ann"), Sample(id="2", speaker="ann")) == ["sample 1", "sample 2"]
+def test_the_only_speaker_of_a_dataset_does_not_make_one_cluster() -> None:
+    assert clusters([Sample(id="1", speaker="ann"), Sample(id="2", speaker="ann")]) == ["sample 1", "sample 2"]
 
 
 def test_nothing_is_made_up_for_nothing() -> None:
@@ -234,9 +220,9 @@ def test_effect_size_and_detectable_difference_are_those_of_the_paired_t_test() 
     rng = np.random.default_rng(4)
     d = rng.normal(0.3, 1.0, 150)
     a, b = Rows({"x": d}, 150), Rows({"x": np.zeros(150)}, 150)
-    found = paired(MEAN, a, b, np.arange(150), "s")
-    assert found["effect_size"] == pytest.approx(d.mean() / d.std(), rel=0.03)
-    assert found["detectable"] == pytest.approx((1.96 + 0.8416) * d.std() / np.sqrt(150), rel=0.03)
+    found = paired_test(MEAN, a, b, np.arange(150), seed="s")
+    assert found.effect_size == pytest.approx(d.mean() / d.std(), rel=0.03)
+    assert found.detectable == pytest.approx((1.96 + 0.8416) * d.std() / np.sqrt(150), rel=0.03)
 
 
 def test_a_difference_of_the_detectable_size_is_found_four_times_in_five() -> None:
@@ -244,6 +230,15 @@ def test_a_difference_of_the_detectable_size_is_found_four_times_in_five() -> No
     for trial in range(200):
         rng = np.random.default_rng(trial)
         d = rng.normal((1.96 + 0.8416) / np.sqrt(80), 1.0, 80)
-        result = paired(MEAN, Rows({"x": d}, 80), Rows({"x": np.zeros(80)}, 80), np.arange(80), "s", resamples=500)
-        found += result["p_value"] < 0.05
+        one, other = Rows({"x": d}, 80), Rows({"x": np.zeros(80)}, 80)
+        result = paired_test(MEAN, one, other, np.arange(80), seed="s", resamples=500)
+        assert result.p_value is not None
+        found += result.p_value < 0.05
     assert 0.72 <= found / 200 <= 0.88
+
+
+def test_the_samples_needed_find_the_target_with_the_power_asked_for() -> None:
+    n = samples_needed(100, variance=0.04, target=0.3, alpha=0.05, power=0.9)
+    error = np.sqrt(0.04 * 100 / n)
+    assert stats.norm.cdf(0.3 / error - stats.norm.ppf(0.95)) == pytest.approx(0.9, abs=0.005)
+    assert detectable_errors(0.05, 0.9, two_sided=False) * error == pytest.approx(0.3, rel=0.005)

@@ -15,6 +15,11 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.metrics.base import Summary
 from speech_eval.records import (
     Counts,
+    DatasetRecord,
+    Environment,
+    Event,
+    GitState,
+    Hardware,
     Manifest,
     MetricResult,
     ModelInfo,
@@ -23,6 +28,7 @@ from speech_eval.records import (
     Sample,
     Score,
     StoredAudio,
+    TaskRecord,
     TaskResult,
     Transcript,
 )
@@ -107,17 +113,31 @@ def write_run(
                 options={"batch_size": 4},
             ),
             seed=seed,
-            tasks={task: {"recognizer": "whisper-tiny.en", "dataset": _DATASETS[task]} for task in tasks},
-            environment={
-                "python": "3.11.9",
-                "packages": {"numpy": "2.3.1", "torch": "2.13.0"},
-                "hardware": {"cpu": "2 cores", "memory_gib": 8, "gpu": None},
-                "git": {"commit": "0" * 40, "dirty": False},
-            },
-            events=[{"event": "generate", "at": "2026-01-01T00:00:00Z"}],
+            tasks={result.task: _record(result) for result in results},
+            environment=Environment(
+                python="3.11.9",
+                packages={"numpy": "2.3.1", "torch": "2.13.0"},
+                hardware=Hardware(processor="a processor", cores=2, memory_gib=8),
+                git=GitState(commit="0" * 40, dirty=False),
+            ),
+            events=[Event(event="generated", at="2026-01-01T00:00:00Z")],
         )
     )
     return run.path
+
+
+def _record(result: TaskResult) -> TaskRecord:
+    return TaskRecord(
+        version=result.version,
+        protocol=result.protocol,
+        interface=result.interface,
+        primary=next(metric.metric for metric in result.metrics if metric.primary),
+        metrics=list(dict.fromkeys(metric.metric for metric in result.metrics)),
+        recognizer="whisper-tiny.en",
+        limit=result.limit,
+        samples=result.counts.expected,
+        dataset=DatasetRecord(location=result.dataset, sha256=result.dataset_sha256, **_DATASETS[result.task]),
+    )
 
 
 def _write_task(

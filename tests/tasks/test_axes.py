@@ -10,7 +10,8 @@ from support.tiny_codecs import save_tiny_codec
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.analysis import report
-from speech_eval.analysis.exports import latex
+from speech_eval.analysis.exports.latex import latex
+from speech_eval.analysis.exports.markdown import markdown
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
@@ -52,12 +53,12 @@ def test_results_say_the_axis_of_each_number_and_that_none_ranks(results: Result
 
 
 def test_the_report_groups_by_axis_and_says_that_nothing_is_ranked(run: Path, results: Results) -> None:
-    text = report.render([results])
+    text = report.text([results])
     assert "codec-depth, codec-reconstruction: not ranked" in text
     assert not [line for line in text.splitlines() if line.rstrip().endswith("↓ *")]
     lines = [line.strip() for line in text.splitlines()]
     assert any(line.startswith("signal") for line in lines) and any(line.startswith("voice") for line in lines)
-    assert "signal: mel-distance" in report.render([results], "markdown")
+    assert "signal: mel-distance" in markdown([results])
     assert r"\multicolumn{1}{c}{signal}" in latex([RunDirectory(run)], [results])
 
 

@@ -219,7 +219,7 @@ def test_codes_outside_their_codebook_are_a_failure() -> None:
 def test_the_stored_histogram_is_enough_for_the_bitrate() -> None:
     sample = Sample(id="s", audio="a")
     (answer,) = answer_batch("AudioCodec", codec("opus,bitrate=12000"), [sample], [0], lambda path: reader("0880"))
-    output = Output(id="s", task="t", status="ok", seed=0, metadata=answer.metadata)
+    output = Output(id="s", task="t", status="ok", seed=0, codes=answer.codes)
     parts = Bitrate().score(ScoringItem(sample, output)).parts
     assert parts["bits"] / parts["seconds"] == pytest.approx(12_000, rel=0.02)
     assert 0.8 * parts["bits"] < parts["entropy_bits"] < parts["bits"] < 1.1 * parts["adaptive_bits"]

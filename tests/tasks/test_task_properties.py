@@ -179,9 +179,9 @@ def _spoil(run: RunDirectory, task: str, output: Output) -> Output:
         )
     if output.chunks is not None:
         change["chunks"] = [chunk.model_copy(update={"seconds": chunk.seconds + 5.0}) for chunk in output.chunks]
-    if "codebooks" in output.metadata:
-        books = [{**book, "histogram": [[book["frames"], 1]]} for book in output.metadata["codebooks"]]
-        change["metadata"] = {**output.metadata, "codebooks": books}
-    if "probabilities" in output.metadata:
-        change["metadata"] = {**output.metadata, "probabilities": [0.0] * len(output.metadata["probabilities"])}
+    if output.codes is not None:
+        books = [book.model_copy(update={"histogram": [(book.frames, 1)]}) for book in output.codes.codebooks]
+        change["codes"] = output.codes.model_copy(update={"codebooks": books})
+    if (said := output.speech_probabilities) is not None:
+        change["speech_probabilities"] = said.model_copy(update={"values": [0.0] * len(said.values)})
     return output.model_copy(update={**change, "seconds": 9.0})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,7 @@ from speech_eval.leaderboard.charts import pictures
 from speech_eval.leaderboard.load import find
 from speech_eval.metrics.base import ScoringItem, Unit
 from speech_eval.metrics.dialogue.turn_policy import DELAYS, RULES, THRESHOLDS, TurnPolicy
-from speech_eval.records import Output, Sample
+from speech_eval.records import Output, Sample, SpeechProbabilities
 from speech_eval.statistics.bootstrap import estimate
 
 FRAME = 0.1
@@ -29,8 +28,8 @@ PROBABILITIES = [0.95] * 10 + [0.2] * 4 + [0.95] * 6 + [0.0] * 30
 
 def scored(probabilities: list[float], turn_end: float = 2.0) -> dict[str, float]:
     sample = Sample(id="s", metadata={"turn_end": turn_end})
-    metadata: dict[str, Any] = {"probabilities": probabilities, "frame_seconds": FRAME}
-    output = Output(id="s", task="t", status="ok", seed=0, text="x", metadata=metadata)
+    said = SpeechProbabilities(frame_seconds=FRAME, values=probabilities)
+    output = Output(id="s", task="t", status="ok", seed=0, text="x", speech_probabilities=said)
     return TurnPolicy().score(ScoringItem(sample, output)).parts
 
 

@@ -154,6 +154,10 @@ def stored(run: RunDirectory, task: Task, sample: Sample, seed: int, answer: Ans
         audio=None if answer.audio is None else run.write_audio(task.name, sample.id, answer.audio),
         seconds=None if seconds is None else round(seconds, 6),
         chunks=answer.chunks,
+        timing=answer.timing,
+        codes=answer.codes,
+        token_model=answer.token_model,
+        speech_probabilities=answer.speech_probabilities,
         metadata=answer.metadata,
     )
 

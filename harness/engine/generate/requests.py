@@ -29,7 +29,15 @@ from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.generate.conversation import converse, user_channel
 from speech_eval.metrics.codec.counts import counts_text
 from speech_eval.progress import Progress
-from speech_eval.records import Chunk, Sample
+from speech_eval.records import (
+    Chunk,
+    CodebookRecord,
+    CodesRecord,
+    Sample,
+    SpeechProbabilities,
+    Timing,
+    TokenModelRecord,
+)
 
 LoadAudio = Callable[[str], Audio]  # path relative to the dataset's root -> audio at its own rate
 
@@ -42,6 +50,10 @@ class Answer:
     audio: Audio | None = None
     chunks: list[Chunk] | None = None
     seconds: float | None = None
+    timing: Timing | None = None
+    codes: CodesRecord | None = None
+    token_model: TokenModelRecord | None = None
+    speech_probabilities: SpeechProbabilities | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -216,27 +228,30 @@ def recording(sample: Sample, rate: int, load: LoadAudio) -> Audio:
 
 
 def _reconstruction(sample: Sample, audio: Audio, codes: Codes, decoded: Audio) -> Answer:
-    metadata = {"seconds": round(audio.seconds, 6), "codebooks": codebook_records(codes)}
-    return Answer(audio=_audio(decoded, sample.id), metadata=metadata)
+    return Answer(audio=_audio(decoded, sample.id), codes=codes_record(codes, audio))
 
 
-def codebook_records(codes: Codes) -> list[dict[str, Any]]:
-    """One record a codebook: `frames`, `frame_rate` in Hz, `size`, `histogram`, pairs [count, how many codes occur that
-    often], and `counts`, which codes those are (`speech_eval.metrics.codec.counts`). Raises `ValueError` for codes
-    outside their book."""
-    records = []
-    for book, rate, size in zip(codes.codebooks, codes.frame_rates, codes.codebook_sizes, strict=True):
-        array = np.asarray(book)
-        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-            raise ValueError(f"codes are whole numbers of shape [frames], not {array.dtype} {array.shape}")
-        if array.size and not (array.min() >= 0 and array.max() < size):
-            raise ValueError(f"codes from {array.min()} to {array.max()} are outside their codebook of {size}")
-        used, counts = np.unique(array, return_counts=True)
-        record: dict[str, Any] = {"frames": len(array), "frame_rate": float(rate), "size": int(size)}
-        record["histogram"] = np.stack(np.unique(counts, return_counts=True), axis=1).tolist()
-        record["counts"] = counts_text(used, counts)
-        records.append(record)
-    return records
+def codes_record(codes: Codes, audio: Audio) -> CodesRecord:
+    """The record of the `codes` of a recording. Raises `ValueError` for codes outside their codebook."""
+    triples = zip(codes.codebooks, codes.frame_rates, codes.codebook_sizes, strict=True)
+    return CodesRecord(seconds=round(audio.seconds, 6), codebooks=[_codebook(*triple) for triple in triples])
+
+
+def _codebook(codes: object, rate: float, size: int) -> CodebookRecord:
+    array = np.asarray(codes)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"codes are whole numbers of shape [frames], not {array.dtype} {array.shape}")
+    if array.size and not (array.min() >= 0 and array.max() < size):
+        raise ValueError(f"codes from {array.min()} to {array.max()} are outside their codebook of {size}")
+    used, counts = np.unique(array, return_counts=True)
+    histogram = [(int(count), int(many)) for count, many in zip(*np.unique(counts, return_counts=True), strict=True)]
+    return CodebookRecord(
+        frames=len(array),
+        frame_rate=float(rate),
+        size=int(size),
+        histogram=histogram,
+        counts=counts_text(used, counts),
+    )
 
 
 def _converse(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:

@@ -12,7 +12,7 @@ from speech_eval.engine.generate.conversation import user_channel
 from speech_eval.engine.generate.requests import Answer, Driver, LoadAudio
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress
-from speech_eval.records import Sample
+from speech_eval.records import Sample, SpeechProbabilities
 
 PLACES = 4  # decimals of a stored probability
 
@@ -29,11 +29,11 @@ class ProbabilityDriver(Driver):
             )
 
     def answer(self, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
-        """One answer a sample: `metadata` holds `probabilities` and `frame_seconds`."""
+        """One answer per sample, its `speech_probabilities` filled."""
         answers = []
         for sample in samples:
             found, seconds = self.adapter.speech_probabilities(user_channel(sample, load))
-            stored = [round(float(value), PLACES) for value in found]
-            text = f"{len(stored)} frames of {seconds:g} s"
-            answers.append(Answer(text=text, metadata={"probabilities": stored, "frame_seconds": seconds}))
+            stored = SpeechProbabilities(frame_seconds=seconds, values=[round(float(value), PLACES) for value in found])
+            text = f"{len(stored.values)} frames of {seconds:g} s"
+            answers.append(Answer(text=text, speech_probabilities=stored))
         return answers

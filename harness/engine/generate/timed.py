@@ -27,7 +27,7 @@ from speech_eval.engine.generate.requests import (
     Answer,
     LoadAudio,
     chat_request,
-    codebook_records,
+    codes_record,
     recording,
     spoken_metadata,
     synthesis_request,
@@ -36,7 +36,7 @@ from speech_eval.engine.generate.requests import (
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.progress import Progress
-from speech_eval.records import Chunk, Output, Sample
+from speech_eval.records import Chunk, Output, Sample, Timing, WarmUp
 
 Piece = TypeVar("Piece")
 
@@ -78,11 +78,11 @@ def generate_timed(
     seed: int,
     retry_failed: bool,
     progress: Progress,
-) -> dict[str, Any]:
+) -> WarmUp | None:
     """Answer each of `samples` that has no stored output yet, after warming up. Safe to stop and start at any moment.
 
-    `dataset` holds the samples of all rounds. Returns what the manifest keeps of the warm-up: `requests`, how many of
-    them `failed`, and the `seconds` of each in the order they ended.
+    `dataset` holds the samples of all rounds. Returns the record of the warm-up, None where nothing was
+    left to answer.
     """
     done = run.outputs(task.name)
     finished = {key for key, output in done.items() if not (retry_failed and output.status == "failed")}
@@ -92,7 +92,7 @@ def generate_timed(
     label = f"{task.name}: generate"
     progress(label, count, total)
     if not todo:
-        return {}
+        return None
     if bind := getattr(adapter, "bind", None):
         bind({sample.id: sample for sample in dataset.samples})
     guard = threading.Lock()
@@ -113,7 +113,7 @@ def generate_timed(
         requests.take(todo, keep)
     answered = [result.outcome for result in warm if isinstance(result.outcome, Answer)]
     seconds = [round(answer.seconds or 0.0, 6) for answer in answered]
-    return {"requests": len(warm), "failed": len(warm) - len(answered), "seconds": seconds}
+    return WarmUp(requests=len(warm), failed=len(warm) - len(answered), seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,8 @@ class _Pass:
             answer = request.answer()
         except Exception as error:
             return error
-        return replace(answer, metadata={**answer.metadata, "wall_seconds": round(share(), 6)})
+        timing = (answer.timing or Timing()).model_copy(update={"wall_seconds": round(share(), 6)})
+        return replace(answer, timing=timing)
 
 
 # ---------------------------------------------------------------------------------------------- requests
@@ -284,17 +285,12 @@ class _Reconstruction(_Request[Audio]):
         return self.adapter.stream_decode(self.codes)  # type: ignore[no-any-return]
 
     def answer(self) -> Answer:
-        metadata = {
-            "seconds": round(self.audio.seconds, 6),
-            "codebooks": codebook_records(self.codes),
-            "encode_seconds": round(self.encode_seconds, 6),
-            "decode_seconds": round(self.seconds, 6),
-        }
         return Answer(
             audio=joined(self.pieces, self.sample),
             chunks=arrivals(self.pieces),
             seconds=self.encode_seconds + self.seconds,
-            metadata=metadata,
+            timing=Timing(encode_seconds=round(self.encode_seconds, 6), decode_seconds=round(self.seconds, 6)),
+            codes=codes_record(self.codes, self.audio),
         )
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.special import gammaln
 
-from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
-from speech_eval.metrics.codec.pairs import codebooks
-from speech_eval.records import Sample
+from speech_eval.metrics.codec.pairs import codes_of
+from speech_eval.records import CodebookRecord, Sample
 
 _PARTS = ("bits", "adaptive_bits", "entropy_bits", "tokens", "seconds", "usage", "perplexity", "answers")
 
@@ -41,16 +38,10 @@ class Bitrate(Metric):
     def score(self, item: ScoringItem) -> Value:
         """Parts: sums over codebooks, and the two means. Detail: the same for each codebook. Raises `BadInput` where
         the output does not state its codebooks and seconds."""
-        stated = {**item.sample.metadata, **item.output.metadata}
-        records, seconds = codebooks(item), stated.get("seconds")
-        if records is None or not isinstance(seconds, int | float) or seconds <= 0:
-            raise BadInput(
-                f"Sample {item.sample.id}: the output states no 'codebooks' or no 'seconds'.",
-                "Bitrates are of codecs: run the task codec-reconstruction.",
-            )
-        levels = [measure(record) for record in records]
+        codes = codes_of(item)
+        levels = [measure(book) for book in codes.codebooks]
         parts = {name: float(sum(level[name] for level in levels)) for name in _PARTS[:4]}
-        parts |= {"seconds": float(seconds), "answers": 1.0}
+        parts |= {"seconds": codes.seconds, "answers": 1.0}
         parts |= {name: float(np.mean([level[name] for level in levels])) for name in ("usage", "perplexity")}
         detail = [{name: round(value, 4) for name, value in level.items()} for level in levels[:32]]
         return Value(parts=parts, detail={"codebooks": detail})
@@ -60,10 +51,10 @@ class Bitrate(Metric):
         return dict.fromkeys(_PARTS, 0.0)
 
 
-def measure(record: dict[str, Any]) -> dict[str, float]:
+def measure(book: CodebookRecord) -> dict[str, float]:
     """Bits by the three counts, tokens, usage and perplexity of one codebook of one sample."""
-    frames, size = int(record["frames"]), int(record["size"])
-    pairs = np.array(record["histogram"], dtype=np.float64).reshape(-1, 2)
+    frames, size = book.frames, book.size
+    pairs = np.array(book.histogram, dtype=np.float64).reshape(-1, 2)
     counts, codes = pairs[:, 0], pairs[:, 1]
     entropy = float(-np.sum(codes * counts / frames * np.log2(counts / frames))) if frames else 0.0
     spent = gammaln(frames + size / 2) - gammaln(size / 2) - np.sum(codes * (gammaln(counts + 0.5) - gammaln(0.5)))

@@ -29,7 +29,7 @@ def read_counts(record: dict[str, Any]) -> Integers:
         steps, counts = numbers.reshape(2, -1)
         found = np.zeros(size, dtype=np.int64)
         found[np.cumsum(steps)] = counts
-    except (KeyError, ValueError, IndexError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
         raise BadInput("A codebook's record has no readable 'counts'.", "Run the model again.") from error
     if found.sum() != frames:
         raise BadInput(f"A codebook's 'counts' add up to {found.sum()}, not to {frames}.", "Run the model again.")

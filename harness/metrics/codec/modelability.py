@@ -24,6 +24,7 @@ class Modelability(Metric):
     description = "Bits a second that a small language model trained on the codes needs for held-out speech"
     source = "Shannon 1951; budget and layout as in docs/tasks.md"
     needs = frozenset()
+    columns = frozenset({"seconds"})
     summaries = (
         Summary("bits-per-second", "ratio", ("bits", "seconds"), "kbit/s", "lower", 1e-3),
         Summary("bits-per-token", "ratio", ("bits", "tokens"), "bit", "lower"),
@@ -33,24 +34,24 @@ class Modelability(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Parts: bits, nominal bits, tokens, seconds. Raises `BadInput` where the output states no `lm_bits`."""
-        stated = {**item.sample.metadata, **item.output.metadata}
-        if not {"lm_bits", "lm_bits_given_text", "codebooks", "seconds", "ended"} <= stated.keys():
+        """Parts: bits, nominal bits, tokens, seconds. Raises `BadInput` where the output has no `token_model`."""
+        found, codes = item.output.token_model, item.output.codes
+        if found is None or codes is None:
             raise BadInput(
-                f"Sample {item.sample.id}: the output states no 'lm_bits'.",
-                "Modelability is measured by the tasks codec-modelability*.",
+                f"Sample {item.sample.id}: the output has no 'lm_bits' with its 'codebooks' and 'seconds'.",
+                "Run the task codec-modelability.",
             )
-        books = stated["codebooks"]
         parts = {
-            "bits": float(stated["lm_bits"]),
-            "text_bits": float(stated["lm_bits_given_text"]),
-            "nominal": float(sum(book["frames"] * np.log2(book["size"]) for book in books)),
-            "tokens": float(sum(book["frames"] for book in books)),
-            "seconds": float(stated["seconds"]),
-            "ended": float(bool(stated["ended"])),
+            "bits": found.bits,
+            "text_bits": found.bits_given_text,
+            "nominal": float(sum(book.frames * np.log2(book.size) for book in codes.codebooks)),
+            "tokens": float(sum(book.frames for book in codes.codebooks)),
+            "seconds": codes.seconds,
+            "ended": float(found.ended),
             "answers": 1.0,
         }
-        return Value(parts=parts, detail={"lm": stated.get("lm", {})})
+        trained = found.model_dump(exclude={"bits", "bits_given_text", "ended"}, exclude_none=True)
+        return Value(parts=parts, detail={"lm": trained})
 
     def failure(self, sample: Sample) -> dict[str, float]:
         """PCM of the recording's length; of one second where the dataset does not say how long it is."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from speech_eval.audio import Samples, leading_silence
+from speech_eval.errors import BadInput
 from speech_eval.metrics.base import ScoringItem, Unscorable
+from speech_eval.records import CodesRecord
 
 LONGEST_FRAME = 0.08  # seconds, of the codecs in wide use; the tolerance where an output states no frame rate
 SHORTEST_TOLERANCE = 0.01
@@ -47,14 +48,16 @@ def pair(item: ScoringItem, rate: int | None = None) -> Pair:
 
 def tolerance(item: ScoringItem) -> float:
     """Seconds by which the lengths may differ: one frame of the slowest codebook, 80 ms where none is stated."""
-    rates = [book["frame_rate"] for book in codebooks(item) or []]
+    rates = [book.frame_rate for book in item.output.codes.codebooks] if item.output.codes else []
     return max(SHORTEST_TOLERANCE, 1.0 / min(rates) if rates else LONGEST_FRAME)
 
 
-def codebooks(item: ScoringItem) -> list[dict[str, Any]] | None:
-    """What is stored of an output's codes, one record a codebook; None where nothing is.
-
-    A record: `frames`, `frame_rate` in Hz, `size`, `histogram` (pairs [count, how many codes occur that often]).
-    """
-    stored = item.output.metadata.get("codebooks", item.sample.metadata.get("codebooks"))
-    return stored if isinstance(stored, list) and stored else None
+def codes_of(item: ScoringItem) -> CodesRecord:
+    """The stored codes of an output and the seconds of its recording. Raises `BadInput` where they are not stored."""
+    codes = item.output.codes
+    if codes is None or not codes.codebooks or codes.seconds <= 0:
+        raise BadInput(
+            f"Sample {item.sample.id}: the output has no 'codebooks' with the 'seconds' of the recording.",
+            "Only codecs have codes: run the task token-bill or codec-reconstruction.",
+        )
+    return codes

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from speech_eval.assets import store as assets
-from speech_eval.errors import BadInput, require
+from speech_eval.errors import require
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.codec.pairs import codebooks
+from speech_eval.metrics.codec.pairs import codes_of
 from speech_eval.records import Sample
 
 LAYOUTS = ("flattened", "delay", "stacked", "first-level")
@@ -36,22 +36,10 @@ def positions(frames: Sequence[int]) -> dict[str, int | None]:
     }
 
 
-def counted(item: ScoringItem) -> tuple[list[dict[str, Any]], float]:
-    """The stored codebooks and the recording's seconds. Raises `BadInput` where the output does not state them."""
-    stated = {**item.sample.metadata, **item.output.metadata}
-    records, seconds = codebooks(item), stated.get("seconds")
-    if records is None or not isinstance(seconds, int | float) or seconds <= 0:
-        raise BadInput(
-            f"Sample {item.sample.id}: the output states no 'codebooks' or no 'seconds'.",
-            "Tokens are counted of codecs: run the task token-bill or codec-reconstruction.",
-        )
-    return records, float(seconds)
-
-
 def _parts(item: ScoringItem) -> dict[str, float]:
     """Positions in each layout, seconds, and the seconds of recordings that the delay layout is defined for."""
-    records, seconds = counted(item)
-    found = positions([int(record["frames"]) for record in records])
+    codes = codes_of(item)
+    found, seconds = positions([book.frames for book in codes.codebooks]), codes.seconds
     delayed = found["delay"]
     return {
         **{name: float(count or 0) for name, count in found.items()},
@@ -92,51 +80,10 @@ class TokenBill(_Bill):
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: positions by layout, `bits`, `seconds`, and `vocabulary` over `answers`."""
-        records, _ = counted(item)
-        bits = sum(int(record["frames"]) * float(np.log2(int(record["size"]))) for record in records)
-        vocabulary = float(sum(int(record["size"]) for record in records))
+        books = codes_of(item).codebooks
+        bits = sum(book.frames * float(np.log2(book.size)) for book in books)
+        vocabulary = float(sum(book.size for book in books))
         return Value(parts={**_parts(item), "bits": bits, "vocabulary": vocabulary, "answers": 1.0})
-
-
-class _Context(_Bill):
-    """Seconds of recordings like these, one after another, whose positions fill a context of `context` positions."""
-
-    context: ClassVar[int]
-    source = "the counts of token-bill[layouts@1]"
-
-    def score(self, item: ScoringItem) -> Value:
-        """Parts: positions by layout and `seconds`."""
-        return Value(parts=_parts(item))
-
-
-def _fits(context: int) -> tuple[Summary, ...]:
-    names = ((f"context-{name}", name) for name in LAYOUTS)
-    scale = float(context)
-    return tuple(Summary(shown, "ratio", (_seconds(name), name), "s", "higher", scale) for shown, name in names)
-
-
-class Context2048(_Context):
-    id = "context[2048@1]"
-    description = "Seconds of speech that fill a context of 2048 positions, by layout"
-    summaries = _fits(2048)
-
-
-class Context8192(_Context):
-    id = "context[8192@1]"
-    description = "Seconds of speech that fill a context of 8192 positions, by layout"
-    summaries = _fits(8192)
-
-
-class Context32768(_Context):
-    id = "context[32768@1]"
-    description = "Seconds of speech that fill a context of 32768 positions, by layout"
-    summaries = _fits(32_768)
-
-
-class Context131072(_Context):
-    id = "context[131072@1]"
-    description = "Seconds of speech that fill a context of 131072 positions, by layout"
-    summaries = _fits(131_072)
 
 
 class TextTokens(_Bill):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Value
 from speech_eval.metrics.codec.counts import read_counts
-from speech_eval.metrics.codec.tokens import counted
+from speech_eval.metrics.codec.pairs import codes_of
 from speech_eval.records import Sample
 
 Floats = NDArray[np.float64]
@@ -92,12 +92,12 @@ class CodebookUse(Metric):
     def score(self, item: ScoringItem) -> Value:
         """Parts: those of a corpus of this one recording. Detail: what pooling needs, `seconds` and a record a level.
         Raises `BadInput` where the output states no counts."""
-        records, seconds = counted(item)
-        levels = [{name: record.get(name) for name in ("frames", "size", "counts")} for record in records]
+        codes = codes_of(item)
+        levels = [book.model_dump(include={"frames", "size", "counts"}) for book in codes.codebooks]
         counts = [read_counts(level) for level in levels]
-        parts = _parts(counts, counts, seconds)
+        parts = _parts(counts, counts, codes.seconds)
         kept = {name: parts[name] for name in self.failure(item.sample)}
-        return Value(parts=kept, detail={"seconds": seconds, "levels": levels})
+        return Value(parts=kept, detail={"seconds": codes.seconds, "levels": levels})
 
     def failure(self, sample: Sample) -> dict[str, float]:
         """No code over no time: a lost output uses nothing, and its quality is what it is punished by."""

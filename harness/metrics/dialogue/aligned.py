@@ -48,6 +48,13 @@ ALIASES = {
     "duration": ("duration", "audio_duration", "total_duration", "seconds"),
     "distribution": ("distribution", "gt_distribution", "reference_distribution", "ground_truth_distribution"),
 }
+
+
+def columns_of(*names: str) -> frozenset[str]:
+    """The columns of a dataset under which the fields `names` may stand."""
+    return frozenset(path.partition(".")[0] for name in names for path in ALIASES[name])
+
+
 _STARTS, _ENDS = ("start", "start_time", "begin", "t_start"), ("end", "end_time", "stop", "t_end")
 _MISSING = object()
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.dialogue.aligned import Segment, Word, field, number, segments, words
+from speech_eval.metrics.dialogue.aligned import Segment, Word, columns_of, field, number, segments, words
 from speech_eval.metrics.dialogue.turn_taking import SOURCE, Columns, Floats
 from speech_eval.records import Sample
 
@@ -112,6 +112,7 @@ class Backchannel(Metric):
     id = "backchannel[fdb@1.0]"
     description = "Backchannels: take-over rate, short responses per second, JS distance of their timing to people's"
     source = f"{SOURCE}, eval_backchannel.py"
+    columns = columns_of("duration", "distribution")
     summaries = (
         Summary("jsd", "function", _PARTS, "", "lower", function=partial(_summary, "jsd")),
         Summary("tor", "function", _PARTS, "", "lower", function=partial(_summary, "tor")),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Value
-from speech_eval.metrics.dialogue.aligned import number
+from speech_eval.metrics.dialogue.aligned import columns_of, number
 from speech_eval.records import Sample
 from speech_eval.signal.timeout_rule import Turn, sweep
 
@@ -48,13 +48,15 @@ def _points() -> tuple[Summary, ...]:
 class TurnPolicy(Metric):
     """What each rule of `speech_eval.signal.timeout_rule` would do.
 
-    Threshold on the speech probability × seconds of quiet before it acts. Latency is of the decision, from the annotated end of the turn, over turns that are neither cut off nor
-    missed. `latency-at-5%` chooses the rule on the same turns that it is measured on, so it is a lower bound.
+    A rule is a threshold on the speech probability × seconds of quiet before it acts. Latency is of the decision, from
+    the annotated end of the turn, over turns that are neither cut off nor missed. `latency-at-5%` chooses the rule on
+    the same turns that it is measured on, so it is a lower bound.
     """
 
     id = "turn-policy[timeout-rule@1]"
     description = "False cut-offs and latency of every timeout rule, threshold × action delay, from one agent's scores"
-    source = "This project; the sweep and its front: harness/turn_policy.py"
+    source = "This project; the sweep and its front: harness/signal/timeout_rule.py"
+    columns = columns_of("turn_end")
     summaries = (
         Summary(
             name="latency-at-5%",
@@ -67,19 +69,18 @@ class TurnPolicy(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Reads `probabilities` and `frame_seconds` of the output, `turn_end` (seconds) of the sample. Parts of a rule:
+        """Reads `speech_probabilities` of the output and `turn_end` (seconds) of the sample. Parts of a rule:
         `cut`, `missed`, `clean` (0 or 1) and `late`, the seconds after the turn's end where it is clean."""
         turn_end = number(item.sample, "turn_end")
-        stated = {**item.sample.metadata, **item.output.metadata}
-        said, seconds = stated.get("probabilities"), stated.get("frame_seconds")
-        if turn_end is None or not isinstance(said, list) or not isinstance(seconds, int | float):
+        said = item.output.speech_probabilities
+        if turn_end is None or said is None:
             raise BadInput(
                 f"Sample {item.sample.id}: no 'turn_end', or no 'probabilities' and 'frame_seconds' in the output.",
                 "Run the task turn-taking-policy.",
             )
-        turn = Turn(np.array(said, dtype=np.float64), turn_end)
+        turn = Turn(np.array(said.values, dtype=np.float64), turn_end)
         parts: dict[str, float] = {}
-        for rule, point in zip(RULES, sweep([turn], THRESHOLDS, DELAYS, float(seconds)), strict=True):
+        for rule, point in zip(RULES, sweep([turn], THRESHOLDS, DELAYS, said.frame_seconds), strict=True):
             clean = point.latency is not None
             parts |= {f"cut {rule}": point.false_cut_offs, f"missed {rule}": point.missed}
             parts |= {f"clean {rule}": float(clean), f"late {rule}": round(point.latency or 0.0, 6)}

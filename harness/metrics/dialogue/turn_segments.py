@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
-from speech_eval.metrics.dialogue.aligned import number
+from speech_eval.metrics.dialogue.aligned import columns_of, number
 from speech_eval.metrics.dialogue.turn_taking import TURN_SECONDS
 from speech_eval.records import Sample
 from speech_eval.signal import vad
@@ -45,6 +45,7 @@ class SegmentTurnTaking(Metric):
     description = "Clean turns, false cut-offs, take-over rate and latency, from speech segments of the agent"
     source = "This project; segments by Silero VAD 6 with its defaults, take-over rule after Full-Duplex-Bench v1.0"
     needs = frozenset({"audio"})
+    columns = columns_of("turn_end")
     summaries = (
         Summary("clean-turns", "mean", ("clean",), "%", "higher", 100.0),
         Summary("false-cut-offs", "mean", ("cut_off",), "%", "lower", 100.0),

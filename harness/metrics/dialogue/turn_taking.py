@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.dialogue.aligned import Word, field, number, words
+from speech_eval.metrics.dialogue.aligned import Word, columns_of, field, number, words
 from speech_eval.records import Sample
 
 SOURCE = "Lin et al. 2025 (Full-Duplex-Bench, arXiv:2503.04721), v1_v1.5/evaluation at d7336bd"
@@ -114,6 +114,7 @@ class SmoothTurnTaking(Metric):
     id = "turn-taking[fdb@1.0]"
     description = "Smooth turn taking: take-over rate, and latency over the turns taken (negative: before the end)"
     source = f"{SOURCE}, eval_smooth_turn_taking.py"
+    columns = columns_of("turn_end")
     summaries = (
         Summary("tor", "function", _SMOOTH_PARTS, "", "higher", function=partial(_smooth, "tor")),
         Summary("latency", "function", _SMOOTH_PARTS, "s", "lower", function=partial(_smooth, "latency")),
@@ -232,6 +233,7 @@ class Interruption(Metric):
     id = "interruption[fdb@1.0]"
     description = "User interruption: take-over rate, judge's rating (0–5) and latency over the turns taken"
     source = f"{SOURCE}, eval_user_interruption.py"
+    columns = columns_of("turn_end")
     summaries = (
         _interruption_summary("rating", "rating", "rated", "", "higher"),
         _interruption_summary("tor", "turn", "asked", "", "higher"),

@@ -84,6 +84,7 @@ class BBH(Metric):
     description = "Accuracy over yes/no and A/B answers by VoiceBench's templates (BBH)"
     source = f"{SOURCE}: src/evaluator/bbh.py"
     needs = frozenset({"hypothesis"})
+    columns = frozenset({"id", "subset"})
     summaries = (
         Summary("accuracy", "mean", ("correct",), "%", "higher", 100.0),
         Summary("unparsed", "mean", ("unparsed",), "%", "lower", 100.0, headline=False),

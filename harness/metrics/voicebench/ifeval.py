@@ -71,6 +71,7 @@ class IFEval(Metric):
     description = "Instruction following, mean of four accuracies (IFEval)"
     source = f"{SOURCE}: src/evaluator/ifeval.py; Zhou et al. 2023, arXiv 2311.07911"
     needs = frozenset({"hypothesis"})
+    columns = frozenset({"instruction_id_list", "kwargs"})
     heavy = True
     extra = EXTRA
     summaries = (

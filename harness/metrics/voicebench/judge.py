@@ -71,6 +71,7 @@ class Judge(Metric):
     description = "Mean rating 1-5 of an LLM judge, three votes a sample (AlpacaEval, CommonEval, WildVoice)"
     source = f"{SOURCE}: src/evaluator/open.py, api_judge.py"
     extra = "api"
+    columns = frozenset({"prompt"})
     summaries = (
         Summary("score", "function", ("rating", "votes", "undefined"), "", "higher", function=_mean),
         Summary("unparsed", "mean", ("unparsed",), "%", "lower", 100.0, headline=False),

@@ -48,6 +48,7 @@ class QA(Metric):
     description = "Share of answers a judge's majority calls right (SD-QA, without PEDANT)"
     source = f"{SOURCE}: src/evaluator/qa.py, api_judge.py"
     extra = "api"
+    columns = frozenset({"prompt"})
     summaries = (
         Summary("gpt", "mean", ("correct",), "%", "higher", 100.0),
         Summary("unparsed-votes", "ratio", ("unparsed", "votes"), "%", "lower", 100.0, headline=False),
@@ -85,6 +86,7 @@ class Pedant(Metric):
     needs = frozenset({"hypothesis"})
     heavy = True
     extra = "pedant"
+    columns = frozenset({"prompt"})
     summaries = (Summary("panda", "mean", ("correct",), "%", "higher", 100.0),)
 
     @cached_property

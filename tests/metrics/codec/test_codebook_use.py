@@ -13,17 +13,19 @@ from support.tiny_codecs import save_tiny_codec
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import Codes
+from speech_eval.audio import Audio
 from speech_eval.engine import session as runner
 from speech_eval.engine.aggregate import unit
-from speech_eval.engine.generate.requests import codebook_records
+from speech_eval.engine.generate.requests import codes_record
 from speech_eval.engine.session import Settings
 from speech_eval.engine.verify import verify
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import ScoringItem, Unit, clusters
+from speech_eval.metrics.base import ScoringItem, Unit
 from speech_eval.metrics.codec.counts import counts_text, read_counts
 from speech_eval.metrics.codec.usage import CodebookUse
 from speech_eval.records import Estimate, Output, Sample, Score
 from speech_eval.statistics.bootstrap import estimate
+from speech_eval.statistics.summaries import clusters
 
 METRIC = CodebookUse()
 
@@ -34,9 +36,9 @@ def corpus(recordings: Sequence[Sequence[Sequence[int]]], size: int = 8, lost: i
     for number, levels in enumerate(recordings):
         sample = Sample(id=f"s{number}")
         books = [np.array(level, dtype=np.int64) for level in levels]
-        records = codebook_records(Codes(books, [10.0] * len(books), [size] * len(books)))
-        metadata = {"seconds": len(books[0]) / 10, "codebooks": records}
-        output = Output(id=sample.id, task="t", status="ok", seed=0, metadata=metadata)
+        sound = Audio(np.zeros(len(books[0]) * 10, np.float32), 100)
+        codes = codes_record(Codes(books, [10.0] * len(books), [size] * len(books)), sound)
+        output = Output(id=sample.id, task="t", status="ok", seed=0, codes=codes)
         value = METRIC.score(ScoringItem(sample, output))
         detail = value.detail or {}
         score = Score(id=sample.id, metric=METRIC.id, output="0", status="ok", parts=value.parts, detail=detail)
@@ -46,7 +48,7 @@ def corpus(recordings: Sequence[Sequence[Sequence[int]]], size: int = 8, lost: i
 
 
 def numbers(units: list[Unit], resamples: int = 500) -> dict[str, Estimate]:
-    parts, labels = [u.strict for u in units], clusters(units)
+    parts, labels = [u.strict for u in units], clusters([u.sample for u in units])
     reported = METRIC.reported(units)
     return {s.name: estimate(s, parts, seed="x", clusters=labels, resamples=resamples) for s in reported}
 

@@ -16,7 +16,7 @@ from speech_eval.metrics.base import Metric, ScoringItem, Unscorable, Value
 from speech_eval.metrics.codec.pitch import f0
 from speech_eval.metrics.codec.sisdr import si_sdr
 from speech_eval.metrics.codec.spectral import magnitudes
-from speech_eval.records import Output, Sample
+from speech_eval.records import CodebookRecord, CodesRecord, Output, Sample
 from speech_eval.signal.features import slaney_filters
 
 pesq = pytest.importorskip("pesq")
@@ -46,13 +46,17 @@ def metric(name: str) -> Metric:
     return made
 
 
-def pair_item(reference: Audio, output: Audio, **metadata: Any) -> ScoringItem:
+def codes_at(codebooks: list[CodebookRecord]) -> CodesRecord:
+    return CodesRecord(seconds=2.0, codebooks=codebooks)
+
+
+def pair_item(reference: Audio, output: Audio, codes: CodesRecord | None = None) -> ScoringItem:
     def loader(audio: Audio) -> Any:
         return lambda rate: audio if rate is None else audio.resampled(rate)
 
     return ScoringItem(
         sample=Sample(id="s"),
-        output=Output(id="s", task="t", status="ok", seed=0, metadata=metadata),
+        output=Output(id="s", task="t", status="ok", seed=0, codes=codes),
         load_audio=loader(output),
         load_reference=loader(reference),
     )
@@ -128,10 +132,12 @@ def test_what_is_too_short_is_unscorable_and_no_default(name: str) -> None:
 
 def test_up_to_one_codec_frame_may_lack_at_the_end() -> None:
     cut = Audio(speech().samples[: -int(0.03 * 16_000)], 16_000)
-    frame = {"frame_rate": 25.0}
-    assert metric("stoi[pystoi]").score(pair_item(speech(), cut, codebooks=[frame])).parts["stoi"] > 0.999
+    slow, fast = (
+        codes_at([CodebookRecord(frames=1, frame_rate=rate, size=2, histogram=[(1, 1)])]) for rate in (25, 50)
+    )
+    assert metric("stoi[pystoi]").score(pair_item(speech(), cut, slow)).parts["stoi"] > 0.999
     with pytest.raises(Unscorable, match="shorter than the recording"):
-        metric("stoi[pystoi]").score(pair_item(speech(), cut, codebooks=[{"frame_rate": 50.0}]))
+        metric("stoi[pystoi]").score(pair_item(speech(), cut, fast))
 
 
 def test_nothing_is_shifted() -> None:
@@ -238,10 +244,9 @@ def test_another_melody_has_a_low_correlation() -> None:
 # ------------------------------------------------------------------------------------------- bitrate
 
 
-def bitrate(*codebooks: dict[str, Any], seconds: float = 2.0) -> Value:
-    return metric("bitrate[measured@1]").score(
-        pair_item(speech(), speech(), codebooks=list(codebooks), seconds=seconds)
-    )
+def bitrate(*codebooks: dict[str, Any]) -> Value:
+    codes = codes_at([CodebookRecord.model_validate(book) for book in codebooks])
+    return metric("bitrate[measured@1]").score(pair_item(speech(), speech(), codes))
 
 
 def test_every_code_costs_the_logarithm_of_its_codebook() -> None:

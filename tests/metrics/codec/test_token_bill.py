@@ -13,20 +13,20 @@ from speech_eval.adapters import spec as modelspec
 from speech_eval.engine import session as runner
 from speech_eval.engine.session import Settings
 from speech_eval.metrics.base import ScoringItem, Unscorable
-from speech_eval.metrics.codec.tokens import LAYOUTS, Context8192, TextTokens, TokenBill, positions
-from speech_eval.records import Output, Results, Sample
+from speech_eval.metrics.codec.tokens import TextTokens, positions
+from speech_eval.records import CodebookRecord, CodesRecord, Output, Results, Sample
 
-COUNTS = ("token-bill[layouts@1]", "context[8192@1]", "bitrate[measured@1]")
+COUNTS = ("token-bill[layouts@1]", "bitrate[measured@1]")
 
 
 def item(
     frames: list[int], sizes: list[int] | None = None, seconds: float = 2.0, text: str | None = None
 ) -> ScoringItem:
     books = [
-        {"frames": count, "frame_rate": count / seconds, "size": size, "histogram": [[count, 1]]}
+        CodebookRecord(frames=count, frame_rate=count / seconds, size=size, histogram=[(count, 1)])
         for count, size in zip(frames, sizes or [1024] * len(frames), strict=True)
     ]
-    output = Output(id="s", task="t", status="ok", seed=0, metadata={"seconds": seconds, "codebooks": books})
+    output = Output(id="s", task="t", status="ok", seed=0, codes=CodesRecord(seconds=seconds, codebooks=books))
     return ScoringItem(Sample(id="s", text=text), output)
 
 
@@ -58,18 +58,6 @@ def test_flattening_loses_no_code(frames: list[int]) -> None:
     assert positions(frames)["flattened"] == sum(frames)
 
 
-@given(st.integers(1, 12), st.floats(0.5, 60), st.integers(1, 500))
-def test_the_context_in_seconds_times_the_positions_a_second_is_the_context(n: int, seconds: float, count: int) -> None:
-    cost, room = TokenBill(), Context8192()
-    parts = cost.score(item([count] * n, seconds=seconds)).parts
-    fits = room.score(item([count] * n, seconds=seconds)).parts
-    for layout, rate, fit in zip(LAYOUTS, cost.summaries, room.summaries, strict=False):
-        assert rate.name == layout and fit.name == f"context-{layout}"
-        rate_value = parts[rate.parts[0]] / parts[rate.parts[1]]
-        fit_value = fits[fit.parts[0]] / fits[fit.parts[1]] * fit.scale
-        assert rate_value * fit_value == pytest.approx(8192)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_bill_is_that_of_the_adapters_codes(family: str, tmp_path: Path) -> None:
     _, _, levels, rate = FAMILIES[family]
@@ -79,7 +67,6 @@ def test_a_bill_is_that_of_the_adapters_codes(family: str, tmp_path: Path) -> No
     assert found["flattened"] == found["token-rate"]
     assert found["bits-per-code"] == 5 and found["vocabulary"] == 32 * levels
     assert found["bits"] == pytest.approx(1000 * (found["bitrate"] or 0), rel=1e-6)
-    assert found["context-flattened"] == pytest.approx(8192 / (found["flattened"] or 0), rel=1e-4)
 
 
 def test_fewer_levels_cost_less_flattened_and_the_same_stacked(tmp_path: Path) -> None:

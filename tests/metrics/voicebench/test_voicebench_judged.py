@@ -1,4 +1,4 @@
-"""VoiceBench's judged subsets, its overall, its tasks, and the judge that is asked once and never again."""
+"""VoiceBench's judged subsets, its tasks, and the judge that is asked once and never again."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.remote.openai import EndpointError
+from speech_eval.analysis.voicebench_overall import SUBSETS
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
-from speech_eval.errors import BadInput, MissingExtra, NotFetched, UnknownName
+from speech_eval.errors import BadInput, MissingExtra, NotFetched
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics.base import ScoringItem
 from speech_eval.metrics.records_file import evaluate
 from speech_eval.metrics.voicebench.judge import Judge, original_rating, rating
-from speech_eval.metrics.voicebench.overall import SEVEN, SIX, SUBSETS
 from speech_eval.metrics.voicebench.qa import QA, Pedant, is_yes, original_majority
 from speech_eval.records import Output, Sample
 
@@ -245,72 +245,6 @@ def test_without_scores_and_without_a_judge_there_is_no_number(tmp_path: Path, m
             judges.Judge(spec, tmp_path)
 
 
-# --------------------------------------------------------------------------------------------- overall
-
-BOARD = [  # alpacaeval_full, commoneval, wildvoice, sd-qa, mmsu, openbookqa, bbh, ifeval, advbench -> overall
-    ("Whisper-v3+GPT-4o", (4.80, 4.47, 4.62, 75.77, 81.69, 92.97, 87.20, 76.51, 98.27), 87.80),
-    ("GPT-4o-Audio", (4.78, 4.49, 4.58, 75.50, 80.25, 89.23, 84.10, 76.02, 98.65), 86.75),
-    ("GPT-4o-mini-Audio", (4.75, 4.24, 4.40, 67.36, 72.90, 84.84, 81.50, 72.90, 98.27), 82.84),
-    ("Parakeet+Qwen3-8B", (4.68, 4.46, 4.35, 47.47, 59.10, 80.00, 77.90, 78.99, 99.81), 79.23),
-    ("Whisper-v3+LLaMA3.1-8B", (4.53, 4.04, 4.16, 70.43, 62.43, 72.53, 69.70, 69.53, 98.08), 77.48),
-    ("Kimi-Audio", (4.46, 3.97, 4.20, 63.12, 62.17, 83.52, 69.70, 61.10, 100.0), 76.91),
-    ("Ultravox-v0.5-8B", (4.59, 4.11, 4.28, 58.68, 54.16, 68.35, 67.80, 66.51, 98.65), 74.86),
-    ("Baichuan-Omni-1.5", (4.50, 4.05, 4.06, 43.40, 57.25, 74.51, 62.70, 54.54, 97.31), 71.32),
-    ("MiniCPM-o", (4.42, 4.15, 3.94, 50.72, 54.78, 78.02, 60.40, 49.25, 97.69), 71.23),
-    ("Phi-4-mm", (3.81, 3.82, 3.56, 39.78, 42.19, 65.93, 61.80, 45.35, 100.0), 64.32),
-    ("GLM-4-Voice", (3.97, 3.42, 3.18, 36.98, 39.75, 53.41, 52.80, 25.92, 88.08), 56.48),
-    ("Qwen2-Audio", (3.74, 3.43, 3.01, 35.71, 35.72, 49.45, 54.70, 26.33, 96.73), 55.80),
-    ("Freeze-Omni", (4.03, 3.46, 3.15, 53.45, 28.14, 30.98, 50.70, 23.40, 97.30), 55.20),
-    ("Step-Audio", (4.13, 3.09, 2.93, 44.21, 28.33, 33.85, 50.60, 27.96, 69.62), 50.84),
-    ("LLaMA-Omni", (3.70, 3.46, 2.92, 39.69, 25.93, 27.47, 49.20, 14.87, 11.35), 41.12),
-    ("Mini-Omni2", (2.32, 2.18, 1.79, 9.31, 24.27, 26.59, 46.40, 11.56, 57.50), 33.49),
-    ("Mini-Omni", (1.95, 2.02, 1.61, 13.92, 24.69, 26.59, 46.30, 13.58, 37.12), 30.42),
-    ("Moshi", (2.01, 1.60, 1.30, 15.64, 24.04, 25.93, 47.40, 10.12, 44.23), 29.51),
-]
-
-
-def subsets(values: tuple[float | None, ...], names: tuple[str, ...] = SUBSETS) -> list[dict[str, Any]]:
-    return [{"id": name, "value": value} for name, value in zip(SUBSETS, values, strict=True) if name in names]
-
-
-@pytest.mark.parametrize(("values", "published"), [row[1:] for row in BOARD], ids=[row[0] for row in BOARD])
-def test_the_published_overall_is_reproduced(values: tuple[float, ...], published: float, tmp_path: Path) -> None:
-    found = aggregate("overall[voicebench]", tmp_path, *subsets(values))
-    assert found["strict"]["overall"] == found["compat"]["overall"] == pytest.approx(published, abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("names", "number", "published"), [(SEVEN, "overall-7", 87.23), (SIX, "overall-6", 88.15)], ids=["7", "6"]
-)
-def test_older_boards_had_fewer_subsets(names: tuple[str, ...], number: str, published: float, tmp_path: Path) -> None:
-    found = aggregate("overall[voicebench]", tmp_path, *subsets(BOARD[0][1], names))
-    assert found["strict"][number] == pytest.approx(published, abs=0.01)
-    assert found["strict"]["overall"] is None
-
-
-def test_a_subset_without_a_number_counts_nothing_in_strict_and_leaves_compat_undefined(tmp_path: Path) -> None:
-    found = aggregate("overall[voicebench]", tmp_path, *subsets((5.0, 5.0, 5.0, 100, 100, 100, 100, 100, None)))
-    assert found["strict"]["overall"] == pytest.approx(800 / 9) and found["compat"]["overall"] is None
-
-
-def test_subsets_are_no_sample_so_the_overall_has_no_interval(tmp_path: Path) -> None:
-    assert aggregate("overall[voicebench]", tmp_path, *subsets(BOARD[0][1]))["intervals"]["overall"] == [None, None]
-
-
-@pytest.mark.parametrize(
-    ("record", "message"),
-    [
-        ({"id": "mtbench", "value": 1}, "no subset"),
-        ({"id": "alpacaeval_full", "value": 95.6}, "from 0 to 5"),
-        ({"id": "mmsu", "value": "81"}, "from 0 to 100"),
-        ({"id": "mmsu"}, "no `value`"),
-    ],
-)
-def test_a_value_that_is_not_the_boards_is_refused(record: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=message):
-        aggregate("overall[voicebench]", tmp_path, {"note": "", **record})
-
-
 # ----------------------------------------------------------------------------------------------- tasks
 
 
@@ -353,12 +287,7 @@ def test_a_judged_subset_keeps_the_replies_in_the_run(
     assert all(found.detail["scores"] == ["4", "4", "4"] for found in kept.values())
 
 
-def test_a_subset_that_is_not_here_says_where_it_is(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="hlt-lab/voicebench"):
-        runner.run(modelspec.parse("oracle"), ["voicebench-mmsu"], tmp_path / "run", Settings())
-
-
 def test_every_subset_of_the_overall_is_a_task() -> None:
     names = {name.removeprefix("voicebench-") for name in registry.tasks.names() if name.startswith("voicebench-")}
-    assert names == {*SUBSETS, "alpacaeval-full"}
+    assert names == {*SUBSETS, "alpacaeval"}
     assert QA.id == registry.tasks.get("voicebench-sd-qa")().metrics[0]

@@ -1,4 +1,4 @@
-"""`speech-eval compare`, and `speech-eval gate` with its subcommands `calibrate` and `selftest`."""
+"""`speech-eval gate`, with its subcommands `calibrate` and `selftest`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typer.core import TyperGroup
 from speech_eval.cli.common import Json, Plugins, Runs, load_plugins, table
 
 if TYPE_CHECKING:
-    from speech_eval.analysis.compare import Changed, Comparison
     from speech_eval.gate.calibrate import Noise
 
 
@@ -24,87 +23,25 @@ class GateGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-gate_app = typer.Typer(
+app = typer.Typer(
     cls=GateGroup,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Judge a run by rules: gate RUN --rules FILE [--baseline RUN0]; its options: gate judge --help.",
 )
-Alpha = Annotated[float, typer.Option(min=0.0001, max=0.4999, help="Risk of a false alarm.")]
+Alpha = Annotated[float, typer.Option(min=0.0001, max=0.4999, help="Probability of a false alarm.")]
 
 
-def compare(
-    a: Annotated[Path, typer.Argument(help="Run directory A.")],
-    b: Annotated[Path, typer.Argument(help="Run directory B.")],
-    force: Annotated[bool, typer.Option("--force", help="Compare incomparable runs, and mark the result.")] = False,
-    all_: Annotated[bool, typer.Option("--all", help="Also numbers that are not headlines.")] = False,
-    plugin: Plugins = None,
-    json: Json = False,
-) -> None:
-    """Compare two runs sample by sample: differences, intervals, p-values, and the samples that changed most."""
-    from speech_eval.analysis.compare import compare as compare_runs
-    from speech_eval.cli.console import emit
-    from speech_eval.engine.run_directory import RunDirectory
-
-    load_plugins(plugin)
-    comparison = compare_runs(RunDirectory(a), RunDirectory(b), force=force)
-    if json:
-        return emit(comparison.model_dump(mode="json"))
-    _show_comparison(comparison, all_)
-
-
-def _show_comparison(comparison: Comparison, everything: bool) -> None:
-    from speech_eval.analysis.report import number, quantity
-    from speech_eval.cli.console import out, say
-
-    for reason in comparison.forced:
-        say(f"NOT COMPARABLE: {reason}")
-    out.print(f"A: {comparison.a}\nB: {comparison.b}", markup=False, soft_wrap=True)
-    table(
-        [
-            {
-                "task": d.task,
-                "metric": f"{d.metric}/{d.name}",
-                "A": quantity(d.a, d.unit),
-                "B": quantity(d.b, d.unit),
-                "A - B": quantity(d.difference, d.unit),
-                "p (Holm)": "" if d.adjusted is None else f"{d.adjusted:.4f}",
-                "effect": "" if d.effect_size is None else f"{d.effect_size:.2f}",
-                "detectable": "" if d.detectable is None else f"{number(d.detectable, 3)} {d.unit}".strip(),
-                "n": d.n if d.n == d.units else f"{d.n} in {d.units}",
-            }
-            for d in comparison.differences
-            if everything or d.headline or d.primary
-        ]
-    )
-    for changed in comparison.changed:
-        _show_changed(changed)
-
-
-def _show_changed(changed: Changed) -> None:
-    from speech_eval.analysis.report import plain
-    from speech_eval.cli.console import out
-
-    size = "infinite" if changed.change is None else f"{changed.change:+.4g}"
-    lines = [f"{changed.task} {changed.id}: {changed.metric.split('/')[-1]} {size}"]
-    named = [("reference", changed.reference, changed.reference_audio)]
-    named += [(label, side.text or side.error or side.status, side.audio) for label, side in _sides(changed)]
-    lines += [f"  {label:9} {text or ''}" + (f"  [{audio}]" if audio else "") for label, text, audio in named]
-    out.print("\n".join(plain(line) for line in lines), markup=False, soft_wrap=True)
-
-
-def _sides(changed: Changed) -> list[tuple[str, Any]]:
-    return [("A", changed.a), ("B", changed.b)]
-
-
-@gate_app.command("judge", hidden=True)
+@app.command("judge", hidden=True)
 def judge(
     path: Annotated[Path, typer.Argument(help="Run directory to judge.", metavar="RUN")],
     rules: Annotated[Path, typer.Option("--rules", help="YAML file of rules.")],
     baseline: Annotated[Path | None, typer.Option(help="Run directory of the baseline.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write the verdict as JUnit XML.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Add the verdict to this file, as for a job summary.")] = None,
-    record: Annotated[bool, typer.Option("--record", help="Keep it in the run, for the leaderboard.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write the verdict to this file as JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Append the verdict to this file as Markdown.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Store the verdict in the run, for the leaderboard.")
+    ] = False,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
@@ -112,11 +49,11 @@ def judge(
     from speech_eval.cli.console import emit, out
     from speech_eval.engine.run_directory import RunDirectory
     from speech_eval.gate import output as gate_output
-    from speech_eval.gate.rules import judge as judge_run
+    from speech_eval.gate.decisions import judge as judge_run
     from speech_eval.gate.rules import load_rules
 
     load_plugins(plugin)
-    verdict = judge_run(RunDirectory(path), None if baseline is None else RunDirectory(baseline), load_rules(rules))
+    verdict = judge_run(RunDirectory(path), load_rules(rules), None if baseline is None else RunDirectory(baseline))
     gate_output.write(verdict, junit_file=junit, markdown_file=markdown, record=record)
     if json:
         emit({**verdict.model_dump(mode="json"), "exit_code": verdict.exit_code})
@@ -125,13 +62,14 @@ def judge(
     raise typer.Exit(verdict.exit_code)
 
 
-@gate_app.command()
+@app.command()
 def calibrate(
     runs: Runs,
     alpha: Alpha = 0.05,
-    power: Annotated[float, typer.Option(min=0.5, max=0.999, help="Chance to find a regression.")] = 0.8,
+    power: Annotated[float, typer.Option(min=0.5, max=0.999, help="Probability of finding a regression.")] = 0.8,
     detect: Annotated[
-        float | None, typer.Option(min=0.0, help="Regression to plan for, in the metric's unit (0.5 %, or 5 % of it).")
+        float | None,
+        typer.Option(min=0.0, help="Regression to plan for, in the metric's unit (default: 0.5 %, or 5 % of it)."),
     ] = None,
     rules: Annotated[Path | None, typer.Option("--rules", help="Write the proposed rules to this file.")] = None,
     plugin: Plugins = None,
@@ -156,7 +94,7 @@ def calibrate(
                 "number": f"{noise.task} {noise.metric}/{noise.name}",
                 "value": f"{number(noise.value, 3)} {noise.unit}".strip(),
                 "SE": number(noise.standard_error, 4),
-                "seen": number(noise.detectable, 4),
+                "detectable": number(noise.detectable, 4),
                 "n": noise.n if noise.n == noise.units else f"{noise.n} in {noise.units}",
                 "n for": _needed(noise),
                 "margin": noise.margin,
@@ -164,7 +102,8 @@ def calibrate(
             for noise in found.noise
         ]
     )
-    says = "SE: of the difference of two runs; seen: the least regression found at this n; n for: what another takes"
+    says = "SE: standard error of the difference of two runs; detectable: least regression found at this n; "
+    says += "n for: samples that a regression of that size takes"
     out.print(f"{says}. One-sided alpha {alpha:g}, power {power:g}, {len(runs)} runs.", markup=False, soft_wrap=True)
 
 
@@ -174,15 +113,15 @@ def _needed(noise: Noise) -> str:
     return "" if noise.needed_n is None else f"{noise.target:g}: {noise.needed_n}"
 
 
-@gate_app.command()
+@app.command()
 def selftest(
     path: Annotated[Path, typer.Argument(help="Run directory.", metavar="RUN")],
-    rules: Annotated[Path | None, typer.Option("--rules", help="Rules to try (default: no worsening at all).")] = None,
-    pairs: Annotated[int, typer.Option(min=100, help="Simulated identical pairs a rule.")] = 1000,
+    rules: Annotated[Path | None, typer.Option("--rules", help="Rules to test (default: no worsening at all).")] = None,
+    pairs: Annotated[int, typer.Option(min=100, help="Simulated identical pairs per rule.")] = 1000,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
-    """Put known regressions into copies of a run: exit 0 if the gate blocks each and passes an identical copy."""
+    """Plant known regressions in copies of a run: exit 0 if the gate blocks each and passes an identical copy."""
     from speech_eval.cli.console import bars, emit, out
     from speech_eval.engine.run_directory import RunDirectory
     from speech_eval.gate.rules import load_rules

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from speech_eval.analysis import report
-from speech_eval.analysis.calibration import NOT_CALIBRATED, uncalibrated
+from speech_eval.analysis.exports import export
+from speech_eval.analysis.human_baseline import NOT_CALIBRATED, uncalibrated
 from speech_eval.records import Counts, Estimate, MetricResult, Results, TaskResult
 
 WER, SIM, SPEED = "wer[seed-tts-eval@2024-06]", "sim[cam++@zh-en-common]", "rtf[answer@1]"
@@ -75,12 +76,12 @@ def test_only_synthesis_is_asked() -> None:
 
 @pytest.mark.parametrize("format", ["text", "markdown"])
 def test_a_table_marks_what_is_not_calibrated(format: report.Format) -> None:
-    assert NOT_CALIBRATED in report.render([row("hibari")], format)
-    assert NOT_CALIBRATED not in report.render([row("hibari"), row("ground-truth")], format)
+    assert NOT_CALIBRATED in export([], [row("hibari")], format)
+    assert NOT_CALIBRATED not in export([], [row("hibari"), row("ground-truth")], format)
 
 
 def test_csv_and_json_say_it_of_each_metric() -> None:
-    rows = csv.DictReader(io.StringIO(report.render([row("hibari")], "csv")))
+    rows = csv.DictReader(io.StringIO(export([], [row("hibari")], "csv")))
     assert {line["metric"]: line["calibrated"] for line in rows} == {WER: "False", SIM: "False", SPEED: "True"}
-    data = json.loads(report.render([row("hibari")], "json"))
+    data = json.loads(export([], [row("hibari")], "json"))
     assert data["uncalibrated"] == [{"model": "hibari", "task": "seed-tts", "metrics": [WER, SIM]}]

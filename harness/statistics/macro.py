@@ -1,4 +1,7 @@
-"""Numbers of a task whose data are several sets: each set's own, and their mean, in which every set counts the same."""
+"""Macro average: the mean over the subsets of a task's data, in which every subset counts the same.
+
+Samples name their subset in `metadata["set"]` (a corpus of a benchmark, a language).
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from speech_eval.metrics.base import Summary, Unit
-from speech_eval.statistics.bootstrap import Floats, Rows, statistic
+from speech_eval.statistics.summaries import Floats, Rows, Summary, Unit, statistic
 
 FIELD = "set"  # of a sample's metadata
 
 
-def of_sets(summaries: Sequence[Summary], units: Sequence[Unit]) -> Iterator[tuple[Summary, Sequence[Unit]]]:
-    """Further summaries, each with the units it is taken over: `NAME macro`, and `NAME SET` for every set.
+def over_subsets(summaries: Sequence[Summary], units: Sequence[Unit]) -> Iterator[tuple[Summary, Sequence[Unit]]]:
+    """Further summaries, each with the units it is taken over: `NAME macro`, and `NAME SUBSET` for every subset.
 
-    Of means and ratios on boards only; the single sets are off the boards. Nothing where there is one set or where a
-    sample belongs to none.
+    Only headline means and ratios have them, and the numbers of single subsets are not headlines. Yields nothing
+    where there is one subset, or where a sample belongs to none.
     """
     names = [unit.sample.metadata.get(FIELD) for unit in units]
     known = sorted({str(name) for name in names if name is not None})
@@ -40,15 +42,15 @@ def _coded(unit: Unit, code: float) -> Unit:
 
 def _macro(summary: Summary) -> Summary:
     def function(columns: dict[str, Floats], weights: Floats) -> Floats:
-        total, sets = np.zeros(len(weights)), np.zeros(len(weights))
+        total, subsets = np.zeros(len(weights)), np.zeros(len(weights))
         for code in np.unique(columns[FIELD]):
-            of_set = columns[FIELD] == code
-            part = {name: column[of_set] for name, column in columns.items()}
-            values = statistic(summary, Rows(part, int(of_set.sum())), weights[:, of_set])
-            drawn = weights[:, of_set].sum(axis=1) > 0  # a set of which a resample has nothing does not count
+            inside = columns[FIELD] == code
+            part = {name: column[inside] for name, column in columns.items()}
+            values = statistic(summary, Rows(part, int(inside.sum())), weights[:, inside])
+            drawn = weights[:, inside].sum(axis=1) > 0  # a subset that a resample leaves empty does not count
             total += np.where(drawn, values, 0.0)
-            sets += drawn
-        return np.asarray(total / sets)
+            subsets += drawn
+        return np.asarray(total / subsets)
 
     parts = (*dict.fromkeys((*summary.parts, FIELD)),)
     return replace(summary, name=f"{summary.name} macro", estimator="function", parts=parts, function=function)

@@ -1,4 +1,4 @@
-"""Runs over several sets report each set, their mean and the whole."""
+"""Runs over several subsets report each subset, their macro average and the whole."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import soundfile
 from speech_eval.adapters import spec as modelspec
 from speech_eval.engine.session import Settings, run
 from speech_eval.metrics.base import Summary, Unit
-from speech_eval.metrics.macro import of_sets
 from speech_eval.records import Results, Sample
 from speech_eval.statistics.bootstrap import estimate
+from speech_eval.statistics.macro import over_subsets
 
 WER = Summary("wer", "ratio", ("errors", "words"), "%", "lower", 100.0)
 
@@ -26,7 +26,7 @@ def unit(number: int, name: str | None, errors: float, words: float) -> Unit:
 def numbers(units: list[Unit]) -> dict[str, float | None]:
     return {
         summary.name: estimate(summary, [u.strict for u in part], seed="s").value
-        for summary, part in of_sets([WER], units)
+        for summary, part in over_subsets([WER], units)
     }
 
 
@@ -36,20 +36,20 @@ def test_every_set_counts_the_same_in_the_macro_average_however_large_it_is() ->
 
 
 @pytest.mark.parametrize("names", [["a", "a"], ["a", None], [None, None]])
-def test_one_set_or_none_has_no_numbers_of_sets(names: list[str | None]) -> None:
+def test_one_set_or_none_has_no_numbers_over_subsets(names: list[str | None]) -> None:
     assert numbers([unit(i, name, 1, 2) for i, name in enumerate(names)]) == {}
 
 
 def test_only_numbers_of_boards_are_taken_apart() -> None:
     hidden = Summary("substitutions", "ratio", ("errors", "words"), "%", "lower", 100.0, headline=False)
     median = Summary("p50", "quantile", ("errors",), "s", "lower")
-    assert not list(of_sets([hidden, median], [unit(0, "a", 1, 2), unit(1, "b", 1, 2)]))
+    assert not list(over_subsets([hidden, median], [unit(0, "a", 1, 2), unit(1, "b", 1, 2)]))
 
 
 def test_the_macro_average_has_an_interval_over_samples() -> None:
     rng = np.random.default_rng(0)
     units = [unit(i, "ab"[i % 2], float(rng.integers(0, 4)), 10) for i in range(40)]
-    (summary, part), *_ = of_sets([WER], units)
+    (summary, part), *_ = over_subsets([WER], units)
     found = estimate(summary, [u.strict for u in part], seed="s")
     assert found.low is not None and found.high is not None and found.value is not None
     assert found.low < found.value < found.high

@@ -1,0 +1,123 @@
+"""Which runs may be compared, and their numbers aligned sample by sample. Compare, gate and exports build on this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from speech_eval import registry
+from speech_eval.engine.aggregate import is_primary, numbers_of, unit
+from speech_eval.engine.manifest import names_of
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.errors import NotComparable
+from speech_eval.metrics.base import Metric
+from speech_eval.records import Sample, Score
+from speech_eval.statistics.summaries import Groups, Rows, Summary, clusters, group, rows
+
+# Fields of a task's record that must agree, besides the dataset and the scorers.
+CONDITIONS = ("version", "protocol", "interface", "limit", "recognizer", "conditions", "sweep")
+
+_Scores = dict[tuple[str, str], Score]
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """One number of a metric in several runs: its `parts` [run][unit], failures scored at their worst. `ids` and
+    `clusters` name the units, most of which are single samples."""
+
+    metric: str
+    summary: Summary
+    primary: bool
+    ids: list[str]
+    clusters: list[str]
+    parts: list[list[dict[str, float]]]
+
+    @property
+    def groups(self) -> Groups:
+        return group(self.clusters)
+
+    @property
+    def sides(self) -> list[Rows]:
+        """The inputs of the summary, one `Rows` per run."""
+        return [rows(self.summary, side) for side in self.parts]
+
+
+def obstacles(a: RunDirectory, b: RunDirectory) -> list[str]:
+    """Why the numbers of two runs must not be compared; empty where they may be."""
+    left, right = a.manifest().tasks, b.manifest().tasks
+    return [reason for task in sorted(set(left) & set(right)) for reason in task_obstacles(a, b, task)]
+
+
+def task_obstacles(a: RunDirectory, b: RunDirectory, task: str) -> list[str]:
+    """Why the numbers of one common task must not be compared. A judge is a scorer."""
+    left, right = a.manifest().tasks[task], b.manifest().tasks[task]
+    found = [
+        f"{task}: {key} is {getattr(left, key)!r} and {getattr(right, key)!r}"
+        for key in CONDITIONS
+        if getattr(left, key) != getattr(right, key)
+    ]
+    if left.dataset.sha256 != right.dataset.sha256:
+        found.append(f"{task}: the datasets differ ({left.dataset.name} and {right.dataset.name})")
+    scorers = _scorers(a, task), _scorers(b, task)
+    for metric in sorted(set(left.metrics) & set(right.metrics)):
+        one, other = (side.get(metric, set()) for side in scorers)
+        if one and other and one != other:
+            found.append(f"{task}: {metric} was scored by {', '.join(sorted(one))} and {', '.join(sorted(other))}")
+    return found
+
+
+def _scorers(run: RunDirectory, task: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for (_, metric), score in run.scores(task).items():
+        if score.scorer:
+            found.setdefault(metric, set()).add(score.scorer)
+    return found
+
+
+def aligned(runs: Sequence[RunDirectory], task: str) -> list[Aligned]:
+    """All numbers of a task that every run has, with those of single codebooks and of subsets, over the samples that
+    every run has. Raises `NotComparable` where the runs have no sample in common."""
+    common = set.intersection(*({sample.id for sample in run.samples(task)} for run in runs))
+    samples = [sample for sample in sorted(runs[0].samples(task), key=lambda s: s.id) if sample.id in common]
+    if not samples:
+        raise NotComparable(f"Task {task}: the runs have no sample in common.", "Use the same dataset.")
+    scores = [run.scores(task) for run in runs]
+    with names_of(runs[0]) as manifest:
+        record = manifest.tasks[task]
+        shared = [m for m in record.metrics if all(_has(run, task, m) for run in runs)]
+        return [found for metric_id in shared for found in _numbers(metric_id, samples, scores, record.primary)]
+
+
+def align(runs: Sequence[RunDirectory], task: str, metric_id: str, name: str) -> Aligned | None:
+    """One number in several runs, over all samples of the first run; None where a run does not have the number (that
+    of a third codebook, say)."""
+    samples = sorted(runs[0].samples(task), key=lambda sample: sample.id)
+    with names_of(runs[0]) as manifest:
+        primary = manifest.tasks[task].primary
+        made = _numbers(metric_id, samples, [run.scores(task) for run in runs], primary)
+    return next((found for found in made if found.summary.name == name), None)
+
+
+def _has(run: RunDirectory, task: str, metric_id: str) -> bool:
+    return metric_id in run.manifest().tasks[task].metrics
+
+
+def _numbers(metric_id: str, samples: list[Sample], scores: Sequence[_Scores], primary: str) -> list[Aligned]:
+    metric: Metric = registry.metrics.get(metric_id)()
+    per_run = [
+        numbers_of(metric, metric.pool([unit(metric, sample, held.get((sample.id, metric_id))) for sample in samples]))
+        for held in scores
+    ]
+    units_of = [{summary.name: units for summary, units in numbers} for numbers in per_run]
+    return [
+        Aligned(
+            metric=metric_id,
+            summary=summary,
+            primary=is_primary(primary, metric, summary),
+            ids=[u.sample.id for u in units],
+            clusters=clusters([u.sample for u in units]),
+            parts=[[u.strict for u in held[summary.name]] for held in units_of],
+        )
+        for summary, units in per_run[0]
+        if all(summary.name in held for held in units_of)
+    ]

@@ -1,0 +1,30 @@
+"""The settings of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from speech_eval.engine.executors import default_workers
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose about a run beside its model and tasks.
+
+    `data`, `metrics` and `recognizer` replace what the tasks name; timed tasks ask for each sample `rounds` times;
+    scoring runs on the `executor`, `local` or `ray`; `plugins` are the paths of Python files that are loaded already.
+    """
+
+    seed: int = 0
+    limit: int | None = None
+    rounds: int = 1
+    batch_size: int | None = None
+    workers: int = field(default_factory=default_workers)
+    executor: str = "local"
+    ray_address: str | None = None
+    data: str | None = None
+    metrics: tuple[str, ...] = ()
+    recognizer: str | None = None
+    retry_failed: bool = False
+    trust_remote_code: bool = False
+    plugins: tuple[str, ...] = ()
