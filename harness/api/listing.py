@@ -22,7 +22,7 @@ KINDS = tuple(SHOWN)
 def rows(kind: str) -> list[dict[str, Any]]:
     """One row a registered thing of `kind`; raises `UnknownName` for another kind."""
     if kind not in KINDS:
-        raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join(KINDS)}.")
+        raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join((*KINDS, 'recipes'))}.")
     return {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
 
 

@@ -319,7 +319,7 @@ def metric(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="tasks, models, metrics or data.")],
+    kind: Annotated[str, typer.Argument(help="tasks, models, metrics, data or recipes.")],
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
@@ -328,6 +328,8 @@ def list_(
     from speech_eval.cli.console import emit
 
     load_plugins(plugin)
+    if kind == "recipes":
+        return reproduce.list_recipes(json)
     if json or kind not in catalog.KINDS:
         return emit({kind: catalog.rows(kind)})
     table(catalog.short(kind))
@@ -359,7 +361,8 @@ def doctor(
 app.command()(comparison.compare)
 app.add_typer(gate.app, name="gate")
 app.add_typer(data.app, name="data")
-app.command()(reproduce.train)
+app.command()(reproduce.train_command())
 app.command()(reproduce.reproduce)
+app.add_typer(reproduce.recipe_app, name="recipe")
 app.command()(best_of.best_of)
 app.add_typer(leaderboard.app, name="leaderboard")

@@ -64,7 +64,7 @@ def train(
     recipe = load(name, size)
     stack = stack_of(recipe.name)
     known = {option.name for option in stack.options}
-    for option in options.keys() - known:
+    for option in sorted(options.keys() - known):
         owners = [other.name for other in stacks().values() if option in {item.name for item in other.options}]
         raise BadInput(
             f"--{option} is an option of the stack {' and '.join(owners) or 'none'}, not of {stack.name}.",

@@ -82,7 +82,7 @@ class _Common(Section):
     codec: CodecChoice | None = knob(None, "The codec of a speech LM.")
     model: dict[str, Any] = knob({}, "The model; its keys are the stack's.")
     training: dict[str, Any] = knob({}, "The training; its keys are the stack's.")
-    evaluation: Evaluation
+    evaluation: Evaluation = knob(..., "The task that `speech-eval reproduce` runs.")
 
 
 class Recipe(_Common):
@@ -142,7 +142,9 @@ def open_recipe(name: str) -> Recipe:
     if not is_file(file):
         found = [path for path in _files(name) if path.is_file()]
         if not found:
-            raise UnknownName(f"There is no recipe named '{name}'.", "See: speech-eval list recipes")
+            raise UnknownName(
+                f"There is no recipe named '{name}'; recipes are named STACK/NAME.", "See: speech-eval list recipes"
+            )
         file = found[0]
     elif not file.is_file():
         raise UnknownName(

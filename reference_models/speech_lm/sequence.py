@@ -42,7 +42,7 @@ class SequenceConfig(Section):
         "bytes", "What the model reads: UTF-8 `bytes`, IPA `phonemes` by eSpeak NG, or the `tokenizer` of a text LLM."
     )
     language: str = knob("en-us", "eSpeak NG's language for `phonemes`.")
-    codec: CodecSection
+    codec: CodecSection = knob(..., "The codec, as the recipe's part `codec` gives it.", filled_in=True)
     template: tuple[str, ...] = knob(
         TEMPLATE, "The prompt: `<name>` is a special token, anything else is text, with `{text}` for the words."
     )

@@ -9,9 +9,9 @@ import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic.fields import FieldInfo
 
 Policy = Literal["skip", "stop"]
-RESUME_MAY_CHANGE = "resume_may_change"
 
 
 class Section(BaseModel):
@@ -20,10 +20,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def knob(default: Any, meaning: str, *, resume_may_change: bool = False, **limits: Any) -> Any:
-    """A key of a section: its default (`...` if a recipe must give it), its meaning, and whether `--resume` accepts
-    another value. `limits` are those of `pydantic.Field`."""
-    return Field(default, description=meaning, json_schema_extra={RESUME_MAY_CHANGE: resume_may_change}, **limits)
+def knob(default: Any, meaning: str, *, resume_may_change: bool = False, filled_in: bool = False, **limits: Any) -> Any:
+    """A key of a section: its default (`...` if a recipe must give it) and its meaning.
+
+    `resume_may_change`: `--resume` accepts another value. `filled_in`: training fills it in, recipes leave it out.
+    `limits` are those of `pydantic.Field`.
+    """
+    marks: dict[str, Any] = {"resume_may_change": resume_may_change, "filled_in": filled_in}
+    return Field(default, description=meaning, json_schema_extra=marks, **limits)
+
+
+def marked(field: FieldInfo, mark: Literal["resume_may_change", "filled_in"]) -> bool:
+    """Whether a key was declared so."""
+    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get(mark))
 
 
 class OptimizerConfig(Section):
@@ -70,11 +79,7 @@ class RunConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """The values that a resumed run must share with the run it continues, as plain data."""
-        free = {
-            name
-            for name, field in type(self).model_fields.items()
-            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get(RESUME_MAY_CHANGE)
-        }
+        free = {name for name, field in type(self).model_fields.items() if marked(field, "resume_may_change")}
         return self.model_dump(mode="json", exclude=free)
 
 

@@ -40,7 +40,7 @@ class HubCore(Section):
     revision: str | None = knob(None, "Its revision on the hub; null: the newest.")
     positions: PositiveInt = knob(2048, "Longest sequence that the model reads.")
     architecture: dict[str, Any] | None = knob(
-        None, "Filled in by training: the LLM's configuration, so that loading a checkpoint needs no hub."
+        None, "The LLM's configuration, so that loading a checkpoint needs no hub.", filled_in=True
     )
 
 
@@ -63,10 +63,8 @@ class TTSConfig(SequenceConfig):
 
     core: Annotated[LlamaCore | HubCore, Field(discriminator="type")] = knob(LlamaCore(), "The transformer.")
     depth: DepthSection | None = knob(None, "The depth decoder; for the layout csm only.")
-    one_voice: bool = knob(False, "Filled in by training: learned from a single speaker, so voice prompts are ignored.")
-    vocabulary: str = knob(
-        "", "Filled in by training: digest of the table of ids, checked when a checkpoint is loaded."
-    )
+    one_voice: bool = knob(False, "Learned from a single speaker, so voice prompts are ignored.", filled_in=True)
+    vocabulary: str = knob("", "Digest of the table of ids, checked when a checkpoint is loaded.", filled_in=True)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> TTSConfig:
