@@ -58,7 +58,7 @@ class SpeechTokenizer(ABC):
         """As `interface.Tokenizer.prompt_ids`."""
         check_prompt(text, prompt_text, prompt_codes)
         (said,) = self.spoken([text if prompt_text is None else f"{prompt_text} {text}"])
-        ids = self._text_rows(said)
+        ids = self.text_rows(said)
         if prompt_codes is not None:
             ids = np.concatenate((ids, self._speech_rows(prompt_codes)))
         check_fits(len(ids), self.context, text)
@@ -86,7 +86,7 @@ class SpeechTokenizer(ABC):
         """Ids and labels of text alone, learned from its first token on (text replay)."""
 
     @abstractmethod
-    def _text_rows(self, said: str) -> Ints:
+    def text_rows(self, said: str) -> Ints:
         """The template with the text in it."""
 
     @abstractmethod
@@ -144,7 +144,7 @@ class StreamTokenizer(SpeechTokenizer):
         return deinterleave(raw.reshape(-1), self.config.ratios)
 
     def example(self, said: str, codes: Sequence[Ints]) -> Example:
-        prompt = self._text_rows(said)
+        prompt = self.text_rows(said)
         whole = np.concatenate((prompt, self._speech_rows(codes), [self.end]))
         labels = whole[1:].copy()
         labels[: len(prompt) - 1] = IGNORE
@@ -154,7 +154,7 @@ class StreamTokenizer(SpeechTokenizer):
         whole = np.array([self.vocabulary.id("text-start"), *self._text(text), self.vocabulary.id("text-end")])
         return whole[:-1], whole[1:]
 
-    def _text_rows(self, said: str) -> Ints:
+    def text_rows(self, said: str) -> Ints:
         return np.array(self._template(said), dtype=np.int64)
 
     def _speech_rows(self, codes: Sequence[Ints]) -> Ints:
@@ -192,7 +192,7 @@ class FrameTokenizer(SpeechTokenizer):
         return books
 
     def example(self, said: str, codes: Sequence[Ints]) -> Example:
-        prompt, frames = self._text_rows(said), self._speech_rows(codes)
+        prompt, frames = self.text_rows(said), self._speech_rows(codes)
         rows = np.concatenate((prompt, frames))
         labels = np.full_like(rows, IGNORE)
         labels[len(prompt) - 1 : -1, : self.books] = frames[:, : self.books]
@@ -202,7 +202,7 @@ class FrameTokenizer(SpeechTokenizer):
     def text_example(self, text: str) -> Example:
         raise BadInput("The layout csm learns no text.", "Set text_replay to 0.")
 
-    def _text_rows(self, said: str) -> Ints:
+    def text_rows(self, said: str) -> Ints:
         ids = self._template(said)
         rows = np.full((len(ids), self.streams), EMPTY, dtype=np.int64)
         rows[:, -1] = ids

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
 from speech_eval.errors import require
 from speech_eval.progress import Say, unsaid
+
+
+@dataclass(frozen=True)
+class OneProcess:
+    """The part of an accelerator that the loop needs, for a training that knows no other processes."""
+
+    num_processes: int = 1
+    process_index: int = 0
+    is_main_process: bool = True
 
 
 def accelerator(precision: Literal["float32", "bf16"]) -> Any:

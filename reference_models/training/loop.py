@@ -24,10 +24,10 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from speech_eval.errors import BadInput
-from speech_eval.progress import Progress, Say, silent
+from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig
 from speech_eval.reference_models.training.curves import write_curves
-from speech_eval.reference_models.training.distributed import clock, first_says
+from speech_eval.reference_models.training.distributed import OneProcess, clock, first_says
 from speech_eval.reference_models.training.log import (
     LOG,
     RunLog,
@@ -50,7 +50,8 @@ class Loop(Generic[Log]):
     """A run of `config.steps` steps, or of `config.minutes` if they are up first.
 
     `parts` and `optimizers` are what the state holds, `identity` what a resumed run must share with the run it
-    continues. `log` is saved with them. After `record`, `reports`, `validates` and `saves` say what is due.
+    continues; `log` is saved with them. `share` tells how much is done in a training that steps do not measure. After
+    `record`, `reports`, `validates` and `saves` say what is due.
     """
 
     def __init__(
@@ -60,19 +61,22 @@ class Loop(Generic[Log]):
         log: Log,
         *,
         name: str,
-        accelerator: Any,
-        parts: Mapping[str, Stateful],
-        optimizers: Mapping[str, torch.optim.Optimizer],
-        identity: Mapping[str, Any],
-        say: Say,
+        accelerator: Any = None,
+        parts: Mapping[str, Stateful] | None = None,
+        optimizers: Mapping[str, torch.optim.Optimizer] | None = None,
+        identity: Mapping[str, Any] | None = None,
+        share: Callable[[], float] | None = None,
+        say: Say = unsaid,
     ) -> None:
         self.config, self.output, self.log, self.name = config, output, log, name
-        self.accelerator, self.parts, self.optimizers, self.identity = accelerator, parts, optimizers, identity
+        self.accelerator = accelerator or OneProcess()
+        self.parts, self.optimizers, self.identity = parts or {}, optimizers or {}, identity or {}
+        self._share = share
         self.say = first_says(say)
         self.card: dict[str, Any] = {}
         self.reports = self.validates = self.saves = self.ended = False
         self._recent: list[Values] = []
-        self._writer = tensorboard(output) if config.tensorboard and accelerator.is_main_process else None
+        self._writer = tensorboard(output) if config.tensorboard and self.accelerator.is_main_process else None
 
     # ------------------------------------------------------------------------------------------- steps
 
@@ -109,7 +113,10 @@ class Loop(Generic[Log]):
         self.saves = self.ended or log.step % config.save_every == 0
 
     def done(self) -> float:
-        """The share of the training that is done: of its steps, or of its minutes if that is more."""
+        """The share of the training that is done: of its steps, or of its minutes if that is more; the stack's own
+        `share` instead if there is one."""
+        if self._share is not None:
+            return self._share()
         share, minutes = self.log.step / self.config.steps, self.config.minutes
         return share if minutes is None else max(share, self.log.seconds / (60 * minutes))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from dataclasses import replace
@@ -32,7 +33,6 @@ from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier
 from speech_eval.reference_models.speech_lm.sampling import Sampling
 from speech_eval.reference_models.speech_lm.tokenizer import SpeechTokenizer
 from speech_eval.reference_models.training.checkpoint import WEIGHTS
-from speech_eval.reference_models.training.distributed import accelerator
 from speech_eval.reference_models.training.loop import Loop, refuse_existing
 from speech_eval.reference_models.training.state import FILE
 from speech_eval.reference_models.tts import building
@@ -125,8 +125,7 @@ class Alignment:
         self.loop = self._loop(say)
 
     def _loop(self, say: Say) -> Loop[AlignmentLog]:
-        processes = accelerator("float32")
-        if processes.num_processes > 1:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise BadInput("An alignment runs in one process.", "Start it without torchrun.")
         identity = {
             "training": self.config.identity(),
@@ -138,7 +137,6 @@ class Alignment:
             self.output,
             AlignmentLog(),
             name=self.name,
-            accelerator=processes,
             parts={"model": self.aligner.model},
             optimizers={"optimizer": self.aligner.optimizer},
             identity=identity,

@@ -27,7 +27,6 @@ from speech_eval.reference_models.speech_lm.rl.rewards import Reward  # noqa: E4
 from speech_eval.reference_models.speech_lm.rl.rollout import Line, Rollout, log_probs  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.train import Aligner, AlignmentLog, align  # noqa: E402
 from speech_eval.reference_models.speech_lm.sampling import Sampling, generate  # noqa: E402
-from speech_eval.reference_models.training.distributed import accelerator  # noqa: E402
 from speech_eval.reference_models.training.loop import Loop  # noqa: E402
 from speech_eval.reference_models.tts import building  # noqa: E402
 from speech_eval.reference_models.tts.align import train_recipe  # noqa: E402
@@ -71,17 +70,7 @@ def aligner(model: Any, reward: Any = low_codes, config: AlignmentConfig | None 
 
 def run_of(found: Aligner, output: Path) -> list[dict[str, float]]:
     """All steps of an aligner; the values of each step."""
-    loop = Loop(
-        found.config,
-        output,
-        AlignmentLog(),
-        name="toy",
-        accelerator=accelerator("float32"),
-        parts={},
-        optimizers={},
-        identity={},
-        say=lambda line: None,
-    )
+    loop = Loop(found.config, output, AlignmentLog(), name="toy")
     align(found, loop, dict)
     return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
 
