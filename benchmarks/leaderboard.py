@@ -1,11 +1,12 @@
-"""How building the leaderboard grows with the number of runs, and how soon the largest site answers.
+"""Build time of the leaderboard by number of runs, and response time of the largest site.
 
     python benchmarks/leaderboard.py [--runs 10 100 1000] [--tasks 10] [--samples 4]
 
-Each run directory has `--tasks` tasks with three numbers and `--samples` stored samples a task, without audio. One JSON
-line a size: seconds to build by the clock and by the processors (which a busy machine does not stretch), milliseconds a
-run, megabytes, and the growth: the time's ratio to the size before over the runs' ratio, 1 being linear. Where Chromium
-is installed, also the seconds until the index of the largest site is drawn and a search over all its boards is done.
+Each run directory has `--tasks` tasks with three numbers and `--samples` stored samples per task, without audio. The
+output is one JSON line per number of runs: wall-clock and CPU seconds (which do not depend on machine load),
+milliseconds per run, megabytes, and growth (the ratio of times over the ratio of runs to the previous line; 1 is
+linear). Where Chromium is installed, also the seconds until the index of the largest site is drawn and until a search
+over all its boards is answered.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 
 _ROOT = Path(__file__).resolve().parent.parent
-# this folder goes, for this script has the name of the package it measures
+# remove this folder from the path: the script has the name of the package it measures
 sys.path[:1] = [str(_ROOT), str(_ROOT / "tests")]
 
 from support.chromium import CHROMIUM, Browser  # noqa: E402
@@ -33,7 +34,7 @@ _KINDS = (ASR, TTS, LATENCY)
 
 
 def make_runs(root: Path, count: int, tasks: int, samples: int) -> None:
-    """`count` run directories of one pattern, each with numbers of its own."""
+    """Write `count` copies of one run directory, each with different numbers."""
     pattern = RunDirectory(write_run(root.parent / "pattern", "m", samples=samples, audio=False))
     results, manifest = pattern.results(), pattern.manifest()
     by_name = {task.task: task for task in results.tasks}
@@ -64,7 +65,7 @@ def _shifted(task, name, shift):  # type: ignore[no-untyped-def]
 
 
 def answer_times(index: Path) -> dict[str, float]:
-    """Seconds until the index is drawn, and until a search over every board has been answered."""
+    """Seconds until the index is drawn, and until a search over every board is answered."""
     with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
         start = perf_counter()
         browser.open(index.as_uri(), "document.querySelector('[data-board] thead button')")
@@ -90,7 +91,7 @@ def answer_times(index: Path) -> dict[str, float]:
 
 
 def cpu_seconds() -> float:
-    """Of this process and of those it waited for: what a busy machine does not stretch."""
+    """CPU seconds of this process and of the processes it waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 

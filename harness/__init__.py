@@ -1,74 +1,114 @@
-"""The public face of speech-eval: plug-ins and notebooks import from here alone."""
+"""The Python API: evaluate models, read and compare runs, and write adapters, tasks and metrics.
+
+    from speech_eval import compare, evaluate
+
+    run = evaluate("whisper-base", "asr", limit=40)
+    run.results, run.frame(), run.samples("asr")
+    compare(run, "runs/whisper-tiny.en")
+
+Names in `__all__` are public; other modules are internal and may move.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# Types for checkers and editors. At run time each name is loaded on first use, by the table below.
 if TYPE_CHECKING:
-    from speech_eval.adapters.base import (  # noqa: I001
-        Adapter as Adapter,
-        AudioCodec as AudioCodec,
-        AudioLanguageModel as AudioLanguageModel,
-        ChatReply as ChatReply,
-        ChatRequest as ChatRequest,
-        Codes as Codes,
-        DuplexAgent as DuplexAgent,
-        SpeechRecognizer as SpeechRecognizer,
-        SpeechSynthesizer as SpeechSynthesizer,
-        SynthesisRequest as SynthesisRequest,
-        TranscriptionRequest as TranscriptionRequest,
-    )
+    from speech_eval.adapters.base import Adapter as Adapter
+    from speech_eval.adapters.base import AudioCodec as AudioCodec
+    from speech_eval.adapters.base import AudioLanguageModel as AudioLanguageModel
+    from speech_eval.adapters.base import ChatReply as ChatReply
+    from speech_eval.adapters.base import ChatRequest as ChatRequest
+    from speech_eval.adapters.base import Codes as Codes
+    from speech_eval.adapters.base import DuplexAgent as DuplexAgent
+    from speech_eval.adapters.base import Speech as Speech
+    from speech_eval.adapters.base import SpeechRecognizer as SpeechRecognizer
+    from speech_eval.adapters.base import SpeechSynthesizer as SpeechSynthesizer
+    from speech_eval.adapters.base import SynthesisRequest as SynthesisRequest
+    from speech_eval.adapters.base import TranscriptionRequest as TranscriptionRequest
+    from speech_eval.api.data import check_data as check_data
+    from speech_eval.api.data import fetch_data as fetch_data
+    from speech_eval.api.doctor import doctor as doctor
+    from speech_eval.api.evaluate import evaluate as evaluate
+    from speech_eval.api.evaluate import evaluate_all as evaluate_all
+    from speech_eval.api.judging import calibrate as calibrate
+    from speech_eval.api.judging import compare as compare
+    from speech_eval.api.judging import gate as gate
+    from speech_eval.api.judging import selftest as selftest
+    from speech_eval.api.leaderboard import build_leaderboard as build_leaderboard
+    from speech_eval.api.listing import list_data as list_data
+    from speech_eval.api.listing import list_metrics as list_metrics
+    from speech_eval.api.listing import list_models as list_models
+    from speech_eval.api.listing import list_tasks as list_tasks
+    from speech_eval.api.run import Run as Run
+    from speech_eval.api.run import load_run as load_run
+    from speech_eval.api.scoring import report as report
+    from speech_eval.api.scoring import score as score
+    from speech_eval.api.scoring import score_records as score_records
+    from speech_eval.api.scoring import verify as verify
+    from speech_eval.api.training import reproduce as reproduce
+    from speech_eval.api.training import train as train
     from speech_eval.audio import Audio as Audio
+    from speech_eval.datasets import load_dataset as load_dataset
     from speech_eval.engine.task import Task as Task
-    from speech_eval.metrics.base import (
-        Metric as Metric,
-        ScoringItem as ScoringItem,
-        Summary as Summary,
-        Unscorable as Unscorable,
-        Value as Value,
-    )
-    from speech_eval.records import ModelInfo as ModelInfo, Sample as Sample
-    from speech_eval.registry import (
-        register_adapter as register_adapter,
-        register_metric as register_metric,
-        register_task as register_task,
-    )
+    from speech_eval.errors import SpeechEvalError as SpeechEvalError
+    from speech_eval.metrics.base import Metric as Metric
+    from speech_eval.metrics.base import ScoringItem as ScoringItem
+    from speech_eval.metrics.base import Summary as Summary
+    from speech_eval.metrics.base import Unscorable as Unscorable
+    from speech_eval.metrics.base import Value as Value
+    from speech_eval.records import ModelInfo as ModelInfo
+    from speech_eval.records import Sample as Sample
+    from speech_eval.registry import register_adapter as register_adapter
+    from speech_eval.registry import register_metric as register_metric
+    from speech_eval.registry import register_task as register_task
+else:
+    # `speech_eval.gate` is the public function. The folder of that name is loaded here so that a later import of one of
+    # its modules does not set the attribute again; `from speech_eval.gate.rules import …` works all the same.
+    importlib.import_module("speech_eval.gate")
+    del gate
 
 __version__ = "0.1.0"
 
+# The same names for the interpreter: each is imported on first use, so that `import speech_eval` costs nothing.
 _PUBLIC = {
-    "Adapter": "speech_eval.adapters.base",
-    "SpeechRecognizer": "speech_eval.adapters.base",
-    "SpeechSynthesizer": "speech_eval.adapters.base",
-    "AudioLanguageModel": "speech_eval.adapters.base",
-    "AudioCodec": "speech_eval.adapters.base",
-    "DuplexAgent": "speech_eval.adapters.base",
-    "TranscriptionRequest": "speech_eval.adapters.base",
-    "SynthesisRequest": "speech_eval.adapters.base",
-    "ChatRequest": "speech_eval.adapters.base",
-    "ChatReply": "speech_eval.adapters.base",
-    "Codes": "speech_eval.adapters.base",
-    "Audio": "speech_eval.audio",
-    "Metric": "speech_eval.metrics.base",
-    "Summary": "speech_eval.metrics.base",
-    "ScoringItem": "speech_eval.metrics.base",
-    "Unscorable": "speech_eval.metrics.base",
-    "Value": "speech_eval.metrics.base",
-    "ModelInfo": "speech_eval.records",
-    "Sample": "speech_eval.records",
-    "Task": "speech_eval.engine.task",
-    "register_adapter": "speech_eval.registry",
-    "register_metric": "speech_eval.registry",
-    "register_task": "speech_eval.registry",
+    name: f"speech_eval.{module}"
+    for module, names in {
+        "adapters.base": (
+            "Adapter AudioCodec AudioLanguageModel ChatReply ChatRequest Codes DuplexAgent Speech SpeechRecognizer "
+            "SpeechSynthesizer SynthesisRequest TranscriptionRequest"
+        ),
+        "api.data": "check_data fetch_data",
+        "api.doctor": "doctor",
+        "api.evaluate": "evaluate evaluate_all",
+        "api.judging": "calibrate compare gate selftest",
+        "api.leaderboard": "build_leaderboard",
+        "api.listing": "list_data list_metrics list_models list_tasks",
+        "api.run": "Run load_run",
+        "api.scoring": "report score score_records verify",
+        "api.training": "reproduce train",
+        "audio": "Audio",
+        "datasets": "load_dataset",
+        "engine.task": "Task",
+        "errors": "SpeechEvalError",
+        "metrics.base": "Metric ScoringItem Summary Unscorable Value",
+        "records": "ModelInfo Sample",
+        "registry": "register_adapter register_metric register_task",
+    }.items()
+    for name in names.split()
 }
 
-__all__ = [*_PUBLIC, "__version__"]
+__all__ = [*sorted(_PUBLIC), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name on first use, so that importing `speech_eval` costs nothing."""
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'speech_eval' has no attribute '{name}'")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'speech_eval' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,10 +1,16 @@
-"""What long work tells: how far it is, and lines. The command line draws them; a library call is silent."""
+"""Reports of long work: progress bars, and text made safe for a terminal. A library call is silent by default."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-# progress(description, done, total): called as often as work advances; total None means not known yet.
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# progress(description, done, total): called as often as work advances; total is None while it is unknown.
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -18,3 +24,55 @@ Say = Callable[[str], None]
 
 def unsaid(message: str) -> None:
     """Print nothing."""
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Text from models and files made safe for a terminal: no control, line-ending or direction-changing characters."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def escaped(json: str) -> str:
+    """A JSON document of one line with the characters that `plain` replaces written as escapes; it means the same."""
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", json)
+
+
+@contextmanager
+def bars(console: Console | None = None) -> Iterator[Progress]:
+    """Progress bars while the block runs, on standard error unless `console` is another.
+
+    Where that is not a terminal, one line per stage is printed at the end.
+    """
+    import rich.progress
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.fields[label]}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    ids: dict[str, TaskID] = {}
+
+    def update(description: str, done: int, total: int | None) -> None:
+        if description not in ids:
+            ids[description] = drawing.add_task("", total=total, label=plain(description))
+        drawing.update(ids[description], completed=done, total=total)
+
+    with rich.progress.Progress(*columns, console=console or Console(stderr=True), refresh_per_second=4) as drawing:
+        yield update
+
+
+@contextmanager
+def drawn(progress: bool | Progress) -> Iterator[Progress]:
+    """The callback that a public function's `progress` asks for: bars for True, silence for False, else itself."""
+    if progress is True:
+        with bars() as shown:
+            yield shown
+    else:
+        yield progress or silent

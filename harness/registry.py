@@ -40,6 +40,10 @@ class Registry(Generic[T]):
             raise BadInput(f"The {self.kind} name '{name}' is already registered.", "Choose another name.")
         self._loaded[name] = thing
 
+    def replace(self, name: str, thing: T) -> None:
+        """Register `thing` in place of whatever has the name."""
+        self._loaded[name] = thing
+
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator form of `add`."""
 
@@ -232,7 +236,7 @@ metrics: Registry[Any] = Registry(
         "mcd[mel-13@1]": "speech_eval.metrics.codec.mcd:MelCepstralDistortion",
         "f0[yin@1]": "speech_eval.metrics.codec.pitch:PitchAccuracy",
         "sim-reference[cam++@zh-en-common]": "speech_eval.metrics.codec.speaker:CAMPlusPlusReferenceSimilarity",
-        "wer-original[whisper-normalizer]": "speech_eval.metrics.codec.wer_delta:WordsKept",
+        "wer-original[whisper-normalizer]": "speech_eval.metrics.codec.wer_delta:WERDelta",
         "wer[open-asr@A]": "speech_eval.metrics.open_asr:OpenASRA",
         "wer[open-asr@B]": "speech_eval.metrics.open_asr:OpenASRB",
         "wer[open-asr@C]": "speech_eval.metrics.open_asr:OpenASRC",

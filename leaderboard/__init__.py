@@ -1,1 +1,1 @@
-"""A static site of run directories: boards with intervals, and a page a run with its outputs to read and hear."""
+"""A static site from run directories: boards with intervals, and one page per run with its outputs to read and hear."""

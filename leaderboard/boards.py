@@ -1,8 +1,9 @@
-"""Boards: runs of one task that may stand side by side, best first, with ranks that respect their intervals."""
+"""Boards: comparable runs of one task, best first, with their columns, marks and ranks."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from itertools import groupby
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import NOT_CALIBRATED, uncalibrated
 from speech_eval.leaderboard.load import Run, slug
-from speech_eval.leaderboard.policy import is_point
-from speech_eval.leaderboard.ranks import OVERLAP, PAIRED, Rank, ranked
+from speech_eval.leaderboard.ranks import place, row_ranks
 from speech_eval.records import Estimate, MetricResult, TaskResult
 from speech_eval.statistics.ranking import Shares
 
-_OF_AN_AXIS = 1  # how many columns of each axis are shown, so that all axes are seen at once
+_SHOWN = 5  # columns of a board that are shown before anyone chooses others: what fits a screen of 1400 pixels
+_SHOWN_PER_AXIS = 1
+_POLICY_POINT = re.compile(r"(false-cut-offs|latency|missed) ([0-9.e-]+)/([0-9.e-]+)")
 _Key = tuple[object, ...]
 
 
@@ -31,7 +33,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """A metric of a run, as text; `compat` only where it differs, `note` where another scorer made the number."""
+    """A metric of a run as text. `compat` is empty where it equals the value; `note` names another scorer than the
+    column's."""
 
     value: str
     interval: str
@@ -43,8 +46,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A number of a board. `places` is the decimals that the most precise interval of the column supports; `shown` says
-    whether it stands on the page before anyone chooses others."""
+    """A number of a board. `places` is the number of decimals that the column's most precise interval supports; `shown`
+    says whether the page shows the column at first."""
 
     metric: str
     summary: str
@@ -64,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Mark:
-    """A word that keeps a row from being read like the others, and what it means."""
+    """A label on a row that is not comparable with the others in some way, and what the label means."""
 
     text: str
     meaning: str
@@ -72,8 +75,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """A run on a board, or a point of its sweep. `rank` is None for a subset, for the human recordings and on a board
-    that is not ranked; `tied` where a rank is shared."""
+    """A run on a board, or one point of its sweep. `rank` is None for a subset, for the human recordings and on a board
+    without ranks; `tied` says that others share the rank. `folded`: a further point of a sweep, shown on request."""
 
     run: Run
     result: TaskResult
@@ -82,6 +85,7 @@ class Row:
     human: bool
     metrics: list[MetricResult | None]
     marks: list[Mark]
+    folded: bool = False
 
     @property
     def failures(self) -> int:
@@ -89,7 +93,7 @@ class Row:
 
     @property
     def point(self) -> int | None:
-        """Where on the board's sweep the row stands."""
+        """The row's value of the board's sweep; None without one."""
         return None if self.result.sweep is None else self.result.sweep.value
 
 
@@ -97,13 +101,13 @@ class Row:
 class Board:
     """One comparable table. `anchor` is its address on the page and the name of its data file.
 
-    `ranked_by` says how ranks were told apart: `PAIRED`, `OVERLAP`, both, or nothing where none is given. `sweep` is
-    the axis of a sweep, whose points stand on one board.
+    `ranked_by` names the method that separates ranks: `ranks.PAIRED`, `ranks.OVERLAP`, both, or empty where no row has
+    a rank. `sweep` is the axis of a sweep, whose points share one board.
     """
 
     task: str
     anchor: str
-    distinction: str  # what sets it apart from other boards of the task; empty for the only one
+    distinction: str  # how it differs from other boards of the task; empty for the only one
     columns: list[Column]
     rows: list[Row]
     ranked_by: str = ""
@@ -116,22 +120,22 @@ class Board:
 
     @property
     def axes(self) -> list[tuple[str, int]]:
-        """The axes of the columns that are shown first, each with how many of them; empty where there are none."""
+        """The axes of the columns shown at first, each with its number of columns; empty for a task without axes."""
         names = [column.axis for column in self.shown]
         return [(name, len(list(same))) for name, same in groupby(names)] if any(names) else []
 
     @property
     def headline(self) -> list[Column]:
-        """The columns of what matters most."""
+        """The columns of the headline numbers."""
         return [column for column in self.columns if column.headline or column.primary]
 
     @property
     def shown(self) -> list[Column]:
-        """The columns that are shown before anyone chooses others."""
+        """The columns that the page shows at first."""
         return [column for column in self.columns if column.shown]
 
     def cell(self, row: Row, column: Column) -> Cell | None:
-        """What the board says of a run in one column; None where the run was not measured so."""
+        """The cell of a row in one column; None where the run lacks that metric."""
         metric = row.metrics[self.columns.index(column)]
         return None if metric is None else _cell(metric, column)
 
@@ -141,10 +145,11 @@ _Held = Mapping[tuple[str, str], Shares]
 
 
 def boards(runs: Sequence[Run], held: _Held | None = None) -> list[Board]:
-    """All boards, in the order of task names. Runs of other data, protocols or scorers never share one.
+    """All boards, in the order of task names. Runs on different data, or by different protocols or scorers, never share
+    a board.
 
-    `held` has, by run and task, what the samples add to the primary number: runs on the same samples are then ranked by
-    a paired test, others by their intervals.
+    `held` holds, by run and task, what each sample adds to the primary number: runs on the same samples are then ranked
+    by a paired test, others by their intervals.
     """
     groups = _groups(runs)
     keys = sorted(groups, key=lambda key: tuple(map(str, key)))
@@ -167,7 +172,7 @@ def _groups(runs: Sequence[Run]) -> dict[_Key, _Pairs]:
 
 
 def _anchor(key: _Key) -> str:
-    """The same address for the same board in every build, so that a link to it keeps."""
+    """The same address for the same board in every build, so that links stay valid."""
     return f"{slug(str(key[0]))}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}"
 
 
@@ -177,9 +182,10 @@ def _key(run: Run, result: TaskResult) -> _Key:
     data = result.dataset_sha256 if result.leaderboard_grade else ""
     record = run.record(result.task)
     heard = record.recognizer if record else None
-    # more rounds make a number more precise, every other condition makes it another number
-    swept = None if result.sweep is None else result.sweep.axis
-    timed = tuple(sorted((name, value) for name, value in result.conditions.items() if name not in ("rounds", swept)))
+    # more rounds make a number more precise; every other condition that holds makes it a different number. In a sweep
+    # the warm-up follows the swept value.
+    ignored = ("rounds",) if result.sweep is None else ("rounds", "warm_up", result.sweep.axis)
+    timed = tuple(sorted((name, value) for name, value in result.conditions.items() if value and name not in ignored))
     return (
         report.family(result),
         result.version,
@@ -194,7 +200,7 @@ def _key(run: Run, result: TaskResult) -> _Key:
 
 
 def _join_subsets(groups: dict[_Key, _Pairs]) -> dict[_Key, _Pairs]:
-    """Show subsets under the whole set's board where there is one; they stay unranked."""
+    """Show subsets on the board of the whole dataset where there is one, without a rank."""
     joined = {key: list(pairs) for key, pairs in groups.items() if key[-1] != ""}
     for key, pairs in groups.items():
         if key[-1] == "":
@@ -204,32 +210,28 @@ def _join_subsets(groups: dict[_Key, _Pairs]) -> dict[_Key, _Pairs]:
 
 
 def _board(pairs: _Pairs, anchor: str, shared: bool, humans: Sequence[Run], held: _Held) -> Board:
-    pairs = sorted(pairs, key=_place)
+    pairs = sorted(pairs, key=place)
     run, first = pairs[0]
     columns = _columns([result for _, result in pairs])
-    ranks, ranked_by = _ranks(pairs, held)
+    ranks, ranked_by = row_ranks(pairs, held)
+    last: dict[str, int] = {}
+    for one, result in pairs:
+        last[one.id] = max(last.get(one.id, 0), _point(result))
     known = [human.results for human in humans if any(task.task == first.task for task in human.results.tasks)]
     rows = []
     for (one, result), rank in zip(pairs, ranks, strict=True):
         by_name = {(metric.metric, metric.name): metric for metric in result.metrics}
         metrics = [by_name.get((column.metric, column.summary)) for column in columns]
         marks = _marks(one, result, uncalibrated(result, known))
-        rows.append(Row(one, result, *rank, human=one.human, metrics=metrics, marks=marks))
+        folded = _point(result) < last[one.id]
+        rows.append(Row(one, result, *rank, human=one.human, metrics=metrics, marks=marks, folded=folded))
     distinction = f"{first.dataset} · {first.interface} · {first.dataset_sha256[:8]}" if shared else ""
     sweep = "" if first.sweep is None else first.sweep.axis
     return Board(report.family(first), anchor, distinction, columns, rows, ranked_by, sweep, _facts(run, first))
 
 
-def _place(pair: tuple[Run, TaskResult]) -> tuple[object, ...]:
-    """Where a row stands: people, whole data, subsets; then best first, at each point of a sweep. What is not ranked
-    stands in the order of what it costs, and a sweep's points by their model."""
-    run, result = pair
-    best = report.sort_value(report.primary(result))
-    point = 0 if result.sweep is None else result.sweep.value
-    along: tuple[object, ...] = (point, best, run.id) if result.ranked else (best, run.id)
-    if not result.ranked and result.sweep is not None:
-        along = (run.results.model, run.id, point)
-    return not run.human, not result.leaderboard_grade, along
+def _point(result: TaskResult) -> int:
+    return 0 if result.sweep is None else result.sweep.value
 
 
 def _facts(run: Run, first: TaskResult) -> dict[str, str]:
@@ -246,9 +248,9 @@ def _facts(run: Run, first: TaskResult) -> dict[str, str]:
         "dataset sha256": first.dataset_sha256,
         "task version": str(first.version),
     }
-    swept = None if first.sweep is None else first.sweep.axis
-    if kept := sorted((name, value) for name, value in first.conditions.items() if name != swept):
-        facts["conditions"] = ", ".join(f"{name} {value}" for name, value in kept)
+    swept = () if first.sweep is None else ("warm_up", first.sweep.axis)
+    if kept := sorted((name, value) for name, value in first.conditions.items() if value and name not in swept):
+        facts["conditions"] = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in kept)
     if (record := run.record(first.task)) and record.recognizer:
         facts["recognizer"] = record.recognizer
     return facts
@@ -257,14 +259,14 @@ def _facts(run: Run, first: TaskResult) -> dict[str, str]:
 def _columns(results: Sequence[TaskResult]) -> list[Column]:
     found: dict[tuple[str, str], list[MetricResult]] = {}
     for result in results:
-        for metric in report.ordered(metric for metric in result.metrics if not is_point(metric)):
+        for metric in report.ordered(metric for metric in result.metrics if not is_policy_point(metric)):
             found.setdefault((metric.metric, metric.name), []).append(metric)
     main, ranked = report.primary(results[0]), all(result.ranked for result in results)
     columns: list[Column] = []
     for metrics in found.values():
         first = metrics[0]
         primary = ranked and main is not None and (first.metric, first.name) == (main.metric, main.name)
-        before = sum(column.shown for column in columns if column.axis == first.axis)
+        shown = primary or leads(first, [column.axis for column in columns if column.shown])
         low, high = _range([metric.strict for metric in metrics])
         columns.append(
             Column(
@@ -276,7 +278,7 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
                 direction=first.direction,
                 primary=primary,
                 headline=first.headline,
-                shown=primary or (first.headline and (not first.axis or before < _OF_AN_AXIS)),
+                shown=shown,
                 scorer=first.scorer,
                 axis=first.axis,
                 places=max(report.decimals(metric.strict) for metric in metrics),
@@ -287,6 +289,23 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
     return sorted(columns, key=lambda column: not column.primary)
 
 
+def leads(metric: MetricResult, before: Sequence[str]) -> bool:
+    """Whether a number is shown at first, given the axes of the numbers already shown: the first headline number of
+    each axis, or for a task without axes the first few."""
+    return metric.headline and before.count(metric.axis) < (_SHOWN_PER_AXIS if metric.axis else _SHOWN)
+
+
+def is_policy_point(metric: MetricResult) -> bool:
+    """Whether a number is one rule of a turn-taking policy sweep: these are drawn as a chart, as a table would be too
+    long."""
+    return metric.metric.startswith("turn-policy[") and policy_rule(metric) is not None
+
+
+def policy_rule(metric: MetricResult) -> re.Match[str] | None:
+    """The groups (number, threshold, delay) of the name of a policy sweep's number."""
+    return _POLICY_POINT.fullmatch(metric.name)
+
+
 def _range(estimates: Sequence[Estimate]) -> tuple[float | None, float | None]:
     ends = [end for e in estimates for end in (e.low, e.value, e.high) if end is not None]
     return (min(ends), max(ends)) if ends else (None, None)
@@ -295,12 +314,12 @@ def _range(estimates: Sequence[Estimate]) -> tuple[float | None, float | None]:
 def _marks(run: Run, result: TaskResult, lacking: Sequence[str]) -> list[Mark]:
     marks = []
     if run.human:
-        marks.append(Mark("human recordings", "The recordings themselves: what the scorers make of people."))
+        marks.append(Mark("human recordings", "The recordings of the dataset themselves: the scores that people get."))
     if not result.leaderboard_grade:
         text = f"subset, {result.counts.expected} samples" if result.limit else "not for the board"
-        marks.append(Mark(text, "Shown, but not ranked against runs on the whole data."))
+        marks.append(Mark(text, "Shown, but not ranked against runs on the whole dataset."))
     if lacking:
-        meaning = f"No row of the human recordings by the same scorer on the same data for {', '.join(lacking)}."
+        meaning = f"The same scorer has not scored the human recordings of this dataset here: {', '.join(lacking)}."
         marks.append(Mark(NOT_CALIBRATED, meaning))
     if (record := run.record(result.task)) and record.note:
         marks.append(Mark(record.note, "A note of the task."))
@@ -320,7 +339,7 @@ def _cell(metric: MetricResult, column: Column) -> Cell:
 
 
 def other_scorer(metric: MetricResult, column: Column) -> str:
-    """Says which scorer made a number, where it is not the one of its column."""
+    """Names the scorer of a number where it differs from the column's; empty where it does not."""
     return f"scored by {metric.scorer or 'another scorer'}" if metric.scorer != column.scorer else ""
 
 
@@ -336,24 +355,3 @@ def _bar(estimate: Estimate, column: Column) -> Bar | None:
     low = estimate.value if not bounded else column.low if estimate.low is None else estimate.low
     high = estimate.value if not bounded else column.high if estimate.high is None else estimate.high
     return Bar(place(low), place(high), place(estimate.value))
-
-
-def _ranks(pairs: _Pairs, held: _Held) -> tuple[list[Rank], str]:
-    """(rank, shared) of each row, and how ranks were told apart. People, subsets and what is not ranked have none; the
-    points of a sweep are ranked each by itself."""
-    ranks: list[Rank] = [(None, False)] * len(pairs)
-    if not all(result.ranked for _, result in pairs):
-        return ranks, ""
-    points: dict[int, list[int]] = {}
-    for index, (run, result) in enumerate(pairs):
-        metric = report.primary(result)
-        if not run.human and result.leaderboard_grade and metric is not None and metric.strict.value is not None:
-            points.setdefault(0 if result.sweep is None else result.sweep.value, []).append(index)
-    used = set()
-    for rows in points.values():
-        metrics = [metric for index in rows if (metric := report.primary(pairs[index][1])) is not None]
-        found, how = ranked(metrics, [held.get((pairs[i][0].id, pairs[i][1].task)) for i in rows])
-        used |= how
-        for index, rank in zip(rows, found, strict=True):
-            ranks[index] = rank
-    return ranks, ", else ".join(name for name in (PAIRED, OVERLAP) if name in used)

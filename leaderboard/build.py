@@ -1,4 +1,4 @@
-"""Builds the site: plain files that open from a disk or any web server, and depend on no network."""
+"""Builds the site: plain files that open from a disk or any web server and need no network."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from typing import Any
 import speech_eval
 from speech_eval.analysis import report
 from speech_eval.errors import BadInput
-from speech_eval.leaderboard import charts as pictures
 from speech_eval.leaderboard.boards import Board, anchors, boards
-from speech_eval.leaderboard.data import (
+from speech_eval.leaderboard.charts import COMES_OUT, ENTERS, charts, design_space
+from speech_eval.leaderboard.export import (
     board_data,
+    feed,
     json_schema,
     run_data,
     site_data,
@@ -29,17 +30,17 @@ from speech_eval.leaderboard.data import (
     write_script,
     write_text,
 )
-from speech_eval.leaderboard.export import feed
 from speech_eval.leaderboard.load import Run, Skipped, TaskLines, find, lines, read, reasons
-from speech_eval.leaderboard.media import AudioShelf
+from speech_eval.leaderboard.media import OUTPUT, AudioShelf
+from speech_eval.leaderboard.recordings import Choice
 from speech_eval.leaderboard.run_page import SampleView, TaskView, choose, manifest_json, run_facts, task_view
 from speech_eval.progress import Progress, silent
 from speech_eval.records import TaskResult
 from speech_eval.statistics.ranking import Shares, shares
 
-PAGE_ROWS = 25  # rows of a board that stand in the page itself; `static/board.js` shows as many at a time
-_FEW = 60  # of so few runs, every sample that one page shows can be heard in all of them
-_BUNDLE = 20  # runs that a process takes at a time
+PAGE_ROWS = 25  # rows of a board in the page itself; `static/board.js` shows as many at a time
+_FEW = 60  # up to so many runs, every sample that one page shows can be heard in all of them
+_BUNDLE = 20  # runs per task of a worker process
 _HERE = Path(__file__).parent
 _OURS = (".html", ".json", ".js", ".css")
 _DATA = Path("data") / "leaderboard.json"
@@ -47,17 +48,19 @@ _DATA = Path("data") / "leaderboard.json"
 
 @dataclass(frozen=True)
 class Site:
-    """What was built: its first page, how much is on it, and what was left out with the reason."""
+    """What was built: the first page, how many runs and boards it shows, the folders left out with the reason, and how
+    many recordings of the user's own data it holds."""
 
     index: Path
     runs: int
     boards: int
     skipped: list[Skipped]
+    own_recordings: int = 0
 
 
 @dataclass
 class _Work:
-    """One build: where it writes, and what pages share."""
+    """One build: its folder, and what its pages share."""
 
     out: Path
     shelf: AudioShelf
@@ -96,19 +99,23 @@ def build(
     out: Path,
     *,
     audio: bool = True,
+    recordings: Choice = "auto",
     max_samples: int = 20,
     progress: Progress | None = None,
 ) -> Site:
     """Write the site of `runs` (run directories, or folders of them) into `out`.
 
-    `audio=False` leaves players out; `max_samples` is how many samples a task shows on a run's page. The same runs
-    give the same pages. Raises `BadInput` for a path that is no run, and where `out` holds other files.
+    `audio=False` leaves all players out. `recordings` says which prompts, originals and questions are played: "auto"
+    (the user's own data and datasets whose license allows redistribution), "all" or "none". `max_samples` is the number
+    of samples per task on a run's page. The same runs give the same pages. Raises `BadInput` for a path that is not a
+    run, and where `out` holds other files.
     """
     progress = progress or silent
     out = Path(out)
+    shelf = AudioShelf(out, audio, recordings)
     found, skipped = find(runs)
     _claim(out)
-    work = _Work(out, AudioShelf(out, enabled=audio), _templates(), max_samples)
+    work = _Work(out, shelf, _templates(), max_samples)
     work.anchors = anchors(found)
     if len(found) <= _FEW:
         _agree_on_samples(work, found)
@@ -127,11 +134,11 @@ def build(
     _site_pages(work, made, shown, skipped)
     _sweep(work)
     progress("Site", len(found), len(found))
-    return Site(out / "index.html", len(shown), len(made), skipped)
+    return Site(out / "index.html", len(shown), len(made), skipped, len(work.shelf.own))
 
 
 def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tuple[Run, BadInput | None]]:
-    """Write every run's page; where a run cannot be shown, say why. Many runs are shared among processes."""
+    """Write every run's page, or yield why a run cannot be shown. Many runs are shared among processes."""
     if len(runs) <= _FEW or (os.cpu_count() or 1) == 1:
         for index, run in enumerate(runs):
             progress(f"Page of {report.plain(run.results.model)}", index, len(runs))
@@ -142,12 +149,13 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
         {(run.id, task.task): work.anchors[run.id, task.task] for run in bundle for task in run.results.tasks}
         for bundle in bundles
     ]
-    job = functools.partial(_bundle, work.out, work.shelf.enabled, work.max_samples)
-    # to read a run again is quicker than to hand over thousands of records
+    settings = (work.out, work.shelf.enabled, work.shelf.recordings.choice, work.max_samples)
+    job = functools.partial(_bundle, *settings)
+    # reading a run again is quicker than sending thousands of records to another process
     given = [[(run.path, run.named) for run in bundle] for bundle in bundles]
-    # processes start afresh: a copy of one that has threads may wait for ever
+    # processes start afresh: a fork of a process with threads may hang
     spawn = multiprocessing.get_context("spawn")
-    # records hold no cycles, so looking for garbage among thousands of them every now and then is time lost
+    # records hold no cycles, so frequent garbage collection among thousands of them only costs time
     with ProcessPoolExecutor(min(8, os.cpu_count() or 1), spawn, gc.set_threshold, (100_000,)) as pool:
         for number, (problems, other) in enumerate(pool.map(job, given, anchors)):
             progress("Pages", number * _BUNDLE, len(runs))
@@ -155,30 +163,37 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
             work.clips |= other.clips
             work.held |= other.held
             work.shelf.used |= other.used
+            work.shelf.own |= other.own
             yield from zip(bundles[number], problems, strict=True)
 
 
 @dataclass(frozen=True)
 class _Made:
-    """What a process made of its bundle of runs."""
+    """What a process made of its runs."""
 
     written: set[Path]
     clips: dict[tuple[str, str], list[dict[str, str]]]
     held: dict[tuple[str, str], Shares]
     used: set[str]
+    own: set[str]
 
 
 def _bundle(
-    out: Path, audio: bool, max_samples: int, runs: list[tuple[Path, bool]], anchors: dict[tuple[str, str], str]
+    out: Path,
+    audio: bool,
+    recordings: Choice,
+    max_samples: int,
+    runs: list[tuple[Path, bool]],
+    anchors: dict[tuple[str, str], str],
 ) -> tuple[list[BadInput | None], _Made]:
-    work = _Work(out, AudioShelf(out, enabled=audio), _process_templates(), max_samples, anchors)
+    work = _Work(out, AudioShelf(out, audio, recordings), _process_templates(), max_samples, anchors)
     problems = [_try_page(work, functools.partial(read, path, named)) for path, named in runs]
-    return problems, _Made(work.written, work.clips, work.held, work.shelf.used)
+    return problems, _Made(work.written, work.clips, work.held, work.shelf.used, work.shelf.own)
 
 
 @functools.cache
 def _process_templates() -> Any:
-    """Compiled once a process."""
+    """Compiled once per process."""
     return _templates()
 
 
@@ -191,13 +206,13 @@ def _try_page(work: _Work, run: Callable[[], Run]) -> BadInput | None:
 
 
 def _agree_on_samples(work: _Work, runs: Sequence[Run]) -> None:
-    """Collect what the pages will show, so that each run offers the same samples to be heard beside another's."""
+    """Collect the samples that pages will show, so that each run offers the same ones for comparison."""
     for run in runs:
         for result in run.results.tasks:
             try:
                 read = work.cache[run.id, result.task] = lines(run, result)
             except BadInput:
-                continue  # said where the run's own page is made
+                continue  # reported where the run's own page is made
             names = work.also.setdefault((result.task, result.dataset_sha256), set())
             names.update(choose(run, result, read, work.max_samples))
 
@@ -221,7 +236,7 @@ def _run_page(work: _Work, run: Run) -> None:
 
 
 def _shares(run: Run, result: TaskResult, read: TaskLines) -> Shares | None:
-    """What the samples add to the number that ranks the run; None for a run that is not ranked."""
+    """What each sample adds to the number that ranks the run; None for a run without a rank."""
     metric = report.primary(result)
     if metric is None or run.human or not (result.ranked and result.leaderboard_grade):
         return None
@@ -230,11 +245,12 @@ def _shares(run: Run, result: TaskResult, read: TaskLines) -> Shares | None:
 
 
 def _heard(sample: SampleView) -> dict[str, Any]:
-    """What another run's page plays and shows of this run's answer."""
-    output = next((clip for clip in sample.clips if clip.label == "Output"), None)
+    """This run's answer as pages of other runs play and show it."""
+    output = next((clip for clip in sample.clips if clip.label == OUTPUT), None)
     return {
-        "text": sample.answer,
+        "text": sample.answer.text,
         "src": output.href if output else "",
+        "loudness": output.loudness if output else None,
         "problem": output.problem if output else "",
         "pieces": [[piece.kind, piece.reference, piece.hypothesis] for piece in sample.pieces],
     }
@@ -246,7 +262,7 @@ def _sounds(view: TaskView) -> list[dict[str, str]]:
     return [
         {"sample": name, "src": clip.href}
         for name, clip in sorted(clips, key=lambda c: c[0])
-        if clip.label == "Output" and clip.href
+        if clip.label == OUTPUT and clip.href
     ]
 
 
@@ -255,21 +271,21 @@ def _site_pages(work: _Work, made: Sequence[Board], shown: Sequence[Run], skippe
         work.text(f"static/{file.name}", file.read_text("utf-8"))
     for board in made:
         work.both(f"boards/{board.anchor}", board_data(board).model_dump(mode="json"))
-    drawn = pictures.pictures(made, work.clips)
-    for picture in drawn:
-        work.both(f"pictures/{picture['id']}", picture)
+    drawn = charts(made, work.clips)
+    for chart in drawn:
+        work.both(f"charts/{chart['id']}", chart)
     work.json(str(_DATA), site_data(made, shown, drawn, skipped).model_dump(mode="json"))
     work.json("data/schema.json", json_schema())
     work.text("feed.xml", feed(shown))
-    space = {"enters": pictures.ENTERS, "leaves": pictures.COMES_OUT, "cells": pictures.design_space(made)}
-    work.page("pictures.html", "pictures.html", pictures=drawn, space=space, plotly=_plotly(work))
+    space = {"enters": ENTERS, "leaves": COMES_OUT, "cells": design_space(made)}
+    work.page("charts.html", "charts.html", charts=drawn, space=space, plotly=_plotly(work))
     licenses = sorted(Counter(run.manifest.model.license for run in shown if run.manifest.model.license))
     context = {"boards": made, "runs": shown, "skipped": skipped, "licenses": licenses, "page_rows": PAGE_ROWS}
     work.page("index.html", "index.html", models=len({run.results.model for run in shown}), **context)
 
 
 def _plotly(work: _Work) -> bool:
-    """Copy plotly's script from its package, once a site; whether it is there."""
+    """Copy plotly's script from its package; False where it is not installed."""
     package = importlib.util.find_spec("plotly")
     source = Path(package.origin).parent / "package_data" / "plotly.min.js" if package and package.origin else None
     if source is None or not source.is_file():
@@ -279,12 +295,12 @@ def _plotly(work: _Work) -> bool:
 
 
 def _claim(out: Path) -> None:
-    """Write only into a new or empty folder, or over an earlier site: old pages are removed there."""
+    """Write only into a new or empty folder, or over an earlier site, whose old pages are removed."""
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file.", "Choose a folder for the site.")
     if out.is_dir() and any(out.iterdir()) and not (out / _DATA).is_file():
         raise BadInput(f"{out} holds files that are not a leaderboard.", "Choose an empty folder for the site.")
-    # claimed at once, so that a build that was stopped can be given again
+    # claimed at once, so that an interrupted build can be repeated
     if not (out / _DATA).is_file():
         write_json(out / _DATA, {})
 

@@ -1,7 +1,7 @@
-"""The data of the pictures, from boards alone; `static/pictures.js` draws it.
+"""The data of the charts, made from boards alone; `static/charts.js` draws it.
 
-A picture is a plain object: `id`, `kind`, `title`, `caption`, and what its kind needs. One that has nothing to show is
-left out. A point is a model with (value, low, high) triples.
+A chart is a plain object: `id`, `kind`, `title`, `caption`, and the fields of its kind. A chart without data is left
+out. A point is a model with (value, low, high) triples.
 """
 
 from __future__ import annotations
@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from speech_eval.leaderboard.boards import Board, Column, Row
-from speech_eval.leaderboard.policy import covered, policies
-from speech_eval.records import Estimate, ModelInfo
+from speech_eval.leaderboard.boards import Board, Column, Row, is_policy_point, policy_rule
+from speech_eval.records import Estimate, ModelInfo, TaskResult
+from speech_eval.signal.timeout_rule import PolicyPoint, pareto_front
 
-Picture = dict[str, Any]
+Chart = dict[str, Any]
 Clips = Mapping[tuple[str, str], list[dict[str, str]]]  # (run, task) → sounds of the samples that every run shows
 
 TOKEN_BILL = "token-bill"
 _BILLS = ("token-bill[", "text-tokens[")
+_POLICY, _AGENTS = "turn-taking-policy", "turn-taking"
+_POLICY_NUMBERS = ("latency", "false-cut-offs", "missed")
 _LEGS = ("ttfb-p50", "leading-silence-p50", "ttfa-p50")
 
 
-def pictures(boards: Sequence[Board], clips: Clips) -> list[Picture]:
-    """All pictures these boards can fill, in reading order."""
+def charts(boards: Sequence[Board], clips: Clips) -> list[Chart]:
+    """All charts that these boards have the numbers for, in reading order."""
     alone = [board for board in boards if not board.sweep]
-    makers: tuple[Callable[[], Iterable[Picture]], ...] = (
+    makers: tuple[Callable[[], Iterable[Chart]], ...] = (
         lambda: (quality_against_bitrate(b) for b in alone),
         lambda: sweeps(boards, clips),
         lambda: token_bill(alone),
@@ -35,11 +37,11 @@ def pictures(boards: Sequence[Board], clips: Clips) -> list[Picture]:
         lambda: history(alone),
         lambda: scatter(boards),
     )
-    return [picture for maker in makers for picture in maker() if picture]
+    return [chart for maker in makers for chart in maker() if chart]
 
 
-def quality_against_bitrate(board: Board) -> Picture:
-    """Codecs by measured bitrate and each quality number, with the Pareto front of each."""
+def quality_against_bitrate(board: Board) -> Chart:
+    """Codecs by measured bitrate and each quality number, with the Pareto front of each number."""
     rate = _column(board, "bitrate")
     qualities = [c for c in board.headline if c.axis != "bitrate" and not c.metric.startswith("bitrate[")]
     if rate is None or not qualities or board.task == TOKEN_BILL:
@@ -53,7 +55,7 @@ def quality_against_bitrate(board: Board) -> Picture:
         "id": f"bitrate-{board.anchor}",
         "kind": "pareto",
         "title": f"Quality against bitrate: {_name(board)}",
-        "caption": "Measured bitrate, not the nominal one. The line joins the codecs that no other beats in both.",
+        "caption": "Measured bitrate, not nominal. The line is the Pareto front: no other codec is better in both.",
         "axes": [_axis(rate), *(_axis(quality) for quality in qualities)],
         "log": True,
         "points": points,
@@ -61,8 +63,8 @@ def quality_against_bitrate(board: Board) -> Picture:
     }
 
 
-def turn_taking(board: Board) -> Picture:
-    """False cut-offs against latency, one point an agent or a setting of one."""
+def turn_taking(board: Board) -> Chart:
+    """False cut-offs against latency, one point per agent or setting."""
     cut, late = _column(board, "false-cut-offs"), _column(board, "latency")
     if cut is None or late is None:
         return {}
@@ -73,9 +75,9 @@ def turn_taking(board: Board) -> Picture:
     return {
         "id": f"turns-{board.anchor}",
         "kind": "pareto",
-        "title": f"Cut off or kept waiting: {_name(board)}",
-        "caption": "Eager agents are quick and cut people off in their pauses; patient ones are late. "
-        "The line joins the agents that no other beats in both.",
+        "title": f"False cut-offs against latency: {_name(board)}",
+        "caption": "An eager agent is quick and cuts people off in their pauses; a patient one is late. "
+        "The line is the Pareto front: no other agent is better in both.",
         "axes": [_axis(late), _axis(cut)],
         "log": False,
         "points": points,
@@ -83,9 +85,74 @@ def turn_taking(board: Board) -> Picture:
     }
 
 
-def sweeps(boards: Sequence[Board], clips: Clips) -> Iterable[Picture]:
-    """Numbers of models along a sweep, a codec's against the bitrate that each depth costs, and how the same samples
-    sound at each point."""
+def policies(boards: Sequence[Board]) -> Iterable[Chart]:
+    """One chart per board of `turn-taking-policy`: a curve per run with its Pareto front, and the agents that were
+    measured in conversation on the same data."""
+    for board in boards:
+        if board.task != _POLICY:
+            continue
+        curves = [curve for row in board.rows if (curve := _curve(row))["points"]]
+        if not curves:
+            continue
+        data = {row.result.dataset_sha256 for row in board.rows}
+        yield {
+            "id": f"policy-{board.anchor}",
+            "kind": "policy",
+            "title": "False cut-offs against latency: every threshold and delay",
+            "caption": "Each small point is a rule: respond after the delay without speech, a probability at or above "
+            "the threshold. The line joins the rules on the Pareto front. A rule's latency ends at its "
+            "decision, an agent's (rings) at its first sound, one chunk and the onset of speech later.",
+            "axes": [
+                {"name": "latency", "unit": "s", "direction": "lower", "title": _POLICY, "axis": ""},
+                {"name": "false cut-offs", "unit": "%", "direction": "lower", "title": _POLICY, "axis": ""},
+            ],
+            "curves": curves,
+            "agents": [agent for other in boards for row in other.rows if (agent := _agent(row, data))],
+        }
+
+
+def covered(boards: Sequence[Board]) -> set[str]:
+    """The data whose agents are in a chart of policies."""
+    return {row.result.dataset_sha256 for board in boards if board.task == _POLICY for row in board.rows}
+
+
+def _curve(row: Row) -> dict[str, Any]:
+    rules: dict[tuple[float, float], dict[str, list[float | None]]] = {}
+    for metric in row.result.metrics:
+        if is_policy_point(metric) and (found := policy_rule(metric)):
+            rules.setdefault((float(found[2]), float(found[3])), {})[found[1]] = _ends(metric.strict)
+    points: list[dict[str, Any]] = [
+        {"threshold": threshold, "delay": delay, "values": [numbers[name] for name in _POLICY_NUMBERS]}
+        for (threshold, delay), numbers in sorted(rules.items())
+        if set(numbers) == set(_POLICY_NUMBERS) and numbers["latency"][0] is not None
+    ]
+    front = {(rule.threshold, rule.timeout) for rule in pareto_front(map(_rule, points))}
+    for point in points:
+        point["front"] = (point["threshold"], point["delay"]) in front
+    return {"model": row.run.results.model, "run": row.run.id, "points": points}
+
+
+def _rule(point: dict[str, Any]) -> PolicyPoint:
+    latency, cut, missed = (value for value, _, _ in point["values"])
+    return PolicyPoint(point["threshold"], point["delay"], cut, None, missed, latency)
+
+
+def _agent(row: Row, data: set[str]) -> dict[str, Any] | None:
+    if row.result.task != _AGENTS or row.result.dataset_sha256 not in data:
+        return None
+    values = [_named(row.result, name) for name in _POLICY_NUMBERS[:2]]
+    if any(value is None or value[0] is None for value in values):
+        return None
+    return {"model": row.run.results.model, "run": row.run.id, "values": values}
+
+
+def _named(result: TaskResult, name: str) -> list[float | None] | None:
+    return next((_ends(metric.strict) for metric in result.metrics if metric.name == name), None)
+
+
+def sweeps(boards: Sequence[Board], clips: Clips) -> Iterable[Chart]:
+    """The numbers of each model along a sweep (for a codec also against the bitrate of each depth), with the same
+    samples to hear at each point."""
     for board in boards:
         if not board.sweep:
             continue
@@ -97,7 +164,7 @@ def sweeps(boards: Sequence[Board], clips: Clips) -> Iterable[Picture]:
             curve = curves.setdefault(row.run.id, {"model": _model(row), "points": []})
             curve["points"].append({"x": row.point, "values": values, "sounds": sounds})
         rate = next((index for index, column in enumerate(columns) if column.summary == "bitrate"), None)
-        cost = "" if rate is None else f"Each number against the bitrate that each {axis} costs. "
+        cost = "" if rate is None else f"Each number against the bitrate of each {axis}. "
         yield {
             "id": f"sweep-{board.anchor}",
             "kind": "sweep",
@@ -110,8 +177,8 @@ def sweeps(boards: Sequence[Board], clips: Clips) -> Iterable[Picture]:
         }
 
 
-def token_bill(boards: Sequence[Board]) -> Iterable[Picture]:
-    """What a second of speech costs a language model: the boards of `token-bill`, else every one that counts tokens."""
+def token_bill(boards: Sequence[Board]) -> Iterable[Chart]:
+    """Tokens per second of speech: from the boards of `token-bill`, else from every board that counts tokens."""
     for board in [b for b in boards if b.task == TOKEN_BILL] or boards:
         bills = [c for c in board.headline if c.metric.startswith(_BILLS)]
         bills = bills or [c for c in board.columns if "token" in c.unit or "token-rate" in c.summary]
@@ -120,15 +187,15 @@ def token_bill(boards: Sequence[Board]) -> Iterable[Picture]:
             yield {
                 "id": f"tokens-{board.anchor}",
                 "kind": "bars",
-                "title": f"The token bill: {_name(board)}",
-                "caption": "What a second of speech takes of a language model's context; less leaves more of it free.",
+                "title": f"Token rate: {_name(board)}",
+                "caption": "Tokens per second of speech in a language model's context; fewer leave more room.",
                 "axes": [_axis(bill) for bill in bills],
                 "points": [_point(board, row, *bills) for row in rows],
             }
 
 
-def waterfall(board: Board) -> Picture:
-    """From the request to the first sound a listener hears: first byte, then leading silence."""
+def waterfall(board: Board) -> Chart:
+    """Time from the request to the first audible sound: first byte, then leading silence."""
     legs = [_column(board, name) for name in _LEGS]
     if any(leg is None for leg in legs):
         return {}
@@ -138,15 +205,15 @@ def waterfall(board: Board) -> Picture:
         "id": f"latency-{board.anchor}",
         "kind": "waterfall",
         "title": f"From request to first sound: {_name(board)}",
-        "caption": "Medians over samples: the time to the first byte, the silence the answer begins with, and when "
-        "the first sound is heard. The median of a sum need not be the sum of the medians.",
+        "caption": "Medians over samples: time to the first byte, leading silence of the answer, and time to the first "
+        "audible sound. The median of a sum can differ from the sum of the medians.",
         "axes": [_axis(leg) for leg in known],
         "points": points,
     }
 
 
-def reconstruction_against_modelability(boards: Sequence[Board]) -> Iterable[Picture]:
-    """Whether the codecs that reconstruct best, by whichever number, are those a language model learns best."""
+def reconstruction_against_modelability(boards: Sequence[Board]) -> Iterable[Chart]:
+    """Rank by reconstruction against rank by modelability, for each number of reconstruction."""
     left = next((b for b in boards if b.task == "codec-reconstruction"), None)
     right = next((b for b in boards if b.task == "codec-modelability"), None)
     if left is None or right is None:
@@ -163,8 +230,8 @@ def reconstruction_against_modelability(boards: Sequence[Board]) -> Iterable[Pic
         "id": "reconstruction-modelability",
         "kind": "ranks",
         "title": "Reconstruction against modelability",
-        "caption": "Ranks among the codecs on both boards, by one number of reconstruction at a time: a codec far from "
-        "the diagonal is easier to learn than it sounds, or harder.",
+        "caption": "Ranks among the codecs on both boards, by one number of reconstruction at a time. Far from the "
+        "diagonal, a codec is easier or harder for a language model than its sound suggests.",
         "names": [left.task, right.task],
         "axes": [_axis(column) for column in numbers],
         "points": [
@@ -175,15 +242,15 @@ def reconstruction_against_modelability(boards: Sequence[Board]) -> Iterable[Pic
 
 
 def _best_first(board: Board, column: Column) -> list[str]:
-    """The models of a board by one of its numbers; people, and who was not measured so, are left out."""
+    """The models of a board ordered by one number, without human recordings and models that lack the number."""
     sign = 1 if column.direction == "lower" else -1
     known = [(_triple(board, row, column)[0], _model(row)) for row in board.rows if not row.human]
     placed = sorted((sign * value, model) for value, model in known if value is not None)
     return list(dict.fromkeys(model for _, model in placed))
 
 
-def history(boards: Sequence[Board]) -> Iterable[Picture]:
-    """Models that were run more than once on a board; the script draws them from the board's own data."""
+def history(boards: Sequence[Board]) -> Iterable[Chart]:
+    """Models with several runs on a board; the script draws them from the board's data."""
     found = []
     for board in boards:
         counts: dict[str, int] = {}
@@ -198,21 +265,21 @@ def history(boards: Sequence[Board]) -> Iterable[Picture]:
             "id": "history",
             "kind": "history",
             "title": "One model over its runs",
-            "caption": "Each run with its interval, by the time it ended; ✓ passed the gate, ✗ regressed, ? could "
+            "caption": "Each run with its interval, by the time it ended. ✓ passed the gate, ✗ regressed, ? could "
             "not be judged.",
             "boards": found,
         }
 
 
-def scatter(boards: Sequence[Board]) -> Iterable[Picture]:
-    """Any number of a board against any other, drawn from the board's own data."""
+def scatter(boards: Sequence[Board]) -> Iterable[Chart]:
+    """Any number of a board against any other, drawn from the board's data."""
     fit = [b for b in boards if len(b.rows) > 1 and len(b.columns) > 1]
     if fit:
         yield {
             "id": "scatter",
             "kind": "scatter",
             "title": "Metric against metric",
-            "caption": "Do two numbers say the same of the models? Every run of a board, two of its numbers.",
+            "caption": "Two numbers of every run of a board: do they agree on which model is better?",
             "boards": [{"anchor": board.anchor, "name": _name(board)} for board in fit],
         }
 
@@ -231,8 +298,8 @@ _BY_INTERFACE = {  # where a model does not state it
 
 
 def design_space(boards: Sequence[Board]) -> dict[tuple[str, str], list[tuple[str, str, bool]]]:
-    """(how audio or text enters, what comes out) → (model, page, stated), from the model's own record where it states
-    `audio_in` and `audio_out`, else from its interface on the board."""
+    """(input representation, output representation) → (model, page, stated): from the model's metadata `audio_in` and
+    `audio_out` where it states them, else from its interface."""
     cells: dict[tuple[str, str], dict[str, tuple[str, str, bool]]] = {}
     for board in boards:
         for row in board.rows:
@@ -255,8 +322,8 @@ def _design(model: ModelInfo, interface: str) -> tuple[tuple[str, str], bool]:
 # ---------------------------------------------------------------------------------------------- parts
 
 
-def pareto(points: Sequence[Picture], x_direction: str, x: int, y_direction: str, y: int) -> list[int]:
-    """Indices of the points that no other beats in both numbers, by rising x."""
+def pareto(points: Sequence[Chart], x_direction: str, x: int, y_direction: str, y: int) -> list[int]:
+    """Indices of the Pareto front (points that no other point beats in both numbers), by rising x."""
     signs = (1 if x_direction == "lower" else -1), (1 if y_direction == "lower" else -1)
     costs = [
         (signs[0] * p["values"][x][0], signs[1] * p["values"][y][0], i)
@@ -281,11 +348,14 @@ def _axis(column: Column) -> dict[str, str]:
 
 def _triple(board: Board, row: Row, column: Column) -> list[float | None]:
     metric = row.metrics[board.columns.index(column)]
-    strict = metric.strict if metric is not None else Estimate(value=None, n=0)
-    return [strict.value, strict.low, strict.high]
+    return _ends(metric.strict if metric is not None else Estimate(value=None, n=0))
 
 
-def _point(board: Board, row: Row, *columns: Column) -> Picture:
+def _ends(estimate: Estimate) -> list[float | None]:
+    return [estimate.value, estimate.low, estimate.high]
+
+
+def _point(board: Board, row: Row, *columns: Column) -> Chart:
     values = [_triple(board, row, column) for column in columns]
     return {"model": _model(row), "run": row.run.id, "values": values}
 

@@ -1,24 +1,238 @@
-"""The Atom feed of new results (RFC 4287)."""
+"""What the site publishes for programs: JSON with its schema, the same as scripts for the pages, and an Atom feed.
+
+A page opened from a disk may not read a JSON file, but it may load a script that registers the object.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
-from speech_eval.analysis import report
-from speech_eval.leaderboard.load import Run
+from pydantic import BaseModel, ConfigDict
 
+import speech_eval
+from speech_eval.analysis import report
+from speech_eval.engine.run_directory import disk_errors
+from speech_eval.leaderboard.boards import Board, Column, Row, other_scorer
+from speech_eval.leaderboard.load import Run, Skipped
+from speech_eval.records import Estimate, MetricResult, ModelInfo, Results
+
+SCHEMA_VERSION = 3
 _NAMESPACE = "http://www.w3.org/2005/Atom"
 _MOST = 100
 _EPOCH = "1970-01-01T00:00:00Z"
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def feed(runs: Sequence[Run]) -> str:
-    """The newest runs first, each with its primary numbers. Runs that do not say when they ended are left out.
+class _Published(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    Addresses are relative to the feed: where the site will lie is not known when it is built.
+
+class ColumnData(_Published):
+    """A number of a board. `places` is the number of decimals that its most precise interval supports."""
+
+    metric: str
+    summary: str
+    name: str
+    title: str
+    unit: str
+    direction: str
+    primary: bool
+    headline: bool
+    shown: bool
+    scorer: str
+    axis: str
+    places: int
+
+
+class CellData(_Published):
+    """`strict` counts failures as the worst value; `compat` is null where it equals `strict`; `note` names a scorer
+    other than the column's."""
+
+    strict: Estimate
+    compat: Estimate | None
+    note: str
+
+
+class MarkData(_Published):
+    """A label on a row that is not comparable with the others in some way, and its meaning."""
+
+    text: str
+    meaning: str
+
+
+class RowData(_Published):
+    """A run on a board; `cells` are in the order of the columns, null where the run lacks the metric. `point` is its
+    value of the board's sweep; `folded`: a further point of a sweep, shown on request."""
+
+    run: str
+    page: str
+    model: str
+    license: str
+    parameters: int | None
+    seed: int
+    point: int | None
+    folded: bool
+    rank: int | None
+    rank_shared: bool
+    human: bool
+    subset: bool
+    failures: int
+    expected: int
+    failure_words: str
+    verdict: str
+    at: str
+    marks: list[MarkData]
+    cells: list[CellData | None]
+
+
+class BoardData(_Published):
+    """`data/boards/<anchor>.json`: one comparable table. `ranked_by`: what separates ranks, empty without ranks."""
+
+    schema_version: int = SCHEMA_VERSION
+    task: str
+    anchor: str
+    distinction: str
+    sweep: str
+    ranked: bool
+    ranked_by: str
+    facts: dict[str, str]
+    columns: list[ColumnData]
+    rows: list[RowData]
+
+
+class RunData(_Published):
+    """`data/runs/<id>.json`: a run's identity and all its numbers, as the run directory holds them."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    page: str
+    at: str
+    verdicts: list[dict[str, Any]]
+    model: ModelInfo
+    results: Results
+
+
+class SiteData(_Published):
+    """`data/leaderboard.json`: the table of contents, with the file of each part."""
+
+    schema_version: int = SCHEMA_VERSION
+    harness_version: str
+    boards: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    charts: list[dict[str, Any]]
+    skipped: list[dict[str, str]]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the three kinds of file, under the names of their classes."""
+    kinds: tuple[type[BaseModel], ...] = (SiteData, BoardData, RunData)
+    return {"schema_version": SCHEMA_VERSION} | {kind.__name__: kind.model_json_schema() for kind in kinds}
+
+
+def board_data(board: Board) -> BoardData:
+    """A board as it is published."""
+    return BoardData(
+        task=board.task,
+        anchor=board.anchor,
+        distinction=board.distinction,
+        sweep=board.sweep,
+        ranked=board.ranked,
+        ranked_by=board.ranked_by,
+        facts=board.facts,
+        columns=[_column(column) for column in board.columns],
+        rows=[_row(row, board.columns) for row in board.rows],
+    )
+
+
+def _column(column: Column) -> ColumnData:
+    return ColumnData(**{name: getattr(column, name) for name in ColumnData.model_fields})
+
+
+def _row(row: Row, columns: Sequence[Column]) -> RowData:
+    model = row.run.manifest.model
+    return RowData(
+        run=row.run.id,
+        page=f"runs/{row.run.id}.html",
+        model=row.run.results.model,
+        license=model.license,
+        parameters=model.parameters,
+        seed=row.run.results.seed,
+        point=row.point,
+        folded=row.folded,
+        rank=row.rank,
+        rank_shared=row.tied,
+        human=row.human,
+        subset=not row.result.leaderboard_grade,
+        failures=row.failures,
+        expected=row.result.counts.expected,
+        failure_words=report.failure_words(row.result.counts),
+        verdict=row.run.verdicts[-1].outcome if row.run.verdicts else "",
+        at=row.run.at,
+        marks=[MarkData(text=mark.text, meaning=mark.meaning) for mark in row.marks],
+        cells=[_cell(metric, column) for metric, column in zip(row.metrics, columns, strict=True)],
+    )
+
+
+def _cell(metric: MetricResult | None, column: Column) -> CellData | None:
+    if metric is None:
+        return None
+    compat = metric.compat if report.differs(metric) else None
+    return CellData(strict=metric.strict, compat=compat, note=other_scorer(metric, column))
+
+
+def run_data(run: Run) -> RunData:
+    """A run as it is published."""
+    return RunData(
+        id=run.id,
+        page=f"runs/{run.id}.html",
+        at=run.at,
+        verdicts=[{"outcome": v.outcome, "baseline": v.baseline, "reasons": list(v.reasons)} for v in run.verdicts],
+        model=run.manifest.model,
+        results=run.results,
+    )
+
+
+def site_data(
+    boards: Sequence[Board], runs: Sequence[Run], charts: Sequence[Mapping[str, Any]], skipped: Sequence[Skipped]
+) -> SiteData:
+    """The table of contents."""
+    return SiteData(
+        harness_version=speech_eval.__version__,
+        boards=[
+            {"task": b.task, "anchor": b.anchor, "rows": len(b.rows), "facts": b.facts, "file": _board_file(b)}
+            for b in boards
+        ],
+        runs=[
+            {
+                "id": run.id,
+                "model": run.results.model,
+                "page": f"runs/{run.id}.html",
+                "file": f"data/runs/{run.id}.json",
+                "at": run.at,
+            }
+            for run in runs
+        ],
+        charts=[{"id": c["id"], "title": c["title"], "file": f"data/charts/{c['id']}.json"} for c in charts],
+        skipped=[{"path": item.path, "reason": item.reason} for item in skipped],
+    )
+
+
+def _board_file(board: Board) -> str:
+    return f"data/boards/{board.anchor}.json"
+
+
+# ---------------------------------------------------------------------------------------------- feed
+
+
+def feed(runs: Sequence[Run]) -> str:
+    """An Atom feed (RFC 4287): the newest runs first, each with its primary numbers. Runs without a time are left out.
+
+    Addresses are relative to the feed, as the address of the site is not known when it is built.
     """
     dated = sorted((run for run in runs if run.at), key=lambda run: (run.at, run.id), reverse=True)[:_MOST]
     root = ElementTree.Element("feed", xmlns=_NAMESPACE)
@@ -53,3 +267,34 @@ def _add(parent: ElementTree.Element, name: str, text: str = "", **attributes: s
     child = ElementTree.SubElement(parent, name, attributes)
     child.text = _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text) or None
     return child
+
+
+# ---------------------------------------------------------------------------------------------- files
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of the site. Text from models may hold half a surrogate pair, which UTF-8 cannot store."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode("utf-8", errors="replace"))
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write `data` as JSON."""
+    write_text(path, _json(data) + "\n")
+
+
+def write_both(path: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Write `path`.json, and `path`.js which registers the same object under `name` with the page that loads it."""
+    write_json(path.with_name(path.name + ".json"), data)
+    write_script(path, name, data)
+
+
+def write_script(path: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Write `path`.js, which registers `data` under `name`."""
+    write_text(path.with_name(path.name + ".js"), f"speechEval.register({json.dumps(name)}, {_json(data)});\n")
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    # ASCII only: line separators of Unicode end no line of a script, and half a surrogate pair stays readable
+    return json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)

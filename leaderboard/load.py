@@ -1,4 +1,4 @@
-"""Finds run directories and reads what stands in them. Nothing here writes, and no path leads out of a run."""
+"""Finds run directories and reads them. Nothing here writes, and no path leads out of a run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from speech_eval.analysis.derived import with_derived
 from speech_eval.analysis.human_baseline import GROUND_TRUTH
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
@@ -33,7 +34,7 @@ _DEPTH = ("*", "*/*", "*/*/*")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a gate made of the run: `outcome`, the baseline's folder name, and the reasons of all its rules."""
+    """A gate's verdict on the run: `outcome`, the baseline's folder name, and the reasons of all its rules."""
 
     outcome: str
     baseline: str
@@ -42,38 +43,38 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that can be shown. `id` names its page: the model's name as a slug and a digest of its numbers."""
+    """A readable run. `id` names its page: the model's name as a slug and a digest of its numbers."""
 
     id: str
     path: Path
     results: Results
     manifest: Manifest
-    named: bool  # given by the caller itself, not found inside a folder of runs
+    named: bool  # given by the caller, not found inside a folder of runs
     verdicts: tuple[Verdict, ...] = ()
 
     @property
     def human(self) -> bool:
-        """Whether these are the recordings of the dataset and no model's."""
+        """Whether the run scores the human recordings of the dataset instead of a model."""
         return self.results.model.split(",")[0] == GROUND_TRUTH
 
     @property
     def at(self) -> str:
-        """When the run last did something, ISO 8601; empty where it does not say."""
+        """Time of the run's last event, ISO 8601; empty where none is recorded."""
         return max((event.at for event in self.manifest.events if _TIME.fullmatch(event.at)), default="")
 
     def record(self, task: str) -> TaskRecord | None:
-        """What the manifest says of a task; None where it says nothing."""
+        """The manifest's record of a task; None where it has none."""
         return self.manifest.tasks.get(task)
 
     def dataset(self, task: str) -> DatasetRecord | None:
-        """What the manifest says of a task's data; None where it says nothing."""
+        """The manifest's record of a task's data; None where it has none."""
         record = self.record(task)
         return record.dataset if record else None
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A folder that is shown as left out, and why."""
+    """A folder that was left out, and why."""
 
     path: str
     reason: str
@@ -90,9 +91,9 @@ class TaskLines:
 
 
 def find(paths: Sequence[Path]) -> tuple[list[Run], list[Skipped]]:
-    """The runs at `paths`, each a run directory or a folder of them, and the folders that had to be left out.
+    """The runs at `paths`, each a run directory or a folder of them, and the folders that were left out.
 
-    Raises `BadInput` for a path that is neither, for a named run that cannot be read, and where nothing is left.
+    Raises `BadInput` for a path that is neither, for a named run that cannot be read, and where no run is readable.
     """
     runs: dict[str, Run] = {}
     skipped: list[Skipped] = []
@@ -105,7 +106,9 @@ def find(paths: Sequence[Path]) -> tuple[list[Run], list[Skipped]]:
             skipped.append(Skipped(path.name, error.problem.replace(f"{path.parent}/", "")))
             continue
         if run.id in runs:
-            skipped.append(Skipped(path.name, f"The same numbers of the same model as {runs[run.id].path.name}."))
+            skipped.append(
+                Skipped(path.name, f"It has the same numbers of the same model as {runs[run.id].path.name}.")
+            )
             continue
         runs[run.id] = run
     if not runs:
@@ -126,12 +129,12 @@ def _candidates(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
                 "Give a run directory made by `speech-eval run` (a half-written one needs the same command again), "
                 "or a folder of them.",
             )
-        # a folder inside a run, such as its audio, is no run of its own
+        # a folder inside a run, such as its audio, is not a run
         yield from ((folder, False) for folder in sorted(inside) if not inside & set(folder.parents))
 
 
 def reasons(skipped: Sequence[Skipped]) -> str:
-    """Why folders were left out, in one line: of the first few, and how many more."""
+    """Why folders were left out, in one line: the first few reasons and the number of others."""
     more = [f"And {len(skipped) - _REASONS} more."] if len(skipped) > _REASONS else []
     return " ".join([f"{item.path}: {item.reason}" for item in skipped[:_REASONS]] + more)
 
@@ -144,11 +147,12 @@ def read(path: Path, named: bool) -> Run:
     results, manifest = directory.results(), directory.manifest()
     identity = f"{results.model_dump_json()}\n{manifest.model.model_dump_json()}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
-    return Run(f"{slug(results.model)}-{digest}", path, results, manifest, named, tuple(_verdicts(path)))
+    (shown, *_) = with_derived([results])
+    return Run(f"{slug(results.model)}-{digest}", path, shown, manifest, named, tuple(_verdicts(path)))
 
 
 def _verdicts(path: Path) -> Iterator[Verdict]:
-    """Verdict files of the gate inside the run (`gate*.json`); any other JSON there is not ours to judge."""
+    """Verdict files of the gate inside the run (`gate*.json`); other JSON files are ignored."""
     for file in sorted(path.glob("gate*.json")):
         data = read_object(file)
         outcome = data.get("outcome")
@@ -163,7 +167,7 @@ def _verdicts(path: Path) -> Iterator[Verdict]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object of a file that need not be ours; empty where it is none."""
+    """The JSON object of a file of unknown origin; empty where it holds none."""
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

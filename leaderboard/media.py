@@ -1,42 +1,54 @@
-"""Compressed copies of a run's audio for the page's players, named by what they contain."""
+"""Compressed copies of audio for the page's players, named by what they contain, and how loud each is."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speech_eval import datasets
 from speech_eval.audio import Audio, file_sha256, load
 from speech_eval.errors import SpeechEvalError
 from speech_eval.leaderboard.load import Run
+from speech_eval.leaderboard.recordings import Choice, Recordings
 from speech_eval.records import StoredAudio
 
+OUTPUT = "Output"  # the label of the model's own speech
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _BLOCK = 48000  # libsndfile overflows its stack on very long writes of Ogg, so samples go in by the second
+_GATE = 0.4  # seconds of a gating block of BS.1770
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A player's label and its file (`href` relative to the site), or why there is none (`problem`)."""
+    """A player's label and its file (`href` relative to the site), or why there is none (`problem`).
+
+    `loudness` is the integrated loudness in LUFS (ITU-R BS.1770-4), None for silence.
+    """
 
     label: str
     href: str = ""
     seconds: float = 0.0
+    loudness: float | None = None
     problem: str = ""
 
 
 class AudioShelf:
-    """The site's `audio/` folder. A file's name is the digest of the audio it was made from, never a given name."""
+    """The site's `audio/` folder. A file's name is the digest of the audio it was made from, never a given name.
 
-    def __init__(self, out: Path, enabled: bool = True) -> None:
+    `enabled=False` makes no players at all; `recordings` says which recordings of datasets are played. `used` and
+    `own` are the names of files that pages refer to, and of those that come from the user's own data.
+    """
+
+    def __init__(self, out: Path, enabled: bool = True, recordings: Choice = "auto") -> None:
         self.folder = out / "audio"
         self.enabled = enabled
+        self.recordings = Recordings(recordings)
         self.used: set[str] = set()
+        self.own: set[str] = set()
         self._sources: dict[str, Clip] = {}
         self._copies: dict[str, Clip] = {}
-        self._datasets: dict[str, datasets.Dataset | None] = {}
 
     def output(self, run: Run, stored: StoredAudio | None) -> Clip | None:
         """The model's speech; None where it made none or players are off."""
@@ -50,22 +62,23 @@ class AudioShelf:
         else:
             inside = path.startswith(root)
         if not inside:
-            return Clip("Output", problem="its path leads out of the run directory")
-        return self._clip("Output", path, stored.sha256)
+            return Clip(OUTPUT, problem="its path leads out of the run directory")
+        return self._clip(OUTPUT, path, stored.sha256)
 
     def given(self, run: Run, task: str, label: str, relative: str | None, sha256: str | None) -> Clip | None:
-        """A recording the model was given. Only of bundled datasets: a run may not point at other files."""
-        if relative is None or not self.enabled:
+        """A recording the model was given; None where there was none or such players are off."""
+        if relative is None or not self.enabled or self.recordings.choice == "none":
             return None
-        record = run.dataset(task)
-        dataset = self._dataset(record.name) if record else None
-        if dataset is None:
-            return Clip(label, problem="it belongs to a dataset of its owner and is not shown")
-        try:
-            path = dataset.audio_path(relative)
-        except SpeechEvalError:
-            return Clip(label, problem="the recording is not on the machine this page was built on")
-        return self._clip(label, str(path), sha256)
+        data = run.dataset(task)
+        if data is None:
+            return Clip(label, problem="the run does not record its dataset")
+        found = self.recordings.find(run.path, data.location or data.name, data.license, relative, sha256)
+        if found.path is None:
+            return Clip(label, problem=found.problem)
+        clip = self._clip(label, str(found.path), sha256)
+        if found.own and clip.href:
+            self.own.add(Path(clip.href).name)
+        return clip
 
     def sweep(self) -> None:
         """Remove copies that no page of this build names."""
@@ -73,25 +86,18 @@ class AudioShelf:
             if file.name not in self.used:
                 file.unlink()
 
-    def _dataset(self, name: str) -> datasets.Dataset | None:
-        if name not in datasets.bundled():
-            return None
-        if name not in self._datasets:
-            self._datasets[name] = datasets.load_dataset(name)
-        return self._datasets[name]
-
     def _clip(self, label: str, path: str, sha256: str | None) -> Clip:
         made = self._sources.get(path)
         if made is None:
             made = self._sources[path] = self._copy(Path(path), sha256)
-        return Clip(label, made.href, made.seconds, made.problem)
+        return replace(made, label=label)
 
     def _copy(self, path: Path, sha256: str | None) -> Clip:
         if not path.is_file():
             return Clip("", problem="the audio file is missing")
         digest = file_sha256(path)
         if sha256 is not None and digest != sha256:
-            return Clip("", problem="the audio file is not the one that was recorded (its sha256 differs)")
+            return Clip("", problem="the audio file is not the recorded one (its sha256 differs)")
         if digest not in self._copies:
             self._copies[digest] = self._compress(path, digest)
         return self._copies[digest]
@@ -99,21 +105,28 @@ class AudioShelf:
     def _compress(self, path: Path, digest: str) -> Clip:
         name = hashlib.sha256(f"opus {digest}".encode()).hexdigest()[:24] + ".ogg"
         copy = self.folder / name
-        if not copy.is_file():
-            try:
+        try:
+            if not copy.is_file():
                 audio = load(path)
-            except SpeechEvalError:
-                return Clip("", problem="the audio file cannot be decoded")
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_opus(copy, audio)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_opus(copy, audio)
+            played = load(copy)
+        except SpeechEvalError:
+            return Clip("", problem="the audio file cannot be decoded")
         self.used.add(name)
-        return Clip("", f"audio/{name}", _seconds(copy))
+        return Clip("", f"audio/{name}", len(played.samples) / played.rate, loudness(played))
 
 
-def _seconds(path: Path) -> float:
-    import soundfile
+def loudness(audio: Audio) -> float | None:
+    """Integrated loudness in LUFS (ITU-R BS.1770-4) to a tenth; None for silence. Audio shorter than a gating block is
+    measured as one block."""
+    from pyloudnorm import Meter
 
-    return float(soundfile.info(path).duration)
+    block = min(_GATE, len(audio.samples) / audio.rate)
+    if block <= 0:
+        return None
+    level = Meter(audio.rate, block_size=block).integrated_loudness(audio.samples)
+    return round(float(level), 1) if math.isfinite(level) else None
 
 
 def write_opus(path: Path, audio: Audio) -> None:

@@ -1,26 +1,62 @@
-"""Ranks that say no more than the data: runs that cannot be told apart share one."""
+"""The order of a board's rows, their ranks and ties: runs whose difference is not significant share a rank."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from speech_eval.analysis import report
-from speech_eval.records import MetricResult
+from speech_eval.leaderboard.load import Run
+from speech_eval.records import MetricResult, TaskResult
 from speech_eval.statistics.ranking import Shares, ahead
 
 PAIRED, OVERLAP = "paired test", "overlap of intervals"
-Rank = tuple[int | None, bool]  # the rank, None where there is none, and whether it is shared
+Rank = tuple[int | None, bool]  # the rank, None for a row without one, and whether it is shared
+Pair = tuple[Run, TaskResult]
+
+
+def place(pair: Pair) -> tuple[object, ...]:
+    """Sort key of a row: human recordings, whole datasets, subsets; then best first, point by point of a sweep. Rows
+    without ranks are sorted by their cost (the first number), and points of a sweep by model."""
+    run, result = pair
+    best = report.sort_value(report.primary(result))
+    point = 0 if result.sweep is None else result.sweep.value
+    along: tuple[object, ...] = (point, best, run.id) if result.ranked else (best, run.id)
+    if not result.ranked and result.sweep is not None:
+        along = (run.results.model, run.id, point)
+    return not run.human, not result.leaderboard_grade, along
+
+
+def row_ranks(pairs: Sequence[Pair], held: Mapping[tuple[str, str], Shares]) -> tuple[list[Rank], str]:
+    """The rank of each row and the method that separates them. Human recordings, subsets and tasks without ranking have
+    none; each point of a sweep is ranked by itself."""
+    ranks: list[Rank] = [(None, False)] * len(pairs)
+    if not all(result.ranked for _, result in pairs):
+        return ranks, ""
+    points: dict[int, list[int]] = {}
+    for index, (run, result) in enumerate(pairs):
+        metric = report.primary(result)
+        if not run.human and result.leaderboard_grade and metric is not None and metric.strict.value is not None:
+            points.setdefault(0 if result.sweep is None else result.sweep.value, []).append(index)
+    used = set()
+    for rows in points.values():
+        metrics = [metric for index in rows if (metric := report.primary(pairs[index][1])) is not None]
+        found, how = ranked(metrics, [held.get((pairs[i][0].id, pairs[i][1].task)) for i in rows])
+        used |= how
+        for index, rank in zip(rows, found, strict=True):
+            ranks[index] = rank
+    return ranks, ", else ".join(name for name in (PAIRED, OVERLAP) if name in used)
 
 
 def ranked(metrics: Sequence[MetricResult], held: Sequence[Shares | None]) -> tuple[list[Rank], set[str]]:
-    """(rank, shared) of each: 1 where it is not told apart from the leader, else one more than those that are ahead.
+    """The rank of each number and the methods used: 1 where the leader is not significantly better, else one more than
+    the number of runs that are significantly better.
 
-    Two runs on the same samples are told apart by the paired test, others where their intervals do not overlap.
+    Two runs on the same samples are compared by the paired test, others by whether their intervals overlap.
     """
     leader = metrics.index(min(metrics, key=report.sort_value))
     sure, worst = [_ends(metric) for metric in metrics], sorted(_ends(metric)[1] for metric in metrics)

@@ -1,4 +1,4 @@
-"""What a run's own page shows: numbers, failures, distributions, and samples to read and to hear."""
+"""The content of a run's page: numbers, failures, histograms, and samples to read and to hear."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from speech_eval.analysis import report
-from speech_eval.leaderboard.distributions import Distribution, distributions, sample_value
+from speech_eval.leaderboard.boards import is_policy_point, leads
+from speech_eval.leaderboard.histograms import Histogram, histograms, sample_value
 from speech_eval.leaderboard.load import Run, TaskLines
 from speech_eval.leaderboard.media import AudioShelf, Clip
-from speech_eval.leaderboard.policy import is_point
 from speech_eval.leaderboard.text_diff import Piece, difference, rate
-from speech_eval.records import MetricResult, Output, Sample, Score, TaskResult
+from speech_eval.records import MetricResult, Output, Sample, Score, TaskResult, Transcript
 
 MAX_FAILURES = 100
 COMMON = 6
-_GIVES_REFERENCE = ("AudioCodec", "SpeechSynthesizer")  # a sample's own recording is what the output is held against
+# what a sample's own recording is to each interface: what the output is compared with, or what the model hears
+_RECORDING = {
+    "AudioCodec": "Original",
+    "SpeechSynthesizer": "Original",
+    "AudioLanguageModel": "Question",
+    "DuplexAgent": "User",
+}
 _MAX_PARTS = 24  # numbers of one sample by one metric
 _MAX_TEXT = 4000  # characters of one text; a runaway answer must not make the page unreadable
 
@@ -33,36 +39,46 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text of a sample, as stored: what it is, the text, and which recognizer wrote it where one did."""
+
+    label: str
+    text: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
 class SampleView:
-    """One sample: `reference` and `answer` raw, `pieces` the difference of the normalized texts where there is one."""
+    """One sample: what the model was given in writing, its `answer`, and the difference of the normalized texts as
+    `pieces` where there is one. `common`: every run on this data shows it."""
 
     id: str
     language: str
     speaker: str
-    reference: str
-    answer: str
-    answer_label: str
-    answer_by: str
+    given: list[Text]
+    answer: Text
     pieces: list[Piece]
     parts: list[tuple[str, str]]
     clips: list[Clip]
-    common: bool  # one of the samples that every run on this data shows
+    common: bool
 
 
 @dataclass(frozen=True)
 class TaskView:
-    """A task of a run. `failures_total` and `samples_total` say how many there are beyond those shown."""
+    """A task of a run. `failures_total` and `samples_total` count those that are not shown too; `others` are samples
+    that this page does not show and that pages of other runs play."""
 
     result: TaskResult
-    metrics: list[MetricResult]
+    headline: list[MetricResult]
+    folded: list[MetricResult]
     facts: list[tuple[str, str]]
     failures: list[Failure]
     failures_total: int
     samples: list[SampleView]
     samples_total: int
     stored: bool
-    distributions: list[Distribution]
-    others: list[SampleView]  # not shown, but heard beside the samples of other runs
+    histograms: list[Histogram]
+    others: list[SampleView]
 
 
 def task_view(
@@ -75,25 +91,32 @@ def task_view(
     common = set(_common(lines))
     rest = [name for name in sorted(set(also) - set(chosen)) if name in by_id and _answered(lines, name)]
     views = {name: _sample(run, result, by_id[name], lines, shelf, name in common) for name in [*chosen, *rest]}
+    headline, folded = _listed(result)
     return TaskView(
         result=result,
-        metrics=_listed(result),
+        headline=headline,
+        folded=folded,
         facts=_task_facts(run, result),
         failures=failures[:MAX_FAILURES],
         failures_total=len(failures),
         samples=[views[name] for name in chosen],
         samples_total=sum(_answered(lines, sample.id) for sample in lines.samples),
         stored=bool(lines.outputs),
-        distributions=distributions(result, lines),
+        histograms=histograms(result, lines),
         others=[views[name] for name in rest],
     )
 
 
-def _listed(result: TaskResult) -> list[MetricResult]:
-    """The numbers of the table: headlines first, or axis by axis where a task keeps them apart."""
+def _listed(result: TaskResult) -> tuple[list[MetricResult], list[MetricResult]]:
+    """The numbers of the table, axis by axis where a task reports axes: those shown at once, and the others."""
     axes = list(dict.fromkeys(metric.axis for metric in result.metrics))
-    table = [metric for metric in result.metrics if not is_point(metric)]
-    return sorted(table, key=lambda metric: (axes.index(metric.axis), not metric.primary, not metric.headline))
+    table = [metric for metric in result.metrics if not is_policy_point(metric)]
+    table.sort(key=lambda metric: (axes.index(metric.axis), not metric.primary, not metric.headline))
+    first: list[MetricResult] = []
+    for metric in table:
+        if metric.primary or leads(metric, [other.axis for other in first]):
+            first.append(metric)
+    return first or table, [metric for metric in table if first and metric not in first]
 
 
 def choose(run: Run, result: TaskResult, lines: TaskLines, max_samples: int) -> list[str]:
@@ -105,7 +128,7 @@ def choose(run: Run, result: TaskResult, lines: TaskLines, max_samples: int) -> 
 
 
 def _sorting(run: Run, result: TaskResult) -> MetricResult | None:
-    """The number that says which samples are bad: the primary one, which a task that is not ranked names too."""
+    """The number that orders samples: the primary one, which the manifest names for tasks without ranks."""
     record = run.record(result.task)
     named = record.primary if record else ""
     own = (metric for metric in result.metrics if named in (metric.metric, f"{metric.metric}/{metric.name}"))
@@ -172,7 +195,7 @@ def _worst_first(names: Sequence[str], lines: TaskLines, primary: MetricResult |
 
 
 def _badness(score: Score, primary: MetricResult) -> float | None:
-    """How bad a sample's score is, more is worse; None where its parts do not say it by name."""
+    """How bad a sample's score is (higher is worse); None where its parts do not give the value."""
     if score.status != "ok":
         return float("inf")
     value = sample_value(score, primary)
@@ -194,20 +217,18 @@ def _sample(
     output, scores = lines.outputs[sample.id], lines.scores.get(sample.id, [])
     heard = lines.transcripts.get(sample.id)
     pair = _compared(scores, report.primary(result))
-    given = "Reference" if result.interface in _GIVES_REFERENCE else "Input"
+    recording = _RECORDING.get(result.interface, "Input")
     clips = [
-        shelf.given(run, result.task, "Prompt", sample.prompt_audio, sample.prompt_audio_sha256),
-        shelf.given(run, result.task, given, sample.audio, sample.audio_sha256),
+        shelf.given(run, result.task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),
+        shelf.given(run, result.task, recording, sample.audio, sample.audio_sha256),
         shelf.output(run, output.audio),
     ]
     return SampleView(
         id=sample.id,
         language=sample.language,
         speaker=sample.speaker or "",
-        reference=clip_text(sample.text or ""),
-        answer=clip_text(_answer(output, heard.text if heard else None)),
-        answer_label="Heard" if heard and output.text is None else "Answer",
-        answer_by=clip_text(heard.scorer) if heard and output.text is None else "",
+        given=_given(result, sample),
+        answer=_answer(output, heard),
         pieces=difference(*pair) if pair else [],
         parts=[part for score in scores for part in _parts(score)],
         clips=[clip for clip in clips if clip is not None],
@@ -215,8 +236,24 @@ def _sample(
     )
 
 
-def _answer(output: Output, heard: str | None) -> str:
-    return output.text if output.text is not None else heard or ""
+def _given(result: TaskResult, sample: Sample) -> list[Text]:
+    """The written question or prompt, and the text of the sample under the name that its task gives it."""
+    text, prompt = sample.text, sample.prompt_text
+    if result.interface == "AudioLanguageModel":
+        question = prompt if prompt is not None else sample.metadata.get("prompt")
+        # a timed task has no reference answer: its text is what the recording says
+        texts = [("Question", text)] if result.conditions else [("Question", question), ("Reference", text)]
+    elif result.interface == "DuplexAgent":
+        texts = [("User says", text)]
+    else:
+        texts = [("Prompt says", prompt), ("Text" if result.interface == "SpeechSynthesizer" else "Reference", text)]
+    return [Text(label, clip_text(found)) for label, found in texts if isinstance(found, str) and found]
+
+
+def _answer(output: Output, heard: Transcript | None) -> Text:
+    if output.text is None and heard is not None:
+        return Text("Heard", clip_text(heard.text), clip_text(heard.scorer))
+    return Text("Answer", clip_text(output.text or ""))
 
 
 def _parts(score: Score) -> list[tuple[str, str]]:
@@ -267,5 +304,5 @@ def _pairs(value: object) -> str:
 
 
 def manifest_json(run: Run) -> str:
-    """The whole manifest as it stands in the run directory."""
+    """The whole manifest.json of the run directory, as text."""
     return (run.path / "manifest.json").read_text("utf-8", errors="replace")

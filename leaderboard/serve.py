@@ -1,4 +1,4 @@
-"""A preview of a site on this machine, for browsers that will not open a folder. It listens on 127.0.0.1 alone."""
+"""A preview server of a site for this machine: it listens on 127.0.0.1 only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Handler(SimpleHTTPRequestHandler):
     _length: int | None = None
 
     def send_head(self) -> Any:
-        """An open file at the place asked for, or None where an answer has been given already."""
+        """The open file at the requested position, or None where a response has been sent already."""
         self._length = None
         path = Path(self.translate_path(self.path))
         wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
@@ -55,20 +55,20 @@ class _Handler(SimpleHTTPRequestHandler):
         return _TYPES.get(Path(path).suffix) or super().guess_type(path)
 
     def end_headers(self) -> None:
-        """Say that ranges are known, and that a page built again is to be read again."""
+        """State that ranges are supported and that pages must not be cached, as a site may be built again."""
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
-        """Send the file, or as much of it as was asked for."""
+        """Send the file, or the requested range of it."""
         if self._length is None:
             super().copyfile(source, outputfile)
         else:
             _copy(source, outputfile, self._length)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent: a page with players asks for hundreds of pieces."""
+        """Log nothing: a page with players makes hundreds of requests."""
 
 
 def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
@@ -78,10 +78,12 @@ def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
 
 
 def server(site: Path, port: int = 0) -> ThreadingHTTPServer:
-    """A server of the folder, not yet serving; port 0 takes any free one. Raises `BadInput` for a folder without a
-    site and a port that is taken."""
+    """A server for the folder, not yet serving; port 0 takes any free port. Raises `BadInput` for a folder without a
+    site and for a port in use."""
     if not (site / "index.html").is_file() or not (site / "data" / "leaderboard.json").is_file():
-        raise BadInput(f"{site} holds no leaderboard.", "Build one with: speech-eval leaderboard build RUNS -o site")
+        raise BadInput(
+            f"{site} does not contain a leaderboard.", "Build one with: speech-eval leaderboard build RUNS -o site"
+        )
     try:
         return ThreadingHTTPServer((HOST, port), functools.partial(_Handler, directory=str(site)))
     except OSError as error:
@@ -89,7 +91,7 @@ def server(site: Path, port: int = 0) -> ThreadingHTTPServer:
 
 
 def serve(site: Path, port: int, ready: Callable[[str], None]) -> None:
-    """Serve until interrupted; `ready` is told the address."""
+    """Serve until interrupted; calls `ready` with the address."""
     with server(site, port) as made:
         ready(f"http://{HOST}:{made.server_port}/")
         made.serve_forever()

@@ -1,4 +1,4 @@
-"""Word-level difference of a reference and a hypothesis, for reading: the numbers come from the metrics."""
+"""Word-level difference of a reference and a hypothesis, for display; metrics compute their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-# scripts that put no space between words are compared character by character
+# scripts without spaces between words are compared character by character
 _TOKEN = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0e00-\u0e7f]|[^\s\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]+"
 )
@@ -18,7 +18,7 @@ _KINDS: dict[str, Kind] = {"equal": "equal", "replace": "substitute", "insert": 
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of words of one kind; `reference` is what was meant, `hypothesis` what was heard."""
+    """Consecutive words of one kind: `reference` as written in the data, `hypothesis` as heard."""
 
     kind: Kind
     reference: str = ""
@@ -26,7 +26,7 @@ class Piece:
 
 
 def difference(reference: str, hypothesis: str) -> list[Piece]:
-    """The least edit from reference to hypothesis as pieces in reading order."""
+    """The shortest edit from reference to hypothesis, as pieces in reading order."""
     from rapidfuzz.distance import Levenshtein
 
     left, right = _TOKEN.findall(reference), _TOKEN.findall(hypothesis)
@@ -41,7 +41,7 @@ def difference(reference: str, hypothesis: str) -> list[Piece]:
 
 
 def errors(pieces: list[Piece]) -> int:
-    """How many words were substituted, deleted or inserted."""
+    """The number of words that were substituted, deleted or inserted."""
     return sum(max(len(p.reference.split()), len(p.hypothesis.split())) for p in pieces if p.kind != "equal")
 
 

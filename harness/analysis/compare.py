@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from speech_eval.analysis.aligned import Aligned, aligned, obstacles
+from speech_eval.analysis.report import number, quantity
+from speech_eval.analysis.shown import Shown
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import NotComparable
 from speech_eval.records import Estimate, Output, Record
@@ -36,7 +38,7 @@ class Difference(Record):
     primary: bool
     headline: bool
     n: int
-    units: int  # independent ones: samples, or clusters of samples
+    units: int  # independent units: samples, or clusters of samples
     a: Estimate
     b: Estimate
     difference: Estimate
@@ -71,7 +73,7 @@ class Changed(Record):
     b: Side
 
 
-class Comparison(Record):
+class Comparison(Shown):
     """All numbers that two runs have in common. `a` and `b` are the model specs; `forced` lists why the runs are not
     comparable, where the caller insisted."""
 
@@ -81,6 +83,37 @@ class Comparison(Record):
     forced: list[str] = Field(default_factory=list)
     differences: list[Difference]
     changed: list[Changed] = Field(default_factory=list)
+
+    def caption(self) -> str:
+        forced = "".join(f" NOT COMPARABLE: {reason}" for reason in self.forced)
+        return f"A: {self.a} · B: {self.b}{forced}"
+
+    def rows(self, *, everything: bool = False) -> list[dict[str, Any]]:
+        """One row per headline number, or per number with `everything`, rounded to what its interval supports."""
+        return [
+            {
+                "task": d.task,
+                "metric": f"{d.metric}/{d.name}",
+                "A": quantity(d.a, d.unit),
+                "B": quantity(d.b, d.unit),
+                "A - B": quantity(d.difference, d.unit),
+                "p (Holm)": "" if d.adjusted is None else f"{d.adjusted:.4f}",
+                "effect": "" if d.effect_size is None else f"{d.effect_size:.2f}",
+                "detectable": "" if d.detectable is None else f"{number(d.detectable, 3)} {d.unit}".strip(),
+                "n": d.n if d.n == d.units else f"{d.n} in {d.units}",
+            }
+            for d in self.differences
+            if everything or d.headline or d.primary
+        ]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One record per number: `a`, `b` and `difference` with its interval (`low`, `high`), and the paired test."""
+        return [
+            d.model_dump(exclude={"a", "b", "difference"})
+            | {"a": d.a.value, "b": d.b.value, "difference": d.difference.value}
+            | {"low": d.difference.low, "high": d.difference.high}
+            for d in self.differences
+        ]
 
 
 def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Comparison:

@@ -1,11 +1,10 @@
-"""Results, samples and comparisons as pandas data frames (extra `pandas`). Exports share the records behind them."""
+"""Results and samples as pandas data frames (extra `pandas`). Exports share the records behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from speech_eval.analysis.compare import Comparison
 from speech_eval.analysis.report import Row, rows
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import require
@@ -77,19 +76,6 @@ def _samples(run: RunDirectory, task: str) -> list[dict[str, Any]]:
         record["error"] = None if output is None else output.error
         found.append(record | parts.get(sample.id, {}))
     return found
-
-
-def comparison_frame(comparison: Comparison) -> DataFrame:
-    """One row per number of a comparison: `a`, `b` and `difference` with its interval, and the paired test.
-
-    Raises `MissingExtra` without pandas.
-    """
-    records = []
-    for found in comparison.differences:
-        record = found.model_dump(exclude={"a", "b", "difference"})
-        record |= {"a": found.a.value, "b": found.b.value, "difference": found.difference.value}
-        records.append(record | {"low": found.difference.low, "high": found.difference.high})
-    return _pandas().DataFrame(records)
 
 
 def _pandas() -> Any:

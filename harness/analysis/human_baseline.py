@@ -1,4 +1,4 @@
-"""Which numbers of synthetic speech have no row of the human recordings beside them to be read against."""
+"""Calibration of scores of synthetic speech: has the same scorer also scored the human recordings of the same data?"""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from speech_eval.records import MetricResult, Results, TaskResult
 
 NOT_CALIBRATED = "not calibrated"
-GROUND_TRUTH = "ground-truth"  # the model spec that gives the recordings of the dataset back
+GROUND_TRUTH = "ground-truth"  # the model spec that returns the recordings of the dataset
 
 
 def uncalibrated(task: TaskResult, results: Iterable[Results]) -> tuple[str, ...]:
     """Ids of the task's metrics whose scorer has not scored the human recordings of the same data in `results`.
 
-    Asked of synthesis only, and of metrics that a recognizer or another network scores: what such a scorer makes of a
-    voice says little until it is known what it makes of people. The row of the recordings calibrates itself. Empty
-    where nothing is lacking.
+    It concerns synthesis only, and metrics that a recognizer or another network scores: such a score of a synthetic
+    voice can only be judged against the score of human speech. The row of the recordings calibrates itself. Empty where
+    every such metric is calibrated.
     """
     if task.interface != "SpeechSynthesizer":
         return ()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from speech_eval.analysis.derived import with_derived
 from speech_eval.analysis.human_baseline import GROUND_TRUTH, NOT_CALIBRATED, uncalibrated
+from speech_eval.progress import plain
 from speech_eval.records import Counts, Estimate, MetricResult, Results, TaskResult
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ UNDEFINED = "—"
 UNRANKED = "not ranked: each axis is reported separately; models in the order of the first number"
 FOOTNOTE = "primary metric; ↓ lower is better, ↑ higher is better"
 _WIDTH = 132  # columns of the plain text table; rich folds longer cells
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 # ---------------------------------------------------------------------------------------------- numbers
@@ -120,11 +119,6 @@ def short(metric: MetricResult, task: TaskResult | None = None) -> str:
     namesakes = {other.metric for other in (task.metrics if task else ()) if other.metric.split("[")[0] == bare}
     family = protocol.rstrip("]").split("@")[0]
     return f"{name} [{family}]" if len(namesakes) > 1 and family else name
-
-
-def plain(text: str) -> str:
-    """Text from models and files made safe for a terminal: no control or direction-changing characters."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def differs(metric: MetricResult) -> bool:

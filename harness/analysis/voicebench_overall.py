@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Literal
 
 from speech_eval.records import Counts, Estimate, MetricResult, Results, TaskResult
 from speech_eval.statistics.summaries import finite
@@ -17,6 +18,7 @@ SUBSETS = (*RATED, "sd-qa", "mmsu", "openbookqa", "bbh", "ifeval", "advbench")
 # The board had six subsets until mmsu came in December 2024, then seven until bbh and wildvoice in April 2025.
 SEVEN = tuple(name for name in SUBSETS if name not in ("wildvoice", "bbh"))
 SIX = tuple(name for name in SEVEN if name != "mmsu")
+SD_QA = (("qa[voicebench]", "gpt"), ("pedant[voicebench]", "panda"))
 _PREFIX = "voicebench-"
 
 
@@ -30,20 +32,22 @@ def overall(numbers: Mapping[str, float | None], subsets: Sequence[str] = SUBSET
 
 
 def overall_task(results: Sequence[Results]) -> TaskResult | None:
-    """VoiceBench as one task with the number `overall`, from the primary numbers of one model's runs; None where they
-    do not have all nine subsets. Subsets are not samples, so the number has no interval."""
+    """VoiceBench as one task with the number `overall`, from the primary numbers of one model's runs. SD-QA is the mean
+    of the judge's half and PEDANT's half, so its run needs the metrics `qa[voicebench]` and `pedant[voicebench]`.
+
+    None where a subset has no number. Subsets are not samples, so the number has no interval.
+    """
     found: dict[str, TaskResult] = {}
     for task in (task for result in results for task in result.tasks if task.task.startswith(_PREFIX)):
         found.setdefault(task.task.removeprefix(_PREFIX), task)
     if not set(SUBSETS) <= set(found):
         return None
     tasks = [found[name] for name in SUBSETS]
-    numbers = {name: next((m for m in found[name].metrics if m.primary), None) for name in SUBSETS}
-    strict, compat = (
-        overall({name: None if metric is None else getattr(metric, side).value for name, metric in numbers.items()})
-        for side in ("strict", "compat")
-    )
-    scorers = dict.fromkeys(metric.scorer for metric in numbers.values() if metric is not None and metric.scorer)
+    strict = overall({name: _number(name, found[name], "strict") for name in SUBSETS})
+    compat = overall({name: _number(name, found[name], "compat") for name in SUBSETS})
+    if strict is None:
+        return None
+    scorers = dict.fromkeys(metric.scorer for task in tasks for metric in task.metrics if metric.scorer)
     return TaskResult(
         task="voicebench",
         version=tasks[0].version,
@@ -68,3 +72,11 @@ def overall_task(results: Sequence[Results]) -> TaskResult | None:
             )
         ],
     )
+
+
+def _number(subset: str, task: TaskResult, side: Literal["strict", "compat"]) -> float | None:
+    """The number of a subset as the board prints it."""
+    if subset == "sd-qa":
+        halves = [getattr(metric, side).value for metric in task.metrics if (metric.metric, metric.name) in SD_QA]
+        return None if len(halves) < len(SD_QA) or None in halves else fmean(halves)
+    return next((getattr(metric, side).value for metric in task.metrics if metric.primary), None)

@@ -13,8 +13,11 @@ from speech_eval.environment import environment, installed
 DISTRIBUTION = "speech-eval-harness"
 
 
-def examine(verify: bool = True) -> dict[str, Any]:
-    """A machine-readable account; `verify` hashes every fetched file again."""
+def doctor(*, verify: bool = True) -> dict[str, Any]:
+    """The version, the environment, the extras and the assets as plain data.
+
+    `verify` checks the sha256 of every fetched file; without it no asset is reported as verified.
+    """
     return {
         "version": __version__,
         "environment": environment().model_dump(),
@@ -25,7 +28,7 @@ def examine(verify: bool = True) -> dict[str, Any]:
 
 
 def extras() -> dict[str, dict[str, Any]]:
-    """Every extra of the distribution with the installed version of each of its requirements (null: missing)."""
+    """Every extra of the distribution with the installed version of each of its requirements (None: missing)."""
     found: dict[str, dict[str, Any]] = {}
     for line in requires(DISTRIBUTION) or []:
         requirement, _, marker = line.partition(";")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from speech_eval.cli.common import Json, table
+from speech_eval.cli.common import Json
 from speech_eval.registry import load_attr
 
 _BEST_OF = "speech_eval.reference_models.tts.best_of"
@@ -25,7 +25,7 @@ def best_of(
     json: Json = False,
 ) -> None:
     """Keep the best of N candidates by one recognizer or speaker model, judge it by another, for N from 1 up."""
-    from speech_eval.cli.console import bars, emit, out
+    from speech_eval.cli.console import bars, emit, line, table
     from speech_eval.engine.run_directory import write_atomically
 
     chooses_by = load_attr("speech_eval.reference_models.speech_lm.rl.verifiers:choice_of")(by, "--by")
@@ -39,4 +39,4 @@ def best_of(
         return emit(asdict(found))
     table(load_attr(f"{_BEST_OF}:as_rows")(found))
     if output is not None:
-        out.print(f"picture: {output}", markup=False, soft_wrap=True)
+        line(f"picture: {output}")

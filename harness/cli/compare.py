@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speech_eval.cli.common import Json, Plugins, load_plugins, table
+from speech_eval.cli.common import Json, Plugins
 
 if TYPE_CHECKING:
-    from speech_eval.analysis.compare import Changed, Comparison
+    from speech_eval.analysis.compare import Changed
 
 
 def compare(
@@ -22,53 +22,30 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare two runs sample by sample: differences, intervals, p-values, and the samples that changed most."""
-    from speech_eval.analysis.compare import compare as compare_runs
-    from speech_eval.cli.console import emit
-    from speech_eval.engine.run_directory import RunDirectory
+    from speech_eval.api.evaluate import load_plugins
+    from speech_eval.api.judging import compare as compare_runs
+    from speech_eval.cli.console import emit, line, say, table
 
     load_plugins(plugin)
-    comparison = compare_runs(RunDirectory(a), RunDirectory(b), force=force)
+    found = compare_runs(a, b, force=force)
     if json:
-        return emit(comparison.model_dump(mode="json"))
-    _show_comparison(comparison, all_)
-
-
-def _show_comparison(comparison: Comparison, everything: bool) -> None:
-    from speech_eval.analysis.report import number, quantity
-    from speech_eval.cli.console import out, say
-
-    for reason in comparison.forced:
+        return emit(found.to_dict())
+    for reason in found.forced:
         say(f"NOT COMPARABLE: {reason}")
-    out.print(f"A: {comparison.a}\nB: {comparison.b}", markup=False, soft_wrap=True)
-    table(
-        [
-            {
-                "task": d.task,
-                "metric": f"{d.metric}/{d.name}",
-                "A": quantity(d.a, d.unit),
-                "B": quantity(d.b, d.unit),
-                "A - B": quantity(d.difference, d.unit),
-                "p (Holm)": "" if d.adjusted is None else f"{d.adjusted:.4f}",
-                "effect": "" if d.effect_size is None else f"{d.effect_size:.2f}",
-                "detectable": "" if d.detectable is None else f"{number(d.detectable, 3)} {d.unit}".strip(),
-                "n": d.n if d.n == d.units else f"{d.n} in {d.units}",
-            }
-            for d in comparison.differences
-            if everything or d.headline or d.primary
-        ]
-    )
-    for changed in comparison.changed:
-        _show_changed(changed)
+    line(f"A: {found.a}")
+    line(f"B: {found.b}")
+    table(found.rows(everything=all_))
+    for changed in found.changed:
+        _show(changed)
 
 
-def _show_changed(changed: Changed) -> None:
-    from speech_eval.analysis.report import plain
-    from speech_eval.cli.console import out
+def _show(changed: Changed) -> None:
+    from speech_eval.cli.console import line
 
     size = "infinite" if changed.change is None else f"{changed.change:+.4g}"
-    lines = [f"{changed.task} {changed.id}: {changed.metric.split('/')[-1]} {size}"]
+    line(f"{changed.task} {changed.id}: {changed.metric.split('/')[-1]} {size}")
     named = [("reference", changed.reference, changed.reference_audio)]
     sides = (("A", changed.a), ("B", changed.b))
     named += [(label, side.text or side.error or side.status, side.audio) for label, side in sides]
-    lines += [f"  {label:9} {text or ''}" + (f"  [{audio}]" if audio else "") for label, text, audio in named]
-    out.print("\n".join(plain(line) for line in lines), markup=False, soft_wrap=True)
+    for label, text, audio in named:
+        line(f"  {label:9} {text or ''}" + (f"  [{audio}]" if audio else ""))

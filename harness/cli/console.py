@@ -1,57 +1,66 @@
-"""What the command line shows: progress bars with time left, messages, and JSON alone on standard output."""
+"""What the command line prints: lines and tables on standard output, messages on standard error, JSON alone."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
-out = Console()
-err = Console(stderr=True, highlight=False)
+from speech_eval import progress
+from speech_eval.progress import Progress, escaped, plain
+
+out = Console(emoji=False, markup=False)
+err = Console(emoji=False, markup=False, stderr=True, highlight=False)
 
 
 def emit(data: Any) -> None:
     """Print one JSON object on standard output, and nothing else there."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n")
+    text = json.dumps(data, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    sys.stdout.write(escaped(text) + "\n")
     sys.stdout.flush()
 
 
+def line(text: str, *, highlight: bool = True) -> None:
+    """Print one line on standard output, whatever its length; nothing in `text` is markup."""
+    out.print(plain(text), soft_wrap=True, highlight=highlight)
+
+
 def say(message: str) -> None:
-    """A line for people, on standard error, with nothing in it read as markup."""
-    err.print(escape(message), soft_wrap=True)
+    """Print a message on standard error, one line; nothing in `message` is markup."""
+    err.print(plain(message), soft_wrap=True)
 
 
-class Bars:
-    """Progress bars on standard error, one a stage; `__call__` is a `speech_eval.progress.Progress`."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._ids: dict[str, Any] = {}
-        self.prefix = ""
-
-    def __call__(self, description: str, done: int, total: int | None) -> None:
-        label = f"{self.prefix}{description}"
-        if label not in self._ids:
-            self._ids[label] = self._progress.add_task(escape(label), total=total)
-        self._progress.update(self._ids[label], completed=done, total=total)
+def document(text: str) -> None:
+    """Print a text of several lines as it is; on a terminal without control characters."""
+    shown = "\n".join(map(plain, text.split("\n"))) if sys.stdout.isatty() else text
+    sys.stdout.write(shown)
+    sys.stdout.flush()
 
 
-@contextlib.contextmanager
-def bars() -> Iterator[Bars]:
-    """Bars while the block runs; where standard error is no terminal, one line a finished stage."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, refresh_per_second=4) as progress:
-        yield Bars(progress)
+def table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows under the names of the first row's columns."""
+    made = Table(box=None, pad_edge=False)
+    for column, name in enumerate(rows[0] if rows else []):
+        made.add_column(name, overflow="fold", no_wrap=column == 0)
+    for row in rows:
+        made.add_row(*(Text(plain(_cell(value))) for value in row.values()))
+    out.print(made)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def bars() -> AbstractContextManager[Progress]:
+    """Progress bars on standard error while the block runs; where that is not a terminal, one line per stage."""
+    return progress.bars(err)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speech_eval.cli.common import Json, split, table
+from speech_eval.cli.common import Json
 
 app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help=True)
 
@@ -16,7 +16,7 @@ app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help
 def data_list(json: Json = False) -> None:
     """Datasets by name: languages, size, license, and whether the recordings are on this machine."""
     from speech_eval.api import listing as catalog
-    from speech_eval.cli.console import emit
+    from speech_eval.cli.console import emit, table
 
     if json:
         return emit({"data": catalog.rows("data")})
@@ -31,25 +31,15 @@ def data_fetch(
     json: Json = False,
 ) -> None:
     """Fetch datasets and weights: bundled ones pinned by version and sha256, others from the dataset hub."""
-    from speech_eval import datasets
-    from speech_eval.assets import store as assets
-    from speech_eval.cli.console import bars, emit, out
+    from speech_eval.api.data import fetch_data
+    from speech_eval.cli.console import bars, emit, line
 
-    wanted = [*datasets.bundled(), *assets.ASSETS] if names == ["all"] else names
-    fetched: dict[str, str] = {}
     with bars() as progress:
-        for name in wanted:
-            if name in assets.ASSETS:
-                fetched[name] = str(assets.ensure(name, progress))
-            else:
-                datasets.fetch(name, progress)
-                dataset = datasets.load_dataset(name)
-                dataset.ensure_audio(progress)
-                fetched[name] = "ready"
+        fetched = fetch_data("all" if names == ["all"] else names, progress=progress)
     if json:
         return emit({"fetched": fetched})
     for name, where in fetched.items():
-        out.print(f"{name}: {where}", markup=False, soft_wrap=True)
+        line(f"{name}: {where}")
 
 
 @app.command("check")
@@ -58,7 +48,7 @@ def data_check(
 ) -> None:
     """Check every file of a dataset: present, sha256, readable, one channel, finite, not silent."""
     from speech_eval import datasets
-    from speech_eval.cli.console import emit, out
+    from speech_eval.cli.console import emit, line
 
     dataset = datasets.load_dataset(name)
     problems = datasets.check(dataset)
@@ -66,8 +56,8 @@ def data_check(
         emit({"name": name, "samples": len(dataset.samples), "sha256": dataset.sha256, "problems": problems})
     else:
         for problem in problems:
-            out.print(problem, markup=False, soft_wrap=True)
-        out.print(f"{name}: {len(dataset.samples)} samples, {len(problems)} problems", markup=False)
+            line(problem)
+        line(f"{name}: {len(dataset.samples)} samples, {len(problems)} problems")
     raise typer.Exit(2 if problems else 0)
 
 
@@ -81,11 +71,12 @@ def data_prepare(
     json: Json = False,
 ) -> None:
     """Recorded human speech as an AudioFolder to train on, with a speaker and utterances held out."""
-    from speech_eval.cli.console import bars, emit, out
+    from speech_eval.api.evaluate import listed
+    from speech_eval.cli.console import bars, emit, line, table
     from speech_eval.registry import load_attr
 
     prepare = load_attr("speech_eval.reference_models.data.prepare:prepare")
-    names = split(sources) or load_attr("speech_eval.reference_models.data.prepare:SOURCES")
+    names = listed(sources) or load_attr("speech_eval.reference_models.data.prepare:SOURCES")
     names = (*names, *([load_attr("speech_eval.reference_models.data.prepare:SYNTHETIC")] if synthetic else []))
     with bars() as progress:
         found = prepare(output, names, held_out, limit, progress)
@@ -93,5 +84,5 @@ def data_prepare(
         return emit({"output": str(output), **found})
     table([{"split": name, **numbers} for name, numbers in found["splits"].items()])
     for name, reason in found["left_out"].items():
-        out.print(f"left out {name}: {reason}", markup=False, soft_wrap=True)
-    out.print(f"{output}: {len(found['left_out'])} recordings left out", markup=False, soft_wrap=True)
+        line(f"left out {name}: {reason}")
+    line(f"{output}: {len(found['left_out'])} recordings left out")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from speech_eval.cli.common import Json, Plugins, Runs, load_plugins, table
-
-if TYPE_CHECKING:
-    from speech_eval.gate.calibrate import Noise
+from speech_eval.cli.common import Json, Plugins, Run, Runs
 
 
 class GateGroup(TyperGroup):
@@ -34,7 +31,7 @@ Alpha = Annotated[float, typer.Option(min=0.0001, max=0.4999, help="Probability 
 
 @app.command("judge", hidden=True)
 def judge(
-    path: Annotated[Path, typer.Argument(help="Run directory to judge.", metavar="RUN")],
+    path: Run,
     rules: Annotated[Path, typer.Option("--rules", help="YAML file of rules.")],
     baseline: Annotated[Path | None, typer.Option(help="Run directory of the baseline.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the verdict to this file as JUnit XML.")] = None,
@@ -46,19 +43,18 @@ def judge(
     json: Json = False,
 ) -> None:
     """Judge a run by rules: exit 0 pass, 1 regression, 2 could not judge."""
-    from speech_eval.cli.console import emit, out
-    from speech_eval.engine.run_directory import RunDirectory
-    from speech_eval.gate import output as gate_output
-    from speech_eval.gate.decisions import judge as judge_run
-    from speech_eval.gate.rules import load_rules
+    from speech_eval.api.evaluate import load_plugins
+    from speech_eval.api.judging import gate
+    from speech_eval.cli.console import emit, line
+    from speech_eval.gate.output import text
 
     load_plugins(plugin)
-    verdict = judge_run(RunDirectory(path), load_rules(rules), None if baseline is None else RunDirectory(baseline))
-    gate_output.write(verdict, junit_file=junit, markdown_file=markdown, record=record)
+    verdict = gate(path, rules, baseline=baseline, junit=junit, markdown=markdown, record=record)
     if json:
-        emit({**verdict.model_dump(mode="json"), "exit_code": verdict.exit_code})
+        emit(verdict.to_dict())
     else:
-        out.print(gate_output.text(verdict), markup=False, soft_wrap=True)
+        for said in text(verdict).splitlines():
+            line(said)
     raise typer.Exit(verdict.exit_code)
 
 
@@ -76,70 +72,35 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Measure the noise of every number from repeated runs, and propose margins."""
-    from speech_eval.analysis.report import number
-    from speech_eval.cli.console import emit, out
-    from speech_eval.engine.run_directory import RunDirectory
-    from speech_eval.gate.calibrate import calibrate as calibrate_runs
-    from speech_eval.gate.calibrate import write_rules
+    from speech_eval.api.evaluate import load_plugins
+    from speech_eval.api.judging import calibrate as calibrate_runs
+    from speech_eval.cli.console import emit, line, table
 
     load_plugins(plugin)
-    found = calibrate_runs([RunDirectory(path) for path in runs], alpha=alpha, power=power, detect=detect)
-    if rules is not None:
-        write_rules(found, rules)
+    found = calibrate_runs(runs, alpha=alpha, power=power, detect=detect, rules=rules)
     if json:
-        return emit(found.model_dump(mode="json"))
-    table(
-        [
-            {
-                "number": f"{noise.task} {noise.metric}/{noise.name}",
-                "value": f"{number(noise.value, 3)} {noise.unit}".strip(),
-                "SE": number(noise.standard_error, 4),
-                "detectable": number(noise.detectable, 4),
-                "n": noise.n if noise.n == noise.units else f"{noise.n} in {noise.units}",
-                "n for": _needed(noise),
-                "margin": noise.margin,
-            }
-            for noise in found.noise
-        ]
-    )
-    says = "SE: standard error of the difference of two runs; detectable: least regression found at this n; "
-    says += "n for: samples that a regression of that size takes"
-    out.print(f"{says}. One-sided alpha {alpha:g}, power {power:g}, {len(runs)} runs.", markup=False, soft_wrap=True)
-
-
-def _needed(noise: Noise) -> str:
-    if noise.drift:
-        return "(runs drift)"
-    return "" if noise.needed_n is None else f"{noise.target:g}: {noise.needed_n}"
+        return emit(found.to_dict())
+    table(found.rows())
+    line(found.caption())
 
 
 @app.command()
 def selftest(
-    path: Annotated[Path, typer.Argument(help="Run directory.", metavar="RUN")],
+    path: Run,
     rules: Annotated[Path | None, typer.Option("--rules", help="Rules to test (default: no worsening at all).")] = None,
     pairs: Annotated[int, typer.Option(min=100, help="Simulated identical pairs per rule.")] = 1000,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
     """Plant known regressions in copies of a run: exit 0 if the gate blocks each and passes an identical copy."""
-    from speech_eval.cli.console import bars, emit, out
-    from speech_eval.engine.run_directory import RunDirectory
-    from speech_eval.gate.rules import load_rules
-    from speech_eval.gate.selftest import selftest as try_gate
+    from speech_eval.api.judging import selftest as test_gate
+    from speech_eval.cli.console import bars, emit, line
 
-    plugins = load_plugins(plugin)
     with bars() as progress:
-        chosen = [] if rules is None else load_rules(rules)
-        found = try_gate(RunDirectory(path), chosen, pairs=pairs, plugins=plugins, progress=progress)
+        found = test_gate(path, rules or (), pairs=pairs, plugin=plugin or (), progress=progress)
     if json:
-        emit({**found.model_dump(mode="json"), "exit_code": found.exit_code})
+        emit(found.to_dict())
     else:
-        for trial in found.trials:
-            said = {True: "held", False: "FAILED", None: "not tried"}[trial.held]
-            line = f"{said}: {trial.task}, {trial.injection}: {trial.outcome or 'no verdict'} ({trial.reason})"
-            out.print(line, markup=False, soft_wrap=True)
-        for alarms in found.false_alarms:
-            said = "held" if alarms.held else "FAILED"
-            rate = f"{alarms.alarms} of {alarms.pairs} identical pairs accused, at most {alarms.allowed} by chance"
-            out.print(f"{said}: {alarms.rule.title}, alpha {alarms.rule.alpha:g}: {rate}", markup=False, soft_wrap=True)
+        for row in found.rows():
+            line(f"{row['result']}: {row['test']}: {row['reason']}")
     raise typer.Exit(found.exit_code)

@@ -9,7 +9,7 @@ import typer
 
 from speech_eval.cli.common import Json, Runs
 
-app = typer.Typer(help="A static leaderboard from run directories.", no_args_is_help=True)
+app = typer.Typer(help="Build and preview a static leaderboard from run directories.", no_args_is_help=True)
 
 
 @app.command("build")
@@ -17,22 +17,42 @@ def leaderboard_build(
     runs: Runs,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the site.")] = Path("site"),
     audio: Annotated[bool, typer.Option(help="Include audio players.")] = True,
-    samples: Annotated[int, typer.Option(min=0, help="Samples that a run's page shows of each task.")] = 20,
+    recordings: Annotated[
+        str,
+        typer.Option(
+            help="Prompts, originals and questions to play: 'auto' (your own data, and datasets whose license allows "
+            "redistribution), 'all' or 'none'."
+        ),
+    ] = "auto",
+    samples: Annotated[int, typer.Option(min=0, help="Samples per task on a run's page.")] = 20,
     json: Json = False,
 ) -> None:
-    """Build a static site from run directories; it opens from disk, with no server and no network."""
+    """Build a static site from run directories. It opens from disk and needs no server and no network."""
     from speech_eval.cli.console import bars, emit, out, say
     from speech_eval.registry import load_attr
 
     with bars() as progress:
         made = load_attr("speech_eval.leaderboard.build:build")(
-            runs, output, audio=audio, max_samples=samples, progress=progress
+            runs, output, audio=audio, recordings=recordings, max_samples=samples, progress=progress
         )
     for item in made.skipped:
         say(f"left out: {item.path}: {item.reason}")
+    if own := made.own_recordings:
+        say(
+            f"The site includes {own} recording{'' if own == 1 else 's'} of your own data. Before publishing it, check "
+            "that you may share them, or build with --recordings none."
+        )
     if json:
         skipped = [{"path": item.path, "reason": item.reason} for item in made.skipped]
-        return emit({"index": str(made.index), "runs": made.runs, "boards": made.boards, "skipped": skipped})
+        return emit(
+            {
+                "index": str(made.index),
+                "runs": made.runs,
+                "boards": made.boards,
+                "own_recordings": made.own_recordings,
+                "skipped": skipped,
+            }
+        )
     out.print(f"leaderboard: {made.index.resolve().as_uri()}", markup=False, soft_wrap=True)
 
 
@@ -42,7 +62,7 @@ def leaderboard_serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 8017,
     json: Json = False,
 ) -> None:
-    """Preview a built site on this machine until interrupted; nothing outside it can connect."""
+    """Preview a built site until interrupted. The server accepts connections from this machine only."""
     from speech_eval.cli.console import emit, out
     from speech_eval.registry import load_attr
 
@@ -50,6 +70,6 @@ def leaderboard_serve(
         if json:
             emit({"address": address})
         else:
-            out.print(f"leaderboard: {address} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+            out.print(f"leaderboard: {address} (press Ctrl-C to stop)", markup=False, soft_wrap=True)
 
     load_attr("speech_eval.leaderboard.serve:serve")(site, port, ready)

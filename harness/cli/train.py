@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from speech_eval.cli.common import Json, table
+from speech_eval.cli.common import Json
 from speech_eval.errors import SpeechEvalError
 from speech_eval.registry import load_attr
 
@@ -31,7 +31,7 @@ def train(
     **stack_options: Any,
 ) -> None:
     """Train a recipe into a checkpoint directory, which is a model spec. Options named after a stack are its own."""
-    from speech_eval.cli.console import bars, emit, out, say
+    from speech_eval.cli.console import bars, emit, line, say
 
     given = {name: value for name, value in stack_options.items() if value}
     options = {"data": data, "resume": resume, "overfit": overfit, **given}
@@ -39,7 +39,7 @@ def train(
         card = load_attr(f"{_RECIPES}.reproduce:train")(recipe, size, output, progress=progress, say=say, **options)
     if json:
         return emit({"checkpoint": str(output), "card": card})
-    out.print(f"checkpoint: {output}", markup=False, soft_wrap=True)
+    line(f"checkpoint: {output}")
 
 
 def train_command() -> Callable[..., None]:
@@ -85,7 +85,7 @@ def reproduce(
     json: Json = False,
 ) -> None:
     """Prepare, train and evaluate a recipe: exit 0 as recorded, 1 not, 2 nothing is recorded for this size."""
-    from speech_eval.cli.console import bars, emit, out, say
+    from speech_eval.cli.console import bars, emit, line, say, table
 
     folder = output or Path("reproduced") / f"{recipe.replace('/', '-')}-{size}"
     with bars() as progress:
@@ -104,15 +104,16 @@ def reproduce(
                 for item in done.judged
             ]
         )
-        out.print(f"checkpoint: {done.checkpoint}\nrun directory: {done.run}", markup=False, soft_wrap=True)
+        line(f"checkpoint: {done.checkpoint}")
+        line(f"run directory: {done.run}")
         words = {0: "reproduced", 1: "NOT as recorded", 2: "nothing is recorded for this size"}
-        out.print(f"{recipe} {size}: {words[done.exit_code]}", markup=False)
+        line(f"{recipe} {size}: {words[done.exit_code]}")
     raise typer.Exit(done.exit_code)
 
 
 def list_recipes(json: bool) -> None:
     """The recipes of all installed stacks, for `speech-eval list recipes`."""
-    from speech_eval.cli.console import emit
+    from speech_eval.cli.console import emit, table
 
     rows = load_attr(f"{_RECIPES}.show:recipes")()
     if json:
@@ -123,10 +124,10 @@ def list_recipes(json: bool) -> None:
 @recipe_app.command("show")
 def show(recipe: Recipe, size: RecipeSize = "smoke", json: Json = False) -> None:
     """Show every key of a recipe at one size: its value, default, type and meaning."""
-    from speech_eval.cli.console import emit, out
+    from speech_eval.cli.console import emit, line
 
     found = load_attr(f"{_RECIPES}.show:describe")(recipe, size)
     if json:
         return emit(found)
-    for line in load_attr(f"{_RECIPES}.show:as_text")(found):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    for text in load_attr(f"{_RECIPES}.show:as_text")(found):
+        line(text, highlight=False)

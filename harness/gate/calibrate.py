@@ -17,6 +17,8 @@ import numpy as np
 import yaml
 
 from speech_eval.analysis.aligned import aligned, obstacles
+from speech_eval.analysis.report import number
+from speech_eval.analysis.shown import Shown
 from speech_eval.engine.run_directory import RunDirectory, write_atomically
 from speech_eval.errors import BadInput, NotComparable
 from speech_eval.records import Record
@@ -51,8 +53,14 @@ class Noise(Record):
     drift: bool = False
     margin: float | None = None
 
+    def plan(self) -> str:
+        """`TARGET: N`, or why there is no N."""
+        if self.drift:
+            return "(runs drift)"
+        return "" if self.needed_n is None else f"{self.target:g}: {self.needed_n}"
 
-class Calibration(Record):
+
+class Calibration(Shown):
     """The noise of every headline number that `runs` share."""
 
     schema_version: int = 1
@@ -60,6 +68,31 @@ class Calibration(Record):
     alpha: float
     power: float
     noise: list[Noise]
+
+    def caption(self) -> str:
+        return (
+            "SE: standard error of the difference of two runs; detectable: least regression found at this n; n for: "
+            "samples that a regression of that size takes. "
+            f"One-sided alpha {self.alpha:g}, power {self.power:g}, {len(self.runs)} runs."
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per number."""
+        return [
+            {
+                "number": f"{noise.task} {noise.metric}/{noise.name}",
+                "value": f"{number(noise.value, 3)} {noise.unit}".strip(),
+                "SE": number(noise.standard_error, 4),
+                "detectable": number(noise.detectable, 4),
+                "n": noise.n if noise.n == noise.units else f"{noise.n} in {noise.units}",
+                "n for": noise.plan(),
+                "margin": noise.margin,
+            }
+            for noise in self.noise
+        ]
+
+    def records(self) -> list[dict[str, Any]]:
+        return [noise.model_dump() for noise in self.noise]
 
 
 def calibrate(
@@ -87,27 +120,27 @@ def calibrate(
 
 def _task(runs: Sequence[RunDirectory], task: str, alpha: float, power: float, detect: float | None) -> list[Noise]:
     found = []
-    for number in aligned(runs, task):
-        summary = number.summary
-        if not (number.primary or summary.headline):
+    for pair in aligned(runs, task):
+        summary = pair.summary
+        if not (pair.primary or summary.headline):
             continue
         noise = measure(
             summary,
-            number.sides,
-            number.groups,
+            pair.sides,
+            pair.groups,
             alpha=alpha,
             power=power,
             detect=detect,
-            seed=f"calibrate/{task}/{number.metric}/{summary.name}",
+            seed=f"calibrate/{task}/{pair.metric}/{summary.name}",
         )
         found.append(
             Noise(
                 task=task,
-                metric=number.metric,
+                metric=pair.metric,
                 name=summary.name,
                 unit=summary.unit,
                 direction=summary.direction,
-                primary=number.primary,
+                primary=pair.primary,
                 **noise,
             )
         )

@@ -6,11 +6,13 @@ A rule that cannot be judged never passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from speech_eval.analysis.aligned import Aligned, align, task_obstacles
 from speech_eval.analysis.report import failures
+from speech_eval.analysis.shown import Shown
 from speech_eval.engine.interleave import calls_of, round_of
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.gate import findings
@@ -34,7 +36,7 @@ class Judgment(Record):
     p_value: float | None = None
 
 
-class Verdict(Record):
+class Verdict(Shown):
     """The gate's answer: the worst of its judgments. A regression is worse than a rule that could not be judged."""
 
     schema_version: int = 1
@@ -46,6 +48,21 @@ class Verdict(Record):
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.outcome]
+
+    def caption(self) -> str:
+        against = f" against {self.baseline}" if self.baseline else ""
+        return f"{self.run}{against}: {self.outcome}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per rule: its title, its outcome and the reason."""
+        return [{"rule": j.rule.title, "outcome": j.outcome, "reason": j.reason} for j in self.judgments]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One record per rule, with the number that was judged and the end of its interval that decides."""
+        return [j.rule.model_dump() | j.model_dump(exclude={"rule"}) for j in self.judgments]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "exit_code": self.exit_code}
 
 
 def judge(run: RunDirectory, rules: Sequence[Rule], baseline: RunDirectory | None = None) -> Verdict:

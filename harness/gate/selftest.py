@@ -8,11 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from speech_eval import datasets, registry
 from speech_eval.analysis.aligned import align
+from speech_eval.analysis.shown import Shown
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
@@ -57,7 +59,7 @@ class FalseAlarms(Record):
         return self.alarms <= self.allowed
 
 
-class Selftest(Record):
+class Selftest(Shown):
     """All trials. The self-test fails where one trial fails, and cannot judge where no defect could be planted."""
 
     schema_version: int = 1
@@ -70,6 +72,31 @@ class Selftest(Record):
         if any(trial.held is False for trial in self.trials) or any(not found.held for found in self.false_alarms):
             return 1
         return 0 if any(trial.held and trial.injection in INJECTIONS for trial in self.trials) else 2
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per trial: what was tested, whether the gate held, and why."""
+        words = {True: "held", False: "FAILED", None: "not tried"}
+        found = [
+            {
+                "test": f"{trial.task}, {trial.injection}",
+                "result": words[trial.held],
+                "reason": f"{trial.outcome or 'no verdict'} ({trial.reason})",
+            }
+            for trial in self.trials
+        ]
+        for alarms in self.false_alarms:
+            rate = f"{alarms.alarms} of {alarms.pairs} identical pairs accused, at most {alarms.allowed} by chance"
+            found.append(
+                {
+                    "test": f"{alarms.rule.title}, alpha {alarms.rule.alpha:g}",
+                    "result": words[alarms.held],
+                    "reason": rate,
+                }
+            )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "exit_code": self.exit_code}
 
 
 def selftest(

@@ -1,1 +1,1 @@
-"""Metrics: pure functions of one sample and its output, each with its protocol in its id."""
+"""Metrics. Each id names its protocol, such as `wer[seed-tts-eval@2024-06]`."""

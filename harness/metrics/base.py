@@ -1,4 +1,4 @@
-"""What a metric is: a pure function of one sample and its output, and how its numbers add up over samples."""
+"""Base class of metrics: a metric scores one output of one sample, and its summaries aggregate over samples."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from speech_eval.audio import Audio
 from speech_eval.errors import SpeechEvalError
 from speech_eval.records import Output, Sample
-from speech_eval.statistics.macro import FIELD as SUBSET
+from speech_eval.statistics.macro import SUBSET
 from speech_eval.statistics.summaries import Summary, Unit
 
-__all__ = ["Metric", "ScoringItem", "Summary", "Unit", "Unscorable", "Value"]
+__all__ = ["SUBSET", "Metric", "ScoringItem", "Summary", "Unit", "Unscorable", "Value"]
 
 
 class Unscorable(SpeechEvalError):
@@ -22,19 +22,19 @@ class Unscorable(SpeechEvalError):
 
 @dataclass(frozen=True)
 class ScoringItem:
-    """All a metric may look at for one sample. Audio is decoded on first use and resampled once per rate.
+    """Everything a metric may read of one sample. Audio is decoded on first use and resampled once per rate.
 
-    `hypothesis` is the model's text, or what the task's scoring recognizer heard in the model's speech.
+    `hypothesis` is the model's text, or the scoring recognizer's transcript of the model's speech.
     """
 
     sample: Sample
     output: Output
     hypothesis: str | None = None
-    original_hypothesis: str | None = None  # what that recognizer heard in the dataset's own recording
+    original_hypothesis: str | None = None  # that recognizer's transcript of the dataset's recording
     load_audio: Callable[[int | None], Audio] | None = None
     load_prompt: Callable[[int | None], Audio] | None = None
     load_reference: Callable[[int | None], Audio] | None = None
-    stated_seconds: float | None = None  # length of the recording, of a record that has no file of it
+    stated_seconds: float | None = None  # the recording's length, where a record has no audio file
 
     def audio(self, rate: int | None = None) -> Audio:
         """The model's speech."""
@@ -49,7 +49,7 @@ class ScoringItem:
         return _required(self.load_reference, self.sample.id, "reference audio")(rate)
 
     def reference_seconds(self) -> float:
-        """How long the dataset's own recording is."""
+        """Duration of the dataset's own recording."""
         return self.reference().seconds if self.stated_seconds is None else self.stated_seconds
 
 
@@ -61,9 +61,9 @@ def _required(load: Callable[[int | None], Audio] | None, sample_id: str, what: 
 
 @dataclass(frozen=True)
 class Value:
-    """A metric's answer for one sample: numbers that aggregate, and what explains them.
+    """A metric's score of one sample: `parts`, the numbers that summaries aggregate, and `detail`, which explains them.
 
-    `compat` holds the parts the original benchmark would compute where they are not the same as `parts`.
+    `compat` holds the parts that the original benchmark computes, where they differ from `parts`.
     """
 
     parts: dict[str, float]
@@ -79,50 +79,50 @@ class Metric(ABC):
     description: ClassVar[str]
     source: ClassVar[str]  # where the formula comes from
     needs: ClassVar[frozenset[str]] = frozenset()  # of: (original-)hypothesis, audio, prompt, reference, timing
-    columns: ClassVar[frozenset[str]] = frozenset()  # names in `Sample.metadata` that it reads; a run hides the others
+    columns: ClassVar[frozenset[str]] = frozenset()  # keys of `Sample.metadata` that it reads; a run hides the others
     summaries: ClassVar[tuple[Summary, ...]]
-    heavy: ClassVar[bool] = False  # loads a model, so scoring is worth worker processes
-    extra: ClassVar[str] = ""  # the extra of pyproject.toml it needs
-    assets: ClassVar[tuple[str, ...]] = ()  # registry-shipped weights it reads
+    heavy: ClassVar[bool] = False  # loads a model, so that scoring uses worker processes
+    extra: ClassVar[str] = ""  # the extra of this package that it needs
+    assets: ClassVar[tuple[str, ...]] = ()  # weights of the asset catalog that it reads
 
-    @classmethod  # noqa: B027 - most metrics need nothing that a user has to bring
+    @classmethod  # noqa: B027 - most metrics need no files from the user
     def ready(cls) -> None:
-        """Called before a run begins. Raises `NotFetched` where the user has something to bring first."""
+        """Called before a run begins. Raises `NotFetched` where the user has to provide a file or variable first."""
 
     @classmethod
     def visible(cls, sample: Sample) -> Sample:
-        """`sample` with only those of the dataset's columns that the metric declares, and the name of its subset.
+        """`sample` with only those columns of the dataset that the metric declares, and the name of its subset.
 
-        The engine scores and aggregates such samples, so no other column can move a number. `speech-eval metric` gives
-        a record whole: there, fields such as aligned words describe the answer.
+        The engine scores and aggregates such samples, so that no other column can change a number. `speech-eval metric`
+        passes whole records, in which fields such as aligned words describe the answer.
         """
         kept = {name: value for name, value in sample.metadata.items() if name in cls.columns or name == SUBSET}
         return sample if len(kept) == len(sample.metadata) else sample.model_copy(update={"metadata": kept})
 
     def scorer(self) -> str:
-        """Identity of the weights behind the number, empty for a formula."""
+        """Identity of the weights or judge behind the number; empty for a formula."""
         return ""
 
     @abstractmethod
     def score(self, item: ScoringItem) -> Value:
-        """Score one output of status `ok`, or `empty` where the metric can (an empty transcript has a WER).
+        """Score one output of status `ok`, or of status `empty` where the metric can (an empty transcript has a WER).
 
-        Raises `Unscorable` where no value exists. Any other exception stops scoring: it is a defect, not a score.
+        Raises `Unscorable` where no value exists. Any other exception is a defect and stops the scoring.
         """
 
     @abstractmethod
     def failure(self, sample: Sample) -> dict[str, float]:
-        """The parts a missing, failed or unscorable output gets in `strict`. Empty where only a quantile is taken."""
+        """The parts of a missing, failed or unscorable output in `strict`: the worst. Empty for quantiles alone."""
 
     def compat_failure(self, sample: Sample) -> dict[str, float] | None:
-        """The parts such an output gets in `compat`; None where the original leaves it out."""
+        """The parts of such an output in `compat`; None where the original leaves it out."""
         return None
 
     def pool(self, units: Sequence[Unit]) -> Sequence[Unit]:
-        """Units from the scored samples, each of which comes as a unit of its own: the same, unless the protocol
-        scores several samples as one (the chunks of a call)."""
+        """Combine units, of which each is one sample at first, where the protocol scores several samples as one (the
+        chunks of a call)."""
         return units
 
     def reported(self, units: Sequence[Unit]) -> Sequence[Summary]:
-        """The numbers to report over pooled units: `summaries`, and what depends on the data (a codec's levels)."""
+        """The summaries over pooled units: `summaries`, and those that depend on the data (one per codebook)."""
         return self.summaries

@@ -1,8 +1,8 @@
-"""LLM judges behind an OpenAI-compatible server. Every reply is stored, so a number can be made again without them.
+"""LLM judges behind an OpenAI-compatible server. Every reply is stored, so that scoring can be repeated offline.
 
 `SPEECH_EVAL_JUDGE` names the judge that metrics ask: `openai:URL#MODEL`, with the options of that adapter and
-`prompts=FOLDER`, or `stored:MODEL`, which never connects and knows only replies that are stored. Replies lie under
-`SPEECH_EVAL_JUDGE_CACHE`, else under the cache directory, one file a request, whichever server gave them.
+`prompts=FOLDER`, or `stored:MODEL`, which reads stored replies only and never connects. Replies are stored in
+`SPEECH_EVAL_JUDGE_CACHE`, by default in the cache directory, one file per request, independent of the server.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _judge(spec: str, folder: Path) -> Judge:
 
 
 class Judge:
-    """A model that votes. Requests that were asked before are answered from `folder`, without the server."""
+    """A model that votes. Requests that were answered before are read from `folder`, without the server."""
 
     def __init__(self, spec: str, folder: Path) -> None:
         parsed = modelspec.parse(spec)
@@ -52,7 +52,7 @@ class Judge:
         self.model = rest if scheme == "stored" else named
         if scheme not in ("openai", "stored") or not self.model:
             raise BadInput(
-                f"'{modelspec.redact(spec)}' is no judge.",
+                f"'{modelspec.redact(spec)}' is not a judge.",
                 "Write openai:URL#MODEL, or stored:MODEL.",
             )
         self._url = url if scheme == "openai" else None
@@ -61,16 +61,16 @@ class Judge:
         self._folder = folder
 
     def prompt(self, name: str, default: str) -> str:
-        """The prompt `name`: of the file `NAME.txt` in the folder `prompts=`, else `default`."""
+        """The prompt `name`: the file `NAME.txt` in the folder `prompts=`, else `default`."""
         if self._prompts is None:
             return default
         path = Path(str(self._prompts)) / f"{name}.txt"
         if not path.is_file():
-            raise BadInput(f"{path}: no such prompt.", "Write the prompt there, or leave prompts= out.")
+            raise BadInput(f"{path}: no such prompt.", "Write the prompt there, or remove prompts=.")
         return path.read_text("utf-8")
 
     def identity(self, prompt: str) -> str:
-        """What a number by this judge depends on: its model and the digest of the prompt."""
+        """Identity of a number by this judge: its model and the digest of the prompt."""
         return f"{self.model}, prompt {hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
 
     def ask(
@@ -82,9 +82,9 @@ class Judge:
         top_p: float,
         max_tokens: int,
     ) -> list[str]:
-        """`votes` replies to the conversation, as the model gave them.
+        """`votes` replies to the conversation, verbatim.
 
-        Raises `NotFetched` where `stored:` has no such reply, `EndpointError` where the server gives none.
+        Raises `NotFetched` where `stored:` has no such reply, `EndpointError` where the server fails.
         """
         request = {
             "model": self.model,
@@ -108,7 +108,7 @@ class Judge:
         return replies
 
     def _votes(self, request: dict[str, Any]) -> list[str]:
-        """Servers that give one choice whatever `n` is are asked again for the rest."""
+        """Asks again until all votes are there, since some servers give one choice whatever `n` is."""
         replies: list[str] = []
         while len(replies) < request["n"]:
             replies += self._endpoint.complete({**request, "n": request["n"] - len(replies)})
@@ -143,7 +143,7 @@ def _stored(path: Path, votes: int) -> list[str]:
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    """Whole or not at all, whoever else writes the same reply."""
+    """Write the file atomically; several processes may write the same reply."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:

@@ -1,4 +1,4 @@
-"""How soon and how fast a model answers. Definitions in docs/metrics.md; the clock is the adapter's."""
+"""Latency, real-time factor and throughput. docs/metrics.md defines each; times are of the adapter's clock."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def quantiles(part: str, unit: str = "s", headline: bool = True, scale: float = 
 
 
 def sounding(item: ScoringItem) -> list[Chunk]:
-    """The chunks that hold samples. Raises `BadInput` where the task kept no arrival times, `Unscorable` for none."""
+    """The chunks with samples. Raises `BadInput` without arrival times, `Unscorable` where no chunk has samples."""
     if item.output.chunks is None:
         raise BadInput(f"Sample {item.sample.id} has no chunk times.", "Use the task latency.")
     chunks = [chunk for chunk in item.output.chunks if chunk.frames > 0]
@@ -40,11 +40,11 @@ def sounding(item: ScoringItem) -> list[Chunk]:
 
 
 class TimeToFirstAudio(Metric):
-    """Time to first audible sound: what a listener waits for.
+    """Time to the first audible sound, which a listener waits for.
 
-    TTFA = TTFB + leading silence. TTFB runs from the moment the request was sent to the arrival of the first chunk
-    that holds samples (a header holds none). Leading silence runs from the first sample of the answer to its first
-    10 ms window at or above -40 dBFS RMS: a model that sends silence first does not gain by it.
+    TTFA = TTFB + leading silence. TTFB runs from sending the request to the arrival of the first chunk with samples (a
+    header has none). Leading silence runs from the first sample of the answer to its first 10 ms window at or above
+    -40 dBFS RMS, so that sending silence first has no advantage.
     """
 
     id = "ttfa[first-audible@1]"
@@ -60,8 +60,8 @@ class TimeToFirstAudio(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Parts in seconds: `ttfa`, `ttfb`, `leading_silence`. Raises `Unscorable` where nothing is audible, and
-        `BadInput` where the task kept no arrival times."""
+        """Parts in seconds: `ttfa`, `ttfb`, `leading_silence`. Raises `Unscorable` for inaudible answers, and
+        `BadInput` without arrival times."""
         chunks = sounding(item)
         first = chunks[0]
         silence = leading_silence(item.audio())
@@ -71,16 +71,16 @@ class TimeToFirstAudio(Metric):
         return Value(parts=parts, detail={"chunks": len(chunks)})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """No parts: a quantile takes the sample as infinitely late."""
+        """No parts: a quantile counts the sample as infinitely late."""
         return {}
 
 
 class RealTimeFactor(Metric):
-    """Seconds of work per second of audio: of speech produced by a synthesizer, of speech heard by a recognizer."""
+    """Seconds of processing per second of audio, produced by a synthesizer or transcribed by a recognizer."""
 
     id = "rtf[answer@1]"
-    description = "Wall time of the whole answer over the duration of the audio produced, or heard by a recognizer"
-    source = "Real-time factor, the inverse of RTFx, taken sample by sample"
+    description = "Wall time of the whole answer over the duration of the audio produced or transcribed"
+    source = "Real-time factor per sample, the inverse of RTFx"
     needs = frozenset({"reference", "timing"})
     summaries = (
         _seconds(name="rtf-p50", parts=("rtf",), q=0.5, unit=""),
@@ -108,14 +108,14 @@ class RealTimeFactor(Metric):
         return Value(parts=parts, detail={"audio_seconds": duration, "audio": kind})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """No parts: a quantile takes the sample as infinitely slow."""
+        """No parts: a quantile counts the sample as infinitely slow."""
         return {}
 
 
 class Response(Metric):
-    """Time to the first words and to the whole answer, of a recognizer's transcript or a language model's reply.
+    """Time to the first text and to the whole answer, of a recognizer's transcript or a language model's reply.
 
-    A recognizer without partial results and a model that cannot stream give both at the same moment.
+    Both are equal for a recognizer without partial results and for a model that does not stream.
     """
 
     id = "response[first-text@1]"
@@ -125,7 +125,7 @@ class Response(Metric):
     summaries = (*quantiles("ttft"), *quantiles("response"))
 
     def score(self, item: ScoringItem) -> Value:
-        """Parts in seconds: `response`, and `ttft` where any text came."""
+        """Parts in seconds: `response`, and `ttft` where the answer has text."""
         output = item.output
         if output.seconds is None or output.chunks is None:
             raise BadInput(f"Sample {item.sample.id} has no answer time.", "Use the task latency.")
@@ -136,19 +136,19 @@ class Response(Metric):
         return Value(parts=parts, detail={"pieces": len(output.chunks)})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """No parts: a quantile takes the sample as infinitely late."""
+        """No parts: a quantile counts the sample as infinitely late."""
         return {}
 
 
 class Playback(Metric):
-    """What a player does with the stream: it starts `buffer` seconds after the first samples came, plays without a
-    break while it has samples, and stalls whenever it has played all of them before the next ones arrive.
+    """Simulated playback of the stream: the player starts `buffer` seconds after the first samples arrived, plays while
+    it has samples, and stalls whenever it has played all of them before the next chunk arrives.
     """
 
     id = "playback[buffer-100ms@1]"
     buffer: ClassVar[float] = 0.1
     description = "Inter-chunk gaps, and the stalls of a player that starts 100 ms after the first samples"
-    source = "this file: a playout buffer of fixed delay, simulated over the stored arrival times"
+    source = "This project: a playout buffer of fixed delay, simulated on the stored arrival times"
     needs = frozenset({"audio", "timing"})
     summaries = (
         Summary("interrupted", "mean", ("interrupted",), "%", "lower", 100.0),
@@ -181,7 +181,7 @@ class Playback(Metric):
         return Value(parts=parts, detail={"chunks": len(chunks), "buffer": self.buffer})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """Interrupted, and infinitely late in every quantile; it adds nothing to the means over answers."""
+        """Interrupted, and infinitely late in every quantile; the means over answers do not count it."""
         return {"interrupted": 1.0, "underruns": 0.0, "stalled_seconds": 0.0, "answers": 0.0}
 
 
@@ -202,7 +202,7 @@ class Playback500(Playback):
 
 
 def stalls_of(chunks: list[Chunk], rate: int, buffer: float) -> list[float]:
-    """Seconds of each stall of a player that starts `buffer` seconds after the first of `chunks` came."""
+    """Seconds of each stall of a player that starts `buffer` seconds after the first of `chunks` arrived."""
     stalls = []
     played_out = chunks[0].seconds + buffer  # when the samples that have come are played
     for chunk in chunks:
@@ -223,14 +223,14 @@ def buffer_needed(chunks: list[Chunk], rate: int) -> float:
 
 
 class CodecTime(Metric):
-    """What a codec costs in time: encoding and decoding over the duration of the recording, and decoding a frame.
+    """Real-time factors of a codec: encoding and decoding over the duration of the recording, and decoding per frame.
 
     A frame is a step of the codec's slowest codebook. Decoding is `stream_decode`, to its last chunk.
     """
 
     id = "codec-time[stream@1]"
-    description = "Real-time factors of encoding and of streamed decoding, and the decoding time of a frame"
-    source = "Real-time factor, taken sample by sample"
+    description = "Real-time factors of encoding and of streamed decoding, and the decoding time per frame"
+    source = "Real-time factor per sample"
     needs = frozenset({"audio", "timing"})
     summaries = (
         *quantiles("encode_rtf", unit=""),
@@ -254,26 +254,26 @@ class CodecTime(Metric):
         return Value(parts=parts, detail={"frames": frames})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """No parts: a quantile takes the sample as infinitely slow."""
+        """No parts: a quantile counts the sample as infinitely slow."""
         return {}
 
 
 def per_second(part: str, columns: dict[str, NDArray[np.float64]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`part` over the wall time [resamples]. Not defined while an answer is lost: the time it took is not known."""
+    """`part` over the wall time [resamples]. Undefined where an answer is lost, whose time is not known."""
     lost = weights @ (columns["wall_seconds"] <= 0).astype(np.float64) > 0
     return np.where(lost, np.nan, (weights @ columns[part]) / (weights @ columns["wall_seconds"]))
 
 
 class Throughput(Metric):
-    """Seconds of audio, and requests, for each second of wall time in which any request was under way.
+    """Seconds of audio, and requests, per second of wall time in which a request was running.
 
-    Every request has a share of the wall time: each moment belongs in equal parts to the requests under way in it.
+    Every request has a share of the wall time: each moment is shared equally by the requests running in it.
     With one request at a time this is RTFx without batching.
     """
 
     id = "throughput[closed-loop@1]"
-    description = "Audio made, or heard where the answer is text, per second of wall time; requests per second"
-    source = "this file: a closed loop, each thread asking again as soon as it is answered"
+    description = "Audio produced (or transcribed, for text answers) per second of wall time; requests per second"
+    source = "This project: a closed loop, in which each thread sends its next request after an answer"
     needs = frozenset({"reference", "timing"})
     summaries = (
         Summary(

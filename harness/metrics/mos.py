@@ -36,18 +36,18 @@ _POLYNOMIALS = {
 
 
 def audible(item: ScoringItem) -> NDArray[np.float32]:
-    """The output's samples at 16 kHz. Raises `Unscorable` where nothing is audible."""
+    """The output's samples at 16 kHz. Raises `Unscorable` for inaudible outputs."""
     audio = item.audio(_RATE)
     if leading_silence(audio) is None:
-        raise Unscorable(f"Sample {item.sample.id}: nothing audible in the answer.", "Check the model's output.")
+        raise Unscorable(f"Sample {item.sample.id}: the answer is inaudible.", "Check the model's output.")
     return audio.samples
 
 
 class DNSMOS(Metric):
     """DNSMOS P.835: quality of the speech (`sig`), of the background (`bak`) and of the whole (`ovrl`), 1 to 5.
 
-    A predictor trained on noise suppression: it hears noise and distortion well, a lost upper band hardly, and
-    nothing of whether the right words were said.
+    The predictor was trained on noise suppression: it is sensitive to noise and distortion, hardly to a missing upper
+    band, and not at all to wrong words.
     """
 
     id = "mos[dnsmos-p835]"
@@ -67,7 +67,7 @@ class DNSMOS(Metric):
         return f"dnsmos@{assets.ASSETS['dnsmos'].files[_WEIGHTS][:12]}"
 
     def score(self, item: ScoringItem) -> Value:
-        """Parts: `ovrl`, `sig`, `bak`, each the mean over windows. Raises `Unscorable` where nothing is audible."""
+        """Parts: `ovrl`, `sig`, `bak`, each the mean over windows. Raises `Unscorable` for inaudible outputs."""
         segments = windows(np.clip(audible(item), -1.0, 1.0))
         raw = np.stack([self._session.run(None, {"input_1": segment[None]})[0][0] for segment in segments])
         parts = {
@@ -91,7 +91,7 @@ class DNSMOS(Metric):
 
 
 class _PredictedMOS(Metric):
-    """One predicted opinion score a sample, from 1 to 5, of the 16 kHz output alone."""
+    """One predicted opinion score per sample, from 1 to 5, of the 16 kHz output alone."""
 
     needs = frozenset({"audio"})
     summaries = (Summary("mos", "mean", ("mos",), unit="MOS", direction="higher"),)
@@ -103,9 +103,9 @@ class _PredictedMOS(Metric):
 
 
 class DistillMOS(_PredictedMOS):
-    """DistillMOS: noise, distortion and gaps, by a small network that learned from XLS-R. Excerpts of 7.68 s at most a
-    second apart, each brought to peak 1, and their mean: it takes no note of the level. Its training data are telephone
-    and noise-suppression corpora; of voices made by models it knows little."""
+    """DistillMOS: noise, distortion and gaps, by a small network distilled from XLS-R. The score is the mean over
+    excerpts of 7.68 s, at most 1 s apart, each normalized to peak 1, so the level has no effect. Its training data are
+    telephone and noise-suppression corpora, with little synthetic speech."""
 
     id = "mos[distillmos@7]"
     description = "Predicted mean opinion score by DistillMOS (variant 7)"
@@ -117,7 +117,7 @@ class DistillMOS(_PredictedMOS):
         return f"distillmos@{assets.ASSETS['distillmos'].files[_DISTILLMOS][:12]}"
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `mos`. Raises `Unscorable` where nothing is audible."""
+        """Part: `mos`. Raises `Unscorable` for inaudible outputs."""
         torch = require("torch", self.extra)
         value, excerpts = self._network.rate(torch.from_numpy(audible(item)))
         return Value(parts={"mos": value}, detail={"excerpts": excerpts})
@@ -131,8 +131,8 @@ class DistillMOS(_PredictedMOS):
 
 
 class UTMOS(_PredictedMOS):
-    """UTMOS (strong learner of UTMOS22): naturalness, trained on synthetic speech. One pass over the whole clip, the
-    score the mean over frames, of the training set's own domain and listener 288, as published.
+    """UTMOS (strong learner of UTMOS22): naturalness, trained on synthetic speech. One pass over the whole clip; the
+    score is the mean over frames, with the domain and listener (288) of the published setting.
 
     The weights come from the hub (`Blinorot/UTMOS-PyTorch`, converted from the authors' checkpoint) unless the
     environment variable `SPEECH_EVAL_UTMOS` names a file of them.
@@ -147,16 +147,18 @@ class UTMOS(_PredictedMOS):
     def ready(cls) -> None:
         require("utmos_pytorch", cls.extra, package="utmos-pytorch")
         if (chosen := os.environ.get(UTMOS_VARIABLE)) and not Path(chosen).is_file():
-            raise NotFetched(f"{UTMOS_VARIABLE} names {chosen}, and there is no such file.", "Correct or unset it.")
+            raise NotFetched(
+                f"{UTMOS_VARIABLE} names {chosen}, which does not exist.", "Correct or unset the variable."
+            )
 
     def scorer(self) -> str:
         return f"utmos22-strong@{self._weights[1]}"
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `mos`. Raises `Unscorable` where nothing is audible, and under 25 ms, a frame of its encoder."""
+        """Part: `mos`. Raises `Unscorable` for inaudible outputs and below 25 ms, one frame of its encoder."""
         samples = audible(item)
         if len(samples) < 400:
-            raise Unscorable(f"Sample {item.sample.id}: less than 25 ms.", "Check the model's output.")
+            raise Unscorable(f"Sample {item.sample.id}: shorter than 25 ms.", "Check the model's output.")
         torch = require("torch", self.extra)
         return Value(parts={"mos": float(self._network.score(torch.from_numpy(samples))[0])})
 
@@ -172,23 +174,23 @@ class UTMOS(_PredictedMOS):
     def _network(self) -> Any:
         package = require("utmos_pytorch.utmos_torch", self.extra, package="utmos-pytorch")
         torch, (path, _) = require("torch", self.extra), self._weights
-        # The package takes any file, and leaves at random what that does not hold.
+        # The package accepts any file and leaves missing weights at their random initialization.
         with torch.device("meta"):
             wanted = set(package.UTMOSModel().state_dict())
         lacking = sorted(wanted - set(torch.load(path, map_location="meta", weights_only=True)))
         if lacking:
             raise BadInput(
-                f"{path}: not UTMOS weights, {lacking[0]} and {len(lacking) - 1} more are lacking.",
+                f"{path}: not UTMOS weights, {lacking[0]} and {len(lacking) - 1} more are missing.",
                 "Give utmos_state_dict.pt of Blinorot/UTMOS-PyTorch.",
             )
         return package.UTMOSScoreTorch(ckpt_path=str(path), device="cpu")
 
 
 class UTMOSv2(_PredictedMOS):
-    """UTMOSv2 (fusion, stage 3, fold 0, one pass, pauses cut out as the package does). It rates random excerpts; they
-    are drawn from the sample's id, so a sample's score depends on nothing else.
+    """UTMOSv2 (fusion, stage 3, fold 0, one pass, pauses removed by the package). It rates random excerpts, here seeded
+    by the sample's id, so that a sample's score is reproducible.
 
-    The package pins older libraries than the models here use: install the extra in an environment of its own and give
+    The package pins older libraries than the models here use: install the extra in a separate environment and run
     `speech-eval score RUN --metrics 'mos[utmosv2@fusion-stage3]'` there, which needs no model.
     """
 
@@ -205,7 +207,7 @@ class UTMOSv2(_PredictedMOS):
         return "utmosv2@fusion-stage3-fold0-s42"
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `mos`. Raises `Unscorable` where nothing is audible."""
+        """Part: `mos`. Raises `Unscorable` for inaudible outputs."""
         samples = audible(item)
         with _drawn_from(item.sample.id):
             rated = self._network.predict(data=samples[None], sr=_RATE, device="cpu", num_workers=0, verbose=False)
@@ -218,7 +220,7 @@ class UTMOSv2(_PredictedMOS):
 
 @contextlib.contextmanager
 def _drawn_from(text: str) -> Iterator[None]:
-    """Global generators of NumPy, Python and torch seeded by `text`, and put back as they were."""
+    """Seed the global generators of NumPy, Python and torch by `text`, and restore them afterwards."""
     torch = require("torch", "utmosv2")
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
     numpy_state, python_state = np.random.get_state(), random.getstate()
@@ -236,8 +238,8 @@ def _drawn_from(text: str) -> Iterator[None]:
 def windows(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """The 9.01 s windows of 16 kHz samples, one every second; a shorter clip is doubled until it fills one.
 
-    The original computes a window's end as `int((start + 9.01) * 16000)`. For starts of 7 to 23 s that rounds one
-    sample short, and it drops short windows; so do we, to give the published numbers.
+    The original computes a window's end as `int((start + 9.01) * 16000)`, which rounds one sample short for starts of 7
+    to 23 s, and drops short windows; so does this function, to give the published numbers.
     """
     while len(samples) < _WINDOW:
         samples = np.concatenate([samples, samples])

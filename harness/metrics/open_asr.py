@@ -1,7 +1,6 @@
 """Word error rate and throughput as the Open ASR Leaderboard computes them, one metric for each epoch of its protocol.
 
-The numbers of different epochs are not comparable. Facts on each epoch, and what is left to the data, are in
-docs/protocols.md.
+The numbers of different epochs are not comparable. docs/protocols.md describes each epoch.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from speech_eval.errors import BadInput, require
 from speech_eval.metrics.base import SUBSET, Metric, ScoringItem, Summary, Unit, Value
-from speech_eval.metrics.wer import _counts, _hypothesis, _reference
+from speech_eval.metrics.wer import edit_counts, reference_text, transcript
 from speech_eval.records import Sample
 from speech_eval.text import primary_language
 from speech_eval.text.open_asr import NOT_SCORED, Epoch, open_asr_english
@@ -32,11 +31,11 @@ EDITS = ("substitutions", "deletions", "insertions")
 
 
 def composite(columns: dict[str, Floats], weights: Floats) -> Floats:
-    """The leaderboard's average: the mean over sets of each set's word error rate in per cent, rounded to 2 decimals.
+    """The leaderboard's average: the mean over subsets of each word error rate in per cent, rounded to 2 decimals.
 
-    `columns` has `errors`, `reference_words` and `set` (the set's code), each [n]; `weights` is [resamples, n], how
-    often each unit counts. A set of which nothing was drawn does not count; one without reference words has no rate,
-    and then the average has none. Returns [resamples].
+    `columns` has `errors`, `reference_words` and `set` (the subset's code), each [n]; `weights` is [resamples, n], how
+    often each unit counts. A subset that a resample leaves empty does not count; one without reference words makes
+    the average undefined. Returns [resamples].
     """
     total, sets = np.zeros(len(weights)), np.zeros(len(weights))
     for code in np.unique(columns["set"]):
@@ -51,7 +50,7 @@ def composite(columns: dict[str, Floats], weights: Floats) -> Floats:
 
 
 def throughput(columns: dict[str, Floats], weights: Floats) -> Floats:
-    """RTFx [resamples]: seconds of audio over seconds of work. Not defined while a unit that counts lacks either."""
+    """RTFx [resamples]: seconds of audio over seconds of processing. Undefined where a counted unit lacks either."""
     untimed = (columns["processing_seconds"] <= 0) | (columns["audio_seconds"] <= 0)
     rates = (weights @ columns["audio_seconds"]) / (weights @ columns["processing_seconds"])
     return np.where(weights @ untimed.astype(np.float64) > 0, np.nan, rates)
@@ -86,10 +85,10 @@ class _OpenASR(Metric):
         """Parts: `errors`, `substitutions`, `deletions`, `insertions`, `reference_words`, and `set`, a code of the
         sample's metadata field `set`. Raises `Unscorable` where there is no transcript, `BadInput` where there is no
         reference or the language is not English."""
-        return self._value(item.sample, _hypothesis(item))
+        return self._value(item.sample, transcript(item))
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """Every word of the reference deleted; one error where it is blank, so that silence never wins."""
+        """Every word of the reference deleted; one error where it is blank, so that silence is not best."""
         value = self._value(sample, "")
         blank = value.detail is not None and not value.detail["reference"].strip()
         return {**value.parts, "errors": 1.0} if blank else value.parts
@@ -97,10 +96,10 @@ class _OpenASR(Metric):
     def _value(self, sample: Sample, text: str) -> Value:
         if primary_language(sample.language) != "en":
             raise BadInput(
-                f"Sample {sample.id} is in '{sample.language}', and {self.id} is for English.",
-                "Use wer[whisper-normalizer].",
+                f"Sample {sample.id} is in '{sample.language}', but {self.id} scores English.",
+                "Use the metric wer[whisper-normalizer].",
             )
-        reference = open_asr_english(_reference(sample), self.epoch)
+        reference = open_asr_english(reference_text(sample), self.epoch)
         hypothesis = open_asr_english(text, self.epoch)
         length, edits = self._align(reference, hypothesis)
         parts = {
@@ -118,12 +117,12 @@ class _OpenASR(Metric):
 
 class _ByJiwer(_OpenASR):
     """Epochs A and B: jiwer's alignment. The original leaves out samples whose reference is blank after normalization
-    (`strict` counts what is heard in them as insertions) and failed requests."""
+    (`strict` counts their words as insertions) and failed requests."""
 
     def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
         if reference.strip() == NOT_SCORED:
             return 0, dict.fromkeys(EDITS, 0.0)
-        return _counts(jiwer.process_words(reference, hypothesis))
+        return edit_counts(jiwer.process_words(reference, hypothesis))
 
     def _value(self, sample: Sample, text: str) -> Value:
         value = super()._value(sample, text)
@@ -133,9 +132,9 @@ class _ByJiwer(_OpenASR):
 
 
 class _ByKaldialign(_OpenASR):
-    """From epoch C on: kaldialign's edit distance, where neighboring words of one side that make up a word of the
-    other are no error; the denominator stays the number of reference words as written. What is heard against a blank
-    reference is inserted."""
+    """From epoch C on: kaldialign's edit distance. Neighboring words of one side that form a compound of the other side
+    are not errors; the denominator remains the number of reference words as written. Words against a blank reference
+    count as insertions."""
 
     extra = "metrics"
 
@@ -156,7 +155,7 @@ class OpenASRA(_ByJiwer):
 
 
 class OpenASRB(_ByJiwer):
-    """Epoch B, from April to June 2026, as it stood at its end."""
+    """Epoch B, from April to June 2026, in its last state."""
 
     id = "wer[open-asr@B]"
     epoch = "B"
@@ -174,11 +173,11 @@ class OpenASRC(_ByKaldialign):
 
 
 class OpenASRD(_ByKaldialign):
-    """Epoch D, from July 2026: the cleaned sets. A failed request is an empty transcript."""
+    """Epoch D, from July 2026: the cleaned datasets. A failed request is an empty transcript."""
 
     id = "wer[open-asr@D]"
     epoch: ClassVar[Epoch] = "D"
-    description = "Word error rate of the Open ASR Leaderboard, epoch D: as C, for the cleaned sets"
+    description = "Word error rate of the Open ASR Leaderboard, epoch D: as C, for the cleaned datasets"
     source = "huggingface/open_asr_leaderboard, commit f51b134: normalizer/*.py; kaldialign 0.12.0"
 
     def compat_failure(self, sample: Sample) -> dict[str, float] | None:
@@ -186,34 +185,34 @@ class OpenASRD(_ByKaldialign):
 
 
 class OpenASRE(OpenASRD):
-    """Epoch E, from August 2026: chunks of one call are put together and scored as one.
+    """Epoch E, from August 2026: the chunks of one call are joined and scored as one.
 
-    A chunk names its call (`call`, `group` or `parent_id`) and its place (`index`, `order`, `chunk` or `chunk_index`)
-    in its metadata, and its reference is that of the whole call. Samples without a call are scored as in epoch D.
+    A chunk's metadata name its call (`call`, `group` or `parent_id`) and its position (`index`, `order`, `chunk` or
+    `chunk_index`); its reference is that of the whole call. Samples without a call are scored as in epoch D.
     """
 
     id = "wer[open-asr@E]"
     epoch = "E"
     columns = frozenset({SUBSET, *CALL_FIELDS, *ORDER_FIELDS})
-    description = "Word error rate of the Open ASR Leaderboard, epoch E: as D, chunks scored call by call"
+    description = "Word error rate of the Open ASR Leaderboard, epoch E: as D, the chunks of a call scored as one"
     source = "huggingface/open_asr_leaderboard, commit d1e99b2: normalizer/*.py; kaldialign 0.12.0"
 
     def score(self, item: ScoringItem) -> Value:
-        """As in `_OpenASR`; a chunk has no parts of its own, only its raw transcript in the detail."""
+        """As in `_OpenASR`; a chunk of a call has no parts, only its raw transcript in the detail."""
         call = _call(item.sample)
         if call is None:
             return super().score(item)
-        return Value(parts={}, detail={"call": call[0], "index": call[1], "hypothesis": _hypothesis(item)})
+        return Value(parts={}, detail={"call": call[0], "index": call[1], "hypothesis": transcript(item)})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """As in `_OpenASR`; of a chunk no parts: its words are missing from the call's transcript."""
+        """As in `_OpenASR`; a chunk of a call has no parts: its words are missing from the call's transcript."""
         return super().failure(sample) if _call(sample) is None else {}
 
     def compat_failure(self, sample: Sample) -> dict[str, float] | None:
         return super().compat_failure(sample) if _call(sample) is None else {}
 
     def pool(self, units: Sequence[Unit]) -> Sequence[Unit]:
-        """One unit a call, after the samples without a call."""
+        """One unit per call, after the samples without a call."""
         calls: dict[tuple[str, str], list[tuple[float, Unit]]] = {}
         pooled = []
         for unit in units:
@@ -244,30 +243,30 @@ class OpenASRE(OpenASRD):
 
 
 def _call(sample: Sample) -> tuple[str, float] | None:
-    """Name of the call that a sample is a chunk of, and its place in it; None for a sample of its own."""
+    """The call that a sample is a chunk of, and its position in it; None for a sample without a call."""
     name = next((sample.metadata[field] for field in CALL_FIELDS if sample.metadata.get(field) is not None), None)
     if name is None:
         return None
     place = next((sample.metadata[field] for field in ORDER_FIELDS if sample.metadata.get(field) is not None), None)
     if not isinstance(place, int | float):
         raise BadInput(
-            f"Sample {sample.id} is a chunk of call '{name}' and has no number in `{ORDER_FIELDS[0]}`.",
-            "Give every chunk its place in the call.",
+            f"Sample {sample.id} is a chunk of call '{name}' but has no number in `{ORDER_FIELDS[0]}`.",
+            "Give every chunk its position in the call.",
         )
     return str(name), float(place)
 
 
 def set_code(name: Any) -> float:
-    """A set's name as a number that a column can hold: 48 bits of its digest, 0 for no name."""
+    """A subset's name as a number for a column: 48 bits of its digest, 0 without a name."""
     return 0.0 if name is None else float(int.from_bytes(hashlib.sha256(str(name).encode()).digest()[:6], "big"))
 
 
 class OpenASRThroughput(Metric):
-    """RTFx: seconds of audio over seconds of work, both summed over all samples. A throughput, not a latency: the
-    answers of a batch share its time."""
+    """RTFx: seconds of audio over seconds of processing, both summed over all samples. It is a throughput, since the
+    answers of a batch share the time of the batch."""
 
     id = "rtfx[open-asr]"
-    description = "RTFx of the Open ASR Leaderboard: audio transcribed per time spent, over all samples"
+    description = "RTFx of the Open ASR Leaderboard: seconds of audio per second of processing, over all samples"
     source = "huggingface/open_asr_leaderboard, commit d1e99b2: normalizer/eval_utils.py (unweighted since afbfabc)"
     needs = frozenset({"reference", "timing"})
     summaries = (
@@ -282,9 +281,9 @@ class OpenASRThroughput(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Parts: `audio_seconds`, `processing_seconds`. Records without a run give them as `duration` and `time`.
+        """Parts: `audio_seconds`, `processing_seconds`; records without a run give them as `duration` and `time`.
 
-        Raises `BadInput` where one of them is missing. Where one of them is 0 there is no RTFx, as in the original.
+        Raises `BadInput` where one of them is missing. Where one of them is 0, RTFx is undefined, as in the original.
         """
         if item.output.seconds is None:
             raise BadInput(f"Sample {item.sample.id} has no answer time (`time`).", "Give `time` in seconds.")
@@ -295,5 +294,5 @@ class OpenASRThroughput(Metric):
         return Value({"audio_seconds": item.reference_seconds(), "processing_seconds": item.output.seconds})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """Neither audio nor time. `strict` is then not defined: no time that could be counted would be true."""
+        """No audio and no time, so that `strict` is undefined: any time counted here would be invented."""
         return {"audio_seconds": 0.0, "processing_seconds": 0.0}

@@ -1,19 +1,20 @@
-"""One metric over records of your own, without a model, a task or a run: `speech-eval metric METRIC_ID --input FILE`.
+"""One metric on your own records, without a model, a task or a run: `speech-eval metric METRIC_ID --input FILE`.
 
 A record is one JSON object per line: `id`; `hypothesis` (or `response`), null or absent for a missing answer;
 `reference`; `language`; `audio`, `reference_audio`, `prompt_audio` as paths relative to the file; and what was measured
-of the answer (`MEASURED`). Every other field reaches the metric as the sample's metadata. The names that other tools
-write for the same thing are read too: `HYPOTHESIS` and `REFERENCE`, the first that is there.
+of the answer (`MEASURED`). Every other field reaches the metric as the sample's metadata. Names that other tools write
+are read too: the first of `HYPOTHESIS` and of `REFERENCE` that a record has.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from speech_eval import registry
@@ -22,7 +23,7 @@ from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Unscorable, Value
 from speech_eval.records import Output, Sample, Status
 from speech_eval.statistics.bootstrap import estimate
-from speech_eval.statistics.summaries import rows, statistic
+from speech_eval.statistics.summaries import rows, value
 
 HYPOTHESIS = ("hypothesis", "response", "prediction", "pred_text", "hyp")
 REFERENCE = ("reference", "ref", "text", "ground_truth", "target")
@@ -48,8 +49,8 @@ def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
 
     Returns `{"metric", "version", "samples": [{"id", "status", "value", "compat", "parts", "compat_parts", …detail}],
     "aggregate": {"strict": {summary: number}, "compat": {…}, "units": {…}, "intervals": {…}}}`. A sample's `value` is
-    the metric's first number for that sample alone, unscaled, and `compat` the same as the original's code has it, null
-    where it leaves the sample out; aggregates are in the unit that `speech-eval list metrics` shows.
+    the metric's first number for that sample alone, unscaled, and `compat` the same by the original's code, null where
+    it leaves the sample out; aggregates are in the unit that `speech-eval list metrics` shows.
     """
     metric: Metric = registry.metrics.get(metric_id)()
     scored = [(sample, *_score(metric, item)) for sample, item in read(path)]
@@ -85,7 +86,7 @@ def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
 def read(path: Path) -> Iterator[tuple[Sample, ScoringItem]]:
     """Samples and scoring items of a file of records; raises `BadInput` naming file and line."""
     if not path.is_file():
-        raise BadInput(f"{path}: no such file.", "Give a JSON lines file, one record a line.")
+        raise BadInput(f"{path}: no such file.", "Give a JSON lines file, one record per line.")
     seen: set[str] = set()
     try:
         lines = path.read_text("utf-8").split("\n")
@@ -98,16 +99,16 @@ def read(path: Path) -> Iterator[tuple[Sample, ScoringItem]]:
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise BadInput(f"{where}: not JSON ({error.msg}).", "Write one JSON object a line.") from error
+            raise BadInput(f"{where}: not JSON ({error.msg}).", "Write one JSON object per line.") from error
         if not isinstance(record, dict) or not isinstance(record.get("id"), str | int):
             raise BadInput(f"{where}: not an object with an `id`.", 'Write {"id": "…", "hypothesis": "…", …}.')
         sample, item = _item(record, where, path.parent)
         if sample.id in seen:
-            raise BadInput(f"{where}: the id '{sample.id}' stands twice.", "Give every record its own id.")
+            raise BadInput(f"{where}: the id '{sample.id}' occurs twice.", "Give every record a unique id.")
         seen.add(sample.id)
         yield sample, item
     if not seen:
-        raise BadInput(f"{path}: no records.", "Write one JSON object a line.")
+        raise BadInput(f"{path}: no records.", "Write one JSON object per line.")
 
 
 def _item(record: dict[str, Any], where: str, folder: Path) -> tuple[Sample, ScoringItem]:
@@ -194,20 +195,14 @@ def _lost(metric: Metric, item: ScoringItem, reason: str) -> Any:
 
 
 def _alone(summary: Summary, parts: dict[str, float]) -> float | None:
-    try:
-        data = rows(summary, [parts])
-    except KeyError:
-        return None
-    value = float(statistic(summary, data, np.ones((1, 1)))[0])
-    return value if np.isfinite(value) else None
+    """The number of one sample, unscaled; None where it lacks a part (a chunk of a call)."""
+    return _value(replace(summary, scale=1.0), [parts]) if {*summary.parts} <= {*parts} else None
 
 
 def _value(summary: Summary, parts: list[dict[str, float]]) -> float | None:
     """The exact aggregate, not rounded."""
-    if not parts:
-        return None
-    value = float(statistic(summary, rows(summary, parts), np.ones((1, len(parts))))[0]) * summary.scale
-    return value if np.isfinite(value) else None
+    found = value(summary, rows(summary, parts)) if parts else math.nan
+    return found if math.isfinite(found) else None
 
 
 def _interval(metric: Metric, summary: Summary, parts: list[dict[str, float]]) -> list[float | None]:

@@ -18,7 +18,7 @@ from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, V
 from speech_eval.records import Sample
 
 WAVLM_ECAPA = "SPEECH_EVAL_WAVLM_ECAPA"  # environment variable: the path of UniSpeech's wavlm_large_finetune.pth
-MIN_SECONDS = 0.4  # less speech than this says too little about its speaker
+MIN_SECONDS = 0.4  # a shorter clip does not identify its speaker reliably
 
 
 class _SpeakerSimilarity(Metric):
@@ -35,7 +35,7 @@ class _SpeakerSimilarity(Metric):
         return f"{asset}@{assets.ASSETS[asset].files[self.weights][:12]}"
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `similarity`. Raises `Unscorable` for an answer or a prompt under 0.4 s or without anything audible."""
+        """Part: `similarity`. Raises `Unscorable` for an answer or a prompt shorter than 0.4 s or inaudible."""
         answer, prompt = item.audio(16_000), item.prompt(16_000)
         if problem := _unusable(answer):
             raise Unscorable(f"Sample {item.sample.id}: the answer {problem}.", "Check the model's output.")
@@ -118,9 +118,9 @@ class GE2ESimilarity(_SpeakerSimilarity):
 
 
 class WavLMSimilarity(_SpeakerSimilarity):
-    """Seed-TTS-eval's SIM: the cosine of WavLM-large ECAPA-TDNN embeddings, as it comes out, below 0 too.
+    """Seed-TTS-eval's SIM: the unscaled cosine of WavLM-large ECAPA-TDNN embeddings, negative values included.
 
-    The published weights are the user's to bring; the environment variable `SPEECH_EVAL_WAVLM_ECAPA` names the file.
+    The user downloads the published weights; the environment variable `SPEECH_EVAL_WAVLM_ECAPA` names the file.
     """
 
     id = "sim[wavlm-large-ecapa@unispeech]"
@@ -137,8 +137,8 @@ class WavLMSimilarity(_SpeakerSimilarity):
         return self._identity
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `similarity`. An answer under 0.4 s or without anything audible is worth a failure's; the original
-        takes the cosine all the same: that is `compat`. Raises `Unscorable` under 45 ms, where the original skips."""
+        """Part: `similarity`. An answer shorter than 0.4 s, or inaudible, is scored as a failure; `compat` is its
+        cosine, which the original takes. Raises `Unscorable` below 45 ms, where the original skips the sample."""
         answer, prompt = item.audio(), item.prompt()
         first, second = (self._embed_or_skip(item, audio) for audio in (answer, prompt))
         cosine = float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-8))
@@ -166,7 +166,7 @@ class WavLMSimilarity(_SpeakerSimilarity):
 
         samples = sinc_resample(audio.samples, audio.rate, 16_000)
         if len(samples) < MIN_SAMPLES:
-            raise ValueError(f"{audio.seconds:.3f} s are too short for a speaker embedding")
+            raise ValueError(f"{audio.seconds:.3f} s is too short for a speaker embedding")
         with torch.no_grad():
             embedding = network(torch.from_numpy(samples)[None])[0]
         return np.asarray(embedding.numpy(), dtype=np.float64)
@@ -184,11 +184,11 @@ class WavLMSimilarity(_SpeakerSimilarity):
 
 
 def weights_path() -> Path:
-    """The file that `SPEECH_EVAL_WAVLM_ECAPA` names. Raises `NotFetched` where it names none that exists."""
+    """The file that `SPEECH_EVAL_WAVLM_ECAPA` names. Raises `NotFetched` where the file does not exist."""
     named = os.environ.get(WAVLM_ECAPA)
     if named and Path(named).is_file():
         return Path(named)
     raise NotFetched(
-        f"{WAVLM_ECAPA} names no file ({named})." if named else f"{WAVLM_ECAPA} is not set.",
+        f"{WAVLM_ECAPA} names {named}, which does not exist." if named else f"{WAVLM_ECAPA} is not set.",
         "Download wavlm_large_finetune.pth (linked in the README of seed-tts-eval) and set the variable to its path.",
     )

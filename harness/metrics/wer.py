@@ -1,4 +1,4 @@
-"""Word and character error rates, each under one named normalization."""
+"""Word and character error rates, each with one named text normalization."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ _ratio = partial(Summary, estimator="ratio", unit="%", direction="lower", scale=
 _mean = partial(Summary, estimator="mean", unit="%", direction="lower", scale=100.0)
 
 
-def _reference(sample: Sample) -> str:
+def reference_text(sample: Sample) -> str:
+    """The reference transcript. Raises `BadInput` where the sample has none."""
     if sample.text is None:
         raise BadInput(f"Sample {sample.id} has no reference text.", "Give every sample of the dataset a text.")
     return sample.text
 
 
-def _hypothesis(item: ScoringItem) -> str:
-    """The transcript. An empty answer is an empty transcript: all words deleted."""
+def transcript(item: ScoringItem) -> str:
+    """The transcript, empty for an empty answer (all words deleted). Raises `Unscorable` without one."""
     if item.hypothesis is None and item.output.status != "empty":
         raise Unscorable(f"Sample {item.sample.id} has no transcript.", "Name a recognizer for the task.")
     return item.hypothesis or ""
 
 
-def _counts(aligned: jiwer.WordOutput | jiwer.CharacterOutput) -> tuple[int, dict[str, float]]:
-    """Length of the reference, and the edits against it."""
+def edit_counts(aligned: jiwer.WordOutput | jiwer.CharacterOutput) -> tuple[int, dict[str, float]]:
+    """Length of the reference, and the counts of substitutions, deletions and insertions."""
     edits = {
         "substitutions": float(aligned.substitutions),
         "deletions": float(aligned.deletions),
@@ -50,13 +51,13 @@ class _WhisperErrorRate(Metric):
     def score(self, item: ScoringItem) -> Value:
         """Parts: `errors`, `substitutions`, `deletions`, `insertions`, `reference_UNITS`, `utterance_rate`.
 
-        Where nothing is left of the reference, every unit heard is an insertion, `reference_UNITS` is 0 and
-        `utterance_rate` is the number of insertions, as jiwer defines it. An answer that is not there yields
-        `Unscorable`, an empty transcript is scored.
+        Where normalization leaves the reference empty, every unit of the hypothesis is an insertion, `reference_UNITS`
+        is 0 and `utterance_rate` is the number of insertions, as jiwer defines it. An empty transcript is scored;
+        raises `Unscorable` without a transcript.
         """
         language = item.sample.language
-        reference = whisper_normalize(_reference(item.sample), language)
-        hypothesis = whisper_normalize(_hypothesis(item), language)
+        reference = whisper_normalize(reference_text(item.sample), language)
+        hypothesis = whisper_normalize(transcript(item), language)
         length, edits = self._align(reference, hypothesis)
         errors = sum(edits.values())
         parts = {
@@ -68,8 +69,8 @@ class _WhisperErrorRate(Metric):
         return Value(parts=parts, detail={"reference": reference, "hypothesis": hypothesis})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """Every unit of the reference deleted; one error where the reference is empty, so that silence never wins."""
-        reference = whisper_normalize(_reference(sample), sample.language)
+        """Every unit of the reference deleted; one error where the reference is empty, so that silence is not best."""
+        reference = whisper_normalize(reference_text(sample), sample.language)
         length, edits = self._align(reference, "")
         return {
             "errors": float(max(length, 1)),
@@ -84,7 +85,8 @@ class _WhisperErrorRate(Metric):
 
 
 class WhisperWER(_WhisperErrorRate):
-    """Word error rate over the corpus after Whisper's normalization: English rules for `en`, basic ones elsewhere.
+    """Word error rate over the corpus after Whisper's normalization: English rules for `en`, basic rules for
+    other languages.
 
     The basic rules do not split writing without spaces (Chinese, Japanese, Thai): use the character error rate there.
     """
@@ -101,7 +103,7 @@ class WhisperWER(_WhisperErrorRate):
     )
 
     def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
-        return _counts(jiwer.process_words(reference, hypothesis))
+        return edit_counts(jiwer.process_words(reference, hypothesis))
 
 
 class WhisperCER(_WhisperErrorRate):
@@ -119,14 +121,14 @@ class WhisperCER(_WhisperErrorRate):
     )
 
     def _align(self, reference: str, hypothesis: str) -> tuple[int, dict[str, float]]:
-        return _counts(jiwer.process_characters(reference, hypothesis))
+        return edit_counts(jiwer.process_characters(reference, hypothesis))
 
 
 class SeedTTSWER(Metric):
     """Word error rate as Seed-TTS-eval computes it (the number its tables print): the mean over utterances.
 
-    Chinese is compared character by character, so its "WER" is a CER. Every white space but U+0020 stays inside a
-    word, and a run of two or more white-space characters parts two words, as jiwer 3 had it and jiwer 4 has it.
+    Chinese is compared character by character, so its "WER" is a CER. White space other than U+0020 stays inside a
+    word, and a run of two or more white-space characters separates two words, as in jiwer 3 and 4.
     """
 
     id = "wer[seed-tts-eval@2024-06]"
@@ -143,26 +145,26 @@ class SeedTTSWER(Metric):
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: `wer` (errors over jiwer's own words), `errors`, `reference_words`, and the three edit rates, which
-        the original divides by `len(reference.split(" "))` instead: the two differ where spaces are left over.
+        the original divides by `len(reference.split(" "))` instead: the two differ where extra spaces remain.
 
-        Raises `Unscorable` where nothing is left of the reference (the original stops there).
+        Raises `Unscorable` where normalization leaves the reference empty (the original stops there).
         """
         language = item.sample.language
-        reference = seed_tts_normalize(_reference(item.sample), language)
-        heard = _hypothesis(item)
+        reference = seed_tts_normalize(reference_text(item.sample), language)
+        heard = transcript(item)
         hypothesis = seed_tts_normalize(
             mainland_chinese(heard) if primary_language(language) == "zh" else heard, language
         )
-        length, edits = _counts(jiwer.process_words(reference, hypothesis))
+        length, edits = edit_counts(jiwer.process_words(reference, hypothesis))
         if length == 0:
-            raise Unscorable(f"Sample {item.sample.id}: nothing but punctuation to say.", "Leave the sample out.")
+            raise Unscorable(f"Sample {item.sample.id}: the reference has only punctuation.", "Leave the sample out.")
         parts = _seed_parts(length, edits, official_length=len(reference.split(" ")))
         return Value(parts=parts, detail={"reference": reference, "hypothesis": hypothesis})
 
     def failure(self, sample: Sample) -> dict[str, float]:
         """Every word deleted; a word error rate of 1 (over no words) where the reference is empty."""
-        reference = seed_tts_normalize(_reference(sample), sample.language)
-        length, edits = _counts(jiwer.process_words(reference, ""))
+        reference = seed_tts_normalize(reference_text(sample), sample.language)
+        length, edits = edit_counts(jiwer.process_words(reference, ""))
         if length == 0:
             return {**_seed_parts(1, {**edits, "deletions": 1.0}, official_length=1), "reference_words": 0.0}
         return _seed_parts(length, edits, official_length=len(reference.split(" ")))

@@ -12,7 +12,7 @@ import numpy as np
 
 from speech_eval.statistics.summaries import Floats, Rows, Summary, Unit, statistic
 
-FIELD = "set"  # of a sample's metadata
+SUBSET = "set"  # in a sample's metadata: the name of its subset
 
 
 def over_subsets(summaries: Sequence[Summary], units: Sequence[Unit]) -> Iterator[tuple[Summary, Sequence[Unit]]]:
@@ -21,7 +21,7 @@ def over_subsets(summaries: Sequence[Summary], units: Sequence[Unit]) -> Iterato
     Only headline means and ratios have them, and the numbers of single subsets are not headlines. Yields nothing
     where there is one subset, or where a sample belongs to none.
     """
-    names = [unit.sample.metadata.get(FIELD) for unit in units]
+    names = [unit.sample.metadata.get(SUBSET) for unit in units]
     known = sorted({str(name) for name in names if name is not None})
     if len(known) < 2 or None in names:
         return
@@ -36,15 +36,15 @@ def over_subsets(summaries: Sequence[Summary], units: Sequence[Unit]) -> Iterato
 
 
 def _coded(unit: Unit, code: float) -> Unit:
-    strict = {**unit.strict, FIELD: code}
-    return replace(unit, strict=strict, compat=None if unit.compat is None else {**unit.compat, FIELD: code})
+    strict = {**unit.strict, SUBSET: code}
+    return replace(unit, strict=strict, compat=None if unit.compat is None else {**unit.compat, SUBSET: code})
 
 
 def _macro(summary: Summary) -> Summary:
     def function(columns: dict[str, Floats], weights: Floats) -> Floats:
         total, subsets = np.zeros(len(weights)), np.zeros(len(weights))
-        for code in np.unique(columns[FIELD]):
-            inside = columns[FIELD] == code
+        for code in np.unique(columns[SUBSET]):
+            inside = columns[SUBSET] == code
             part = {name: column[inside] for name, column in columns.items()}
             values = statistic(summary, Rows(part, int(inside.sum())), weights[:, inside])
             drawn = weights[:, inside].sum(axis=1) > 0  # a subset that a resample leaves empty does not count
@@ -52,5 +52,5 @@ def _macro(summary: Summary) -> Summary:
             subsets += drawn
         return np.asarray(total / subsets)
 
-    parts = (*dict.fromkeys((*summary.parts, FIELD)),)
+    parts = (*dict.fromkeys((*summary.parts, SUBSET)),)
     return replace(summary, name=f"{summary.name} macro", estimator="function", parts=parts, function=function)

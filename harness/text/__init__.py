@@ -1,4 +1,4 @@
-"""Text normalizers: what is done to a reference and a hypothesis before they are compared."""
+"""Text normalizers, applied to reference and hypothesis before they are compared."""
 
 from speech_eval.text.language import primary_language
 from speech_eval.text.seed_tts import mainland_chinese, seed_tts_normalize

@@ -1,7 +1,7 @@
 """Spelled-out English numbers to digits, as Whisper's English normalizer reads them.
 
-The grammar is OpenAI's, corners included ("one oh one" is 101, "twenty twenty" is 2020, "double seven" is 77): a word
-that cannot extend the number being read is appended to its digits, so digit strings need no rule of their own.
+The grammar is OpenAI's, with its special cases ("one oh one" is 101, "twenty twenty" is 2020, "double seven" is 77): a
+word that cannot extend the number being read is appended to its digits, so digit strings need no rule of their own.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def standardize_numbers(text: str) -> str:
 
 
 def _preprocess(text: str) -> str:
-    """`and a half` after a number becomes `point five`; letters and digits are parted, except ordinal suffixes."""
+    """`and a half` after a number becomes `point five`; letters and digits are separated, except ordinal suffixes."""
     results = []
     segments = re.split(r"\band\s+a\s+half\b", text)
     for index, segment in enumerate(segments):
@@ -103,7 +103,7 @@ def _preprocess(text: str) -> str:
 def _postprocess(text: str) -> str:
     """`$2 and ¢7` becomes `$2.07`, `$0.07` becomes `¢7`, `1` and `1s` become `one` and `ones`."""
     text = re.sub(r"([€£$])([0-9]+) (?:and )?¢([0-9]{1,2})\b", lambda m: f"{m[1]}{m[2]}.{int(m[3]):02d}", text)
-    # The original's dot is not escaped, so it stands for any character.
+    # The original's dot is not escaped, so it matches any character.
     text = re.sub(r"[€£$]0.([0-9]{1,2})\b", lambda m: f"¢{int(m[1])}", text)
     return re.sub(r"\b1(s?)\b", r"one\1", text)
 
@@ -129,7 +129,7 @@ class _Reader:
         return self.out
 
     def _word(self, word: str, before: str | None, after: str | None) -> bool:
-        """Take one word in; true where it used up the next one too."""
+        """Read one word; true where it consumed the next one too."""
         bare = word[1:] if word[0] in _PREFIXES else word
         if _DIGITS.match(bare):
             self._digits(word, bare)
@@ -260,7 +260,7 @@ class _Reader:
 
 
 def _whole_product(value: int | str, multiplier: int) -> int | None:
-    """`1.5` × 1000 = 1500; None where the digits are no number (`1.2.3`) or the product has a fraction."""
+    """`1.5` × 1000 = 1500; None where the digits are not a number (`1.2.3`) or the product has a fraction."""
     try:
         product = Fraction(value) * multiplier
     except ValueError:
@@ -269,6 +269,6 @@ def _whole_product(value: int | str, multiplier: int) -> int | None:
 
 
 def _scale_residual(value: int, multiplier: int) -> int:
-    """`two thousand three` `hundred`: only what lies below a thousand is multiplied."""
+    """`two thousand three` `hundred`: only the part below a thousand is multiplied."""
     thousands = value // 1000 * 1000
     return thousands + (value - thousands) * multiplier

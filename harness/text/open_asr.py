@@ -18,7 +18,7 @@ from itertools import groupby
 from typing import Literal
 
 from speech_eval.text.numbers import standardize_numbers
-from speech_eval.text.whisper import _EXPANSIONS, _FILLERS, _plain_letters, _without_brackets, spelling_table
+from speech_eval.text.whisper import EXPANSIONS, FILLERS, plain_letters, spelling_table, without_brackets
 
 Epoch = Literal["A", "B", "C", "D", "E"]
 EPOCHS: tuple[Epoch, ...] = ("A", "B", "C", "D", "E")
@@ -35,7 +35,7 @@ _COMPOUNDS_B = (
     *("o k",),
 )
 _COMPOUNDS_C = ("et cetera", "al right", "all right", "how ever", *_COMPOUNDS_B)
-# What a compound becomes where it is not just written in one word.
+# Compounds that become something other than one word.
 _JOINED = {"o k": "okay", "et cetera": "etc", "all right": "alright"}
 
 Replacements = tuple[tuple[re.Pattern[str], str], ...]
@@ -43,7 +43,7 @@ Replacements = tuple[tuple[re.Pattern[str], str], ...]
 
 @dataclass(frozen=True)
 class _Rules:
-    """What differs between epochs."""
+    """The rules that differ between epochs."""
 
     fillers: re.Pattern[str]
     expansions: Replacements
@@ -56,19 +56,19 @@ class _Rules:
 def open_asr_english(text: str, epoch: Epoch) -> str:
     """`text` as the leaderboard compares it in `epoch`; a space may be left at an end, where a symbol was."""
     rules = _rules(epoch)
-    text = rules.fillers.sub("", _without_brackets(text.lower()))
+    text = rules.fillers.sub("", without_brackets(text.lower()))
     text = re.sub(r"\s+'", "'", text)
     for pattern, expansion in rules.expansions:
         text = pattern.sub(expansion, text)
     text = re.sub(r"(\d),(\d)", r"\1\2", text)
     text = re.sub(r"\.([^0-9]|$)", r" \1", text)
-    text = _plain_letters(text)
+    text = plain_letters(text)
     for pattern, joined in rules.compounds:
         text = pattern.sub(joined, text)
     words = [rules.spelling.get(word, word) for word in standardize_numbers(text).split()]
     words = [rules.names.get(word, word) for word in words]
     text = " ".join(_join_acronyms(words) if rules.acronyms else words)
-    # Symbols that do not belong to a number go last.
+    # Symbols that do not belong to a number are removed last.
     text = re.sub(r"[.$¢€£]([^0-9])", r" \1", text)
     text = re.sub(r"([^0-9])%", r"\1 ", text)
     return re.sub(r"\s+", " ", text)
@@ -92,7 +92,7 @@ def _rules(epoch: Epoch) -> _Rules:
         changed = {**spelling, **lists["spelling"].get(earlier, {})}
         spelling = {word: american for word, american in changed.items() if american is not None}
     if epoch == "A":
-        return _Rules(_FILLERS, tuple(_EXPANSIONS), (), spelling, {}, acronyms=False)
+        return _Rules(FILLERS, tuple(EXPANSIONS), (), spelling, {}, acronyms=False)
     compounds = _COMPOUNDS_B if epoch == "B" else _COMPOUNDS_C
     return _Rules(_MORE_FILLERS, _expansions(), _patterns(compounds), spelling, lists["names"], acronyms=True)
 
@@ -101,7 +101,7 @@ def _expansions() -> Replacements:
     """Whisper's, in Whisper's order, with `'s` after the listed words only."""
     return tuple(
         (_IS_AFTER, r"\1 is") if pattern.pattern == r"'s\b" else (pattern, expansion)
-        for pattern, expansion in _EXPANSIONS
+        for pattern, expansion in EXPANSIONS
     )
 
 

@@ -15,9 +15,9 @@ from speech_eval.text.whisper import whisper_basic
 
 def open_asr_multilingual(text: str, language: str) -> str:
     """`text` as the leaderboard compares it: lower case without brackets, symbols, punctuation and loose marks, letters
-    with their diacritics, digits in words of `language` (an ISO 639-1 code; digits stay where it has no such words).
+    with their diacritics, digits in words of `language` (an ISO 639-1 code; digits stay where there are no such words).
 
-    A decimal point parts a number in two, digits in groups of three become one number, and hyphens come back with
+    A decimal point splits a number in two, digits in groups of three become one number, and hyphens come back with
     the words of numbers ("34" is "trente-quatre"). Raises `MissingExtra` without num2words.
     """
     text = re.sub(r"\s+", " ", re.sub(r"[^\w\s]", "", whisper_basic(text))).strip()
@@ -29,7 +29,7 @@ def _in_words(digits: str, language: str) -> str:
     library = require("num2words", "multilingual")
     try:
         return str(library.num2words(int(digits), lang=language))
-    except Exception:  # whatever it cannot write stays in digits, as in the original
+    except Exception:  # numbers that it cannot write stay in digits, as in the original
         return digits
 
 

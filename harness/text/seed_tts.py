@@ -1,4 +1,4 @@
-"""The text normalization of Seed-TTS-eval, quirks included (BytedanceSpeech/seed-tts-eval, run_wer.py, 2024-06)."""
+"""The text normalization of Seed-TTS-eval, with its quirks (BytedanceSpeech/seed-tts-eval, run_wer.py, 2024-06)."""
 
 from __future__ import annotations
 

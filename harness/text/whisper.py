@@ -15,7 +15,7 @@ from importlib.resources import files
 from speech_eval.text.language import primary_language
 from speech_eval.text.numbers import standardize_numbers
 
-_FILLERS = re.compile(r"\b(hmm|mm|mhm|mmm|uh|um)\b")
+FILLERS = re.compile(r"\b(hmm|mm|mhm|mmm|uh|um)\b")
 
 _TITLES = {
     "mr": "mister",
@@ -77,12 +77,12 @@ _ENDINGS = {
 }
 
 # In this order: whole words first, then perfect tenses before the general endings they contain.
-_EXPANSIONS = [
+EXPANSIONS = [
     *((re.compile(rf"\b{word}\b"), expansion) for word, expansion in _WORDS.items()),
     *((re.compile(rf"{ending}\b"), expansion) for ending, expansion in _ENDINGS.items()),
 ]
 
-# Letters that NFKD does not take apart.
+# Letters that NFKD does not decompose.
 _LETTERS = {
     "œ": "oe",
     "Œ": "OE",
@@ -106,30 +106,30 @@ _KEPT_IN_NUMBERS = ".%$¢€£"
 
 
 def whisper_normalize(text: str, language: str) -> str:
-    """`text` as Whisper's evaluation compares it: the English normalizer for `en`, the basic one for the rest."""
+    """`text` as Whisper's evaluation compares it: the English normalizer for `en`, else the basic one."""
     return whisper_english(text) if primary_language(language) == "en" else whisper_basic(text)
 
 
 def whisper_basic(text: str) -> str:
-    """Lower case, without what stands in brackets, every mark, symbol and punctuation a space. Diacritics stay."""
-    text = _without_brackets(text.lower())
+    """Lower case, bracketed text removed, each mark, symbol and punctuation replaced by a space. Diacritics stay."""
+    text = without_brackets(text.lower())
     text = "".join(" " if _is_symbol(char) else char for char in unicodedata.normalize("NFKC", text)).lower()
     return re.sub(r"\s+", " ", text).strip()
 
 
 def whisper_english(text: str) -> str:
-    """Lower case, fillers and bracketed words out, contractions and titles written out, numbers in digits, American
+    """Lower case, fillers and bracketed words removed, contractions and titles written out, numbers in digits, American
     spelling, no diacritics."""
-    text = _FILLERS.sub("", _without_brackets(text.lower()))
+    text = FILLERS.sub("", without_brackets(text.lower()))
     text = re.sub(r"\s+'", "'", text)
-    for pattern, expansion in _EXPANSIONS:
+    for pattern, expansion in EXPANSIONS:
         text = pattern.sub(expansion, text)
     text = re.sub(r"(\d),(\d)", r"\1\2", text)
     text = re.sub(r"\.([^0-9]|$)", r" \1", text)
-    text = standardize_numbers(_plain_letters(text))
+    text = standardize_numbers(plain_letters(text))
     spelling = spelling_table()
     text = " ".join(spelling.get(word, word) for word in text.split())
-    # Symbols that do not belong to a number go last.
+    # Symbols that do not belong to a number are removed last.
     text = re.sub(r"[.$¢€£]([^0-9])", r" \1", text)
     text = re.sub(r"([^0-9])%", r"\1 ", text)
     return re.sub(r"\s+", " ", text).strip()
@@ -144,7 +144,7 @@ def spelling_table() -> dict[str, str]:
     return table
 
 
-def _without_brackets(text: str) -> str:
+def without_brackets(text: str) -> str:
     text = re.sub(r"[<\[][^>\]]*[>\]]", "", text)
     return re.sub(r"\(([^)]+?)\)", "", text)
 
@@ -153,8 +153,8 @@ def _is_symbol(char: str) -> bool:
     return unicodedata.category(char)[0] in "MSP"
 
 
-def _plain_letters(text: str) -> str:
-    """Diacritics dropped, symbols a space, except those that numbers are written with."""
+def plain_letters(text: str) -> str:
+    """Diacritics removed, symbols replaced by a space, except those of numbers."""
     return "".join(_plain_letter(char) for char in unicodedata.normalize("NFKD", text))
 
 

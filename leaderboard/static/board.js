@@ -15,7 +15,7 @@
       this.tools = section.querySelector("[data-tools]");
       this.pager = section.querySelector("[data-pager]");
       this.none = section.querySelector("[data-none-match]");
-      this.view = { sort: null, up: null, page: 0, columns: null, compat: false };
+      this.view = { sort: null, up: null, page: 0, columns: null, compat: false, points: false };
     }
 
     async ready() {
@@ -29,16 +29,21 @@
       return this;
     }
 
-    // Which columns are shown, as indices into the board's; the primary always is.
+    // Indices of the columns shown; the primary always is.
     shown() {
       const chosen = this.view.columns;
       return this.data.columns.flatMap((column, index) =>
         column.primary || (chosen ? chosen.includes(index) : column.shown) ? [index] : []);
     }
 
+    // Without a request, a sweep shows one row per model: its last point.
+    rows() {
+      return this.data.rows.filter((row) => this.view.points || !row.folded);
+    }
+
     matching() {
       const words = wanted.text.toLowerCase().split(/\s+/).filter(Boolean);
-      return this.data.rows.filter((row) =>
+      return this.rows().filter((row) =>
         words.every((word) => row.words.includes(word)) &&
         (!wanted.license || row.license === wanted.license) &&
         (!wanted.size || (row.parameters !== null && row.parameters <= Number(wanted.size))) &&
@@ -55,7 +60,7 @@
       return cell ? cell.strict.value : null;
     }
 
-    // People stay on top, subsets last, and what is not defined before them, whichever way a column is sorted.
+    // Whichever way a column is sorted: human recordings on top, then defined values, undefined ones, subsets.
     ordered(rows) {
       if (this.view.sort === null) return rows;
       const sign = this.view.up ? 1 : -1;
@@ -90,7 +95,7 @@
       return rows.length;
     }
 
-    // Rows that stand together: those of one rank, or the points of one model.
+    // Rows of one group: those of one rank, or the points of one model.
     group(row) {
       if (!this.data.ranked) return this.data.sweep ? row.run : "";
       return row.point + "/" + row.rank;
@@ -144,7 +149,7 @@
       this.table.tHead.rows[this.table.tHead.rows.length - 1].replaceChildren(...cells);
     }
 
-    // The axes that a task keeps apart, each above its columns.
+    // The axes that a task reports separately, each above its columns.
     drawAxes(before) {
       const line = this.table.tHead.querySelector("tr.axes");
       if (!line) return;
@@ -179,17 +184,18 @@
       const made = el("tr", { class: (row.rank === 1 ? "leading" : "") + (row.human ? " human" : "") });
       if (this.data.ranked) made.append(this.drawRank(row));
       made.append(this.drawModel(row));
-      if (this.data.sweep) made.append(el("td", { class: "num" }, String(row.point)));
+      if (this.data.sweep) made.append(el("td", { class: "num", "data-label": this.data.sweep }, String(row.point)));
       for (const index of this.shown()) {
         const column = this.data.columns[index];
         const cell = row.cells[index];
         const kind = "num" + (column.primary ? " primary" : "");
-        made.append(cell ? this.drawCell(cell, column, kind)
-          : el("td", { class: kind }, el("span", { class: "quiet", title: "not measured in this run" }, "–")));
+        const named = column.name + (cell && column.unit ? " " + column.unit : "");
+        made.append(cell ? this.drawCell(cell, column, kind, named)
+          : el("td", { class: kind, "data-label": named }, el("span", { class: "quiet", title: "not measured in this run" }, "–")));
         if (column.primary) made.append(el("td", { class: "bars" }, cell ? this.bar(cell.strict) : null));
         if (this.view.compat) made.append(this.drawCompat(cell, column));
       }
-      made.append(el("td", { class: "num", title: row.failure_words },
+      made.append(el("td", { class: "num", "data-label": "Failures", title: row.failure_words },
         el("span", { class: row.failures ? "failures" : "quiet" }, String(row.failures)),
         el("span", { class: "quiet" }, "/" + row.expected)));
       return made;
@@ -197,7 +203,7 @@
 
     drawRank(row) {
       if (row.rank === null) return el("td", { class: "num rank" }, el("span", { class: "quiet", title: "not ranked" }, "–"));
-      const tie = row.rank_shared ? [el("span", { class: "eq", title: "a tie: not told apart" }, "="),
+      const tie = row.rank_shared ? [el("span", { class: "eq", title: "tie: the difference is not significant" }, "="),
         el("span", { class: "hidden" }, " shared")] : [];
       return el("td", { class: "num rank" }, String(row.rank), ...tie);
     }
@@ -214,9 +220,9 @@
         el("span", { class: "under" }, under), ...marks);
     }
 
-    drawCell(cell, column, kind) {
+    drawCell(cell, column, kind, named) {
       const places = column.places;
-      const undefinedTitle = cell.strict.value === null ? "not defined, as a quantile among failures" : null;
+      const undefinedTitle = cell.strict.value === null ? "undefined: the quantile falls among failures" : null;
       const parts = [el("span", { class: "value", title: undefinedTitle }, number(cell.strict.value, places))];
       const span = interval(cell.strict, places);
       if (span) parts.push(" ", el("span", { class: "interval" }, span));
@@ -225,15 +231,15 @@
       }
       if (cell.compat && !this.view.compat) {
         const text = "compat " + number(cell.compat.value, places) + " " + interval(cell.compat, places);
-        parts.push(el("span", { class: "compat" }, text));
+        parts.push(el("span", { class: "compat", title: "as the original benchmark computes it; see Terms" }, text));
       }
-      return el("td", { class: kind }, ...parts);
+      return el("td", { class: kind, "data-label": named }, ...parts);
     }
 
     drawCompat(cell, column) {
       if (!cell) return el("td", { class: "num" });
       const estimate = cell.compat || cell.strict;
-      return el("td", { class: "num" + (cell.compat ? "" : " same") }, number(estimate.value, column.places), " ",
+      return el("td", { class: "num" + (cell.compat ? "" : " same"), "data-label": "compat" }, number(estimate.value, column.places), " ",
         el("span", { class: "interval" }, interval(estimate, column.places)));
     }
 
@@ -279,12 +285,16 @@
     }
 
     makeTools() {
-      const compat = el("input", { type: "checkbox", "data-key": "compat" });
-      compat.checked = this.view.compat;
-      compat.addEventListener("change", () => {
-        this.view.compat = compat.checked;
-        this.changed();
-      });
+      const toggle = (key, text, title) => {
+        const box = el("input", { type: "checkbox", "data-key": key });
+        box.checked = this.view[key];
+        box.addEventListener("change", () => {
+          this.view[key] = box.checked;
+          this.changed();
+        });
+        return el("label", { class: "check", title }, box, text);
+      };
+      const folded = this.data.rows.filter((row) => row.folded).length;
       const boxes = this.data.columns.map((column, index) => {
         const box = el("input", { type: "checkbox", disabled: column.primary, "data-key": "column-" + index });
         box.checked = this.shown().includes(index);
@@ -306,40 +316,44 @@
         chooser.open = false;
         chooser.querySelector("summary").focus();
       });
-      this.tools.replaceChildren(chooser, el("label", { class: "check" }, compat, " compat beside strict"));
+      this.tools.replaceChildren(chooser,
+        toggle("compat", " compat beside strict", "as the original benchmark computes it; see Terms"),
+        ...(folded ? [toggle("points", " every " + this.data.sweep + " (" + folded + " more rows)")] : []));
     }
 
     describe() {
-      const { sort, up, page, columns, compat } = this.view;
-      const said = {};
-      if (sort !== null) Object.assign(said, { sort, up: up ? "1" : "0" });
-      if (page) said.page = String(page + 1);
-      if (columns) said.columns = columns.join(".");
-      if (compat) said.compat = "1";
-      return said;
+      const { sort, up, page, columns, compat, points } = this.view;
+      const params = {};
+      if (sort !== null) Object.assign(params, { sort, up: up ? "1" : "0" });
+      if (page) params.page = String(page + 1);
+      if (columns) params.columns = columns.join(".");
+      if (compat) params.compat = "1";
+      if (points) params.points = "1";
+      return params;
     }
 
-    recall(said) {
+    recall(params) {
       const known = (text) => ["rank", "model", "point", "failures"].includes(text) || /^\d{1,4}$/.test(text);
-      if (said.has("sort") && known(said.get("sort"))) {
-        this.view.sort = said.get("sort");
-        this.view.up = said.get("up") !== "0";
+      if (params.has("sort") && known(params.get("sort"))) {
+        this.view.sort = params.get("sort");
+        this.view.up = params.get("up") !== "0";
       }
-      this.view.page = Math.max(0, (parseInt(said.get("page"), 10) || 1) - 1);
-      if (said.has("columns")) this.view.columns = said.get("columns").split(".").filter(Boolean).map(Number);
-      this.view.compat = said.get("compat") === "1";
+      this.view.page = Math.max(0, (parseInt(params.get("page"), 10) || 1) - 1);
+      if (params.has("columns")) this.view.columns = params.get("columns").split(".").filter(Boolean).map(Number);
+      this.view.compat = params.get("compat") === "1";
+      this.view.points = params.get("points") === "1";
     }
   }
 
-  // The address says what is looked at, so that a link shows the same: #board?sort=2&up=1&q=whisper
+  // The address holds the view, so that a link shows the same: #board?sort=2&up=1&q=whisper
   function address(board) {
-    const said = new URLSearchParams(board ? board.describe() : {});
-    if (wanted.text) said.set("q", wanted.text);
-    if (wanted.license) said.set("license", wanted.license);
-    if (wanted.size) said.set("size", wanted.size);
-    if (wanted.whole) said.set("whole", "1");
+    const params = new URLSearchParams(board ? board.describe() : {});
+    if (wanted.text) params.set("q", wanted.text);
+    if (wanted.license) params.set("license", wanted.license);
+    if (wanted.size) params.set("size", wanted.size);
+    if (wanted.whole) params.set("whole", "1");
     const anchor = board ? board.anchor : location.hash.slice(1).split("?")[0];
-    const query = said.toString();
+    const query = params.toString();
     history.replaceState(null, "", "#" + anchor + (query ? "?" + query : ""));
   }
 
@@ -348,7 +362,7 @@
       board.view.page = 0;
       return board.render();
     }));
-    const total = [...boards.values()].reduce((sum, board) => sum + board.data.rows.length, 0);
+    const total = [...boards.values()].reduce((sum, board) => sum + board.rows().length, 0);
     const filtered = wanted.text.trim() || wanted.license || wanted.size || wanted.whole;
     count.textContent = filtered ? matches.reduce((a, b) => a + b, 0) + " of " + total + " rows" : "";
   }
@@ -380,16 +394,16 @@
 
   async function follow(form) {
     const [anchor, query] = location.hash.slice(1).split("?");
-    const said = new URLSearchParams(query || "");
-    form.fields.text.value = said.get("q") || "";
-    form.fields.license.value = said.get("license") || "";
-    form.fields.size.value = said.get("size") || "";
-    form.fields.whole.checked = said.get("whole") === "1";
+    const params = new URLSearchParams(query || "");
+    form.fields.text.value = params.get("q") || "";
+    form.fields.license.value = params.get("license") || "";
+    form.fields.size.value = params.get("size") || "";
+    form.fields.whole.checked = params.get("whole") === "1";
     const board = boards.get(anchor);
-    if ([...said.keys()].some((key) => ["q", "license", "size", "whole"].includes(key))) await form.apply();
+    if ([...params.keys()].some((key) => ["q", "license", "size", "whole"].includes(key))) await form.apply();
     if (!board) return;
     if (query) {
-      board.recall(said);
+      board.recall(params);
       await board.render();
       board.makeTools();
       address(board);

@@ -1,12 +1,16 @@
 "use strict";
-// Players of a run's page: prompt, reference, this run (A) and another run (B), switched at the same position.
-// Keys inside a sample: Space plays and pauses, A B R P choose a sound, X swaps A and B, J and K go to the next and
-// the previous sample. Aligned sounds run together with all but one muted, so that a switch takes no time.
+// Players of a run's page: voice prompt, original or question, this run (A) and another run (B), switched at the same
+// position. Keys inside a sample: Space plays and pauses, A B R P choose a sound, X swaps A and B, J and K go to the
+// next and the previous sample. Aligned sounds run together with all but one muted, so that a switch takes no time.
+// Sounds are level-matched: each is lowered to the quietest by its integrated loudness (BS.1770, measured at build).
 (function () {
   const { load, el, root } = window.speechEval;
   const DRIFT = 0.04; // seconds that two sounds may be apart before one is put right
-  const LETTERS = { Prompt: "p", Reference: "r", Input: "r", Output: "a" };
+  const WIDEST = 20; // dB; a sound quieter than the loudest by more does not lower the others
+  const LETTERS = { "Voice prompt": "p", Output: "a", B: "b" };
+  const ALONE = ["Voice prompt", "Question"]; // not on the answer's time line
   const players = [];
+  const level = { matched: true };
 
   class Player {
     constructor(sample) {
@@ -20,12 +24,13 @@
       this.button = el("button", { type: "button", class: "play", "aria-label": "Play " + this.id }, "▶");
       this.slider = el("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0, "aria-label": "Position" });
       this.time = el("span", { class: "time" }, "");
+      this.gain = el("span", { class: "gain" }, "");
       this.button.addEventListener("click", () => this.toggle());
       this.slider.addEventListener("input", () => this.seek(Number(this.slider.value)));
-      this.box.append(this.button, this.slider, this.time, this.choice);
+      this.box.append(this.button, this.slider, el("span", { class: "state" }, this.time, this.gain), this.choice);
       for (const clip of sample.querySelectorAll(".clip:not(.none)")) {
         const audio = clip.querySelector("audio");
-        this.add(clip.dataset.label, audio, Number(clip.dataset.seconds));
+        this.add(clip.dataset.label, audio, Number(clip.dataset.seconds), clip.dataset.loudness);
         clip.classList.add("absorbed");
       }
       if (this.tracks.length) this.attach();
@@ -39,14 +44,15 @@
       this.select(this.tracks.find((track) => track.label === "Output") || this.tracks[0]);
     }
 
-    add(label, audio, seconds) {
+    add(label, audio, seconds, loudness) {
       audio.dataset.together = "";
       audio.controls = false;
-      const letter = label === "B" ? "b" : LETTERS[label];
+      const letter = LETTERS[label] || "r";
       const text = label === "Output" ? "A" : label;
       const button = el("button", { type: "button", role: "radio", "aria-checked": "false", "data-letter": letter,
         title: (label === "Output" ? "this run" : label === "B" ? "the other run" : label) + " (key " + letter.toUpperCase() + ")" }, text);
-      const track = { label, audio, seconds, letter, button, aligned: label !== "Prompt" };
+      const known = loudness === null || loudness === "" ? null : Number(loudness);
+      const track = { label, audio, seconds, letter, button, loudness: known, aligned: !ALONE.includes(label) };
       button.addEventListener("click", () => this.select(track));
       audio.addEventListener("ended", () => {
         if (this.current === track) this.pause();
@@ -59,7 +65,19 @@
       });
       this.tracks.push(track);
       this.choice.append(button);
+      this.match();
       return track;
+    }
+
+    // Decibels by which each sound is lowered to be as loud as the quietest.
+    match() {
+      const known = this.tracks.map((track) => track.loudness).filter((loudness) => loudness !== null);
+      const heard = known.filter((loudness) => loudness >= Math.max(...known) - WIDEST);
+      for (const track of this.tracks) {
+        track.gain = level.matched && track.loudness !== null ? Math.min(0, Math.min(...heard) - track.loudness) : 0;
+        track.audio.volume = 10 ** (track.gain / 20);
+      }
+      this.show();
     }
 
     setOther(answer) {
@@ -74,9 +92,10 @@
       if (answer && answer.src) {
         const audio = el("audio", { preload: this.touched ? "auto" : "none", src: root + answer.src });
         this.box.append(audio);
-        this.add("B", audio, 0);
+        this.add("B", audio, 0, answer.loudness);
         this.attach();
       }
+      this.match();
     }
 
     // All sounds that run together with the current one.
@@ -149,6 +168,8 @@
       this.slider.value = audio.currentTime;
       this.slider.setAttribute("aria-valuetext", audio.currentTime.toFixed(1) + " of " + seconds.toFixed(1) + " seconds");
       this.time.textContent = audio.currentTime.toFixed(1) + " / " + seconds.toFixed(1) + " s";
+      this.gain.textContent = this.current.gain ? this.current.gain.toFixed(1).replace("-", "−") + " dB" : "";
+      this.gain.title = this.current.loudness === null ? "" : this.current.loudness + " LUFS";
       this.button.textContent = this.playing ? "❚❚" : "▶";
       this.button.setAttribute("aria-label", (this.playing ? "Pause " : "Play ") + this.id);
     }
@@ -178,13 +199,26 @@
       const answer = data && Object.hasOwn(answers, player.id) ? answers[player.id] : null;
       player.sample.querySelector(".other")?.remove();
       player.setOther(answer);
-      if (!data || (answer && answer.src && !answer.text && !answer.pieces.length)) continue; // sound says it all
+      if (!data || (answer && answer.src && !answer.text && !answer.pieces.length)) continue; // sound only
       const language = player.sample.querySelector("[lang]")?.getAttribute("lang");
-      const body = !answer ? [el("span", { class: "muted" }, "no answer is shown there for this sample")]
-        : answer.pieces.length ? pieces(answer.pieces) : [answer.text || el("span", { class: "muted" }, answer.problem || "nothing to show")];
+      const body = !answer ? [el("span", { class: "muted" }, "that run shows no answer to this sample")]
+        : answer.pieces.length ? pieces(answer.pieces) : [answer.text || el("span", { class: "muted" }, answer.problem || "no text")];
       const box = el("p", { class: "other" }, el("span", { class: "other-name" }, "B " + data.model), el("span", { lang: language }, body));
       (player.sample.querySelector(".diff") || player.sample.querySelector(".sample-head")).after(box);
     }
+  }
+
+  // A switch of the level matching, one per section of the page, all of which say the same.
+  function matching() {
+    const box = el("input", { type: "checkbox", "data-level": true });
+    box.checked = level.matched;
+    box.addEventListener("change", () => {
+      level.matched = box.checked;
+      for (const other of document.querySelectorAll("[data-level]")) other.checked = box.checked;
+      for (const player of players) player.match();
+    });
+    return el("label", { class: "check", title: "lower each sound to the loudness of the quietest (ITU-R BS.1770)" }, box,
+      " Match loudness");
   }
 
   async function chooser(section, own) {
@@ -193,13 +227,14 @@
     const here = document.querySelector("[data-run]").dataset.run;
     const board = await load("boards/" + section.dataset.board).catch(() => null);
     const others = board ? board.rows.filter((row) => row.run !== here) : [];
-    const hint = "Space plays, A B R P choose, X swaps, J K walk";
+    const hint = "Keys: Space plays, A B R P choose, X swaps A and B, J K next and previous";
+    const state = el("span", { class: "muted", "aria-live": "polite" }, hint);
+    if (own.some((player) => player.tracks.length)) place.append(matching(), state);
+    place.hidden = !place.children.length && !others.length;
     if (!others.length) return null;
     const select = el("select", null, el("option", { value: "" }, "no other run"),
       others.map((row) => el("option", { value: row.run }, row.model + (row.seed ? " · seed " + row.seed : ""))));
-    const state = el("span", { class: "muted", "aria-live": "polite" }, hint);
-    place.replaceChildren(el("label", null, "Hear and read beside (B) ", select), state);
-    place.hidden = false;
+    place.prepend(el("label", null, "Compare with (B) ", select));
     const choose = async (run) => {
       if (run && !others.some((row) => row.run === run)) return;
       select.value = run;

@@ -1,7 +1,7 @@
 """Sample speech from the trained token LM, within what the layout allows at each position.
 
-This is not `speech_lm.sampling`: that draws by the Gumbel-max trick, so the same seed gives other codes, and with them
-another WER. The protocol of codec-modelability fixes these draws.
+A loop of its own beside `speech_lm.sampling.generate`, because in the delay layout the other streams go on after the
+first one has ended. Single ids are drawn by the same function.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import DynamicCache
 
 from speech_eval.reference_models.modelability.model import CodeLM
 from speech_eval.reference_models.modelability.sequences import Sequences
 from speech_eval.reference_models.speech_lm.layouts import Ints
+from speech_eval.reference_models.speech_lm.sampling import Sampling, draw_one
 
 
 def speak(
@@ -24,7 +24,7 @@ def speak(
     """Codes for a text, and whether the model ended by itself within `max_steps` positions of speech."""
     model.eval()
     device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
+    generator, sampling = torch.Generator().manual_seed(seed), Sampling(temperature=temperature)
     prompt = sequences.prompt(text)
     room = min(max_steps, model.config.positions - prompt.shape[1])
     said = np.empty((prompt.shape[0], 0), dtype=np.int64)
@@ -37,7 +37,9 @@ def speak(
             if ended_at is not None and all(len(ids) == 1 for ids in allowed[1:]):
                 break
             column = [
-                _draw(model.logits(hidden, s).float().cpu(), ids, temperature, generator)
+                int(ids[draw_one(model.logits(hidden, s).float().cpu()[ids], sampling, generator)])
+                if len(ids) > 1
+                else int(ids[0])
                 for s, ids in enumerate(allowed)
             ]
             said = np.append(said, np.array(column)[:, None], axis=1)
@@ -47,16 +49,6 @@ def speak(
                     break
             tokens = torch.tensor(column, device=device)[None, :, None]
     return sequences.codes(said), ended_at is not None
-
-
-def _draw(logits: Tensor, ids: Tensor, temperature: float, generator: torch.Generator) -> int:
-    """One of the allowed ids; the most likely one at temperature 0."""
-    if len(ids) == 1:
-        return int(ids[0])
-    kept = logits[ids]
-    if temperature == 0:
-        return int(ids[kept.argmax()])
-    return int(ids[torch.multinomial(torch.softmax(kept / temperature, 0), 1, generator=generator)[0]])
 
 
 def longest(texts: Sequence[str], seconds: Sequence[float], rate: float) -> float:

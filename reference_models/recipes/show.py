@@ -89,7 +89,7 @@ def as_text(found: Mapping[str, Any]) -> Iterator[str]:
     for key in found["keys"]:
         if (head := key["path"].split(".")[0]) != part:
             part = head
-            yield f"\n{part}"
+            yield from ("", part)
         changed = "*" if key["required"] or key["value"] != key["default"] else " "
         origin = "must be given" if key["required"] else f"default {in_words(key['default'])}"
         yield f"{changed} {key['path']} = {in_words(key['value'])}   ({key['type']}; {origin})"

@@ -156,7 +156,7 @@ def _draw(
         chosen = []
         for row, index in enumerate(alive):
             recent = history[index][-sampling.repetition_window :]
-            place = _choose(
+            place = draw_one(
                 penalized(logits[row], allowed, recent, sampling.repetition_penalty), sampling, generators[index]
             )
             chosen.append(place if allowed is None else int(allowed[place]))
@@ -200,7 +200,7 @@ def _rows(
 
     def choose(logits: Tensor) -> Tensor:
         rows = [
-            _choose(row, sampling, generator) for row, generator in zip(logits.float().cpu(), generators, strict=True)
+            draw_one(row, sampling, generator) for row, generator in zip(logits.float().cpu(), generators, strict=True)
         ]
         return torch.tensor(rows, device=logits.device)
 
@@ -211,7 +211,7 @@ def _rows(
     return rows
 
 
-def _choose(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
+def draw_one(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     """The index of the chosen id in `logits` [n].
 
     Drawn by the Gumbel-max trick: rounding errors, which depend on the shape of the batch, then change the choice only

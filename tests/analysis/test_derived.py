@@ -45,11 +45,11 @@ def numbers(values: tuple[float | None, ...]) -> dict[str, float | None]:
 
 def subset(name: str, value: float | None) -> TaskResult:
     estimate = Estimate(value=value, low=0, high=100, n=10)
-    unit, metric = ("", "judge[voicebench]") if value is not None and value <= 5 else ("%", "choice[voicebench]")
-    other = MetricResult(metric=metric, name="a", unit="%", direction="lower", strict=estimate, compat=estimate)
-    main = MetricResult(
-        metric=metric, name="b", unit=unit, direction="higher", primary=True, strict=estimate, compat=estimate
-    )
+    about = {"unit": "%", "direction": "higher", "strict": estimate, "compat": estimate}
+    names = [("judge[voicebench]", "score"), ("judge[voicebench]", "unparsed")]
+    if name == "sd-qa":
+        names = [("qa[voicebench]", "gpt"), ("pedant[voicebench]", "panda")]
+    metrics = [MetricResult(metric=m, name=n, primary=n in ("score", "gpt"), **about) for m, n in names]  # type: ignore[arg-type]
     return TaskResult(
         task=f"voicebench-{name}",
         version=1,
@@ -60,7 +60,7 @@ def subset(name: str, value: float | None) -> TaskResult:
         language=["en"],
         leaderboard_grade=True,
         counts=Counts(expected=10, ok=9, empty=0, failed=1, missing=0),
-        metrics=[other, main],
+        metrics=metrics,
     )
 
 
@@ -92,8 +92,24 @@ def test_without_all_subsets_of_one_model_there_is_no_overall() -> None:
     assert (
         with_derived([results[0].model_copy(update={"model": "other"}), *results[1:]])[-1].tasks[0].task != "voicebench"
     )
-    (metric,) = with_derived(runs((*BOARD[0][1][:-1], None)))[-1].tasks[0].metrics
-    assert metric.strict.value is None
+    undefined = runs((*BOARD[0][1][:-1], None))
+    assert with_derived(undefined) == undefined
+
+
+def test_sd_qa_is_the_mean_of_the_judges_half_and_pedants() -> None:
+    results = runs(BOARD[0][1])
+    (task,) = next(result for result in results if result.tasks[0].task == "voicebench-sd-qa").tasks
+    judged, pedant = task.metrics
+    other = pedant.model_copy(update={"strict": Estimate(value=0.0, n=10)})
+
+    def with_sd_qa(metrics: list[MetricResult]) -> list[Results]:
+        made = task.model_copy(update={"metrics": metrics})
+        return with_derived([r if r.tasks != [task] else r.model_copy(update={"tasks": [made]}) for r in results])
+
+    (number,) = with_sd_qa([judged, other])[-1].tasks[0].metrics
+    assert judged.strict.value is not None and number.compat.value is not None and number.strict.value is not None
+    assert number.compat.value - number.strict.value == pytest.approx(judged.strict.value / 2 / 9, abs=1e-5)
+    assert with_sd_qa([judged])[-1].tasks[0].task != "voicebench"
 
 
 @pytest.fixture(scope="module")

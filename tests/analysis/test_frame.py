@@ -8,7 +8,7 @@ import pytest
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.analysis.compare import compare
-from speech_eval.analysis.frame import RESULT_COLUMNS, comparison_frame, results_frame, samples_frame
+from speech_eval.analysis.frame import RESULT_COLUMNS, results_frame, samples_frame
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
@@ -43,7 +43,7 @@ def test_the_samples_frame_has_a_row_per_sample_and_its_parts_give_the_number(ru
 
 def test_the_comparison_frame_has_a_row_per_difference(runs: list[RunDirectory], tmp_path: Path) -> None:
     found = compare(*runs)
-    frame = comparison_frame(found)
+    frame = found.frame()
     assert len(frame) == len(found.differences)
     first = frame.iloc[0]
     assert first.difference == found.differences[0].difference.value and first.adjusted == found.differences[0].adjusted

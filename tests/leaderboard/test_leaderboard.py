@@ -16,13 +16,11 @@ import pytest
 import soundfile
 from support.run_fixture import ASR, LATENCY, TTS, tone, write_run
 
-from speech_eval import datasets
-from speech_eval.assets import store as assets
 from speech_eval.engine.run_directory import RunDirectory, write_json
 from speech_eval.errors import BadInput
 from speech_eval.leaderboard.boards import boards
 from speech_eval.leaderboard.build import build
-from speech_eval.leaderboard.data import BoardData, RunData, SiteData
+from speech_eval.leaderboard.export import BoardData, RunData, SiteData
 from speech_eval.leaderboard.load import find, slug
 from speech_eval.leaderboard.media import write_opus
 from speech_eval.leaderboard.text_diff import Piece, difference, errors
@@ -246,21 +244,6 @@ def test_players_can_be_left_out(runs: Path, tmp_path: Path) -> None:
     assert not any(Page(page).of("audio") for page in site.glob("runs/*.html"))
 
 
-def test_the_voice_prompt_of_a_bundled_dataset_can_be_heard(tmp_path: Path) -> None:
-    assets.ensure("librivox-pocketsphinx")
-    given = next(sample for sample in datasets.load_dataset("librivox-en").samples)
-    path = write_run(tmp_path / "runs", "m", tasks=[TTS], samples=2, failed=0)
-    run = RunDirectory(path)
-    run.replace("samples", TTS, [s.model_copy(update={"prompt_audio": given.audio}) for s in run.samples(TTS)])
-    manifest = run.manifest()
-    run.write_manifest(manifest.model_copy(update={"tasks": {TTS: _on(manifest, "librivox-en")}}))
-    page = Page(page_of(build([path], tmp_path / "site").index.parent, "m"))
-    assert "Prompt" in page.text and len(page.of("audio")) == 4
-    run.write_manifest(manifest.model_copy(update={"tasks": {TTS: _on(manifest, str(tmp_path))}}))
-    page = Page(page_of(build([path], tmp_path / "other").index.parent, "m"))
-    assert "it belongs to a dataset of its owner and is not shown" in page.text and len(page.of("audio")) == 2
-
-
 # ---------------------------------------------------------------------------------------------- hostile runs
 
 PAYLOADS = (
@@ -322,7 +305,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build([root], tmp_path_factory.mktemp("hostile-site")).index.parent
 
 
-SCRIPTS = {f"static/{name}.js" for name in ("site", "board", "player", "pictures", "plotly.min")}
+SCRIPTS = {f"static/{name}.js" for name in ("site", "board", "player", "charts", "plotly.min")}
 ELEMENTS = frozenset(
     {"html", "head", "meta", "title", "link", "script", "body", "header", "nav", "main", "section", "footer"}
     | {"a", "div", "button", "h1", "h2", "h3", "p", "details", "summary", "dl", "dt", "dd", "b", "span", "em", "code"}
@@ -332,7 +315,7 @@ ELEMENTS = frozenset(
 
 
 def test_nothing_a_run_says_becomes_markup(hostile: Path) -> None:
-    pages = [hostile / "index.html", hostile / "pictures.html", *hostile.glob("runs/*.html")]
+    pages = [hostile / "index.html", hostile / "charts.html", *hostile.glob("runs/*.html")]
     assert len(pages) == 2 + len(PAYLOADS)
     for path in pages:
         page = Page(path)
@@ -360,8 +343,8 @@ def test_payloads_are_shown_as_the_text_they_are(hostile: Path) -> None:
 
 def test_no_name_leads_a_file_out_of_the_site(hostile: Path) -> None:
     names = [path.relative_to(hostile).as_posix() for path in hostile.rglob("*") if path.is_file()]
-    allowed = r"(index|pictures)\.html|feed\.xml|static/[a-z.]+\.(css|js)|data/(leaderboard|schema)\.json"
-    made = r"data/(boards|runs|samples|pictures)/[a-z0-9-]+\.(json|js)|runs/[a-z0-9-]+\.html|audio/[0-9a-f]{24}\.ogg"
+    allowed = r"(index|charts)\.html|feed\.xml|static/[a-z.]+\.(css|js)|data/(leaderboard|schema)\.json"
+    made = r"data/(boards|runs|samples|charts)/[a-z0-9-]+\.(json|js)|runs/[a-z0-9-]+\.html|audio/[0-9a-f]{24}\.ogg"
     assert all(re.fullmatch(f"{allowed}|{made}", name) for name in names)
     assert not (hostile.parent / "etc").exists()
 
@@ -437,19 +420,19 @@ def test_a_broken_run_among_others_is_listed_as_left_out(tmp_path: Path, file: s
 def test_a_run_given_twice_is_shown_once(runs: Path, tmp_path: Path) -> None:
     one = next(runs.glob("better-*"))
     data = data_of(build([one, one], tmp_path / "site", audio=False).index.parent)
-    assert len(data["runs"]) == 1 and "The same numbers" in data["skipped"][0]["reason"]
+    assert len(data["runs"]) == 1 and "the same numbers" in data["skipped"][0]["reason"]
 
 
 def test_a_run_of_numbers_alone_says_that_no_outputs_are_stored(tmp_path: Path) -> None:
     path = write_run(tmp_path, "m", tasks=[ASR], samples=3)
     for kind in ("outputs", "samples", "scores", "transcripts"):
         shutil.rmtree(path / kind)
-    assert "No outputs are stored" in Page(page_of(build([path], tmp_path / "site").index.parent, "m")).text
+    assert "holds no outputs" in Page(page_of(build([path], tmp_path / "site").index.parent, "m")).text
 
 
 def test_the_data_for_programs_reads_back(site: Path) -> None:
     data = data_of(site)
-    assert data["schema_version"] == 2 and {"boards", "runs", "pictures", "skipped", "harness_version"} <= set(data)
+    assert data["schema_version"] == 3 and {"boards", "runs", "charts", "skipped", "harness_version"} <= set(data)
     SiteData.model_validate(data)
     for run in data["runs"]:
         RunData.model_validate_json((site / run["file"]).read_bytes())
@@ -461,7 +444,7 @@ def test_the_data_for_programs_reads_back(site: Path) -> None:
 
 
 def test_the_scripts_register_what_the_json_files_say(site: Path) -> None:
-    for kind in ("boards", "pictures"):
+    for kind in ("boards", "charts"):
         for file in (site / "data" / kind).glob("*.js"):
             name, data = json.loads("[" + file.read_text().removeprefix("speechEval.register(").rstrip(";\n)") + "]")
             assert name == f"{kind}/{file.stem}" and data == json.loads(file.with_suffix(".json").read_text())
@@ -521,7 +504,7 @@ def test_no_page_names_another_machine(site: Path) -> None:
 
 
 def test_every_link_and_anchor_leads_somewhere(site: Path) -> None:
-    for path in (site / "index.html", site / "pictures.html", *site.glob("runs/*.html")):
+    for path in (site / "index.html", site / "charts.html", *site.glob("runs/*.html")):
         page = Page(path)
         ids = {a["id"] for _, a in page.elements if a.get("id")}
         for attributes in page.of("a"):

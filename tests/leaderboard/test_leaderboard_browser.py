@@ -12,9 +12,11 @@ import pytest
 from support.chromium import CHROMIUM, Browser
 from support.run_fixture import ASR, LATENCY, TTS, write_run
 from test_leaderboard import PAYLOADS, _hostile
+from test_leaderboard_data import a_run
 
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.leaderboard.build import PAGE_ROWS, build
+from speech_eval.records import SweepPoint
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 
@@ -142,6 +144,19 @@ def test_a_link_shows_the_same_view(browser: Browser, site: Path) -> None:
     assert board.models()[-1] == "better" and f"{PAGE_ROWS + 1}–32 of 32" in board.text()
 
 
+def test_a_sweep_shows_one_row_per_model_until_every_point_is_asked_for(browser: Browser, tmp_path: Path) -> None:
+    depths = {f"codec-depth@depth={depth}": depth for depth in (1, 2, 4)}
+    points = {name: SweepPoint(task="codec-depth", axis="depth", value=depth) for name, depth in depths.items()}
+    for model, quality in (("dac", 0.8), ("opus", 0.6)):
+        a_run(tmp_path / "runs", model, {n: [("stoi[x]", "stoi", "higher", quality)] for n in depths}, sweep=points)
+    board = Board(browser, build([tmp_path / "runs"], tmp_path / "site").index.parent, "codec-depth")
+    shown = f"[...{board.section}.querySelectorAll('tbody td[data-label=depth]')].map(td => td.textContent)"
+    assert board.models() == ["dac", "opus"] and browser.run(shown) == ["4", "4"]
+    board.click("[data-key=points]")
+    browser.wait(f"{board.section}.querySelectorAll('tbody tr').length === 6")
+    assert "points=1" in browser.run("location.hash")
+
+
 @pytest.mark.parametrize("query", ["?sort=99&page=900", "?sort=%3Cscript%3E&columns=x.y", "?q=%00&page=-3", "?%"])
 def test_a_foolish_link_still_shows_the_board(browser: Browser, site: Path, query: str) -> None:
     browser.problems.clear()
@@ -215,6 +230,24 @@ def test_another_run_is_chosen_from_its_board_and_read_beside_this_one(browser: 
     assert browser.run(f"{sample}.querySelector('.other-name').textContent") == "B worse"
 
 
+def test_sounds_are_lowered_to_the_quietest_until_the_switch_is_off(browser: Browser, site: Path) -> None:
+    other = page_of(site, "worse").stem
+    _listen(browser, site, f"#s2-1?b={other}")
+    samples = f"[...document.querySelectorAll('[data-task={TTS}] [data-sample]')]"
+    sample = f"{samples}.find(s => s.querySelectorAll('audio').length > 1)"
+    volumes = f"[...{sample}.querySelectorAll('audio')].map(a => a.volume)"
+    clips = json.loads((site / "data" / "samples" / f"{other}.js").read_text().split(", ", 1)[1].rstrip(";\n)"))
+    name = browser.run(f"{sample}.dataset.sample")
+    own = float(browser.run(f"{sample}.querySelector('.clip').dataset.loudness"))
+    gap = own - clips["tasks"][TTS][name]["loudness"]
+    lowered = [10 ** (-max(0, gap) / 20), 10 ** (-max(0, -gap) / 20)]
+    assert browser.run(volumes) == pytest.approx(lowered, abs=1e-3) and max(lowered) == 1.0
+    browser.run(f"document.querySelector('[data-task={TTS}] [data-level]').click()")
+    assert browser.run(volumes) == [1.0, 1.0]
+    browser.run(f"document.querySelector('[data-task={TTS}] [data-level]').click()")
+    assert browser.run(volumes) == pytest.approx(lowered, abs=1e-3)
+
+
 def test_j_and_k_walk_through_the_samples(browser: Browser, site: Path) -> None:
     sample = _listen(browser, site)
     browser.run(f"{sample}.focus()")
@@ -240,7 +273,7 @@ def test_a_broken_sound_is_said_to_be_so(browser: Browser, site: Path, tmp_path:
 def test_pages_ask_for_nothing_but_their_own_files(browser: Browser, site: Path) -> None:
     browser.requests.clear()
     browser.problems.clear()
-    for name in ("index.html", "pictures.html", f"runs/{page_of(site, 'better').name}"):
+    for name in ("index.html", "charts.html", f"runs/{page_of(site, 'better').name}"):
         browser.open((site / name).as_uri())
         browser.run("new Promise(done => setTimeout(done, 300))")
     own = site.resolve().as_uri()
@@ -248,26 +281,28 @@ def test_pages_ask_for_nothing_but_their_own_files(browser: Browser, site: Path)
     assert all(address.startswith((own, "data:", "about:", "blob:")) for address in browser.requests)
 
 
-def test_pictures_are_drawn(browser: Browser, site: Path) -> None:
+def test_charts_are_drawn(browser: Browser, site: Path) -> None:
     browser.problems.clear()
-    browser.open((site / "pictures.html").as_uri())
-    pictures = browser.run("[...document.querySelectorAll('[data-picture]')].map(s => s.dataset.picture)")
-    assert "scatter" in pictures
-    for name in pictures:
+    browser.open((site / "charts.html").as_uri())
+    charts = browser.run("[...document.querySelectorAll('[data-chart]')].map(s => s.dataset.chart)")
+    assert "scatter" in charts
+    for name in charts:
         browser.run(f"document.getElementById('{name}').scrollIntoView()")
-        browser.wait(f"document.querySelector('[data-picture=\"{name}\"]').dataset.drawn !== undefined")
-        assert browser.run(f"document.querySelectorAll('[data-picture=\"{name}\"] svg .trace').length") > 0
+        browser.wait(f"document.querySelector('[data-chart=\"{name}\"]').dataset.drawn !== undefined")
+        assert browser.run(f"document.querySelectorAll('[data-chart=\"{name}\"] svg .trace').length") > 0
     assert not browser.problems
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 390, 1400])
 def test_nothing_is_wider_than_the_screen(browser: Browser, site: Path, width: int) -> None:
     browser.look(width, 800)
     try:
-        for name in ("index.html", "pictures.html", f"runs/{page_of(site, 'worse').name}"):
+        for name in ("index.html", "charts.html", f"runs/{page_of(site, 'worse').name}"):
             browser.open((site / name).as_uri())
             browser.run("new Promise(done => setTimeout(done, 400))")
             assert browser.run("document.documentElement.scrollWidth") <= width, name
+            tables = "[...document.querySelectorAll('.scroll:has(table:not(.space))')]"
+            assert browser.run(f"{tables}.every(s => s.clientWidth === 0 || s.scrollWidth <= s.clientWidth)"), name
     finally:
         browser.look(1280, 900)
 
@@ -283,7 +318,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_hostile_run_executes_nothing_and_becomes_no_markup(browser: Browser, hostile: Path) -> None:
-    for path in (hostile / "index.html", hostile / "pictures.html", *sorted(hostile.glob("runs/*.html"))[:4]):
+    for path in (hostile / "index.html", hostile / "charts.html", *sorted(hostile.glob("runs/*.html"))[:4]):
         browser.open(path.as_uri())
         browser.run("window.scrollTo(0, 1e6); new Promise(done => setTimeout(done, 250))")
         assert browser.run("document.title").endswith("speech-eval"), path

@@ -1,4 +1,4 @@
-"""What the site makes of runs besides tables: pictures, marks, spreads, verdicts, feed, preview, bad folders."""
+"""What the site makes of runs besides tables: charts, marks, histograms, verdicts, feed, preview, bad folders."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
 from speech_eval.leaderboard.boards import boards
 from speech_eval.leaderboard.build import build
-from speech_eval.leaderboard.charts import design_space, pareto, pictures
-from speech_eval.leaderboard.distributions import distributions
+from speech_eval.leaderboard.charts import charts, design_space, pareto
 from speech_eval.leaderboard.export import feed
+from speech_eval.leaderboard.histograms import histograms
 from speech_eval.leaderboard.load import find, lines
 from speech_eval.leaderboard.serve import HOST, server
 from speech_eval.records import (
@@ -96,15 +96,15 @@ def a_run(
 
 
 def drawn(root: Path) -> dict[str, dict[str, Any]]:
-    """The pictures of the runs in a folder, by kind."""
-    return {picture["kind"]: picture for picture in pictures(boards(find([root])[0]), {})}
+    """The charts of the runs in a folder, by kind."""
+    return {chart["kind"]: chart for chart in charts(boards(find([root])[0]), {})}
 
 
 def codec(quality: float, rate: float) -> dict[str, list[Number]]:
     return {"codec-reconstruction": [("stoi[x]", "stoi", "higher", quality), ("bitrate[m]", "bitrate", "lower", rate)]}
 
 
-# ---------------------------------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------------------------------- charts
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_the_front_holds_what_no_other_beats(points: list[Any], direction: str, 
 def test_quality_is_drawn_against_measured_bitrate(tmp_path: Path) -> None:
     for model, quality, rate in (("good", 0.9, 6.0), ("dear", 0.8, 12.0), ("rich", 0.95, 24.0)):
         a_run(tmp_path, model, codec(quality, rate))
-    picture = drawn(tmp_path)["pareto"]
-    names = [picture["points"][index]["model"] for index in picture["fronts"][0]]
-    assert names == ["good", "rich"] and picture["points"][0]["values"][0][0] == 24.0
+    chart = drawn(tmp_path)["pareto"]
+    names = [chart["points"][index]["model"] for index in chart["fronts"][0]]
+    assert names == ["good", "rich"] and chart["points"][0]["values"][0][0] == 24.0
 
 
 def test_a_depth_sweep_joins_its_points_and_offers_their_sounds(tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_a_depth_sweep_joins_its_points_and_offers_their_sounds(tmp_path: Path) 
     a_run(tmp_path, "mimi", tasks, sweep=points)
     made = boards(find([tmp_path])[0])
     clips = {(made[0].rows[0].run.id, "codec-depth@depth=2"): [{"sample": "s", "src": "audio/a.ogg"}]}
-    (picture,) = (p for p in pictures(made, clips) if p["kind"] == "sweep")
-    (curve,) = picture["curves"]
-    assert picture["axis"] == "depth" and [point["x"] for point in curve["points"]] == [1, 2, 8]
+    (chart,) = (p for p in charts(made, clips) if p["kind"] == "sweep")
+    (curve,) = chart["curves"]
+    assert chart["axis"] == "depth" and [point["x"] for point in curve["points"]] == [1, 2, 8]
     assert [len(point["sounds"]) for point in curve["points"]] == [0, 1, 0]
 
 
@@ -149,9 +149,9 @@ def test_ranks_of_reconstruction_stand_against_ranks_of_modelability(tmp_path: P
         if bits is not None:
             tasks["codec-modelability"] = [("bits[x]", "bits", "lower", bits)]
         a_run(tmp_path, model, tasks)
-    picture = drawn(tmp_path)["ranks"]
-    by_stoi = [axis["name"] for axis in picture["axes"]].index("stoi")
-    ranks = {point["model"]: point["ranks"] for point in picture["points"][by_stoi]}
+    chart = drawn(tmp_path)["ranks"]
+    by_stoi = [axis["name"] for axis in chart["axes"]].index("stoi")
+    ranks = {point["model"]: point["ranks"] for point in chart["points"][by_stoi]}
     assert ranks == {"a": [1, 2], "b": [2, 1]}
 
 
@@ -167,8 +167,8 @@ def test_turn_taking_has_its_own_front(tmp_path: Path) -> None:
     for model, cut, late in (("eager", 50.0, 0.3), ("patient", 5.0, 1.0), ("bad", 60.0, 1.1)):
         numbers = [("turn-taking[v]", "false-cut-offs", "lower", cut), ("turn-taking[v]", "latency", "lower", late)]
         a_run(tmp_path, model, {"turn-taking": numbers}, interface="DuplexAgent")
-    picture = drawn(tmp_path)["pareto"]
-    assert [picture["points"][index]["model"] for index in picture["fronts"][0]] == ["eager", "patient"]
+    chart = drawn(tmp_path)["pareto"]
+    assert [chart["points"][index]["model"] for index in chart["fronts"][0]] == ["eager", "patient"]
 
 
 def test_a_model_that_was_run_twice_has_a_history_and_one_that_was_not_has_none(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_models_stand_where_they_state_their_design_else_where_their_interface_p
     assert [(name, stated) for name, _, stated in space["waveform", "tokens"]] == [("odd", False), ("plain", False)]
 
 
-def test_without_fitting_numbers_there_are_no_empty_pictures(tmp_path: Path) -> None:
+def test_without_fitting_numbers_there_are_no_empty_charts(tmp_path: Path) -> None:
     a_run(tmp_path, "alone", {ASR: [("wer[x]", "wer", "lower", 3.0)]}, interface="SpeechRecognizer")
     assert drawn(tmp_path) == {}
 
@@ -226,6 +226,20 @@ def tmp_path_run(root: Path, model: str, conditions: dict[str, int]) -> Path:
     return path
 
 
+def test_points_of_a_sweep_share_a_board_though_their_warm_up_differs(tmp_path: Path) -> None:
+    numbers: list[Number] = [("rtf[x]", "rtf", "lower", 0.5)]
+    values = {f"latency-load@concurrency={n}": n for n in (1, 2, 4)}
+    points = {name: SweepPoint(task="latency-load", axis="concurrency", value=n) for name, n in values.items()}
+    run = RunDirectory(a_run(tmp_path, "m", dict.fromkeys(values, numbers), sweep=points))
+    tasks = [
+        task.model_copy(update={"conditions": {"concurrency": n, "warm_up": 2 * n, "serialized": False}})
+        for task, n in zip(run.results().tasks, values.values(), strict=True)
+    ]
+    run.write_results(Results(model="m", seed=0, tasks=tasks))
+    (board,) = boards(find([tmp_path])[0])
+    assert [(row.point, row.folded) for row in board.rows] == [(1, True), (2, True), (4, False)]
+
+
 def test_verdicts_of_the_gate_are_read_and_other_json_is_left_alone(tmp_path: Path) -> None:
     path = a_run(tmp_path, "codec", codec(0.8, 6.0))
     verdict = {"outcome": "regression", "baseline": "/home/me/runs/base", "judgments": [{"reason": "too bad"}]}
@@ -240,7 +254,7 @@ def test_verdicts_of_the_gate_are_read_and_other_json_is_left_alone(tmp_path: Pa
 def test_samples_spread_over_a_histogram_whose_bars_hold_them_all(tmp_path: Path) -> None:
     (run,), _ = find([write_run(tmp_path, "m", tasks=[ASR], samples=12, failed=0, audio=False)])
     (task,) = run.results.tasks
-    first, *_ = distributions(task, lines(run, task))
+    first, *_ = histograms(task, lines(run, task))
     assert first.n == 12 and max(height for _, height in first.bars) == 100.0
     assert 0 <= first.middle <= 100 and float(first.low) <= float(first.median) <= float(first.high)
 
@@ -264,7 +278,7 @@ def test_every_bad_folder_is_left_out_with_its_reason_and_the_rest_is_built(tmp_
     reasons = {item.path: item.reason for item in made.skipped}
     assert made.runs == 1 and set(reasons) == {"twin", "half-0", "foreign", "newer-0", "torn-0"}
     assert "half-written" in reasons["half-0"] and "schema version 99" in reasons["newer-0"]
-    assert "The same numbers" in reasons["twin"] and "not a Results record" in reasons["foreign"]
+    assert "the same numbers" in reasons["twin"] and "not a Results record" in reasons["foreign"]
 
 
 def test_the_command_says_what_it_left_out(tmp_path: Path) -> None:
@@ -372,5 +386,5 @@ def test_the_preview_listens_on_this_machine_alone_and_wants_a_site(tmp_path: Pa
             server(served[1], made.server_port)
     finally:
         made.server_close()
-    with pytest.raises(BadInput, match="holds no leaderboard"):
+    with pytest.raises(BadInput, match="does not contain a leaderboard"):
         server(tmp_path)

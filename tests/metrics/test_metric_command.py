@@ -56,7 +56,7 @@ def test_the_command_agrees_with_the_library(tmp_path: Path, monkeypatch: pytest
         ("{", "line 1: not JSON"),
         ("[1]", "line 1: not an object"),
         ('{"hypothesis": "a"}', "line 1: not an object with an `id`"),
-        ('{"id": "a", "reference": "x"}\n{"id": "a", "reference": "x"}', "line 2: the id 'a' stands twice"),
+        ('{"id": "a", "reference": "x"}\n{"id": "a", "reference": "x"}', "line 2: the id 'a' occurs twice"),
         ('{"id": "a", "hypothesis": 3, "reference": "x"}', "`hypothesis` is not text"),
         ('{"id": "a", "reference": 3}', "line 1"),
         ('{"id": "a", "hypothesis": "x"}', "has no reference text"),

@@ -30,7 +30,7 @@ _NUMBERS = {" ": 32, "Enter": 13, "Tab": 9, "Escape": 27, "ArrowRight": 39}
 
 
 class Browser:
-    """A headless Chromium with one page. `requests`: addresses it asked for; `problems`: what its console said."""
+    """A headless Chromium with one page. `requests`: addresses it requested; `problems`: errors in its console."""
 
     def __init__(self, profile: Path) -> None:
         self.profile = profile
@@ -76,7 +76,7 @@ class Browser:
         raise TimeoutError("Chromium did not say its port within 30 s")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command and its result; events that come meanwhile are kept."""
+        """Send one command and return its result; events received meanwhile are kept."""
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
@@ -111,7 +111,7 @@ class Browser:
         return done["result"].get("value")
 
     def wait(self, condition: str, seconds: float = 20.0) -> None:
-        """Wait until an expression holds. Raises `TimeoutError` naming it and what the console said."""
+        """Wait until an expression holds. Raises `TimeoutError` naming it and the errors in the console."""
         end = time.monotonic() + seconds
         while not self.run(f"Boolean({condition})"):
             if time.monotonic() > end:
@@ -127,7 +127,7 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyUp", **given)
 
     def look(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
-        """Take the size and the colour scheme of a screen."""
+        """Set the size and the color scheme of the screen."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,

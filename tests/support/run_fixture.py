@@ -249,7 +249,7 @@ def _mishear(text: str, rate: float, rng: np.random.Generator) -> str:
 
 
 def _parts(task: str, text: str, heard: str, status: str, rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """Parts a sample's metrics would store; the worst ones where it failed."""
+    """Parts that metrics store for a sample; the worst values where it failed."""
     if task == LATENCY:
         if status == "failed":
             return {"ttfa[leading-silence@1]": {}, "rtf[wall@1]": {"seconds": 10.0, "speech": 1.0}}

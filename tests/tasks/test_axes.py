@@ -17,7 +17,7 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.leaderboard.boards import boards
 from speech_eval.leaderboard.build import build
-from speech_eval.leaderboard.charts import pictures
+from speech_eval.leaderboard.charts import charts
 from speech_eval.leaderboard.load import find
 from speech_eval.records import Results
 from speech_eval.tasks.codec_reconstruction import AXES, codec_depth, codec_reconstruction
@@ -69,20 +69,20 @@ def test_a_board_of_codecs_has_no_ranks_and_shows_each_axis(run: Path) -> None:
     assert not any(column.primary for column in board.columns)
 
 
-def test_all_depths_stand_on_one_board_and_in_one_picture(run: Path) -> None:
+def test_all_depths_stand_on_one_board_and_in_one_chart(run: Path) -> None:
     made = boards(find([run])[0])
     (board,) = (b for b in made if b.task.startswith("codec-depth"))
     assert (board.task, board.sweep, [row.point for row in board.rows]) == ("codec-depth", "depth", [1, 2, 4])
-    (picture,) = (p for p in pictures(made, {}) if p["kind"] == "sweep")
-    (curve,) = picture["curves"]
-    rates: list[Any] = [point["values"][picture["rate"]][0] for point in curve["points"]]
+    (chart,) = (p for p in charts(made, {}) if p["kind"] == "sweep")
+    (curve,) = chart["curves"]
+    rates: list[Any] = [point["values"][chart["rate"]][0] for point in curve["points"]]
     assert [point["x"] for point in curve["points"]] == [1, 2, 4] and rates == sorted(rates)
-    assert {axis["axis"] for axis in picture["axes"]} == {"bitrate", "signal", "voice"}
+    assert {axis["axis"] for axis in chart["axes"]} == {"bitrate", "signal", "voice"}
 
 
 def test_the_page_of_codecs_has_no_rank_column_and_sound_at_each_depth(run: Path, tmp_path: Path) -> None:
     site = build([run], tmp_path / "site").index.parent
     page = (site / "index.html").read_text("utf-8")
     assert ">Rank</th>" not in page and page.count('<tr class="axes">') == 2 and page.count("<section class=") == 2
-    (drawn,) = (site / "data" / "pictures").glob("sweep-*.json")
+    (drawn,) = (site / "data" / "charts").glob("sweep-*.json")
     assert drawn.read_text("utf-8").count(".ogg") == 2 * 3

@@ -14,7 +14,7 @@ from speech_eval.engine.verify import verify
 from speech_eval.errors import BadInput
 from speech_eval.leaderboard.boards import boards
 from speech_eval.leaderboard.build import build
-from speech_eval.leaderboard.charts import pictures
+from speech_eval.leaderboard.charts import charts
 from speech_eval.leaderboard.load import find
 from speech_eval.metrics.base import ScoringItem, Unit
 from speech_eval.metrics.dialogue.turn_policy import DELAYS, RULES, THRESHOLDS, TurnPolicy
@@ -91,11 +91,11 @@ def test_the_run_holds_the_sweep_and_verifies(run: Path) -> None:
     assert all(value is not None for value in late) and late == sorted(late, key=float)  # type: ignore[arg-type]
 
 
-def test_the_picture_marks_the_front_and_shows_the_agent(run: Path) -> None:
+def test_the_chart_marks_the_front_and_shows_the_agent(run: Path) -> None:
     made = boards(find([run])[0])
-    (picture,) = (p for p in pictures(made, {}) if p["kind"] == "policy")
-    assert [agent["model"] for agent in picture["agents"]] == ["vad-timeout"]
-    (curve,) = picture["curves"]
+    (chart,) = (p for p in charts(made, {}) if p["kind"] == "policy")
+    assert [agent["model"] for agent in chart["agents"]] == ["vad-timeout"]
+    (curve,) = chart["curves"]
     front = sorted((p for p in curve["points"] if p["front"]), key=lambda p: p["values"][0][0])
     cuts = [point["values"][1][0] + point["values"][2][0] for point in front]
     assert 0 < len(front) < len(curve["points"]) and len(set(cuts)) == len(cuts)

@@ -24,8 +24,8 @@ _LATEX = {
 
 
 def latex(runs: Sequence[RunDirectory], results: Sequence[Results]) -> str:
-    """A booktabs table a task and dataset: a row a model, a column a headline number, the best in bold only where it is
-    significantly better than every other (paired test, Holm's correction, 5 %). Needs `\\usepackage{booktabs}`."""
+    """One booktabs table per task and dataset, with a row per model and a column per headline number. The best is bold
+    where it is significantly better than every other (paired test, Holm, 5 %). Needs `\\usepackage{booktabs}`."""
     pools: dict[tuple[str, str], list[tuple[int, TaskResult]]] = {}
     for position, result in enumerate(results):
         for task in result.tasks:
@@ -74,7 +74,7 @@ def _latex_table(
 
 
 def _latex_axes(axes: Sequence[str]) -> list[str]:
-    """A line above the heads that names the axes, for a task that keeps them apart."""
+    """A line above the heads that names the axes, for a task that reports them separately."""
     if not any(axes):
         return []
     spans = [(name, len(list(same))) for name, same in groupby(axes)]

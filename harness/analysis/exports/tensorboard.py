@@ -13,8 +13,8 @@ from speech_eval.records import Results
 
 
 def tensorboard(results: Sequence[Results], folder: Path) -> list[Path]:
-    """Write every number as a scalar, a folder of events a model; the step counts a model's runs in the order given.
-    Returns the folders. Raises `MissingExtra` without the package."""
+    """Write every number as a scalar, one folder of events per model; the step counts the model's runs in order.
+    Returns the folders. Raises `MissingExtra` without tensorboardX."""
     writers: dict[str, Any] = {}
     steps: dict[str, int] = {}
     module = require("tensorboardX", "tensorboard")

@@ -1,4 +1,4 @@
-"""What a codec's codes cost: bits, tokens, and how much of the codebooks they use. Measured, never typed in."""
+"""Bitrate and token rate of a codec, and the use of its codebooks, measured from the stored codes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _PARTS = ("bits", "adaptive_bits", "entropy_bits", "tokens", "seconds", "usage",
 
 
 class Bitrate(Metric):
-    """Bits a second by three counts, all over the seconds of the recordings.
+    """Bits per second by three counts, all over the seconds of the recordings.
 
-    `bitrate` sends every code with log2(size) bits. `entropy-bitrate` is what an adaptive arithmetic coder of order
-    zero (Krichevsky and Trofimov's estimator, one model a codebook, started afresh with every sample) spends in fact.
-    `histogram-bitrate` is the entropy of the sample's own histogram, which nobody tells the decoder: a lower bound, and
-    for short samples far below. Usage and perplexity are also of one sample, averaged over codebooks, and relative to
-    the most a sample of its length can reach, so they compare codecs on the same recordings only.
+    `bitrate` counts log2(size) bits for every code. `entropy-bitrate` is that of an adaptive arithmetic coder of order
+    zero (Krichevsky and Trofimov's estimator, one model per codebook, reset for every sample). `histogram-bitrate` is
+    the entropy of the sample's own histogram, which the decoder does not know: a lower bound, far below for short
+    samples. Usage and perplexity are those of one sample, averaged over codebooks, relative to the maximum for a sample
+    of its length: compare codecs on the same recordings only.
     """
 
     id = "bitrate[measured@1]"
-    description = "Bits and tokens a second as sent and after entropy coding; usage and perplexity of the codebooks"
+    description = "Bits and tokens per second, nominal and after entropy coding; usage and perplexity of the codebooks"
     source = "Shannon 1948; Krichevsky and Trofimov 1981"
     needs = frozenset({"audio"})
     summaries = (
@@ -47,7 +47,7 @@ class Bitrate(Metric):
         return Value(parts=parts, detail={"codebooks": detail})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """Nothing sent over no time: a lost output has no rate, and its quality is what it is punished by."""
+        """No bits and no seconds: a lost output does not change a rate; metrics of quality count it as a failure."""
         return dict.fromkeys(_PARTS, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""How often each code of a codebook occurs in one recording, as short text for a stored line."""
+"""Counts of each code of a codebook in one recording, as compact text for a stored record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def counts_text(codes: Integers, counts: Integers) -> str:
 
 
 def read_counts(record: dict[str, Any]) -> Integers:
-    """Counts [size] of a stored codebook's codes. Raises `BadInput` where they are not stored or damaged."""
+    """Counts [size] of a stored codebook's codes. Raises `BadInput` where they are missing or damaged."""
     size, frames = int(record["size"]), int(record["frames"])
     try:
         numbers = np.frombuffer(zlib.decompress(base64.b64decode(record["counts"])), dtype="<u4").astype(np.int64)

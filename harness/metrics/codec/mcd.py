@@ -14,22 +14,20 @@ from speech_eval.signal.features import mel_power
 _RATE = 16_000
 _BANDS = 40
 ORDER = 13
-_FLOOR_DB = 60.0  # bands further than this below a signal's own strongest are taken to be there
-_SPEECH_DB = 40.0  # frames further than this below the recording's loudest are pauses
+_FLOOR_DB = 60.0  # weaker bands are raised to this level below the signal's strongest
+_SPEECH_DB = 40.0  # frames weaker than this below the recording's loudest are pauses
 
 Floats = NDArray[np.float64]
 
 
 class MelCepstralDistortion(Metric):
-    """How far smoothed spectra lie apart, in dB, over the frames in which the recording is within 40 dB of its
-    loudest.
+    """Distance of smoothed spectra in dB, over the frames in which the recording is within 40 dB of its loudest frame.
 
     With ln|X_m| = c_0 + sum over d of c_d cos(pi d (m + 1/2) / 40) for mel band m, a frame's distortion is
     10 sqrt(2) / ln 10 * sqrt(sum over d = 1..13 of (c_d - c'_d)^2): the root mean square difference of the spectra
-    smoothed by 13 coefficients. Without c_0 it takes no note of the level. Bands more than 60 dB below the signal's
-    strongest are taken to be there, or digital silence in a cut-off band would drown all else. Frames are compared as
-    they lie, without time warping, and cepstra are of mel spectra, not of a vocoder's envelope: other programs' scales
-    differ.
+    smoothed by 13 coefficients. Without c_0 the level has no effect. Bands more than 60 dB below the signal's strongest
+    are raised to -60 dB, or digital silence in a cut-off band would dominate. Frames are compared in place, without
+    time warping, and cepstra are those of mel spectra, not of a vocoder's envelope: scales of other programs differ.
     """
 
     id = "mcd[mel-13@1]"
@@ -39,10 +37,10 @@ class MelCepstralDistortion(Metric):
     summaries = (Summary("mcd", "mean", ("mcd",), unit="dB", direction="lower"),)
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `mcd`, the mean over speech frames. Raises `Unscorable` for silence and for less than a window."""
+        """Part: `mcd`, the mean over speech frames. Raises `Unscorable` for silence and below one window."""
         both = pair(item, _RATE)
         if len(both.reference) < 400:
-            raise Unscorable(f"Sample {item.sample.id}: less than 25 ms.", "Leave the sample out of the dataset.")
+            raise Unscorable(f"Sample {item.sample.id}: shorter than 25 ms.", "Leave the sample out of the dataset.")
         energy = mel_power(both.reference, _BANDS).astype(np.float64).sum(axis=1)
         speech = energy > energy.max() * 10 ** (-_SPEECH_DB / 10)
         difference = cepstra(both.output)[speech] - cepstra(both.reference)[speech]
@@ -50,7 +48,7 @@ class MelCepstralDistortion(Metric):
         return Value(parts={"mcd": float(frames.mean())}, detail={"frames": int(speech.sum())})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """20 dB: more than white noise in place of speech gets."""
+        """20 dB, which is more than white noise scores."""
         return {"mcd": 20.0}
 
 

@@ -1,4 +1,4 @@
-"""Codec modelability in units that compare across codecs: bits of held-out codes a second of audio."""
+"""Codec modelability in a unit that compares across codecs: bits of held-out codes per second of audio."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
 from speech_eval.records import Sample
 
-# What a failed sample is charged: its waveform as 16-bit PCM at 16 kHz, which needs no model at all.
+# Bits per second that a failed sample counts: 16-bit PCM at 16 kHz, which needs no model.
 _PCM_BITS = 256_000.0
 _PARTS = ("bits", "text_bits", "nominal", "tokens", "seconds", "ended", "answers")
 
@@ -16,12 +16,12 @@ _PARTS = ("bits", "text_bits", "nominal", "tokens", "seconds", "ended", "answers
 class Modelability(Metric):
     """Bits that the task's language model needs for the held-out codes and their end.
 
-    `bits-per-second` and `bits-per-token` without text; `bits-given-text` after reading the sentence; `incompressible`
-    is the share of the nominal bitrate that is left, 100 % where the model learned nothing; `stop-rate` is how often
-    the speaking model ended by itself. `strict` charges a failed sample with 16-bit PCM at 16 kHz.
+    `bits-per-second` and `bits-per-token` are without text, `bits-given-text` after reading the sentence;
+    `incompressible` is the remaining share of the nominal bitrate, 100 % where the model learned nothing; `stop-rate`
+    is the share of samples that the speaking model ended itself. `strict` counts a failed sample as 16 kHz PCM.
     """
 
-    description = "Bits a second that a small language model trained on the codes needs for held-out speech"
+    description = "Bits per second of held-out speech under a small language model trained on the codes"
     source = "Shannon 1951; budget and layout as in docs/tasks.md"
     needs = frozenset()
     columns = frozenset({"seconds"})
@@ -54,7 +54,7 @@ class Modelability(Metric):
         return Value(parts=parts, detail={"lm": trained})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """PCM of the recording's length; of one second where the dataset does not say how long it is."""
+        """PCM of the recording's length, or of one second where the dataset does not state it."""
         seconds = float(sample.metadata.get("seconds", 1.0))
         bits = _PCM_BITS * seconds
         return dict(zip(_PARTS, (bits, bits, bits, seconds, seconds, 0.0, 1.0), strict=True))

@@ -1,4 +1,4 @@
-"""A codec's output beside the recording it was made from: one rate, one length, nothing shifted."""
+"""A codec's output and the recording it was made from, at one rate and one length, without any shift."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Pair:
 
 
 def pair(item: ScoringItem, rate: int | None = None) -> Pair:
-    """Recording and output at `rate` (None: the recording's own), the longer one cut at its end.
+    """Recording and output at `rate` (None: the recording's own rate), the longer one cut at its end.
 
-    Codecs pad to whole frames, so up to one frame of the codec (at least 10 ms) may differ. Nothing is shifted: a codec
-    gives its delay back itself, for a listener who compares would hear it too. Raises `Unscorable` for a larger
-    difference, and where either side has nothing audible in it.
+    Codecs pad to whole frames, so the lengths may differ by up to one frame of the codec (at least 10 ms). The two are
+    not aligned in time: a codec has to compensate its own delay, which a listener would hear. Raises `Unscorable` for a
+    larger difference, and where either side is inaudible.
     """
     name = item.sample.id
     rate = item.reference().rate if rate is None else rate
@@ -41,7 +41,7 @@ def pair(item: ScoringItem, rate: int | None = None) -> Pair:
         )
     for audio, what in ((reference, "recording"), (output, "output")):
         if leading_silence(audio) is None:
-            raise Unscorable(f"Sample {name}: nothing audible in the {what}.", "Check the model or the data.")
+            raise Unscorable(f"Sample {name}: the {what} is inaudible.", "Check the model or the data.")
     frames = min(len(reference.samples), len(output.samples))
     return Pair(reference.samples[:frames], output.samples[:frames], rate)
 

@@ -11,7 +11,7 @@ from speech_eval.records import Sample
 
 
 class _PESQ(Metric):
-    """MOS-LQO of the output against the recording. PESQ finds its own alignment and takes no note of the level."""
+    """MOS-LQO of the output against the recording. PESQ aligns the two itself and normalizes the level."""
 
     needs = frozenset({"audio", "reference"})
     heavy = True
@@ -20,7 +20,7 @@ class _PESQ(Metric):
     mode: ClassVar[str]
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `pesq`. Raises `Unscorable` for silence, for under a quarter of a second, and where PESQ finds no
+        """Part: `pesq`. Raises `Unscorable` for silence, below a quarter of a second, and where PESQ finds no
         utterance."""
         pesq = require("pesq", self.extra)
         both = pair(item, self.rate)
@@ -32,7 +32,7 @@ class _PESQ(Metric):
         return Value(parts={"pesq": float(value)})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """1, the bottom of the opinion scale. Only for lost outputs: noise alone scores about 1.02."""
+        """1, the bottom of the opinion scale. Noise alone scores about 1.02."""
         return {"pesq": 1.0}
 
 
@@ -48,7 +48,7 @@ class WidebandPESQ(_PESQ):
 
 
 class NarrowbandPESQ(_PESQ):
-    """PESQ-NB: the telephone band, 1.02 to 4.55, mapped as P.862.1 says."""
+    """PESQ-NB: the telephone band, 1.02 to 4.55, mapped by P.862.1."""
 
     id = "pesq-nb[p862]"
     description = "Narrowband PESQ (P.862.1 MOS-LQO) of the decoded speech against the recording, at 8 kHz"

@@ -1,4 +1,4 @@
-"""Whether the melody of speech survived: fundamental frequency by YIN, compared frame by frame."""
+"""Accuracy of pitch: fundamental frequency by YIN, compared frame by frame."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class PitchAccuracy(Metric):
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: `correlation`, `rmse` in Hz, `voicing_error`. Raises `Unscorable` for silence, and where fewer than 10
-        frames are voiced in both or one of the two melodies is perfectly flat."""
+        frames are voiced in both or one of the two contours is constant."""
         both = pair(item, _RATE)
         reference, output = f0(both.reference), f0(both.output)
         voiced = ~np.isnan(reference) & ~np.isnan(output)
         a, b = reference[voiced], output[voiced]
         if len(a) < MIN_FRAMES or np.ptp(a) == 0 or np.ptp(b) == 0:
             raise Unscorable(
-                f"Sample {item.sample.id}: {len(a)} frames are voiced in both, too few or without any melody.",
+                f"Sample {item.sample.id}: {len(a)} frames are voiced in both; too few, or a constant pitch.",
                 "Check the model's output, or leave the sample out of the dataset.",
             )
         parts = {
@@ -54,7 +54,7 @@ class PitchAccuracy(Metric):
         return Value(parts=parts, detail={"frames": len(reference), "voiced": len(a)})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """No correlation (0, as for unrelated melodies), an error as wide as the search range, all voicing wrong."""
+        """No correlation (0, as for unrelated melodies), an error of the whole search range, all voicing wrong."""
         return {"correlation": 0.0, "rmse": HIGHEST - LOWEST, "voicing_error": 1.0}
 
 

@@ -15,9 +15,9 @@ LOWEST, HIGHEST = -30.0, 100.0  # dB; see `SISDR`
 class SISDR(Metric):
     """Energy of the recording's projection over the energy of the rest, in dB, means not removed.
 
-    Values are held between -30 and 100 dB. Above, a value measures floating-point precision (identical signals would
-    score 50 dB or 170 dB by precision alone); below lies what has nothing to do with the recording. Codecs that draw
-    the phase anew are near 0 dB however good they sound.
+    Values are clipped to -30 to 100 dB. Higher values would measure floating-point precision (identical signals score
+    50 dB or 170 dB by precision alone), lower ones signals unrelated to the recording. Codecs that do not keep the
+    phase are near 0 dB however good they sound.
     """
 
     id = "si-sdr[torchmetrics-definition]"
@@ -32,7 +32,7 @@ class SISDR(Metric):
         return Value(parts={"si-sdr": min(HIGHEST, max(LOWEST, si_sdr(both.reference, both.output)))})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """-30 dB, the bottom of the scale as it is kept here."""
+        """-30 dB, the lower clipping limit."""
         return {"si-sdr": LOWEST}
 
 

@@ -1,4 +1,4 @@
-"""Whether the speaker survived: similarity of the output to its own recording."""
+"""Speaker similarity of the output to its own recording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from speech_eval.metrics.similarity import CAMPlusPlusSimilarity
 
 
 class CAMPlusPlusReferenceSimilarity(CAMPlusPlusSimilarity):
-    """`sim[cam++@zh-en-common]` with the sample's recording in the place of the voice prompt."""
+    """`sim[cam++@zh-en-common]` with the sample's recording in place of the voice prompt."""
 
     id = "sim-reference[cam++@zh-en-common]"
     description = "Cosine similarity of CAM++ speaker embeddings of the output and the recording it was made from"

@@ -23,15 +23,15 @@ Floats = NDArray[np.float64]
 class _SpectralDistance(Metric):
     """The sum over resolutions of the mean difference of magnitudes and of log10 powers floored at 1e-10.
 
-    At the recording's own rate, so a band that the codec lost counts. The windows are in samples, as in the original:
-    compare codecs on the same recordings only.
+    Spectra are taken at the recording's own rate, so a band that the codec lost counts. The windows are in samples, as
+    in the original: compare codecs on the same recordings only.
     """
 
     needs = frozenset({"audio", "reference"})
     worst: ClassVar[float]
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `distance`. Raises `Unscorable` for silence and for less than half of the longest window."""
+        """Part: `distance`. Raises `Unscorable` for silence and below half of the longest window."""
         both = pair(item)
         if len(both.reference) <= WINDOWS[0] // 2:
             raise Unscorable(
@@ -41,16 +41,16 @@ class _SpectralDistance(Metric):
         return Value(parts={"distance": float(sum(_distance(a, b) for a, b in pairs))})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """About what digital silence against clean speech would get."""
+        """About the score of digital silence against clean speech."""
         return {"distance": self.worst}
 
     @abstractmethod
     def spectra(self, samples: NDArray[np.float32], rate: int) -> list[Floats]:
-        """One magnitude spectrogram [frames, bins] a resolution."""
+        """One magnitude spectrogram [frames, bins] per resolution."""
 
 
 class STFTDistance(_SpectralDistance):
-    """Over linear frequency."""
+    """Distance over linear frequency."""
 
     id = "stft-distance[multi-resolution]"
     description = "Difference of STFT magnitudes and log powers, Hann windows of 2048 and 512 samples, hop a quarter"
@@ -63,7 +63,7 @@ class STFTDistance(_SpectralDistance):
 
 
 class MelDistance(_SpectralDistance):
-    """Over mel bands, 150 of the long window and 80 of the short one."""
+    """Distance over mel bands, 150 of the long window and 80 of the short one."""
 
     id = "mel-distance[multi-resolution]"
     description = "Difference of mel magnitudes and log powers: 150 bands of 2048 samples, 80 of 512, hop a quarter"

@@ -16,12 +16,12 @@ from speech_eval.metrics.codec.pairs import pair
 from speech_eval.records import Sample
 
 _RATE = 16_000
-_MIN_SECONDS = 0.4  # 30 frames of 12.8 ms, the shortest stretch that is compared
+_MIN_SECONDS = 0.4  # 30 frames of 12.8 ms, the shortest segment that is compared
 _TOO_SHORT = "Not enough STFT frames"
 
 
 class STOI(Metric):
-    """Correlation of one-third-octave envelopes over 384 ms, 0 to 1. It saturates: good codecs are all above 0.9."""
+    """Correlation of one-third-octave envelopes over 384 ms, 0 to 1. It saturates: all good codecs are above 0.9."""
 
     id = "stoi[pystoi]"
     description = "Short-time objective intelligibility of the decoded speech against the recording"
@@ -32,7 +32,7 @@ class STOI(Metric):
     extended: ClassVar[bool] = False
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `stoi`. Raises `Unscorable` for silence and for under 0.4 s of speech, where pystoi would say 1e-5."""
+        """Part: `stoi`. Raises `Unscorable` for silence and below 0.4 s of speech, where pystoi returns 1e-5."""
         pystoi = require("pystoi", self.extra)
         both = pair(item, _RATE)
         too_short = Unscorable(
@@ -50,12 +50,12 @@ class STOI(Metric):
         return Value(parts={"stoi": value})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """0: nothing of the envelope is kept."""
+        """0, no correlation of the envelopes."""
         return {"stoi": 0.0}
 
 
 class ESTOI(STOI):
-    """The extended measure, which also correlates across bands and is stricter with modulated noise."""
+    """The extended measure, which also correlates across bands and penalizes modulated noise more."""
 
     id = "estoi[pystoi]"
     description = "Extended short-time objective intelligibility of the decoded speech against the recording"
@@ -66,7 +66,7 @@ class ESTOI(STOI):
 
 @contextmanager
 def _seeded(sample_id: str) -> Iterator[None]:
-    """pystoi adds noise from NumPy's global generator to silent bands: seed it by the sample, then put it back."""
+    """pystoi adds noise from NumPy's global generator to silent bands: seed it by the sample, then restore it."""
     state = np.random.get_state()
     np.random.seed(int.from_bytes(hashlib.sha256(sample_id.encode()).digest()[:4], "big"))
     try:

@@ -1,4 +1,4 @@
-"""What a second of speech costs a language model that reads or writes a codec's tokens, counted from the codes."""
+"""Cost of a second of speech for a language model of a codec's tokens, counted from the codes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LAYOUTS = ("flattened", "delay", "stacked", "first-level")
 def positions(frames: Sequence[int]) -> dict[str, int | None]:
     """Sequence positions of one recording in each layout, from the number of codes in each of its codebooks.
 
-    flattened    every code a position of its own (frame by frame or level by level: the count is the same)
-    delay        level k starts k positions late and all levels move on together (MusicGen): frames + levels - 1; None
-                 where levels have different frame rates
-    stacked      one position for each frame of the slowest codebook, which holds all codes of that span: summed
-                 embeddings with parallel heads, or a small depth transformer that spells them out (Moshi)
-    first-level  the first codebook alone, the others left to a second model that is not autoregressive (VALL-E)
+    flattened    one position per code (frame by frame or codebook by codebook: the count is the same)
+    delay        codebook k starts k positions late, and all advance together (MusicGen): frames + codebooks - 1; None
+                 where codebooks have different frame rates
+    stacked      one position per frame of the slowest codebook, which holds all codes of that span: summed
+                 embeddings with parallel heads, or a small depth transformer (Moshi)
+    first-level  the first codebook alone; a second, non-autoregressive model adds the others (VALL-E)
     """
     delayed = frames[0] + len(frames) - 1 if frames[0] else 0
     return {
@@ -49,12 +49,12 @@ def _parts(item: ScoringItem) -> dict[str, float]:
 
 
 class _Bill(Metric):
-    """Counts of a codec's stored codes. A lost output sends nothing over no time."""
+    """Counts of a codec's stored codes."""
 
     needs = frozenset({"audio"})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """Nothing sent over no time: a lost output has no rate, and its quality is what it is punished by."""
+        """No codes and no seconds: a lost output does not change a rate; metrics of quality count it as a failure."""
         return dict.fromkeys({part for summary in self.summaries for part in summary.parts}, 0.0)
 
 
@@ -63,11 +63,11 @@ def _seconds(layout: str) -> str:
 
 
 class TokenBill(_Bill):
-    """Positions a second in four layouts (`positions`), nominal bits a second and a flattened code, and the size of a
-    vocabulary in which every level keeps its own codes."""
+    """Positions per second in four layouts (`positions`), nominal bits per second and per code, and the size of a
+    vocabulary with separate codes for every codebook."""
 
     id = "token-bill[layouts@1]"
-    description = "Positions of a language model's sequence that a second of speech takes, by layout; bits; vocabulary"
+    description = "Positions per second of speech in a language model's sequence, by layout; bits; vocabulary"
     source = (
         "Copet et al. 2023 (delay, flattened), Lee et al. 2022 and Défossez et al. 2024 (stacked), Wang et al. 2023"
     )
@@ -87,10 +87,10 @@ class TokenBill(_Bill):
 
 
 class TextTokens(_Bill):
-    """What the words alone would cost: text tokens of the transcript a second, and positions of speech a text token."""
+    """Cost of the text alone: text tokens of the transcript per second, and positions of speech per text token."""
 
     id = "text-tokens[smollm2@1]"
-    description = "Tokens of the transcript by SmolLM2's tokenizer (49 152), a second and against the codes"
+    description = "Tokens of the transcript by SmolLM2's tokenizer (49 152), per second and relative to the codes"
     source = "SmolLM2-135M-Instruct's tokenizer, no special tokens"
     summaries = (
         Summary("text", "ratio", ("text", "seconds"), "tokens/s", "lower"),
@@ -106,7 +106,7 @@ class TextTokens(_Bill):
         return f"smollm2@{digest[:12]}"
 
     def score(self, item: ScoringItem) -> Value:
-        """Parts: `text` tokens, positions flattened and stacked, `seconds`. Raises `Unscorable` where no text is."""
+        """Parts: `text` tokens, positions flattened and stacked, `seconds`. Raises `Unscorable` without a text."""
         if not (item.sample.text or "").strip():
             raise Unscorable(f"Sample {item.sample.id} has no transcript.", "Use a dataset with texts.")
         tokens = self._tokenizer(item.sample.text, add_special_tokens=False)["input_ids"]

@@ -1,4 +1,4 @@
-"""How a codec uses its codebooks over all recordings together."""
+"""Use of a codec's codebooks over all recordings together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Columns = dict[str, Floats]
 
 
 def _whole(over: str, under: str) -> Callable[[Columns, Floats], Floats]:
-    """A count of the corpus over another, without an interval: a resample repeats recordings, which use no new code."""
+    """A ratio of counts over the corpus, without an interval: a resample repeats recordings and so uses no new code."""
 
     def share(columns: Columns, weights: Floats) -> Floats:
         as_it_is = (weights == 1).all(axis=1)
@@ -33,7 +33,7 @@ def _perplexity(bits: str, codes: str) -> Callable[[Columns, Floats], Floats]:
 
 
 def _level(number: int) -> tuple[Summary, ...]:
-    """The numbers of one level, counted from 1."""
+    """The numbers of one codebook, counted from 1."""
     used, size, bits, codes = (f"{name}-{number}" for name in ("used", "size", "bits", "codes"))
     return (
         Summary(
@@ -60,17 +60,17 @@ def _level(number: int) -> tuple[Summary, ...]:
 
 
 class CodebookUse(Metric):
-    """Usage, entropy and perplexity of the codebooks, and of each level, from the codes of all recordings pooled.
+    """Usage, entropy and perplexity of all codebooks and of each, from the pooled codes of all recordings.
 
     Entropy is of order zero, by the pooled histogram. Each code contributes minus the logarithm of its share, so the
     entropy is a mean over codes, and its interval resamples recordings with the shares held fixed: the first-order
-    interval (by the influence function), for the histogram of a resample is poorer than its original and would put both
-    ends too low. Usage has no interval for the same reason. Where codes are few for the entries (`codes-per-entry`
-    under ten or so) usage and entropy are too low; they then tell the size of the corpus, not the codec.
+    interval (by the influence function), since the histogram of a resample has fewer codes, which biases both ends.
+    Usage has no interval for the same reason. With few codes per entry (`codes-per-entry` below about ten), usage and
+    entropy are too low and reflect the size of the corpus.
     """
 
     id = "codebook[corpus@1]"
-    description = "Share of codes in use, entropy and perplexity over all recordings, in all and by quantizer level"
+    description = "Share of codes in use, entropy and perplexity over all recordings, overall and by codebook"
     source = "Shannon 1948; interval by the influence function of the entropy"
     needs = frozenset({"audio"})
     summaries = (

@@ -1,4 +1,4 @@
-"""Whether the words survived, beside what the same recognizer makes of the recordings themselves."""
+"""WER delta: word errors that a model adds to those of the recordings, by the same recognizer."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from speech_eval.records import Sample
 from speech_eval.text import whisper_normalize
 
 
-class WordsKept(Metric):
-    """Word errors of the output less those of the recording it was made from, both by one recognizer; and the output's
-    transcript held against the recording's (differential WER), which needs no reference text to be right."""
+class WERDelta(Metric):
+    """WER of the output minus WER of its recording, both by one recognizer; and the WER of the output's transcript
+    against the recording's transcript (differential WER), which needs no reference text."""
 
     id = "wer-original[whisper-normalizer]"
-    description = (
-        "Word error rate of the original recordings, what the model adds to it, and the two transcripts compared"
-    )
+    description = "WER delta: increase over the WER of the original recordings, that WER, and the differential WER"
     source = "wer[whisper-normalizer] on both; differential WER as in Kumar et al. 2023 and Défossez et al. 2024"
     needs = frozenset({"hypothesis", "original-hypothesis", "reference"})
     summaries = (
@@ -30,11 +28,12 @@ class WordsKept(Metric):
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: `added` errors over `reference_words`; `original_errors` over `heard_words`, the same words; `changed`
-        words over `original_words`, those heard in the recording. Raises `Unscorable` without either transcript."""
+        words over `original_words`, those of the recording's transcript. Raises `Unscorable` without a transcript of
+        either."""
         if item.original_hypothesis is None or item.hypothesis is None:
-            raise Unscorable(f"Sample {item.sample.id}: no recording was transcribed beside it.", "Give --recognizer.")
-        wer, beside = WhisperWER(), replace(item, hypothesis=item.original_hypothesis)
-        output, original = wer.score(item), wer.score(beside)
+            raise Unscorable(f"Sample {item.sample.id}: the recording has no transcript.", "Give --recognizer.")
+        wer, recording = WhisperWER(), replace(item, hypothesis=item.original_hypothesis)
+        output, original = wer.score(item), wer.score(recording)
         first, second = (str((value.detail or {})["hypothesis"]) for value in (original, output))
         compared = jiwer.process_words(first, second)
         words = output.parts["reference_words"]
@@ -49,7 +48,7 @@ class WordsKept(Metric):
         return Value(parts=parts, detail={"original": first, "hypothesis": second})
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """All words lost and none of them before: what the recording would have given is not known."""
+        """All words lost, and no errors counted in the recording, whose transcript is not known."""
         words = float(len(whisper_normalize(sample.text or "", sample.language).split()))
         return {
             "added": words,

@@ -1,4 +1,4 @@
-"""Fields of turn-taking records: time-aligned words, segments, and numbers, each checked where it is read."""
+"""Fields of turn-taking records: time-aligned words, segments and numbers, checked when they are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from speech_eval.records import Sample
 
 @dataclass(frozen=True)
 class Word:
-    """A word with its times in seconds; an aligner may leave either open."""
+    """A word with its times in seconds; either is None where the aligner gave none."""
 
     text: str
     start: float | None
@@ -25,7 +25,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of speech in seconds; `words` where the record counts them itself."""
+    """A segment of speech in seconds; `words` is its number of words, where the record has one."""
 
     start: float
     end: float
@@ -36,7 +36,7 @@ class Segment:
         return self.end - self.start
 
 
-# What else a record may call a field; the first name that is there counts. The nested ones are the original's files.
+# Other names of a field; the first that a record has is read. The nested ones occur in the original's files.
 ALIASES = {
     "words": ("words", "chunks", "output.chunks"),
     "segments": ("segments", "speech", "vad"),
@@ -60,11 +60,11 @@ _MISSING = object()
 
 
 def field(sample: Sample, name: str) -> Any:
-    """A field of the sample's metadata, by its name or one of its `ALIASES`; raises `BadInput` where it is absent
-    (null is an answer)."""
+    """A field of the sample's metadata, by its name or one of its `ALIASES`. Raises `BadInput` where it is absent; null
+    is a value."""
     found = _find(sample, name)
     if found is _MISSING:
-        raise BadInput(f"Sample {sample.id} has no field '{name}'.", f"Add it; docs/protocols.md says what {name} is.")
+        raise BadInput(f"Sample {sample.id} has no field '{name}'.", f"Add it; docs/protocols.md describes {name}.")
     return found
 
 
@@ -157,5 +157,5 @@ def _time(sample: Sample, name: str, value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadInput(f"Sample {sample.id}: '{name}' holds {value!r}, which is no time.", "Give seconds.")
+        raise BadInput(f"Sample {sample.id}: '{name}' holds {value!r}, which is not a time.", "Give seconds.")
     return float(value)

@@ -1,5 +1,5 @@
-"""Backchannels ("mhm") as Full-Duplex-Bench v1.0 measures them: does the listener stay a listener, how often and when
-does it respond. Fields and differences between `strict` and `compat`: docs/protocols.md."""
+"""Backchannels ("mhm") as Full-Duplex-Bench v1.0 measures them: whether the agent takes a turn over a speaking user,
+how often it responds, and when. Fields and differences between `strict` and `compat`: docs/protocols.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHORT_WORDS = 2
 
 
 def is_turn(duration: float, count: int) -> bool:
-    """Whether a segment of speech is a turn of its own rather than a backchannel.
+    """Whether a segment of speech is a turn rather than a backchannel.
 
     Longer than 3 s, more than 3 words, more than 2 words in less than 1 s, or 1 to 3 s with any word.
     """
@@ -34,7 +34,7 @@ def is_turn(duration: float, count: int) -> bool:
 
 
 def assigned_words(spans: Sequence[Segment], spoken: Sequence[Word]) -> list[int]:
-    """Words in each segment. A word belongs to the segment it overlaps most; a word without an end is a moment."""
+    """Words in each segment. A word belongs to the segment it overlaps most; a word without an end has no duration."""
     counts = [0] * len(spans)
     for word in spoken:
         if word.start is None:
@@ -83,8 +83,8 @@ def timing_distance(counts: NDArray[np.float64], reference: NDArray[np.float64])
 
 
 def _summary(which: str, columns: Columns, weights: Floats) -> Floats:
-    """One number under each row of weights. Where the original finds no transcript (`leak`) its take-over flag still
-    holds the value of the sample before, and it raises if there is none before."""
+    """One number under each row of weights. Where the original finds no transcript (`leak`), its take-over flag keeps
+    the value of the previous sample, and it raises for the first sample."""
     leak = columns["leak"] > 0
     crash = columns["crash"] > 0
     if leak[0]:
@@ -104,13 +104,15 @@ _PARTS = ("turn", "frequency", "jsd", "distributed", "leak", "undefined", "crash
 
 
 class Backchannel(Metric):
-    """Turns taken over a speaking user, frequency of short responses, distance of their timing from people's.
+    """Turns taken over a speaking user, frequency of short responses, distance of their timing to that of people.
 
     `strict` looks at the whole recording: a turn anywhere is a turn, and all segments up to 3 s count as responses.
     """
 
     id = "backchannel[fdb@1.0]"
-    description = "Backchannels: take-over rate, short responses per second, JS distance of their timing to people's"
+    description = (
+        "Backchannels: take-over rate, short responses per second, JS distance of their timing to that of people"
+    )
     source = f"{SOURCE}, eval_backchannel.py"
     columns = columns_of("duration", "distribution")
     summaries = (
@@ -120,7 +122,7 @@ class Backchannel(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Reads `segments`, `words`, `duration` and `distribution`. `Unscorable` where there is no transcript (null
+        """Reads `segments`, `words`, `duration` and `distribution`. Raises `Unscorable` without a transcript (null
         words and no word counts in the segments)."""
         sample = item.sample
         spans, duration, reference = segments(sample), _duration(sample), _reference(sample)
@@ -137,17 +139,17 @@ class Backchannel(Metric):
         parts = _parts(any(turns), len(short) / duration, jsd)
         detail = {"short": len(short), "words": counts, "turns": turns, "jsd": round(jsd, 6) if short else None}
         if np.isnan(jsd):
-            # The reference says nothing about timing, so the sample does not count in the strict mean.
+            # The reference has no timing, so the sample does not count in the strict mean.
             parts, detail["jsd"] = parts | {"jsd": 0.0, "distributed": 0.0}, None
         return Value(parts, detail, _original(spans, originals, duration, reference))
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """A turn taken, no response, the distance of no response."""
+        """A turn taken, no response, and the distance of no response."""
         return _parts(True, 0.0, 1.0)
 
     def compat_failure(self, sample: Sample) -> dict[str, float]:
-        """With speech segments but no transcript, the sample before lends its take-over flag; without audio at all the
-        original stops with an error."""
+        """With segments but no transcript, the original keeps the take-over flag of the sample before; without
+        audio it stops with an error."""
         heard = sample.metadata.get("segments") is not None
         return _parts(False, 0.0, 1.0) | {"leak": float(heard), "crash": float(not heard)}
 
@@ -160,7 +162,7 @@ def _parts(turn: bool, frequency: float, jsd: float) -> dict[str, float]:
 def _original(
     spans: Sequence[Segment], counts: Sequence[int], duration: float, reference: NDArray[np.float64]
 ) -> dict[str, float]:
-    """The original's loop: it ends at a segment over 3 s, and each segment before overwrites the flag."""
+    """The original's loop: it ends at a segment longer than 3 s, and each earlier segment overwrites the flag."""
     turn, short = False, []
     for span, count in zip(spans, counts, strict=True):
         if span.duration > LONG_SECONDS:

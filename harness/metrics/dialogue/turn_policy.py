@@ -1,4 +1,4 @@
-"""The whole family of timeout rules over one agent's speech probabilities: false cut-offs against latency."""
+"""All timeout rules on one agent's speech probabilities: false cut-offs against latency."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from speech_eval.signal.timeout_rule import Turn, sweep
 THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 DELAYS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
 RULES = tuple(f"{threshold:g}/{delay:g}" for threshold in THRESHOLDS for delay in DELAYS)
-ALLOWED = 0.05  # share of turns that the quickest rule may cut off
+ALLOWED = 0.05  # share of turns that the fastest rule may cut off
 
 Floats = NDArray[np.float64]
 
 
-def _quickest(columns: dict[str, Floats], weights: Floats) -> Floats:
-    """Mean latency of the quickest rule that cuts off `ALLOWED` of the turns at most and misses none."""
+def _fastest(columns: dict[str, Floats], weights: Floats) -> Floats:
+    """Mean latency of the fastest rule that cuts off at most `ALLOWED` of the turns and misses none."""
     total = weights.sum(axis=1)
     best = np.full(len(weights), np.inf)
     for rule in RULES:
@@ -46,7 +46,7 @@ def _points() -> tuple[Summary, ...]:
 
 
 class TurnPolicy(Metric):
-    """What each rule of `speech_eval.signal.timeout_rule` would do.
+    """The outcome of each rule of `speech_eval.signal.timeout_rule`.
 
     A rule is a threshold on the speech probability × seconds of quiet before it acts. Latency is of the decision, from
     the annotated end of the turn, over turns that are neither cut off nor missed. `latency-at-5%` chooses the rule on
@@ -64,7 +64,7 @@ class TurnPolicy(Metric):
             parts=tuple(f"{name} {rule}" for rule in RULES for name in ("cut", "missed", "clean", "late")),
             unit="s",
             direction="lower",
-            function=_quickest,
+            function=_fastest,
         ),
     )
 
@@ -92,5 +92,5 @@ class TurnPolicy(Metric):
         return {f"{name} {rule}": value for rule in RULES for name, value in worst.items()}
 
     def reported(self, units: Sequence[Unit]) -> Sequence[Summary]:
-        """The quickest rule, then false cut-offs, latency and missed turns of every rule, `NAME threshold/delay`."""
+        """The fastest rule, then false cut-offs, latency and missed turns of every rule, `NAME threshold/delay`."""
         return (*self.summaries, *_points())

@@ -1,4 +1,4 @@
-"""Turn taking from the agent's sound alone: Silero's speech segments stand in for aligned words."""
+"""Turn taking from the agent's audio alone, by Silero's speech segments instead of aligned words."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from speech_eval.metrics.dialogue.turn_taking import TURN_SECONDS
 from speech_eval.records import Sample
 from speech_eval.signal import vad
 
-TOLERANCE = 0.1  # three 32 ms frames: how far a segment's edge may be off
+TOLERANCE = 0.1  # three 32 ms frames, the tolerance of a segment's edge
 
 
 def turn_of(segments: Sequence[tuple[float, float]], turn_end: float) -> dict[str, float]:
-    """What speech segments [(start, end)] in seconds say about a user turn that ends at `turn_end`.
+    """The agent's behavior at a user turn that ends at `turn_end`, from its speech segments [(start, end)] in seconds.
 
-    `cut_off`: speech begins more than 0.1 s before the end. `turn`: the speech from there on spans at least 1 s.
+    `cut_off`: speech begins more than 0.1 s before the end. `turn`: the speech from the end on spans at least 1 s.
     `clean`: a turn without a cut-off; only then is there a `latency`, its first onset minus `turn_end`.
     """
     edge = turn_end - TOLERANCE
@@ -34,11 +34,11 @@ def turn_of(segments: Sequence[tuple[float, float]], turn_end: float) -> dict[st
 
 
 class SegmentTurnTaking(Metric):
-    """How an agent takes the turn: without cutting the user off, and how soon.
+    """Whether an agent takes the turn without cutting the user off, and how soon.
 
-    Latency is the mean over clean turns only, so it must be read beside their share: an agent that cuts in is not
-    quick. TOR and latency are Full-Duplex-Bench's in spirit; without words, 1 s of speech is what makes a turn. What
-    the agent says for less than 0.25 s is no segment: a cut-off that it takes back at once is not counted.
+    Latency is the mean over clean turns only, so read it together with their share: cutting in does not count as fast.
+    TOR and latency follow Full-Duplex-Bench; without words, 1 s of speech makes a turn. Speech shorter than 0.25 s does
+    not make a segment, so a cut-off that the agent stops at once is not counted.
     """
 
     id = "turn-taking[vad-segments@1]"
@@ -60,7 +60,7 @@ class SegmentTurnTaking(Metric):
         return vad.identity()
 
     def score(self, item: ScoringItem) -> Value:
-        """Reads the agent's channel and `turn_end` in seconds from its beginning. Silence is an answer: no turn."""
+        """Reads the agent's channel and `turn_end` in seconds from its beginning. Silence is scored: no turn."""
         turn_end = number(item.sample, "turn_end")
         if turn_end is None:
             raise BadInput(f"Sample {item.sample.id}: 'turn_end' is null.", "Annotate where the user's turn ends.")

@@ -1,7 +1,7 @@
-"""Taking turns as Full-Duplex-Bench v1.0 measures it: smooth turn taking, pause handling and interruption.
+"""Turn taking as Full-Duplex-Bench v1.0 measures it: smooth turn taking, pause handling and interruption.
 
-Each reads time-aligned words of the agent's channel from the record. `strict` is the definition done right; `compat`
-is what the original's scripts print, and null where they crash. Fields and differences: docs/protocols.md.
+Each reads time-aligned words of the agent's channel from the record. `strict` follows the definition; `compat` is the
+output of the original's scripts, and null where they crash. Fields and differences: docs/protocols.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 
 def takes_turn(span: float, count: int) -> bool:
-    """Whether speech of `count` words over `span` seconds is a turn: not a short and wordless one."""
+    """Whether speech of `count` words over `span` seconds is a turn: it has words, and is not short."""
     return count > 0 and (span >= TURN_SECONDS or count > TURN_WORDS)
 
 
@@ -38,7 +38,7 @@ def known_span(spoken: Sequence[Word]) -> float:
 
 
 def original_span(spoken: Sequence[Word], *, open_end: bool = False) -> float | None:
-    """The same as the original takes it: last word's end minus first word's start. None where that raises.
+    """The span as the original computes it: last word's end minus first word's start. None where that raises.
 
     With `open_end`, a last word without an end counts with its start.
     """
@@ -69,7 +69,7 @@ def _turn_parts(spoken: Sequence[Word], end: float | None) -> dict[str, float]:
 
 
 def _ratio(numerator: Floats, denominator: Floats, columns: Columns, weights: Floats) -> Floats:
-    """Weighted ratio, undefined where a sample is drawn on which the original crashes, or where it divides by none."""
+    """Weighted ratio, undefined where the original would crash on a drawn sample, or divide by zero."""
     undefined = (weights @ columns["crash"] > 0) | (weights @ columns["reported"] <= 0)
     return np.where(undefined, np.nan, (weights @ numerator) / (weights @ denominator))
 
@@ -105,10 +105,10 @@ _SMOOTH_PARTS = ("turn", "timed", "start", "end", "annotated", "clamp", "crash")
 
 
 class SmoothTurnTaking(Metric):
-    """Does the agent take the turn when the user has ended (TOR), and how soon (latency)?
+    """Whether the agent takes the turn when the user has ended (take-over rate, TOR), and how soon (latency).
 
     A turn: words that span at least 1 s, or more than 3 words. Latency: start of the first word minus `turn_end`, over
-    turns taken; negative where the agent began too early.
+    turns taken; negative where the agent began before the end.
     """
 
     id = "turn-taking[fdb@1.0]"
@@ -121,7 +121,8 @@ class SmoothTurnTaking(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Reads `words` and `turn_end` (null: not annotated). `Unscorable` without words (null)."""
+        """Reads `words` and `turn_end` (null: not annotated). Raises Raises `Unscorable` for null
+        words."""
         end = number(item.sample, "turn_end")
         spoken = _answer(item.sample)
         timing = _turn_parts(spoken, end)
@@ -143,7 +144,7 @@ class SmoothTurnTaking(Metric):
         }
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """No turn taken. The original lists only what has a transcript, so `compat` leaves the sample out."""
+        """No turn taken. The original lists only samples with a transcript, so `compat` leaves this one out."""
         return {name: float(name == "annotated") for name in _SMOOTH_PARTS}
 
 
@@ -156,7 +157,7 @@ def _detail(spoken: Sequence[Word], timing: dict[str, float]) -> dict[str, objec
 
 
 class PauseHandling(Metric):
-    """Does the agent take the turn in a user's pause, where it should not?"""
+    """Whether the agent takes the turn in a user's pause, which it should not."""
 
     id = "pause-handling[fdb@1.0]"
     description = "Pause handling: rate of turns taken while the user only pauses"
@@ -173,7 +174,7 @@ class PauseHandling(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Reads `words`. `Unscorable` where they are null."""
+        """Reads `words`. Raises `Unscorable` where they are null."""
         spoken = _answer(item.sample)
         turn = takes_turn(known_span(spoken), len(spoken))
         span = original_span(spoken, open_end=True) if spoken else 0.0
@@ -186,7 +187,7 @@ class PauseHandling(Metric):
         return Value({"turn": float(turn), "crash": 0.0, "reported": 1.0}, detail, compat)
 
     def failure(self, sample: Sample) -> dict[str, float]:
-        """A turn taken, the worst here. `compat` leaves the sample out."""
+        """A turn taken, the worst outcome. `compat` leaves the sample out."""
         return {"turn": 1.0, "crash": 0.0, "reported": 1.0}
 
 
@@ -225,9 +226,9 @@ _NOTHING = dict.fromkeys(("rating", "rated", "turn", "asked", "latency", "timed"
 
 
 class Interruption(Metric):
-    """After a user has interrupted: does the agent take the turn, how soon, and how well does its answer fit?
+    """After a user has interrupted: whether the agent takes the turn, how soon, and how well its answer fits.
 
-    The fit is a judge's rating from 0 to 5, read from the replies given in `judge`: the first that can be read counts.
+    The fit is a judge's rating from 0 to 5, the first one that can be read from the replies in `judge`.
     """
 
     id = "interruption[fdb@1.0]"
@@ -242,7 +243,8 @@ class Interruption(Metric):
 
     def score(self, item: ScoringItem) -> Value:
         """Reads `words`, `turn_end` (end of the interrupting turn) and, where a turn was taken, `judge`: a reply or a
-        list of them. A turn without a readable rating is rated 0. `Unscorable` where the words are null."""
+        list of replies. A turn without a readable rating is rated 0. Raises `Unscorable` for null
+        words."""
         end = number(item.sample, "turn_end")
         spoken = _answer(item.sample)
         timing = _turn_parts(spoken, end)
@@ -264,7 +266,7 @@ class Interruption(Metric):
     @staticmethod
     def _compat(spoken: Sequence[Word], end: float | None, replies: Sequence[str]) -> dict[str, float]:
         """The original's loop: every unreadable reply counts the turn once more, the rating is stored twice, and
-        where no reply can be read it never ends."""
+        it never ends where no reply can be read."""
         parts = {**_NOTHING, "asked": 1.0}
         if not spoken:
             return parts

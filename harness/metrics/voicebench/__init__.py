@@ -1,5 +1,5 @@
-"""VoiceBench (MatthewCYM/VoiceBench at 5338154): how each of its subsets is scored, and its overall number.
+"""VoiceBench (MatthewCYM/VoiceBench at 5338154): the metrics of its subsets.
 
-`compat` is what the original's code computes, its quirks included; where it draws at random, the exact expectation of
-the draw. `strict` reads the answer without the quirks and counts what it cannot read as wrong.
+`compat` is the number of the original's code with its quirks; where it draws at random, the expectation of the draw.
+`strict` reads the answer without the quirks and counts unreadable answers as wrong.
 """

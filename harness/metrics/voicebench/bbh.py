@@ -1,4 +1,4 @@
-"""The four sub-tasks of BIG-Bench Hard that VoiceBench speaks: two answers each, read by templates."""
+"""VoiceBench's four sub-tasks of BIG-Bench Hard: two possible answers each, read by templates."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _TABLES: dict[str, tuple[str | tuple[str, int], ...]] = {
     "web_of_lies": tables.YES_NO + tables.WEB_OF_LIES,
 }
 _VALUES = {"yes": 1, "no": 0, "(a)": 0, "(b)": 1}
-# Entries whose value in the original is the wrong way round.
+# Entries whose value is reversed in the original.
 _CORRECTED = {"«b»": 1, "must be lying»": 0, "the sentence … is not plausible": 0}
 _BLANKED = str.maketrans(dict.fromkeys(':"-,.：', " "))
 
 
 def original_answer(answer: str, subset: str) -> int | None:
-    """1 for yes, true or (b), 0 for no, false or (a) as the original reads it; None where it would draw."""
+    """1 for yes, true or (b), 0 for no, false or (a) as the original reads it; None where it would draw at random."""
     text = _normalize(answer)
     for pattern, letter, value in _rules(subset):
         if matches(pattern, text, letter, bounded=False):
@@ -35,9 +35,9 @@ def original_answer(answer: str, subset: str) -> int | None:
 
 
 def answer_of(answer: str, subset: str) -> int | None:
-    """The same by the same templates at the bounds of words, with three reversed values set right.
+    """The same by the same templates at word boundaries, with three reversed values corrected.
 
-    An apostrophe separates words here, as the templates expect; an answer that is only a letter is one.
+    An apostrophe separates words here, as the templates expect; a single letter is an answer.
     """
     text = _normalize(answer.replace("’", "'").replace("'", " "))
     if subset == "hyperbaton" and (letter := plain_letter(text, "ab")):
@@ -76,8 +76,8 @@ def _normalize(answer: str) -> str:
 class BBH(Metric):
     """Accuracy over the sub-tasks hyperbaton, navigate, sports_understanding and web_of_lies.
 
-    A sample's sub-task stands in its id or its `subset`. `strict`: an answer that cannot be read is wrong. `compat`:
-    the original draws one of two for it, which is right half of the time; a missing answer is left out.
+    A sample names its sub-task in its id or its `subset`. `strict`: an unreadable answer is wrong. `compat`: the
+    original draws one of two answers for it, right half of the time; a missing answer is left out.
     """
 
     id = "bbh[voicebench]"
@@ -91,7 +91,7 @@ class BBH(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Parts: `correct` and `unparsed`, 0 or 1; `correct` is 0.5 in `compat` for what the original draws."""
+        """Parts: `correct` and `unparsed`, 0 or 1; `correct` is 0.5 in `compat` where the original draws."""
         subset, right, answer = _subset(item.sample), _right(item.sample), response(item)
         ours, theirs = answer_of(answer, subset), original_answer(answer, subset)
         return Value(

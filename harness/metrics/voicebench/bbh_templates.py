@@ -1,12 +1,12 @@
-"""What the original looks for in an answer to BBH, a table a sub-task, in the order it looks.
+"""Patterns that the original searches an answer to BBH for, one table per sub-task, in its order.
 
-Of MatthewCYM/VoiceBench at 5338154 (`src/evaluator/bbh.py`); entries that an earlier one makes unreachable are left
-out. `«` and `»` anchor a pattern, `…` stands for at least one character, `#` for the letter of an option.
+Source: MatthewCYM/VoiceBench at 5338154 (`src/evaluator/bbh.py`); entries that an earlier one makes unreachable are
+left out. `«` and `»` anchor a pattern, `…` is at least one character, `#` the letter of an option.
 """
 
 from __future__ import annotations
 
-# A text stands for the pair of both letters, a first; a pair of text and value for itself.
+# A text is tried with both letters, a first; a pair is a text and its value.
 HYPERBATON: tuple[str | tuple[str, int], ...] = (
     ("«a»", 0),
     ("«b»", 0),

@@ -16,7 +16,7 @@ _PUNCTUATION = (".", ",", ":", ")")
 def original_choice(answer: str) -> str | None:
     """The option the original reads, `A` to `D`; None where it would draw one at random.
 
-    It looks for letters inside words too: "the answer is absolutely B" is A.
+    It also finds letters inside words: "the answer is absolutely B" is A.
     """
     text = without_turn(answer.lower())
     for template in CHOICE:
@@ -30,10 +30,10 @@ def original_choice(answer: str) -> str | None:
 
 
 def choice(answer: str) -> str | None:
-    """The option an answer names, `A` to `D`; None where it names none, or two in the same manner.
+    """The option that an answer names, `A` to `D`; None where it names none, or two by the same template.
 
-    The original's templates where the letter stands alone, and before them an answer that is only the letter, in
-    whatever dress.
+    An answer that is only the letter, with or without markup, comes first; then the original's templates, in which the
+    letter has to be a word of its own.
     """
     text = without_turn(answer.lower())
     plain = plain_letter(text, LETTERS)
@@ -53,8 +53,8 @@ def choice(answer: str) -> str | None:
 class Choice(Metric):
     """Accuracy over questions with four options.
 
-    `strict`: an answer that names no option is wrong. `compat`: the original draws one of four for it, which is right
-    a quarter of the time; a missing answer is left out, for the original never sees it.
+    `strict`: an answer that names no option is wrong. `compat`: the original draws one of four options for it, right a
+    quarter of the time; a missing answer is left out.
     """
 
     id = "choice[voicebench]"
@@ -67,7 +67,7 @@ class Choice(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Parts: `correct` and `unparsed`, 0 or 1; `correct` is 0.25 in `compat` for what the original draws."""
+        """Parts: `correct` and `unparsed`, 0 or 1; `correct` is 0.25 in `compat` where the original draws."""
         right, answer = _right(item.sample), response(item)
         ours, theirs = choice(answer), original_choice(answer)
         expected = 0.25 if theirs is None else float(theirs == right)

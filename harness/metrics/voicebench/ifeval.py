@@ -1,4 +1,4 @@
-"""IFEval: whether answers follow the instructions that a program can check."""
+"""IFEval: whether answers follow instructions that a program can check."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def instructions_of(sample: Sample) -> list[Instruction]:
 
 def _arguments(sample: Sample, kind: str, given: Mapping[str, Any] | None) -> Arguments:
     if kind not in CHECKS:
-        raise BadInput(f"Sample {sample.id}: no instruction is called '{kind}'.", f"Known: {', '.join(CHECKS)}.")
+        raise BadInput(f"Sample {sample.id}: there is no instruction '{kind}'.", f"Known: {', '.join(CHECKS)}.")
     arguments: Arguments = {}
     for name in CHECKS[kind][1]:
         value = (given or {}).get(name)
         if value is None or value == "" or value == []:
             raise BadInput(f"Sample {sample.id}: '{kind}' lacks its argument '{name}'.", "Give it in `kwargs`.")
         if name.endswith("relation") and value not in RELATIONS:
-            raise BadInput(f"Sample {sample.id}: '{value}' is no relation.", f"Use {' or '.join(RELATIONS)}.")
+            raise BadInput(f"Sample {sample.id}: '{value}' is not a relation.", f"Use {' or '.join(RELATIONS)}.")
         arguments[name] = value
     return arguments
 
@@ -61,10 +61,10 @@ class IFEval(Metric):
     """The four accuracies of IFEval (all instructions of a prompt, or each; strictly, or in any loose variant), and
     their mean, which VoiceBench's board shows.
 
-    `strict`: arguments are taken as they stand, and a text whose language cannot be told follows no instruction about
-    language. `compat`: the original takes an argument of 0, and a letter outside a-z, for not given and draws one
-    (the expectation over the draw counts), and a text of no language follows. It also gives equal prompts the last of
-    their answers; here every sample keeps its own.
+    `strict`: arguments are used as given, and a text of undetectable language follows no instruction about language.
+    `compat`: the original treats an argument of 0, and a letter outside a-z, as missing and draws one (the expectation
+    over the draw counts); a text of undetectable language follows. It also scores the last answer for all samples with
+    equal prompts; here every sample keeps its own answer.
     """
 
     id = "ifeval[voicebench]"
@@ -133,7 +133,7 @@ def _chance(instruction: Instruction, variants: list[str]) -> float:
 
 
 def _parts(followed: dict[str, list[float]]) -> dict[str, float]:
-    """Instructions are drawn for one by one, so the chance of all is the product."""
+    """The draws of instructions are independent, so the chance of all is the product."""
     parts = {"instructions": float(len(followed["strict"]))}
     for manner, chances in followed.items():
         parts[f"prompt_{manner}"] = float(np.prod(chances))

@@ -1,7 +1,7 @@
 """The 25 kinds of checkable instruction of IFEval (Zhou et al. 2023), as VoiceBench's code checks them.
 
-A check takes the answer and the arguments of the instruction. Arguments that the original does not accept it draws
-at random; `arguments` enumerates what it may draw.
+A check takes the answer and the arguments of the instruction. Where the original does not accept an argument, it draws
+one at random; `drawn` enumerates the draws with their chances.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONSTRAINED = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 @cache
 def _langdetect() -> Any:
-    """The detector draws too; a fixed seed makes its answer a function of the text."""
+    """The detector draws at random; a fixed seed makes its answer a function of the text."""
     module = require("langdetect", EXTRA)
     module.DetectorFactory.seed = 0
     return module

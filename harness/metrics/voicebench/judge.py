@@ -35,7 +35,7 @@ Reply with the number alone.
 def original_rating(reply: str) -> float:
     """The number the original reads: anything `float` takes, else the whole number in `[[ ]]`.
 
-    Raises `ValueError` where the original raises, and ends, for there is neither.
+    Raises `ValueError` where the reply has neither, which ends the original's scoring.
     """
     try:
         return float(reply)
@@ -63,12 +63,12 @@ class Judge(Metric):
     """Mean rating over samples, each rated by the votes of a judge.
 
     The votes are the record's `scores`, or those of the judge in `SPEECH_EVAL_JUDGE`. `strict`: a sample with a vote
-    that is no number from 1 to 5 counts 1. `compat`: the mean over all votes, without a range; one vote that cannot
-    be read ends the original's scoring, so there is no number then.
+    that is not a number from 1 to 5 counts 1. `compat`: the mean over all votes, of any range; one unreadable vote ends
+    the original's scoring, so the number is then undefined.
     """
 
     id = "judge[voicebench]"
-    description = "Mean rating 1-5 of an LLM judge, three votes a sample (AlpacaEval, CommonEval, WildVoice)"
+    description = "Mean rating 1-5 of an LLM judge, three votes per sample (AlpacaEval, CommonEval, WildVoice)"
     source = f"{SOURCE}: src/evaluator/open.py, api_judge.py"
     extra = "api"
     columns = frozenset({"prompt"})

@@ -1,4 +1,4 @@
-"""Patterns of answers, compiled to match anywhere, as the original does, or at the bounds of words only."""
+"""Patterns of answers, compiled to match anywhere, as in the original, or at word boundaries only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 _START, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
-# The letter a is an article where a word follows that does not go on about the choice.
+# The letter a is an article where a word follows that is not a conjunction.
 _LETTERS = {"a": _START + r"a(?! (?!because\b|since\b|as\b|so\b|and\b)[a-z])" + _END}
 _PLAIN = re.compile(
     r"[\W_]*(?:the )?(?:(?:correct|right|best|final) )?(?:(?:answer|option|choice|letter)\b)?"
@@ -18,7 +18,7 @@ _PLAIN = re.compile(
 def compiled(pattern: str, letter: str = "", *, bounded: bool) -> re.Pattern[str]:
     """`pattern` for lower-case text: `«` and `»` anchor it, `…` is at least one character, `#` is `letter`.
 
-    `bounded` lets neither the letter nor the pattern's ends lie inside a word of Latin letters or digits.
+    With `bounded`, neither the letter nor the pattern's ends may fall inside a word of Latin letters or digits.
     """
     start, end = pattern.startswith("«"), pattern.endswith("»")
     body = pattern[start : len(pattern) - end]
@@ -35,7 +35,7 @@ def matches(pattern: str, text: str, letter: str = "", *, bounded: bool) -> bool
 
 
 def plain_letter(text: str, letters: str) -> str | None:
-    """The letter of an answer that says nothing else: `B`, `(b)`, `**B**`, `Answer: B`, `Option B`, `[A]`."""
+    """The letter of an answer that is only a letter: `B`, `(b)`, `**B**`, `Answer: B`, `Option B`, `[A]`."""
     match = _PLAIN.fullmatch(" ".join(text.lower().split()))
     return match[1] if match and match[1] in letters else None
 

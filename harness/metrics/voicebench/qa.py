@@ -22,9 +22,9 @@ Judged by the right answer, is the answer given correct? Reply with Yes or No an
 
 
 def original_majority(votes: tuple[str, ...]) -> float:
-    """The chance that the original takes the votes for a yes: they are compared letter by letter in lower case.
+    """The chance that the original counts the votes as a yes; it compares them verbatim in lower case.
 
-    Among replies that are equally frequent it takes whichever a set yields first, which changes from run to run.
+    Among equally frequent replies it takes the first of a Python set, whose order changes from run to run.
     """
     lower = [vote.lower() for vote in votes]
     most = max(lower.count(vote) for vote in lower)
@@ -33,19 +33,19 @@ def original_majority(votes: tuple[str, ...]) -> float:
 
 
 def is_yes(vote: str) -> bool | None:
-    """Yes or no whatever the case and the punctuation around; None for anything else."""
+    """True for yes, False for no, in any case and with punctuation around; None for anything else."""
     return {"yes": True, "no": False}.get(re.sub(r"[\W_]+", " ", vote).strip().lower())
 
 
 class QA(Metric):
-    """Share of answers that most of a judge's votes call right. A vote that is neither yes nor no is no vote for it.
+    """Share of answers that most of a judge's votes call right. A vote that is neither yes nor no counts against.
 
     The votes are the record's `scores`, or those of the judge in `SPEECH_EVAL_JUDGE`. VoiceBench's SD-QA is the mean
     of this number and `pedant[voicebench]`.
     """
 
     id = "qa[voicebench]"
-    description = "Share of answers a judge's majority calls right (SD-QA, without PEDANT)"
+    description = "Share of answers that the majority of a judge's votes calls right (SD-QA, without PEDANT)"
     source = f"{SOURCE}: src/evaluator/qa.py, api_judge.py"
     extra = "api"
     columns = frozenset({"prompt"})
@@ -81,7 +81,7 @@ class Pedant(Metric):
     """
 
     id = "pedant[voicebench]"
-    description = "Share of answers the classifier PEDANT accepts (the other half of SD-QA)"
+    description = "Share of answers that the classifier PEDANT accepts (the other half of SD-QA)"
     source = f"{SOURCE}: src/evaluator/qa.py; qa_metrics 0.2.17"
     needs = frozenset({"hypothesis"})
     heavy = True
@@ -96,7 +96,7 @@ class Pedant(Metric):
             return module.PEDANT()
         except OSError as error:
             raise NotFetched(
-                f"PEDANT has no classifiers on this machine ({error}).", "Run it once with network access."
+                f"The classifiers of PEDANT are not on this machine ({error}).", "Run it once with network access."
             ) from error
 
     def score(self, item: ScoringItem) -> Value:

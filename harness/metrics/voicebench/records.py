@@ -1,4 +1,4 @@
-"""What the VoiceBench metrics read from a sample beside its answer."""
+"""Fields of a sample that the VoiceBench metrics read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from speech_eval.metrics.base import ScoringItem, Unscorable
 from speech_eval.records import Sample
 
 SOURCE = "MatthewCYM/VoiceBench at 5338154"
-_TURN = re.compile(r"^<[123]>")  # which turn of the conversation some models answer, put before the answer
+_TURN = re.compile(r"^<[123]>")  # some models put the number of the turn before the answer
 
 
 def response(item: ScoringItem) -> str:
-    """The answer as text; raises `Unscorable` where there is none. An empty answer is one."""
+    """The answer as text, which may be empty; raises `Unscorable` without an answer."""
     if item.hypothesis is None and item.output.status != "empty":
         raise Unscorable(f"Sample {item.sample.id} has no answer in text.", "Name a recognizer for speech answers.")
     return item.hypothesis or ""
@@ -28,17 +28,17 @@ def reference(sample: Sample) -> str:
 
 
 def field(sample: Sample, name: str) -> Any:
-    """A field of the sample's metadata; raises `BadInput` naming it where it lacks."""
+    """A field of the sample's metadata; raises `BadInput` where it is missing."""
     if sample.metadata.get(name) is None:
         raise BadInput(f"Sample {sample.id} has no `{name}`.", f"Give the record the field `{name}`.")
     return sample.metadata[name]
 
 
 def question(sample: Sample) -> str:
-    """The user's instruction in writing, which judges are shown."""
+    """The user's instruction as text, which the judge is shown."""
     return str(sample.prompt_text if sample.prompt_text is not None else field(sample, "prompt"))
 
 
 def without_turn(text: str) -> str:
-    """The answer without the number of its turn, such as `<1>`; as it is where it has none."""
+    """The answer without the number of its turn, such as `<1>`, where it has one."""
     return text[3:].strip() if _TURN.match(text) else text

@@ -1,4 +1,4 @@
-"""The votes of a judge on one sample: recorded with it, or asked for now and kept."""
+"""The votes of a judge on one sample: recorded with it, or requested now and stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SYSTEM = "You are a careful and impartial judge of answers."
 
 @dataclass(frozen=True)
 class Replies:
-    """What a judge said, as it said it, and which judge."""
+    """The replies of a judge, verbatim, and the judge's identity."""
 
     texts: tuple[str, ...]
     judge: str
@@ -29,10 +29,9 @@ def judge_identity(name: str, prompt: str) -> str:
 
 
 def judge_replies(item: ScoringItem, name: str, prompt: str) -> Replies:
-    """The record's `scores` (`score` in the original's files), else the votes of the judge that is set.
+    """The record's `scores` (`score` in the original's files), else the votes of the configured judge.
 
-    Raises `BadInput` where there is neither, `Unscorable` where there are no votes because there is no answer, or where
-    the list of votes is empty.
+    Raises `BadInput` without either, `Unscorable` without an answer to judge, or for an empty list of votes.
     """
     sample = item.sample
     recorded = sample.metadata.get("scores", sample.metadata.get("score"))

@@ -1,7 +1,7 @@
-"""What the original looks for in an answer: facts that equality with it needs, in the order it looks.
+"""Patterns that the original searches an answer for, in its order.
 
-Of MatthewCYM/VoiceBench at 5338154 (`src/evaluator/{mcq,harm}.py`); entries that an earlier or shorter one makes
-unreachable are left out. `#` stands for the letter of an option.
+Source: MatthewCYM/VoiceBench at 5338154 (`src/evaluator/{mcq,harm}.py`); entries that an earlier or shorter one makes
+unreachable are left out. `#` is the letter of an option.
 """
 
 from __future__ import annotations

@@ -196,11 +196,11 @@ def test_loose_is_never_below_strict(answer: str, chosen: list[tuple[str, dict[s
     [
         ({}, "instruction_id_list"),
         ({"instruction_id_list": ["punctuation:no_comma"], "kwargs": []}, "lists of one length"),
-        ({"instruction_id_list": ["no:such"], "kwargs": [{}]}, "no instruction is called 'no:such'"),
+        ({"instruction_id_list": ["no:such"], "kwargs": [{}]}, "there is no instruction 'no:such'"),
         ({"instruction_id_list": ["startend:end_checker"], "kwargs": [{"end_phrase": ""}]}, "'end_phrase'"),
         (
             {"instruction_id_list": ["length_constraints:number_words"], "kwargs": [{"num_words": 3, "relation": "x"}]},
-            "'x' is no relation",
+            "'x' is not a relation",
         ),
     ],
 )

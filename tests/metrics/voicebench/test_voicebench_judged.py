@@ -241,7 +241,7 @@ def test_without_scores_and_without_a_judge_there_is_no_number(tmp_path: Path, m
         with pytest.raises(BadInput, match="no judge is set"):
             aggregate(metric, tmp_path, ASKED)
     for spec in ("gpt-4o-mini", "openai:http://127.0.0.1:1/v1"):
-        with pytest.raises(BadInput, match="is no judge"):
+        with pytest.raises(BadInput, match="is not a judge"):
             judges.Judge(spec, tmp_path)
 
 

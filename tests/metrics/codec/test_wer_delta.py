@@ -1,4 +1,4 @@
-"""Words after a codec beside words before it: one recognizer hears the recording and what the codec made of it."""
+"""WER delta: one recognizer transcribes the recording and the codec's output of it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.engine.verify import verify
 from speech_eval.metrics.base import ScoringItem, Unscorable
-from speech_eval.metrics.codec.wer_delta import WordsKept
+from speech_eval.metrics.codec.wer_delta import WERDelta
 from speech_eval.records import ModelInfo, Output, Sample
 
 pytest.importorskip("av")
-METRIC = WordsKept()
+METRIC = WERDelta()
 TEXT = "please hold the line"
 
 

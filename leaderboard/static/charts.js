@@ -1,5 +1,5 @@
 "use strict";
-// Draws the pictures with plotly in the page's own colors, each when it comes near the screen.
+// Draws the charts with plotly in the page's own colors, each when it comes near the screen.
 (function () {
   const { load, el, number, whenNear, root } = window.speechEval;
   const drawn = [];
@@ -40,7 +40,7 @@
     const place = (value) => (log ? Math.log(value) : value);
     const places = values.map(place).filter(Number.isFinite);
     const middle = (places.reduce((a, b) => Math.min(a, b), Infinity) + places.reduce((a, b) => Math.max(a, b), -Infinity)) / 2;
-    return values.map((value) => (place(value) > middle ? "top left" : "top right"));
+    return values.map((value) => (place(value) >= middle ? "top left" : "top right"));
   }
 
   // Room for the names beside the outermost points.
@@ -70,27 +70,27 @@
   }
 
   const kinds = {
-    pareto(picture, place, tools) {
+    pareto(chart, place, tools) {
       let chosen = 1;
       const draw = () => {
-        const points = picture.points.filter((p) => p.values[0][0] !== null && p.values[chosen][0] !== null);
+        const points = chart.points.filter((p) => p.values[0][0] !== null && p.values[chosen][0] !== null);
         const xs = points.map((p) => p.values[0]);
         const ys = points.map((p) => p.values[chosen]);
-        const front = picture.fronts[chosen - 1].map((index) => picture.points[index]);
+        const front = chart.fronts[chosen - 1].map((index) => chart.points[index]);
         const few = points.length <= 30;
         return show(place, [
           { x: front.map((p) => p.values[0][0]), y: front.map((p) => p.values[chosen][0]), mode: "lines", name: "Pareto front",
             line: { color: color("accent"), width: 2, shape: "linear" }, hoverinfo: "skip" },
           { x: xs.map((v) => v[0]), y: ys.map((v) => v[0]), error_x: { ...error(xs), color: color("muted") },
             error_y: { ...error(ys), color: color("muted") }, mode: few ? "markers+text" : "markers", name: "models",
-            text: points.map((p) => safe(p.model)), textposition: beside(xs.map((v) => v[0]), picture.log), textfont: { size: 11, color: color("muted") },
+            text: points.map((p) => safe(p.model)), textposition: beside(xs.map((v) => v[0]), chart.log), textfont: { size: 11, color: color("muted") },
             marker: { size: 9, color: points.map((p) => (front.includes(p) ? color("accent") : color("muted"))) },
             hovertemplate: "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>", cliponaxis: false },
-        ], { xaxis: { title: label(picture.axes[0]), type: picture.log ? "log" : "linear", ...roomy(xs.map((v) => v[0]), picture.log) },
-          yaxis: { title: better(picture.axes[chosen]), ...roomy(ys.map((v) => v[0])) }, showlegend: false });
+        ], { xaxis: { title: label(chart.axes[0]), type: chart.log ? "log" : "linear", ...roomy(xs.map((v) => v[0]), chart.log) },
+          yaxis: { title: better(chart.axes[chosen]), ...roomy(ys.map((v) => v[0])) }, showlegend: false });
       };
-      if (picture.axes.length > 2) {
-        menu(tools, "Quality", picture.axes.slice(1).map((axis) => group(axis) + label(axis)), 0, (index) => {
+      if (chart.axes.length > 2) {
+        menu(tools, "Quality", chart.axes.slice(1).map((axis) => group(axis) + label(axis)), 0, (index) => {
           chosen = index + 1;
           draw();
         });
@@ -98,67 +98,67 @@
       return draw;
     },
 
-    sweep(picture, place, tools, sounds) {
-      const rate = picture.rate;
-      let chosen = Math.max(0, picture.axes.findIndex((axis) => axis.axis !== "bitrate"));
+    sweep(chart, place, tools, sounds) {
+      const rate = chart.rate;
+      let chosen = Math.max(0, chart.axes.findIndex((axis) => axis.axis !== "bitrate"));
       let byRate = rate !== null;
       const draw = () => {
         const across = (point) => (byRate ? point.values[rate][0] : point.x);
         const all = [];
-        const traces = picture.curves.map((curve, index) => {
+        const traces = chart.curves.map((curve, index) => {
           const points = curve.points.filter((p) => p.values[chosen][0] !== null && across(p) !== null);
           all.push(...points.map(across));
           return { x: points.map(across), y: points.map((p) => p.values[chosen][0]), mode: byRate ? "lines+markers+text" : "lines+markers",
             name: safe(curve.model), text: points.map((p) => String(p.x)), textposition: "bottom right", textfont: { size: 11, color: color("muted") },
             error_y: error(points.map((p) => p.values[chosen])), marker: { size: 8, symbol: SYMBOLS[index % SYMBOLS.length] }, cliponaxis: false,
-            hovertemplate: picture.axis + " %{text}<br>%{x:.4g}, %{y:.4g}<extra>" + safe(curve.model) + "</extra>" };
+            hovertemplate: chart.axis + " %{text}<br>%{x:.4g}, %{y:.4g}<extra>" + safe(curve.model) + "</extra>" };
         });
-        const steps = [...new Set(picture.curves.flatMap((curve) => curve.points.map((p) => p.x)))].sort((a, b) => a - b);
+        const steps = [...new Set(chart.curves.flatMap((curve) => curve.points.map((p) => p.x)))].sort((a, b) => a - b);
         const scale = byRate ? roomy(all, true) : { tickvals: steps, ticktext: steps.map(String) };
-        const title = byRate ? label(picture.axes[rate]) + " at each " + picture.axis : picture.axis;
-        return show(place, traces, { xaxis: { title, type: "log", ...scale }, yaxis: { title: better(picture.axes[chosen]) }, showlegend: true });
+        const title = byRate ? label(chart.axes[rate]) + " at each " + chart.axis : chart.axis;
+        return show(place, traces, { xaxis: { title, type: "log", ...scale }, yaxis: { title: better(chart.axes[chosen]) }, showlegend: true });
       };
-      menu(tools, "Number", picture.axes.map((axis) => group(axis) + label(axis)), chosen, (index) => {
+      menu(tools, "Number", chart.axes.map((axis) => group(axis) + label(axis)), chosen, (index) => {
         chosen = index;
         draw();
       });
       if (rate !== null) {
-        menu(tools, "across", [label(picture.axes[rate]), picture.axis], 0, (index) => {
+        menu(tools, "across", [label(chart.axes[rate]), chart.axis], 0, (index) => {
           byRate = index === 0;
           draw();
         });
       }
-      depthPlayer(picture, sounds);
+      depthPlayer(chart, sounds);
       return draw;
     },
 
-    policy(picture, place, tools) {
+    policy(chart, place, tools) {
       let chosen = 0;
       const shades = ["p1", "p2", "p3", "p4", "p5", "p6"];
       const draw = () => {
-        const curve = picture.curves[chosen];
+        const curve = chart.curves[chosen];
         const front = curve.points.filter((p) => p.front).sort((a, b) => a.values[0][0] - b.values[0][0]);
         const thresholds = [...new Set(curve.points.map((p) => p.threshold))];
         const at = (points, index) => points.map((p) => p.values[index][0]);
-        const said = (p) => "threshold " + p.threshold + ", delay " + p.delay + " s";
+        const rule = (p) => "threshold " + p.threshold + ", delay " + p.delay + " s";
         const rules = thresholds.map((threshold, index) => {
           const points = curve.points.filter((p) => p.threshold === threshold);
-          return { x: at(points, 0), y: at(points, 1), mode: "markers", name: "threshold " + threshold, text: points.map(said),
+          return { x: at(points, 0), y: at(points, 1), mode: "markers", name: "threshold " + threshold, text: points.map(rule),
             marker: { size: points.map((p) => (p.front ? 10 : 6)), color: color(shades[index % 6]), symbol: SYMBOLS[index % SYMBOLS.length] },
             hovertemplate: "%{text}<br>%{x:.3g} s, %{y:.3g} %<extra></extra>" };
         });
-        const values = [0, 1].map((index) => picture.agents.map((agent) => agent.values[index]));
+        const values = [0, 1].map((index) => chart.agents.map((agent) => agent.values[index]));
         return show(place, [
           { x: at(front, 0), y: at(front, 1), mode: "lines", name: "Pareto front", line: { color: color("accent"), width: 2 }, hoverinfo: "skip" },
           ...rules,
           { x: values[0].map((v) => v[0]), y: values[1].map((v) => v[0]), mode: "markers+text", name: "agents, in conversation",
             error_x: { ...error(values[0]), color: color("muted") }, error_y: { ...error(values[1]), color: color("muted") },
-            text: picture.agents.map((agent) => safe(agent.model)), textposition: beside(values[0].map((v) => v[0])), textfont: { size: 12, color: color("ink") },
+            text: chart.agents.map((agent) => safe(agent.model)), textposition: beside(values[0].map((v) => v[0])), textfont: { size: 12, color: color("ink") },
             marker: { size: 15, symbol: "circle", color: "rgba(0,0,0,0)", line: { color: color("ink"), width: 2 } }, cliponaxis: false },
-        ], { xaxis: { title: better(picture.axes[0]), rangemode: "tozero" }, yaxis: { title: better(picture.axes[1]), rangemode: "tozero" }, height: 520 });
+        ], { xaxis: { title: better(chart.axes[0]), rangemode: "tozero" }, yaxis: { title: better(chart.axes[1]), rangemode: "tozero" }, height: 520 });
       };
-      if (picture.curves.length > 1) {
-        menu(tools, "Probabilities of", picture.curves.map((curve) => curve.model), 0, (index) => {
+      if (chart.curves.length > 1) {
+        menu(tools, "Probabilities of", chart.curves.map((curve) => curve.model), 0, (index) => {
           chosen = index;
           draw();
         });
@@ -166,22 +166,33 @@
       return draw;
     },
 
-    bars(picture, place) {
-      return () => {
-        const models = picture.points.map((p) => safe(p.model));
-        return show(place, picture.axes.map((axis, index) => {
-          const values = picture.points.map((p) => p.values[index]);
-          return { type: "bar", orientation: "h", name: safe(label(axis)), y: models, x: values.map((v) => v[0]), error_x: error(values) };
-        }), { yaxis: { autorange: "reversed" }, xaxis: { title: label(picture.axes[0]) }, barmode: "group",
-          height: 130 + 30 * models.length * picture.axes.length });
+    bars(chart, place, tools) {
+      const units = [...new Set(chart.axes.map((axis) => axis.unit))];
+      let unit = units[0];
+      const draw = () => {
+        const models = chart.points.map((p) => safe(p.model));
+        const bars = chart.axes.flatMap((axis, index) => {
+          if (axis.unit !== unit) return [];
+          const values = chart.points.map((p) => p.values[index]);
+          return { type: "bar", orientation: "h", name: safe(axis.name), y: models, x: values.map((v) => v[0]), error_x: error(values) };
+        });
+        return show(place, bars, { yaxis: { autorange: "reversed" }, xaxis: { title: unit }, barmode: "group", showlegend: true,
+          height: 130 + 30 * models.length * bars.length });
       };
+      if (units.length > 1) {
+        menu(tools, "Unit", units, 0, (index) => {
+          unit = units[index];
+          draw();
+        });
+      }
+      return draw;
     },
 
-    waterfall(picture, place) {
+    waterfall(chart, place) {
       return () => {
-        const models = picture.points.map((p) => safe(p.model));
-        const value = (index) => picture.points.map((p) => p.values[index][0]);
-        const heard = picture.points.map((p) => p.values[2]);
+        const models = chart.points.map((p) => safe(p.model));
+        const value = (index) => chart.points.map((p) => p.values[index][0]);
+        const heard = chart.points.map((p) => p.values[2]);
         const [first, silence] = [color("p1"), color("p2")];
         return show(place, [
           { type: "bar", orientation: "h", name: "time to first byte", y: models, x: value(0), marker: { color: first } },
@@ -194,25 +205,25 @@
       };
     },
 
-    ranks(picture, place, tools) {
-      let chosen = Math.max(0, picture.axes.findIndex((axis) => axis.axis !== "bitrate"));
+    ranks(chart, place, tools) {
+      let chosen = Math.max(0, chart.axes.findIndex((axis) => axis.axis !== "bitrate"));
       const draw = () => {
-        const points = picture.points[chosen];
+        const points = chart.points[chosen];
         return show(place, [
           { x: [1, points.length], y: [1, points.length], mode: "lines", line: { dash: "dot", color: color("muted") }, hoverinfo: "skip" },
           { x: points.map((p) => p.ranks[0]), y: points.map((p) => p.ranks[1]), mode: "markers+text",
             text: points.map((p) => safe(p.model)), textposition: "top center", marker: { size: 10, color: color("accent") }, cliponaxis: false },
-        ], { showlegend: false, xaxis: { title: "rank, " + picture.names[0] + " by " + picture.axes[chosen].name, dtick: 1, autorange: "reversed" },
-          yaxis: { title: "rank, " + picture.names[1], dtick: 1, autorange: "reversed" } });
+        ], { showlegend: false, xaxis: { title: "rank, " + chart.names[0] + " by " + chart.axes[chosen].name, dtick: 1, autorange: "reversed" },
+          yaxis: { title: "rank, " + chart.names[1], dtick: 1, autorange: "reversed" } });
       };
-      menu(tools, "Reconstruction by", picture.axes.map((axis) => group(axis) + label(axis)), chosen, (index) => {
+      menu(tools, "Reconstruction by", chart.axes.map((axis) => group(axis) + label(axis)), chosen, (index) => {
         chosen = index;
         draw();
       });
       return draw;
     },
 
-    async scatter(picture, place, tools) {
+    async scatter(chart, place, tools) {
       let board, x, y;
       const pickers = el("span", { class: "pickers" });
       const draw = () => {
@@ -228,14 +239,14 @@
           yaxis: { title: better(board.columns[y]), ...roomy(triple(y).map((v) => v[0])) }, showlegend: false });
       };
       const choose = async (index) => {
-        board = await load("boards/" + picture.boards[index].anchor);
+        board = await load("boards/" + chart.boards[index].anchor);
         [x, y] = [0, 1];
         pickers.replaceChildren();
         const names = board.columns.map(label);
         menu(pickers, "across", names, 0, (value) => { x = value; draw(); });
         menu(pickers, "up", names, 1, (value) => { y = value; draw(); });
       };
-      menu(tools, "Board", picture.boards.map((one) => one.name), 0, async (index) => {
+      menu(tools, "Board", chart.boards.map((one) => one.name), 0, async (index) => {
         await choose(index);
         draw();
       });
@@ -244,7 +255,7 @@
       return draw;
     },
 
-    async history(picture, place, tools) {
+    async history(chart, place, tools) {
       const MARKS = { pass: ["✓", "good"], regression: ["✗", "bad"], "could not judge": ["?", "sub"] };
       let board, model, column;
       const pickers = el("span", { class: "pickers" });
@@ -259,14 +270,14 @@
         { xaxis: { type: "date" }, yaxis: { title: better(board.columns[column]) }, showlegend: false });
       };
       const choose = async (index) => {
-        board = await load("boards/" + picture.boards[index].anchor);
-        model = picture.boards[index].models[0];
+        board = await load("boards/" + chart.boards[index].anchor);
+        model = chart.boards[index].models[0];
         column = 0;
         pickers.replaceChildren();
-        menu(pickers, "Model", picture.boards[index].models, 0, (value) => { model = picture.boards[index].models[value]; draw(); });
+        menu(pickers, "Model", chart.boards[index].models, 0, (value) => { model = chart.boards[index].models[value]; draw(); });
         menu(pickers, "Number", board.columns.map(label), 0, (value) => { column = value; draw(); });
       };
-      menu(tools, "Board", picture.boards.map((one) => one.name), 0, async (index) => {
+      menu(tools, "Board", chart.boards.map((one) => one.name), 0, async (index) => {
         await choose(index);
         draw();
       });
@@ -277,12 +288,12 @@
   };
 
   // One sample of one codec at every depth; a switch keeps the position.
-  function depthPlayer(picture, place) {
-    const curves = picture.curves.filter((curve) => curve.points.some((point) => point.sounds.length));
+  function depthPlayer(chart, place) {
+    const curves = chart.curves.filter((curve) => curve.points.some((point) => point.sounds.length));
     if (!curves.length) return;
     const controls = el("span", { class: "pickers" });
-    const audio = el("audio", { controls: true, preload: "none", "aria-label": "The sample at the chosen " + picture.axis });
-    const steps = el("div", { class: "choice", role: "group", "aria-label": picture.axis });
+    const audio = el("audio", { controls: true, preload: "none", "aria-label": "The sample at the chosen " + chart.axis });
+    const steps = el("div", { class: "choice", role: "group", "aria-label": chart.axis });
     let curve = curves[0], name = "";
     const play = (point, button) => {
       const sound = point.sounds.find((one) => one.sample === name);
@@ -310,7 +321,7 @@
       menu(controls, "sample", names, 0, (value) => { name = names[value]; fill(); });
       fill();
     };
-    place.append(controls, el("span", null, picture.axis), steps, audio);
+    place.append(controls, el("span", null, chart.axis), steps, audio);
     place.hidden = false;
     choose(0);
   }
@@ -318,8 +329,8 @@
   async function start(section) {
     const place = section.querySelector("[data-plot]");
     try {
-      const picture = await load("pictures/" + section.dataset.picture);
-      const draw = await kinds[picture.kind](picture, place, section.querySelector("[data-tools]"), section.querySelector("[data-sounds]"));
+      const chart = await load("charts/" + section.dataset.chart);
+      const draw = await kinds[chart.kind](chart, place, section.querySelector("[data-tools]"), section.querySelector("[data-sounds]"));
       drawn.push(draw);
       await draw();
       section.dataset.drawn = "";
@@ -330,7 +341,7 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     if (!window.Plotly) return;
-    document.querySelectorAll("section[data-picture]").forEach((section) => whenNear(section, () => start(section)));
+    document.querySelectorAll("section[data-chart]").forEach((section) => whenNear(section, () => start(section)));
     document.addEventListener("speech-eval-theme", () => drawn.forEach((draw) => draw()));
   });
 })();

@@ -1,4 +1,4 @@
-"""How the samples of a run spread: a small histogram a number, drawn without a script."""
+"""Histograms of the samples of a run, one per headline number, drawn without a script."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from speech_eval.leaderboard.load import TaskLines
 from speech_eval.records import Formula, MetricResult, Score, TaskResult
 
 _BINS = 24
-_FEWEST = 5  # fewer samples are read one by one
+_FEWEST = 5  # fewer samples are easier to read one by one
 _ERRORS = (("errors", "words"), ("errors", "characters"))
 
 
 @dataclass(frozen=True)
-class Distribution:
+class Histogram:
     """`bars` are (x, height) in percent of the drawing; `low`, `high` and `median` are texts in the metric's unit."""
 
     name: str
@@ -26,12 +26,14 @@ class Distribution:
     low: str
     median: str
     high: str
-    middle: float  # where the median stands, in percent
+    middle: float  # where the median is, in percent of the width
 
 
 def sample_value(score: Score, metric: MetricResult) -> float | None:
-    """What a sample's score says of a number, unscaled: by its formula; in runs of older versions, the part of that
-    name, or errors over words."""
+    """The value of one sample for a metric, unscaled; None where the stored parts do not give it.
+
+    It comes from the metric's formula; in runs without formulas, from the part of that name or errors over words.
+    """
     parts, bare = score.parts, metric.metric.split("[")[0]
     if metric.formula is not None:
         return _by_formula(metric.formula, parts)
@@ -54,8 +56,8 @@ def _by_formula(formula: Formula, parts: Mapping[str, float]) -> float | None:
     return top / bottom if bottom else None
 
 
-def distributions(result: TaskResult, lines: TaskLines) -> list[Distribution]:
-    """A histogram for each headline number that stands sample by sample in the scores."""
+def histograms(result: TaskResult, lines: TaskLines) -> list[Histogram]:
+    """One histogram per headline number whose value per sample can be read from the scores."""
     found, seen = [], set()
     for metric in report.ordered(m for m in result.metrics if m.headline or m.primary):
         scale = 100.0 if metric.unit == "%" else 1.0
@@ -69,7 +71,7 @@ def distributions(result: TaskResult, lines: TaskLines) -> list[Distribution]:
     return found
 
 
-def _histogram(name: str, unit: str, values: list[float]) -> Distribution:
+def _histogram(name: str, unit: str, values: list[float]) -> Histogram:
     low, high, n = values[0], values[-1], len(values)
     span = high - low
     counts = [0] * _BINS
@@ -80,4 +82,4 @@ def _histogram(name: str, unit: str, values: list[float]) -> Distribution:
     median = (values[(n - 1) // 2] + values[n // 2]) / 2
     middle = round(100 * (median - low) / span, 2) if span else 50.0
     text = f"{low:.3g}", f"{median:.3g}", f"{high:.3g}"
-    return Distribution(name, unit, n, bars, *text, middle=middle)
+    return Histogram(name, unit, n, bars, *text, middle=middle)

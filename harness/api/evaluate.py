@@ -1,0 +1,282 @@
+"""`evaluate`: models on tasks. What `speech-eval run` does, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from speech_eval import registry
+from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.base import Adapter
+from speech_eval.adapters.spec import ModelSpec
+from speech_eval.api.run import Run
+from speech_eval.engine import session
+from speech_eval.engine.plan import Planned
+from speech_eval.engine.plan import plan as plan_tasks
+from speech_eval.engine.settings import Settings
+from speech_eval.engine.task import Task
+from speech_eval.errors import BadInput
+from speech_eval.progress import Progress, Say, drawn, silent
+
+logger = logging.getLogger(__name__)
+PathLike_ = str | PathLike[str]
+Model = str | Adapter
+Tasks = str | Task | Iterable[str | Task]
+MODEL_OPTIONS = ("device", "dtype")  # options that the model's constructor gets
+
+
+class Options(TypedDict, total=False):
+    """The options of `evaluate`, by the names of the command's: see there."""
+
+    limit: int | float | None
+    seed: int
+    rounds: int
+    batch_size: int | None
+    data: PathLike_ | None
+    metrics: str | Iterable[str] | None
+    recognizer: str | None
+    device: str | None
+    dtype: str | None
+    workers: int | None
+    executor: str
+    ray_address: str | None
+    retry_failed: bool
+    trust_remote_code: bool
+    plugin: Iterable[PathLike_]
+
+
+def evaluate(
+    model: Model,
+    tasks: Tasks,
+    *,
+    output: PathLike_ | None = None,
+    limit: int | float | None = None,
+    seed: int = 0,
+    rounds: int = 1,
+    batch_size: int | None = None,
+    data: PathLike_ | None = None,
+    metrics: str | Iterable[str] | None = None,
+    recognizer: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    workers: int | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
+    retry_failed: bool = False,
+    trust_remote_code: bool = False,
+    plugin: Iterable[PathLike_] = (),
+    progress: bool | Progress = False,
+) -> Run:
+    """Evaluate one model on tasks and return the run. A run that was stopped continues where it stopped.
+
+    model       model spec, or an adapter object: an instance of one of the five interfaces
+    tasks       names, groups or patterns (`"asr,latency"`, `"asr*"`), `Task` objects, or a list of both
+    output      run directory. Default: `runs/MODEL`; for an adapter object a new directory each time, since nothing
+                tells whether the object still is the same
+    limit       evaluate a fixed subset: a number of samples, or a fraction of the dataset between 0 and 1
+    seed        seed of the run; every sample derives its own
+    rounds      how often timed tasks ask for each sample
+    batch_size  requests the model gets at once
+    data        name or path of a dataset instead of the tasks' own
+    metrics     metric ids instead of the tasks' own
+    recognizer  model spec of the recognizer that transcribes speech outputs
+    device, dtype      options of the model, for adapters that have them
+    workers     scoring processes; default: the number of cores, at most 4
+    executor, ray_address   where scoring runs: `local`, or `ray` and the address of its cluster
+    retry_failed       ask again for samples that failed before
+    trust_remote_code  let a checkpoint run its own code
+    plugin      Python files that register tasks, metrics or models
+    progress    True draws bars; or a function `progress(description, done, total)`
+
+    Samples that fail are counted in the results and raise nothing. Raises `BadInput` where no task fits the model,
+    where `output` holds a run of another model, seed or data, and for a wrong option; `UnknownName` for a name.
+    """
+    return evaluate_all(
+        [model],
+        tasks,
+        output=output,
+        progress=progress,
+        limit=limit,
+        seed=seed,
+        rounds=rounds,
+        batch_size=batch_size,
+        data=data,
+        metrics=metrics,
+        recognizer=recognizer,
+        device=device,
+        dtype=dtype,
+        workers=workers,
+        executor=executor,
+        ray_address=ray_address,
+        retry_failed=retry_failed,
+        trust_remote_code=trust_remote_code,
+        plugin=plugin,
+    )[0]
+
+
+def evaluate_all(
+    models: Iterable[Model],
+    tasks: Tasks,
+    *,
+    output: PathLike_ | None = None,
+    progress: bool | Progress = False,
+    **options: Unpack[Options],
+) -> list[Run]:
+    """`evaluate` for several models: one run per model in the folder `output` (default: `runs`).
+
+    Each model does the tasks that fit it. With `rounds` above 1 the models are in memory together and take turns.
+    """
+    with drawn(progress) as shown:
+        return execute(plan(models, tasks, output=output, **options), shown)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one model will do, as `plan` found it. `skipped` says which tasks do not fit the model, and why."""
+
+    model: ModelSpec
+    output: Path
+    planned: list[Planned]
+    skipped: list[str]
+    settings: Settings
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data: the model, its run directory, and per task the dataset, the metrics and the conditions."""
+        return {
+            "model": modelspec.redact(self.model.text),
+            "output": str(self.output),
+            "tasks": [
+                {"task": item.task.name, **item.record(self.settings).model_dump(mode="json")} for item in self.planned
+            ],
+            "skipped": self.skipped,
+        }
+
+    def lines(self) -> list[str]:
+        """One line per task."""
+        return [
+            f"{modelspec.redact(self.model.text)}: {item.task.name} on {item.dataset.info.name} "
+            f"({len(item.dataset.samples)} samples), {', '.join(item.metrics)} -> {self.output}"
+            for item in self.planned
+        ]
+
+
+def plan(
+    models: Iterable[Model], tasks: Tasks, *, output: PathLike_ | None = None, **options: Unpack[Options]
+) -> list[Job]:
+    """What `evaluate_all` would do, without loading a model. Each task must fit a model, and each model a task."""
+    settings = settings_of(**options)
+    asked = _asked(tasks)
+    names = [name for members in asked.values() for name in members]
+    specs = [_model(model, options) for model in dict.fromkeys(models)]
+    jobs = []
+    for spec in specs:
+        planned, skipped = plan_tasks(spec, names, settings)
+        if not planned:
+            raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
+        jobs.append(Job(spec, _folder(spec, output, alone=len(specs) == 1), planned, skipped, settings))
+    covered = {item.task.name for job in jobs for item in job.planned}
+    if orphans := [pattern for pattern, members in asked.items() if covered.isdisjoint(members)]:
+        raise BadInput(f"No model given can do: {', '.join(orphans)}.", "Leave the task out or add a model for it.")
+    if len({job.output for job in jobs}) != len(jobs):
+        raise BadInput("Two models would share a run directory.", "Run them with separate --output folders.")
+    return jobs
+
+
+def execute(jobs: Sequence[Job], progress: Progress = silent, say: Say = logger.warning) -> list[Run]:
+    """Run planned jobs: one model after the other, or in turns where timed tasks have several rounds."""
+    calls = [(job.model, [item.task.name for item in job.planned], job.output) for job in jobs]
+    settings = jobs[0].settings
+    if settings.rounds > 1:
+        session.run_in_turns(calls, settings, progress, say)
+    else:
+        for job, call in zip(jobs, calls, strict=True):
+            shown = progress if len(jobs) == 1 else _labeled(progress, modelspec.redact(job.model.text))
+            session.run(*call, settings, shown, say)
+    return [Run(job.output) for job in jobs]
+
+
+def _labeled(progress: Progress, name: str) -> Progress:
+    return lambda label, done, total: progress(f"{name} · {label}", done, total)
+
+
+def settings_of(**options: Unpack[Options]) -> Settings:
+    """The engine's settings of these options. Loads the plug-ins."""
+    given: dict[str, Any] = {k: v for k, v in options.items() if v is not None and k not in MODEL_OPTIONS}
+    given["plugins"] = load_plugins(given.pop("plugin", ()))
+    given["metrics"] = listed(given.get("metrics"))
+    if "data" in given:
+        given["data"] = str(given["data"])
+    return Settings(**given)
+
+
+def load_plugins(files: Iterable[PathLike_] | None) -> tuple[str, ...]:
+    """Execute Python files, each once, that register tasks, metrics or models; returns their absolute paths."""
+    paths = [Path(file).resolve() for file in files or ()]
+    for path in paths:
+        registry.load_file(path)
+    return tuple(map(str, paths))
+
+
+def listed(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Names from a text with commas or from a sequence, each once."""
+    parts = names.split(",") if isinstance(names, str) else names or ()
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _asked(tasks: Tasks) -> dict[str, list[str]]:
+    """Each name, group or pattern with the names of its tasks. A `Task` object is registered for this process."""
+    given = [tasks] if isinstance(tasks, str | Task) else list(tasks)
+    patterns = [name for item in given for name in ([_registered(item)] if isinstance(item, Task) else listed(item))]
+    if not patterns:
+        raise BadInput("No task is named.", "See: speech-eval list tasks")
+    return {pattern: [n for n in registry.tasks if fnmatchcase(n, pattern)] or [pattern] for pattern in patterns}
+
+
+def _registered(task: Task) -> str:
+    """Register a task object for this process, so that `score` finds it again; a later one replaces it."""
+    held = registry.tasks.get(task.name) if task.name in registry.tasks else None
+    if held is None or isinstance(held, _Given):
+        registry.tasks.replace(task.name, _Given(task))
+    elif held() != task:
+        raise BadInput(f"Another task is registered as '{task.name}'.", "Give your task another name.")
+    return task.name
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The entry in the registry of a task that was given as an object."""
+
+    task: Task
+
+    def __call__(self) -> Task:
+        return self.task
+
+
+def _model(model: Model, options: Options) -> ModelSpec:
+    """The spec of a model with `device` and `dtype` added where it does not set them itself."""
+    assert isinstance(model, str)
+    spec = modelspec.parse(model)
+    added = {k: str(v) for k, v in options.items() if k in MODEL_OPTIONS and v is not None and k not in spec.options}
+    if not added:
+        return spec
+    cls, _ = modelspec.resolve(spec, trust_remote_code=options.get("trust_remote_code", False))
+    for name in added:
+        if name not in inspect.signature(cls).parameters:
+            raise BadInput(
+                f"The model '{modelspec.redact(model)}' has no option '{name}' ({cls.__name__} does not take it).",
+                f"Leave out --{name} for this model.",
+            )
+    return modelspec.parse(",".join([model, *(f"{name}={value}" for name, value in added.items())]))
+
+
+def _folder(spec: ModelSpec, output: PathLike_ | None, *, alone: bool) -> Path:
+    """The run directory of a model: `output` itself for a single one, else a folder in it."""
+    if output is not None and alone:
+        return Path(output)
+    return Path(output or "runs") / spec.slug

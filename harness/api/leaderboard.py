@@ -1,0 +1,32 @@
+"""The leaderboard: a static site from run directories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from speech_eval.api.evaluate import PathLike_
+from speech_eval.progress import Progress, drawn
+from speech_eval.registry import load_attr
+
+
+def build_leaderboard(
+    runs: Iterable[PathLike_],
+    output: PathLike_ = "site",
+    *,
+    audio: bool = True,
+    samples: int = 20,
+    progress: bool | Progress = False,
+) -> Any:
+    """Build a static site from run directories; it opens from disk and needs no server and no network.
+
+    audio    include players
+    samples  samples per task on a run's page
+
+    Returns the site: `index` is its first page, `runs` and `boards` count what it shows, `skipped` names the folders
+    left out and why. Raises `BadInput` for a path that is not a run, and where `output` holds other files.
+    """
+    build = load_attr("speech_eval.leaderboard.build:build")
+    with drawn(progress) as shown:
+        return build([Path(run) for run in runs], Path(output), audio=audio, max_samples=samples, progress=shown)

@@ -1,0 +1,93 @@
+"""Scores without a model: score a run again, verify its numbers, report them, score records of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from speech_eval.analysis.exports import export
+from speech_eval.api.evaluate import PathLike_, load_plugins, settings_of
+from speech_eval.api.run import Run
+from speech_eval.engine import session
+from speech_eval.engine import verify as verification
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.verify import Verification
+from speech_eval.metrics import records_file
+from speech_eval.progress import Progress, drawn
+
+
+def score(
+    run: PathLike_,
+    *,
+    metrics: str | Iterable[str] | None = None,
+    recognizer: str | None = None,
+    workers: int | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
+    plugin: Iterable[PathLike_] = (),
+    progress: bool | Progress = False,
+) -> Run:
+    """Score a run's stored outputs again, without the model, and write its results.
+
+    `metrics` and `recognizer` replace those of the run; the other options are those of `evaluate`.
+    """
+    settings = settings_of(
+        metrics=metrics,
+        recognizer=recognizer,
+        workers=workers,
+        executor=executor,
+        ray_address=ray_address,
+        plugin=plugin,
+    )
+    path = Path(run)
+    with drawn(progress) as shown:
+        session.rescore(path, settings, shown)
+    return Run(path)
+
+
+def verify(
+    run: PathLike_,
+    *,
+    workers: int | None = None,
+    plugin: Iterable[PathLike_] = (),
+    progress: bool | Progress = False,
+) -> Verification:
+    """Compute every number of a run again from its stored outputs, in a copy, and compare it with `results.json`.
+
+    `differences` of the answer is empty where all numbers were found again. The run itself is not touched.
+    """
+    settings = settings_of(workers=workers, plugin=plugin)
+    with drawn(progress) as shown:
+        return verification.verify(Path(run), settings, shown)
+
+
+def refresh(runs: Iterable[PathLike_]) -> list[Run]:
+    """Write `results.json` of each run again from its stored scores."""
+    found = [Run(run) for run in runs]
+    for run in found:
+        session.report(run.path)
+    return found
+
+
+def report(runs: PathLike_ | Sequence[PathLike_], format: str = "text", output: PathLike_ | None = None) -> str:
+    """The numbers of runs as a document: text, markdown, csv, json, latex, model-index or tensorboard.
+
+    `output` is a file to write it to as well; for tensorboard the folder of the event files, and the document lists
+    them. Raises `BadInput` for another format. Nothing is written into the runs.
+    """
+    several = [runs] if isinstance(runs, str | PathLike) else runs
+    directories = [RunDirectory(run) for run in several]
+    results = [directory.results() for directory in directories]
+    return export(directories, results, format, None if output is None else Path(output))
+
+
+def score_records(metric: str, path: PathLike_, *, plugin: Iterable[PathLike_] = ()) -> dict[str, Any]:
+    """Score records of a JSON lines file (`id`, `hypothesis`, `reference`, `language`, …) with one metric.
+
+    Returns `metric`, `n`, the `samples`, and the `aggregate` as `strict` and `compat` number by name. Raises
+    `UnknownName` for the metric, `BadInput` naming file and line for a record.
+    """
+    load_plugins(plugin)
+    return records_file.evaluate(metric, Path(path))

@@ -1,0 +1,54 @@
+"""Reference models by their recipes: train one, or train and evaluate it as recorded."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from speech_eval.api.evaluate import PathLike_
+from speech_eval.progress import Progress, drawn
+from speech_eval.registry import load_attr
+
+logger = logging.getLogger(__name__)
+_RECIPES = "speech_eval.reference_models.recipes.reproduce"
+
+
+def train(
+    recipe: str,
+    output: PathLike_,
+    *,
+    size: str = "smoke",
+    data: PathLike_ | None = None,
+    resume: bool = False,
+    progress: bool | Progress = False,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train a reference model and return its card.
+
+    recipe   name of a recipe, such as `codec/dac-16k`, or the path of a YAML file
+    output   checkpoint directory; a checkpoint is a model spec for `evaluate`
+    size     smoke, cpu, reference or scale
+    data     AudioFolder to train on instead of the recipe's
+    resume   continue from the state in `output`
+    options  those of the recipe's stack, by the names of the command's options
+    """
+    folder = None if data is None else Path(data)
+    with drawn(progress) as shown:
+        card: dict[str, Any] = load_attr(f"{_RECIPES}:train")(
+            recipe, size, Path(output), data=folder, resume=resume, progress=shown, say=logger.info, **options
+        )
+    return card
+
+
+def reproduce(
+    recipe: str, *, size: str = "smoke", output: PathLike_ | None = None, progress: bool | Progress = False
+) -> Any:
+    """Prepare, train and evaluate a recipe, and compare its numbers with the recorded ones.
+
+    `output` is a folder, by default `reproduced/RECIPE-SIZE`. In the answer, `judged` has one item per recorded number,
+    and `exit_code` is 0 as recorded, 1 not as recorded, 2 where nothing is recorded for this size.
+    """
+    folder = Path(output or Path("reproduced") / f"{recipe.replace('/', '-')}-{size}")
+    with drawn(progress) as shown:
+        return load_attr(f"{_RECIPES}:reproduce")(recipe, size, folder, progress=shown, say=logger.info)

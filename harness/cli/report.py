@@ -1,0 +1,49 @@
+"""`speech-eval report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speech_eval.cli.common import Json, Plugins, Runs
+
+if TYPE_CHECKING:
+    from speech_eval.api.run import Run
+
+
+def report(
+    runs: Runs,
+    format: Annotated[str, typer.Option(help="text, markdown, csv, json, latex, model-index or tensorboard.")] = "text",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; for tensorboard the log folder.")
+    ] = None,
+    plugin: Plugins = None,
+    json: Json = False,
+) -> None:
+    """Write results.json again from stored scores and print the numbers, or export them."""
+    from speech_eval.api.evaluate import load_plugins
+    from speech_eval.api.scoring import refresh
+    from speech_eval.api.scoring import report as report_runs
+    from speech_eval.cli.console import document
+
+    load_plugins(plugin)
+    found = refresh(runs)
+    if json or (format == "text" and output is None):
+        return show(found, json)
+    text = report_runs(found, format, output)
+    if output is None or format == "tensorboard":
+        document(text)
+
+
+def show(runs: Sequence[Run], json: bool) -> None:
+    """Print the results of runs as a table, or as JSON."""
+    from speech_eval.analysis.report import table
+    from speech_eval.cli.console import emit, out
+
+    results = [run.results for run in runs]
+    if json:
+        return emit({"runs": [result.model_dump(mode="json") for result in results]})
+    out.print(table(results))
