@@ -103,11 +103,11 @@ class Segments:
 
     @property
     def epoch(self) -> int:
-        """Segments an epoch."""
+        """Segments per epoch."""
         return len(self._slots)
 
     def __getitem__(self, index: int) -> tuple[Tensor, str, list[Incident]]:
-        """A segment [1, T], its clip's id, and the clips passed over to find it."""
+        """A segment [1, T], its clip's id, and the clips skipped to find it."""
         incidents: list[Incident] = []
         for attempt in range(len(self._slots)):
             # What follows in the epoch takes the place of a clip that is passed over.

@@ -1,4 +1,4 @@
-"""The driver of `codec-modelability`: encode the training corpus, train the token LM, then measure and speak."""
+"""What the task `codec-modelability` runs: encode the training corpus, train the token LM, then measure and speak."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LABEL = "codec-modelability: encode"
 
 
 class Modelability(Driver):
-    """Options of the task: `budget`, `layout`, and `train`, names of datasets in place of the budget's, by comma.
+    """Options of the task: `budget`, `layout`, and `train`, comma-separated names of datasets instead of the budget's.
 
     The trained model is kept in the run's `work/` folder, so a run that was killed later does not train again.
     """
@@ -102,7 +102,7 @@ class Modelability(Driver):
         )
 
     def _decode(self, said: list[Any], like: Codes) -> Audio | None:
-        """The spoken codes as sound; None where the model said nothing."""
+        """The generated codes as audio; None if the model said nothing."""
         if not len(said[0]):
             return None
         seconds = len(said[0]) / like.frame_rates[0]
@@ -112,8 +112,8 @@ class Modelability(Driver):
         return self.adapter.decode([Codes(said, like.frame_rates, like.codebook_sizes, metadata)])[0]
 
     def _corpus(self, progress: Progress) -> list[Utterance]:
-        """The training corpus through the codec. What cannot be encoded stops the task: training on less would give a
-        number of another budget."""
+        """The training corpus through the codec. A recording that cannot be encoded stops the task: training on less
+        would give a number of another budget."""
         sets = [datasets.load_dataset(name) for name in self.budget.train]
         kept = {sample.audio_sha256 or sample.audio for sample in self.job.dataset.samples}
         corpus: list[Utterance] = []
@@ -132,7 +132,7 @@ class Modelability(Driver):
                 except Exception as error:
                     raise SpeechEvalError(
                         f"The codec cannot encode training sample {sample.id}: {type(error).__name__}: {error}",
-                        "Mend the codec: the budget is the same for all.",
+                        "Fix the codec: the budget is the same for all codecs.",
                     ) from error
                 self.sequences = Sequences.of(str(self.job.options["layout"]), codes)
                 corpus.append(Utterance(sample.text or "", [book.copy() for book in codes.codebooks], audio.seconds))

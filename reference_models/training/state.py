@@ -19,7 +19,7 @@ FILE = "training.safetensors"
 
 
 class Stateful(Protocol):
-    """A module, or anything else whose state is named tensors."""
+    """A module, or another part whose state is named tensors."""
 
     def state_dict(self) -> dict[str, Tensor]: ...
 
