@@ -68,9 +68,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     spec = modelspec.parse(arguments.model)
-    adapter = modelspec.build(spec)
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, SpeechRecognizer)
-    runner.modelspec.build = lambda *args, **kwargs: adapter  # loading is no part of the comparison
+    loaded = modelspec.ResolvedModel(spec, type(adapter), instance=adapter)
+    runner.modelspec.resolve = lambda *args, **kwargs: loaded  # loading is not part of the comparison
     full = datasets.load_dataset("asterisk-en")
     full.ensure_audio()
     for count in arguments.samples:

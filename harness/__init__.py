@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from speech_eval.adapters.base import SpeechSynthesizer as SpeechSynthesizer
     from speech_eval.adapters.base import SynthesisRequest as SynthesisRequest
     from speech_eval.adapters.base import TranscriptionRequest as TranscriptionRequest
+    from speech_eval.adapters.catalog import register_adapter as register_adapter
     from speech_eval.api.data import check_data as check_data
     from speech_eval.api.data import fetch_data as fetch_data
     from speech_eval.api.doctor import doctor as doctor
@@ -51,18 +52,26 @@ if TYPE_CHECKING:
     from speech_eval.api.training import train as train
     from speech_eval.audio import Audio as Audio
     from speech_eval.datasets import load_dataset as load_dataset
+    from speech_eval.engine.generate.answer import Answer as Answer
+    from speech_eval.engine.generate.depth_sweep import DepthSweep as DepthSweep
+    from speech_eval.engine.generate.speech_probability import SpeechProbability as SpeechProbability
+    from speech_eval.engine.generate.strategy import Batched as Batched
+    from speech_eval.engine.generate.strategy import Imported as Imported
+    from speech_eval.engine.generate.strategy import Strategy as Strategy
+    from speech_eval.engine.generate.timed import Timed as Timed
     from speech_eval.engine.task import Task as Task
+    from speech_eval.engine.task import Variant as Variant
+    from speech_eval.engine.task import register_group as register_group
+    from speech_eval.engine.task import register_task as register_task
     from speech_eval.errors import SpeechEvalError as SpeechEvalError
     from speech_eval.metrics.base import Metric as Metric
     from speech_eval.metrics.base import ScoringItem as ScoringItem
     from speech_eval.metrics.base import Summary as Summary
     from speech_eval.metrics.base import Unscorable as Unscorable
     from speech_eval.metrics.base import Value as Value
+    from speech_eval.metrics.catalog import register_metric as register_metric
     from speech_eval.records import ModelInfo as ModelInfo
     from speech_eval.records import Sample as Sample
-    from speech_eval.registry import register_adapter as register_adapter
-    from speech_eval.registry import register_metric as register_metric
-    from speech_eval.registry import register_task as register_task
 else:
     # `speech_eval.gate` is the public function. The folder of that name is loaded here so that a later import of one of
     # its modules does not set the attribute again; `from speech_eval.gate.rules import …` works all the same.
@@ -75,6 +84,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     name: f"speech_eval.{module}"
     for module, names in {
+        "adapters.catalog": "register_adapter",
         "adapters.base": (
             "Adapter AudioCodec AudioLanguageModel ChatReply ChatRequest Codes DuplexAgent Speech SpeechRecognizer "
             "SpeechSynthesizer SynthesisRequest TranscriptionRequest"
@@ -90,11 +100,16 @@ _PUBLIC = {
         "api.training": "reproduce train",
         "audio": "Audio",
         "datasets": "load_dataset",
-        "engine.task": "Task",
+        "engine.generate.answer": "Answer",
+        "engine.generate.depth_sweep": "DepthSweep",
+        "engine.generate.speech_probability": "SpeechProbability",
+        "engine.generate.strategy": "Batched Imported Strategy",
+        "engine.generate.timed": "Timed",
+        "engine.task": "Task Variant register_group register_task",
         "errors": "SpeechEvalError",
         "metrics.base": "Metric ScoringItem Summary Unscorable Value",
+        "metrics.catalog": "register_metric",
         "records": "ModelInfo Sample",
-        "registry": "register_adapter register_metric register_task",
     }.items()
     for name in names.split()
 }

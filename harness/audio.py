@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
@@ -142,15 +141,6 @@ def flac_bytes(audio: Audio) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(audio.samples, -1.0, 1.0), audio.rate, format="FLAC", subtype="PCM_24")
     return buffer.getvalue()
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """sha256 of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def leading_silence(audio: Audio, threshold_db: float = -40.0, window_seconds: float = 0.01) -> float | None:

@@ -8,7 +8,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speech_eval.audio import Audio, file_sha256, load
+from speech_eval.audio import Audio, load
+from speech_eval.cache import file_sha256
 from speech_eval.errors import SpeechEvalError
 from speech_eval.leaderboard.load import Run
 from speech_eval.leaderboard.recordings import Choice, Recordings

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from speech_eval import datasets
 from speech_eval.assets.archives import safe_relative
-from speech_eval.audio import file_sha256
+from speech_eval.cache import file_sha256
 from speech_eval.datasets.catalog import catalog
 from speech_eval.datasets.dataset import split_name
 from speech_eval.errors import BadInput, SpeechEvalError

@@ -21,6 +21,7 @@ from speech_eval.assets import archives
 from speech_eval.assets import store as assets
 from speech_eval.assets.store import Archive, Asset
 from speech_eval.audio import load as load_audio
+from speech_eval.cache import file_sha256
 from speech_eval.records import DatasetInfo, Sample
 
 DATA = Path(__file__).resolve().parents[2] / "harness" / "datasets" / "manifests"
@@ -262,7 +263,7 @@ def _pin(entry: dict[str, Any], folder: Path) -> Asset:
                 target = content / archives.safe_relative(relative)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(stream.read())
-            sha256 = archives.sha256_of(folder / filename)
+            sha256 = file_sha256(folder / filename)
             packages.append(
                 Archive(package=package, version=version, filename=filename, sha256=sha256, members=members)
             )
@@ -271,7 +272,7 @@ def _pin(entry: dict[str, Any], folder: Path) -> Asset:
             for part in parts:
                 (content / part).unlink()
         paths = sorted(path for path in content.rglob("*") if path.is_file())
-        files = {path.relative_to(content).as_posix(): archives.sha256_of(path) for path in paths}
+        files = {path.relative_to(content).as_posix(): file_sha256(path) for path in paths}
         sizes = {path.relative_to(content).as_posix(): path.stat().st_size for path in paths}
     return Asset.model_validate({**entry, "packages": packages, "files": files, "sizes": sizes})
 

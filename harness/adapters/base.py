@@ -1,29 +1,29 @@
-"""The five adapter interfaces: the one door through which every model comes in.
+"""The five adapter interfaces, through which every model is evaluated, and the protocols of optional abilities.
 
-A model implements as many of them as it is able to; a task names the one it needs. Methods take whole batches and
-answer in the same order. Whatever they raise becomes a failed sample, never a score.
+A model implements as many interfaces as it is capable of; a task names the one it needs. Methods take whole batches and
+answer in the same order. An exception makes a failed sample, never a score.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.adapters.clock import Clock, WallClock
 from speech_eval.audio import Audio
-from speech_eval.records import ModelInfo
+from speech_eval.records import ModelInfo, Sample
 
 # ------------------------------------------------------------------------------------------------ requests
 
 
 @dataclass(frozen=True)
 class TranscriptionRequest:
-    """Speech to be written down. `audio` is loaded on first use, at the adapter's `sample_rate`."""
+    """Speech to transcribe. `audio` is loaded on use, at the adapter's `sample_rate`."""
 
     id: str
     load_audio: Callable[[], Audio]
@@ -37,7 +37,7 @@ class TranscriptionRequest:
 
 @dataclass(frozen=True)
 class SynthesisRequest:
-    """Text to be spoken, in the voice of `prompt_audio` where the model can clone."""
+    """Text to speak, in the voice of `prompt_audio` where the model can clone it."""
 
     id: str
     text: str
@@ -53,8 +53,8 @@ class SynthesisRequest:
 
 @dataclass(frozen=True, eq=False)
 class Speech(Audio):
-    """A synthesizer's answer with what it knows of it: `metadata`, plain data, is kept with the output. `stopped` in it
-    says whether the model ended by itself, before any limit of length."""
+    """A synthesizer's answer with `metadata`, plain data that is kept with the output. `stopped` in it says whether the
+    model ended by itself, before any limit of length."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -101,16 +101,16 @@ class Codes:
 
 
 class Adapter(ABC):
-    """What all adapters share. Construction loads the model; options of the model spec arrive as keywords."""
+    """The base of all interfaces. Construction loads the model; options of the model spec arrive as keywords."""
 
-    reads_audio: ClassVar[bool] = True  # False: the runner need not have the recordings on this machine
-    batch_size: int = 1  # the largest batch the runner hands over, unless the user says otherwise
-    clock: Clock = WallClock()  # what the latency task times this adapter with
+    reads_audio: ClassVar[bool] = True  # False: the recordings need not be on this machine
+    batch_size: int = 1  # the largest batch it is given, unless the user says otherwise
+    clock: Clock = WallClock()  # measures latencies
     concurrent: bool = False  # True: requests may be made from several threads at once
 
     @abstractmethod
     def info(self) -> ModelInfo:
-        """Name, revision and weights digest, for the manifest. `spec` and `interfaces` are filled in by the caller."""
+        """Name, revision and weights digest for the manifest. The caller fills in `spec` and `interfaces`."""
 
     def close(self) -> None:  # noqa: B027 - most adapters hold nothing that needs closing
         """Free what the adapter holds."""
@@ -123,11 +123,11 @@ class SpeechRecognizer(Adapter):
 
     @abstractmethod
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
-        """One raw transcript a request."""
+        """One raw transcript per request."""
 
     def transcribe_stream(self, request: TranscriptionRequest) -> Iterator[str]:
-        """The transcript as it grows: each item is all that is heard so far, the last one is the transcript. A model
-        without partial results yields that alone."""
+        """The transcript as it grows: each item is the whole transcript so far, the last one is final. A model without
+        partial results yields the final one only."""
         yield self.transcribe([request])[0]
 
 
@@ -136,12 +136,12 @@ class SpeechSynthesizer(Adapter):
 
     @abstractmethod
     def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
-        """One waveform a request, at the model's own rate; `Speech` where there is something to say about it."""
+        """One waveform per request, at the model's own rate; a `Speech` where there is metadata to keep."""
 
     def stream(self, request: SynthesisRequest) -> Iterator[Audio]:
         """The same speech in chunks, each yielded as soon as it is ready. A model that cannot stream yields one.
 
-        The last chunk may be a `Speech`, whose metadata is of the whole.
+        The last chunk may be a `Speech`; its metadata describes the whole.
         """
         yield self.synthesize([request])[0]
 
@@ -153,7 +153,7 @@ class AudioLanguageModel(Adapter):
 
     @abstractmethod
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
-        """One reply a request."""
+        """One reply per request."""
 
     def reply_stream(self, request: ChatRequest) -> Iterator[ChatReply]:
         """The same reply in pieces, each yielded as soon as it is ready: some more text, some more audio, or both. A
@@ -168,8 +168,8 @@ class AudioCodec(Adapter):
 
     @property
     def depths(self) -> Sequence[int]:
-        """How many of the first codebooks decode without the others, ascending, the last one all of them: 1 to 8 for
-        residual quantizers of 8 levels. Empty where the codes are all or nothing."""
+        """Numbers of leading codebooks that decode without the others, ascending up to all of them: 1 to 8 for a
+        residual quantizer of 8 levels. Empty where only all codebooks together decode."""
         return ()
 
     def truncate(self, codes: Codes, depth: int) -> Codes:
@@ -207,6 +207,49 @@ class DuplexAgent(Adapter):
     @abstractmethod
     def step(self, user_chunk: Audio) -> Audio:
         """Take `chunk_seconds` of the user's channel, give the same duration of the agent's."""
+
+
+# ---------------------------------------------------------------------------------------------- optional abilities
+
+LoadReference = Callable[[str], Audio]
+
+
+@runtime_checkable
+class ReferenceAware(Protocol):
+    """An adapter that answers from the dataset: the fakes, and `ground-truth`. The engine tells it the samples."""
+
+    def bind(self, samples: Mapping[str, Sample], load_reference: LoadReference) -> None:
+        """Take a task's samples by id, before any request. `load_reference(id)` gives a sample's own recording and
+        raises `KeyError` for a sample without one."""
+
+    def expect(self, sample_id: str) -> None:
+        """Take the id of the conversation that begins: a `DuplexAgent` gets it before `reset`, which passes none."""
+
+
+@runtime_checkable
+class ScoresText(Protocol):
+    """A recognizer that gives the likelihood of a text."""
+
+    def nll(self, request: TranscriptionRequest, text: str) -> float:
+        """Mean negative log-likelihood in nats per token of `text`, its end included, given the speech."""
+
+
+@runtime_checkable
+class ScoresFrames(Protocol):
+    """A duplex agent whose turn taking follows from a speech probability per frame."""
+
+    def speech_probabilities(self, user: Audio) -> tuple[NDArray[np.float64], float]:
+        """The probability of each frame of the user's channel [frames], and the duration of a frame in seconds."""
+
+
+@runtime_checkable
+class StreamsCodes(Protocol):
+    """A codec that decodes codes part by part as they arrive."""
+
+    causal: bool  # False: this checkpoint cannot, although the class has the method
+
+    def stream_parts(self, parts: Iterable[Codes]) -> Iterator[Audio]:
+        """The sound of codes that arrive in parts, each of whole steps of the slowest codebook."""
 
 
 INTERFACES: dict[str, type[Adapter]] = {

@@ -1,31 +1,110 @@
-"""What the PyTorch adapters share: finding a checkpoint's files, loading them strictly, devices, digests and seeds."""
+"""Model checkpoints: which adapter runs a directory or a hub repository, where its files are, and how they are loaded.
+
+Also what the PyTorch adapters share: devices, number types, digests of weights and seeds.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from speech_eval.adapters.catalog import MODELS, Entry, Target
+from speech_eval.adapters.options import choice
+from speech_eval.assets import store as assets
+from speech_eval.cache import file_sha256, make_once
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
 
+REFERENCE = "reference.json"  # describes a checkpoint that a recipe of this project trained
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
 _INDEX = "model.safetensors.index.json"
 
 
+ASSET = "asset:"  # a path `asset:NAME` is a checkpoint made from a bundled asset
+
+
+# -------------------------------------------------------------------------------------- which adapter runs it
+
+
+def recognize(path: Path, options: dict[str, Any], trust_remote_code: bool) -> Target:
+    """The adapter of a checkpoint directory, by its reference.json, a marker file of a family, or its config.json."""
+    if (path / REFERENCE).is_file():
+        kind = _field(path / REFERENCE, "kind", "Copy the checkpoint again.")
+        entry = _entry(lambda entry: entry.reference_kind == kind)
+        if entry is None:
+            raise BadInput(f"{path / REFERENCE}: no adapter runs checkpoints of kind '{kind}'.", "Install its package.")
+        return entry.adapter_class(), {"path": str(path), **options}
+    if not any(path.glob("*.safetensors")):
+        entry = _entry(lambda entry: bool(entry.marker) and (path / entry.marker).is_file())
+        if entry is not None:
+            return entry.adapter_class(), {"path": str(path), **options}
+    if not (path / "config.json").is_file():
+        raise BadInput(f"{path} holds no config.json.", "Give a checkpoint directory as save_pretrained writes it.")
+    model_type = _field(path / "config.json", "model_type", "Save the checkpoint again.")
+    return _by_model_type(str(path), model_type, options, trust_remote_code)
+
+
+def hub_scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
+    """`hf:ORG/REPO[@REVISION]`, by the `model_type` of its config.json, which is fetched or in the hub's cache."""
+    repo, _, revision = rest.partition("@")
+    hub = require("huggingface_hub", "asr")
+    try:
+        config = Path(hub.hf_hub_download(repo, "config.json", revision=revision or None))
+    except (OSError, ValueError) as error:
+        raise _unreachable(repo, error) from error
+    model_type = _field(config, "model_type", "Choose a repository of a transformers model.")
+    given = {"revision": revision, **options} if revision else options
+    return _by_model_type(repo, model_type, given, trust_remote_code)
+
+
+def _by_model_type(path: str, model_type: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
+    entry = _entry(lambda entry: model_type in entry.model_types)
+    if entry is None:
+        known = ", ".join(sorted(name for entry in map(MODELS.get, MODELS) for name in entry.model_types))
+        raise BadInput(
+            f"{path}: no adapter runs the architecture '{model_type}' (known: {known}).",
+            "Write one in a file of your own and pass FILE.py:CLASS; docs/adapters.md shows how.",
+        )
+    trust = {"trust_remote_code": True} if trust_remote_code else {}
+    return entry.adapter_class(), {"path": path, **trust, **options}
+
+
+def _entry(matches: Callable[[Entry], bool]) -> Entry | None:
+    return next((entry for entry in map(MODELS.get, MODELS) if matches(entry)), None)
+
+
+def _field(file: Path, name: str, remedy: str) -> str:
+    try:
+        return str(json.loads(file.read_text("utf-8"))[name])
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file}: no readable '{name}' ({error!r}).", remedy) from error
+
+
+def _unreachable(repo: str, error: Exception) -> BadInput:
+    return BadInput(
+        f"hf:{repo}: {str(error).splitlines()[0]}", "Check the name, the network, and HF_TOKEN for gated models."
+    )
+
+
+# -------------------------------------------------------------------------------------- where its files are
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """A transformers checkpoint on this machine. `revision` is the hub's commit hash, empty for a local directory."""
+    """A transformers checkpoint on this machine. `revision` is the hub's commit hash, empty for a local directory;
+    `stated_license` is set where the model card is not what tells the license."""
 
     directory: Path
     name: str
     revision: str = ""
+    stated_license: str = ""
 
     def config(self) -> dict[str, Any]:
         """The parsed `config.json`."""
@@ -36,7 +115,9 @@ class Checkpoint:
             raise BadInput(f"{config}: not a readable model configuration ({error}).", "Save it again.") from error
 
     def license(self) -> str:
-        """The license its model card states in its front matter, empty where there is none."""
+        """The license that is stated for it, or that its model card states in its front matter; else empty."""
+        if self.stated_license:
+            return self.stated_license
         card = self.directory / "README.md"
         text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
         front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
@@ -46,16 +127,14 @@ class Checkpoint:
     def weights(self) -> list[Path]:
         """The safetensors files that make up the model, in name order; empty where there are none.
 
-        Raises `BadInput` naming a shard the index lists and the directory lacks.
+        Raises `BadInput` naming a shard that the index lists and the directory does not have.
         """
         return _weights(self.directory)
 
     def info(self, model: Any, **metadata: Any) -> ModelInfo:
         """What the manifest keeps of the loaded `model`; `metadata` is the adapter's own settings."""
         return ModelInfo(
-            spec="",
             name=self.name,
-            interfaces=[],
             revision=self.revision,
             weights_sha256=weights_digest(self.weights()),
             license=self.license(),
@@ -80,12 +159,24 @@ def _weights(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def locate(path: str, revision: str | None = None, *, trust_remote_code: bool = False) -> Checkpoint:
-    """Find a checkpoint: a directory as it stands, else a hub repository `ORG/REPO`, fetched or from the hub's cache.
+def locate(
+    path: str,
+    revision: str | None = None,
+    *,
+    trust_remote_code: bool = False,
+    convert: Callable[[Path, Path], None] | None = None,
+) -> Checkpoint:
+    """Find a checkpoint: a directory as it stands, a bundled asset `asset:NAME`, or a hub repository `ORG/REPO`.
 
-    Of a repository only the small files and the one set of weights that is loaded are fetched. Raises `BadInput` for a
-    checkpoint that has only pickled weights, unless `trust_remote_code`.
+    A repository is fetched or taken from the hub's cache: the small files and the one set of weights that is loaded. An
+    asset is fetched and turned once into a transformers directory by `convert(source folder, target folder)`. Raises
+    `BadInput` for a checkpoint that has only pickled weights, unless `trust_remote_code`.
     """
+    if path.startswith(ASSET) and convert is not None:
+        if revision:
+            raise BadInput(f"{path} has no revisions.", "Leave out revision=.")
+        name = path.removeprefix(ASSET)
+        return Checkpoint(converted(name, convert), name, stated_license=assets.ASSETS[name].license)
     if Path(path).is_dir():
         if revision:
             raise BadInput(f"{path} is a directory, which has no revisions.", "Leave out revision=.")
@@ -103,6 +194,12 @@ def locate(path: str, revision: str | None = None, *, trust_remote_code: bool = 
     return checkpoint
 
 
+def converted(asset: str, convert: Callable[[Path, Path], None]) -> Path:
+    """The transformers directory of a bundled asset, fetched and made by `convert(source, target)` on first use."""
+    source = assets.ensure(asset)
+    return make_once(assets.derived_dir(asset) / "transformers-1", lambda target: convert(source, target))
+
+
 def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
     hub = require("huggingface_hub", "asr")
     small = [*_SMALL_FILES, "*.py"] if trust_remote_code else list(_SMALL_FILES)
@@ -114,16 +211,13 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
         directory = fetch(small)
         index = directory / _INDEX
         shards = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else []
-        # A repository may hold further variants (fp32, ONNX, other frameworks) of many gigabytes: ask for one set.
+        # A repository may hold other variants (fp32, ONNX, other frameworks) of many gigabytes: fetch one set.
         directory = fetch(["model.safetensors"])
         if not (directory / "model.safetensors").is_file():
             directory = fetch(shards or (["pytorch_model*.bin*"] if trust_remote_code else ["model.safetensors"]))
         return directory
     except (OSError, ValueError, KeyError) as error:
-        message = str(error).splitlines()[0]
-        raise BadInput(
-            f"hf:{repo}: {message}", "Check the name, the network, and HF_TOKEN for gated models."
-        ) from error
+        raise _unreachable(repo, error) from error
 
 
 def load_model(
@@ -138,14 +232,14 @@ def load_model(
 ) -> Any:
     """Load `transformers.<auto_class>` from a checkpoint, on its device, in evaluation mode.
 
-    Raises `BadInput` naming the file for broken weights, and for parameters the checkpoint lacks: transformers would
-    fill them with random numbers. Names that match one of the patterns `untrained` may be lacking.
+    Raises `BadInput` naming the file for broken weights, and for parameters that are missing in the checkpoint, which
+    transformers would fill with random numbers. Names that match one of the patterns `untrained` may be missing.
     """
     torch, transformers = require("torch", extra), require("transformers", extra)
     files = checkpoint.weights()
     for file in files:
         _check_readable(file)
-    # The harness shows its own progress, and what transformers would warn of is raised below.
+    # The harness shows its own progress, and raises below for what transformers would warn of.
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     model, loading = getattr(transformers, auto_class).from_pretrained(
@@ -157,11 +251,11 @@ def load_model(
         local_files_only=True,
         output_loading_info=True,
     )
-    lacking = sorted(k for k in loading["missing_keys"] if not any(re.search(pattern, k) for pattern in untrained))
-    if lacking:
-        shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+    missing = sorted(k for k in loading["missing_keys"] if not any(re.search(pattern, k) for pattern in untrained))
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise BadInput(
-            f"{checkpoint.directory}: the weights lack {shown}; they would be random.",
+            f"{checkpoint.directory}: the weights of {shown} are missing; they would be random.",
             "Use a checkpoint that was trained for this purpose and saved whole.",
         )
     return model.to(torch.device(choose_device(device))).eval()
@@ -190,17 +284,7 @@ def choose_device(device: str) -> str:
 
 def parse_dtype(name: str) -> Any:
     """The torch dtype of `float32`, `float16` or `bfloat16`. Raises `BadInput` for other names."""
-    torch = require("torch", "asr")
-    if name not in ("float32", "float16", "bfloat16"):
-        raise BadInput(f"dtype={name} is not supported.", "Use float32, float16 or bfloat16.")
-    return getattr(torch, name)
-
-
-def positive(name: str, value: object) -> int:
-    """`value` if it is a whole number above zero, else `BadInput` naming the option."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadInput(f"{name}={value} is not a positive whole number.", f"Use {name}=1, say.")
-    return value
+    return getattr(require("torch", "asr"), choice("dtype", name, ("float32", "float16", "bfloat16")))
 
 
 def weights_digest(files: list[Path]) -> str:
@@ -209,17 +293,16 @@ def weights_digest(files: list[Path]) -> str:
     return combined_digest(digests) if len(digests) > 1 else next(iter(digests.values()), "")
 
 
+@lru_cache(maxsize=256)
+def _file_digest(file: Path, size: int, mtime_ns: int) -> str:
+    # Size and time of change belong to the key, so that weights that were written again are read again.
+    return file_sha256(file)
+
+
 def combined_digest(digests: Mapping[str, str]) -> str:
     """sha256 over lines `digest  name`, in name order."""
     lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-@lru_cache(maxsize=256)
-def _file_digest(file: Path, size: int, mtime_ns: int) -> str:
-    # Size and time of change are part of the cache's key: a file written anew is read anew.
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 @contextmanager

@@ -1,13 +1,12 @@
-"""Clocks. Latency is measured with an injected one, so a scripted model has exact, testable times.
+"""Clocks. Latency is measured with the adapter's clock, so that a fake model has exact, testable times.
 
-A clock also runs requests at the same time, for a simulated one must know who is waiting for what: on the wall clock
-they are threads; on the simulated one they are threads of which a single one runs, in the order of simulated time.
+A clock also runs concurrent requests, because a simulated clock must know which request waits for what. On the wall
+clock they are threads; the simulated clock (`speech_eval.testing.simulated_clock`) lets one thread run at a time, in
+the order of simulated time.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -28,7 +27,7 @@ class Clock(ABC):
 
     @abstractmethod
     def queue(self) -> AbstractContextManager[None]:
-        """A door that one thread at a time is behind; the others wait before it and enter in the order they came."""
+        """A lock that waiting threads get in the order in which they asked for it."""
 
     def together(self, step: Step, threads: int) -> None:
         """Call `step` again and again, from `threads` threads at once, until it returns False.
@@ -91,7 +90,7 @@ class WallClock(Clock):
 
 
 class _Queue(AbstractContextManager[None]):
-    """A lock that is fair: with Python's own, the thread that gives it back may take it again before all others."""
+    """A fair lock. With Python's own, the thread that releases it may take it again before the others."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -116,118 +115,23 @@ class _Queue(AbstractContextManager[None]):
                 self._taken = False
 
 
-class SimulatedClock(Clock):
-    """Time that passes only when told to.
-
-    In `together`, a thread that advances the clock sleeps until that moment, and the one that wakes first runs next;
-    of two that wake at the same moment, the one that went to sleep first. So runs are equal to the last digit.
-    """
-
-    simulated = True
-
-    def __init__(self) -> None:
-        self._now = 0.0
-        self._baton = threading.Condition()
-        self._asleep: list[tuple[float, int, int]] = []  # (wakes at, ticket, thread)
-        self._tickets = itertools.count()
-        self._running: int | None = None
-        self._unborn = 0
-        self._own = threading.local()
-
-    def now(self) -> float:
-        return self._now
-
-    def advance(self, seconds: float) -> None:
-        thread: int | None = getattr(self._own, "thread", None)
-        if thread is None:
-            self._now += seconds
-            return
-        with self._baton:
-            self._sleep(thread, self._now + seconds)
-            self._hand_over(thread)
-
-    def queue(self) -> AbstractContextManager[None]:
-        return self._queue()
-
-    def _queue(self) -> AbstractContextManager[None]:
-        return _SimulatedQueue(self)
-
-    # ------------------------------------------------------------------------------------------- threads
-
-    def _sleep(self, thread: int, until: float) -> None:
-        heapq.heappush(self._asleep, (until, next(self._tickets), thread))
-
-    def _hand_over(self, thread: int) -> None:
-        """Let the thread that wakes first run, and return when `thread` itself is that."""
-        self._wake()
-        self._baton.wait_for(lambda: self._running == thread)
-
-    def _wake(self) -> None:
-        self._running = None
-        if self._asleep and not self._unborn:
-            self._now, _, self._running = heapq.heappop(self._asleep)
-        self._baton.notify_all()
-
-    def _expect(self, threads: int) -> None:
-        self._unborn = threads
-        for number in range(threads):
-            self._sleep(number, self._now)
-
-    def _begin(self, number: int) -> None:
-        self._own.thread = number
-        with self._baton:
-            self._unborn -= 1
-            if not self._unborn:
-                self._wake()
-            self._baton.wait_for(lambda: self._running == number)
-
-    def _end(self) -> None:
-        with self._baton:
-            self._wake()
-
-
-class _SimulatedQueue(AbstractContextManager[None]):
-    """The queue of a simulated clock: who waits in it does not hold up the clock."""
-
-    def __init__(self, clock: SimulatedClock) -> None:
-        self._clock = clock
-        self._waiting: deque[int] = deque()
-        self._taken = False
-
-    def __enter__(self) -> None:
-        if not self._taken:
-            self._taken = True
-            return
-        clock = self._clock
-        thread: int = clock._own.thread
-        with clock._baton:
-            self._waiting.append(thread)
-            clock._hand_over(thread)
-
-    def __exit__(self, *exc: object) -> None:
-        if self._waiting:
-            self._clock._sleep(self._waiting.popleft(), self._clock.now())
-        else:
-            self._taken = False
-
-
 class Occupancy:
-    """How the wall time of a pass is shared among its requests: every moment in equal parts by those under way.
+    """Shares the wall time of a pass among its requests: every moment in equal parts among those in progress.
 
-    The shares of all requests add up to the time in which at least one was under way, so the seconds of audio over
-    the shares are the throughput, and each request has a share of its own to be resampled with.
+    The shares of all requests add up to the time in which at least one was in progress, so seconds of audio divided by
+    the shares give the throughput, and every request has its own share to resample.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._guard = threading.Lock()
-        self._under_way = 0
-        self._each = 0.0  # seconds that a request under way from the beginning on would have got
+        self._in_progress = 0
+        self._each = 0.0  # seconds that a request in progress from the beginning would have got
         self._last = 0.0
 
     @contextmanager
     def request(self) -> Iterator[Callable[[], float]]:
-        """Around one request; the function it gives tells the request's share in seconds after its end."""
+        """Enclose one request; the function it yields returns the request's share in seconds once it has ended."""
         began = self._change(+1)
         share: list[float] = []
         try:
@@ -238,8 +142,8 @@ class Occupancy:
     def _change(self, by: int) -> float:
         with self._guard:
             now = self._clock.now()
-            if self._under_way:
-                self._each += (now - self._last) / self._under_way
+            if self._in_progress:
+                self._each += (now - self._last) / self._in_progress
             self._last = now
-            self._under_way += by
+            self._in_progress += by
             return self._each

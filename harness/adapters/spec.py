@@ -1,68 +1,195 @@
-"""One grammar for every model: what may stand after `--model`.
+"""Model specs: the grammar of `--model`, and a spec resolved to what builds the model.
 
-    NAME                     a registered adapter:           whisper-base, hibari, espeak-ng, oracle
-    hf:ORG/REPO[@REVISION]   a hub checkpoint, by its config's model_type
-    PATH                     a local checkpoint directory (config.json, or CTranslate2's model.bin)
-    PATH.py:CLASS            a class in your own file
-    openai:URL#MODEL         an OpenAI-compatible server
-    funasr:MODEL             a recognizer of FunASR:         funasr:paraformer-zh
-    cascade:ASR+LLM+TTS      three specs that answer speech with speech
-    outputs:DIR              answers made elsewhere, by sample id: audio files, or .txt/.jsonl files
+    NAME                     a model of the catalog:         whisper-base, hibari, espeak-ng, oracle
+    hf:ORG/REPO[@REVISION]   a checkpoint of the hub, recognized by `model_type` in its config.json
+    DIR                      a checkpoint directory, recognized by its config.json, reference.json or model.bin
+    FILE.py:CLASS            an adapter class in your own file
+    SCHEME:REST              what the catalog registers:     openai:URL#MODEL, cascade:ASR+LLM+TTS, outputs:DIR
 
-Options follow after commas: `hf:openai/whisper-large-v3,dtype=bfloat16,batch_size=8`.
+Options follow after commas: `hf:openai/whisper-large-v3,dtype=bfloat16,batch_size=8`. `8`, `0.5`, `true` and `null` are
+read as what they look like, everything else is text.
+
+A spec or a text inside a spec is written in square brackets. A comma or a plus inside brackets separates nothing, the
+outermost brackets are removed, and brackets nest:
+
+    cascade:[whisper-base,num_beams=5]+smollm2+[kokoro,voice=jf_alpha+jf_gongitsune],system=[Be brief, please.]
+    llasa,path=DIR,codec=[xcodec2,path=DIR]
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speech_eval import registry
+from speech_eval.adapters import checkpoints
 from speech_eval.adapters.base import Adapter, interfaces_of
-from speech_eval.errors import BadInput, MissingExtra, SpeechEvalError
+from speech_eval.adapters.catalog import MODELS, SCHEMES, Target
+from speech_eval.adapters.options import whole
+from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.records import ModelInfo
+from speech_eval.registry import load_file
+
+_SECRET = r"(?:key|token|password|secret)"
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A parsed spec: `target` is what stands before the first comma, `options` what follows."""
+    """A parsed spec: `target` is the part before the first comma, `options` are the parts after it."""
 
     text: str
     target: str
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def redacted(self) -> str:
+        """The spec without credentials."""
+        return redact(self.text)
+
+    @property
     def slug(self) -> str:
         """A folder name for runs of this model."""
-        return re.sub(r"[^A-Za-z0-9._+-]+", "-", redact(self.text)).strip("-.") or "model"
+        return re.sub(r"[^A-Za-z0-9._+-]+", "-", self.redacted).strip("-.") or "model"
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model spec, resolved once: which class with which keywords. Nothing is loaded before `build`.
+
+    `keywords` are the arguments of the adapter's constructor; `batch_size` is the harness's own option. `instance` is
+    set where the caller gave an adapter object rather than a spec.
+    """
+
+    spec: ModelSpec
+    adapter_class: type[Adapter]
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int | None = None
+    instance: Adapter | None = None
+
+    @property
+    def redacted(self) -> str:
+        """The spec without credentials, as it is stored in runs: two runs of the same model have the same."""
+        return self.spec.redacted
+
+    @property
+    def slug(self) -> str:
+        """A folder name for runs of this model."""
+        return self.spec.slug
+
+    @property
+    def interfaces(self) -> list[str]:
+        """Names of the interfaces the model implements."""
+        return interfaces_of(self.adapter_class)
+
+    def identity(self, info: ModelInfo) -> str:
+        """The redacted spec and the digest of the weights (or the revision): what names a scorer in a run."""
+        return f"{self.redacted}@{(info.weights_sha256 or info.revision)[:12]}"
+
+    def build(self) -> Adapter:
+        """Load the model. Whatever a broken checkpoint raises becomes `BadInput` that names the spec."""
+        adapter = self.instance or self._construct()
+        if self.batch_size is not None:
+            adapter.batch_size = self.batch_size
+        return adapter
+
+    def _construct(self) -> Adapter:
+        try:
+            return self.adapter_class(**self.keywords)
+        except SpeechEvalError:
+            raise
+        except TypeError as error:
+            raise BadInput(f"{self.redacted}: {error}", "Check the options after the model's name.") from error
+        except Exception as error:
+            raise BadInput(
+                f"{self.redacted}: the model could not be loaded ({type(error).__name__}: {error}).",
+                "Check that the checkpoint is complete and of the architecture its config names.",
+            ) from error
+
+    def describe(self, adapter: Adapter) -> ModelInfo:
+        """The adapter's own information with the redacted spec, the options and the interfaces filled in.
+
+        Raises `SpeechEvalError` that names the model where `info()` raises or returns something else.
+        """
+        try:
+            own = adapter.info()
+            if not isinstance(own, ModelInfo):
+                raise TypeError(f"it returned {type(own).__name__}, not ModelInfo")
+        except SpeechEvalError:
+            raise
+        except Exception as error:
+            raise SpeechEvalError(
+                f"{self.redacted}: {type(adapter).__name__}.info() failed ({type(error).__name__}: {error}).",
+                "Correct the method; docs/adapters.md shows one.",
+            ) from error
+        options = {k: "***" if re.search(f"{_SECRET}$", k) else v for k, v in self.spec.options.items()}
+        update = {"spec": self.redacted, "interfaces": interfaces_of(adapter), "options": options}
+        return own.model_copy(update=update)
 
 
 def redact(text: str) -> str:
     """A spec without credentials: user info and query of an address, and values of options that hold a secret."""
     text = re.sub(r"(://)[^/@,#]*@", r"\1", text)
-    text = re.sub(r"\?[^#,]*", "", text)
-    return re.sub(r"((?:api_)?(?:key|token|password|secret)=)[^,]*", r"\1***", text)
+    text = re.sub(r"\?[^#,\]]*", "", text)
+    return re.sub(rf"({_SECRET}=)(?:\[[^\]]*\]|[^,\]]*)", r"\1***", text)
+
+
+# ---------------------------------------------------------------------------------------------- parsing
 
 
 def parse(text: str) -> ModelSpec:
     """Split a spec into target and options. Raises `BadInput` for an empty target or an option without `=`."""
-    target, *rest = text.split(",")
-    if not target.strip():
-        raise BadInput("An empty model spec.", "See: speech-eval list models")
+    target, *rest = split(text, ",")
     options: dict[str, Any] = {}
     for item in rest:
         key, equals, value = item.partition("=")
         if not equals or not key.strip().isidentifier():
-            raise BadInput(f"Model option '{item}' is not key=value.", f"Write options as '{target},key=value'.")
+            raise BadInput(
+                f"Model option '{redact(item)}' is not key=value.",
+                f"Write options as '{redact(target)},key=value'; a value with a comma stands in brackets: [a,b].",
+            )
         options[key.strip()] = _value(value.strip())
-    return ModelSpec(text=text, target=target.strip(), options=options)
+    if not (target := unwrap(target.strip())):
+        raise BadInput("The model spec is empty.", "See: speech-eval list models")
+    return ModelSpec(text=text, target=target, options=options)
+
+
+def split(text: str, separator: str) -> list[str]:
+    """The parts between separators that are outside square brackets. Raises `BadInput` for unmatched brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "[") - (character == "]")
+        if depth < 0:
+            break
+        if character == separator and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise BadInput(f"The brackets of '{redact(text)}' do not match.", "Close every [ with a ].")
+    return parts
+
+
+def unwrap(text: str) -> str:
+    """`text` without the brackets around all of it, where it has them."""
+    return text[1:-1].strip() if _wrapped(text) else text
+
+
+def _wrapped(text: str) -> bool:
+    if not (text.startswith("[") and text.endswith("]")):
+        return False
+    depths, depth = [], 0
+    for character in text:
+        depth += (character == "[") - (character == "]")
+        depths.append(depth)
+    return all(depths[:-1])
 
 
 def _value(text: str) -> Any:
-    """`8`, `0.5`, `true`, `null` become what they look like; everything else stays a string."""
+    if _wrapped(text):
+        return unwrap(text)
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
@@ -70,127 +197,60 @@ def _value(text: str) -> Any:
     return value if isinstance(value, bool | int | float) or value is None else text
 
 
-def resolve(spec: ModelSpec, *, trust_remote_code: bool = False) -> tuple[type[Adapter], dict[str, Any]]:
-    """The adapter class of a spec and its keywords; nothing is loaded yet."""
-    target, options = spec.target, dict(spec.options)
+# ---------------------------------------------------------------------------------------------- resolving
+
+
+def resolve(model: str | ModelSpec | Adapter, *, trust_remote_code: bool = False) -> ResolvedModel:
+    """What builds the model of a spec, or of an adapter object as it is. Loads no weights.
+
+    Raises `BadInput` for a spec that names nothing, `UnknownName` with the nearest names for a misspelled one.
+    """
+    if isinstance(model, Adapter):
+        cls = type(model)
+        return ResolvedModel(ModelSpec(f"{cls.__module__}:{cls.__qualname__}", ""), cls, instance=model)
+    spec = parse(model) if isinstance(model, str) else model
+    options = dict(spec.options)
+    batch_size = options.pop("batch_size", None)
+    if batch_size is not None:
+        whole("batch_size", batch_size)
+    cls, keywords = _target(spec.target, options, trust_remote_code)
+    return ResolvedModel(spec, cls, keywords, batch_size)
+
+
+def _target(target: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
     scheme, colon, rest = target.partition(":")
-    if target in registry.adapters:
-        return registry.adapters.get(target), options
-    if colon and scheme == "openai":
-        url, _, model = rest.partition("#")
-        return registry.adapters.get("openai"), {"url": url, "model": model, **options}
-    if colon and scheme == "funasr":
-        return registry.adapters.get("funasr"), {"model": rest, **options}
-    if colon and scheme == "cascade":
-        trusted = {"trust_remote_code": True} if trust_remote_code else {}
-        return registry.adapters.get("cascade"), {"parts": rest, **trusted, **options}
-    if colon and scheme == "outputs":
-        return registry.load_attr("speech_eval.adapters.stored:folder_class")(Path(rest)), {"path": rest, **options}
-    if colon and scheme == "hf":
-        repo, _, revision = rest.partition("@")
-        if revision:
-            options["revision"] = revision
-        return _by_model_type(repo, _hub_model_type(repo, revision or None), options, trust_remote_code)
-    if colon and Path(scheme).suffix == ".py":
-        return _class_in_file(Path(scheme), rest), options
     path = Path(target)
+    if target in MODELS:
+        return _named(target, options)
+    if colon and scheme in SCHEMES:
+        return SCHEMES.get(scheme)(rest, options, trust_remote_code)
+    if colon and scheme.endswith(".py"):
+        return _class_in_file(Path(scheme), rest), options
     if path.is_dir():
-        if (path / "reference.json").is_file():
-            return registry.adapters.get(f"reference-{_reference_kind(path)}"), {"path": str(path), **options}
-        if (path / "model.bin").is_file() and not any(path.glob("*.safetensors")):
-            return registry.adapters.get("faster-whisper"), {"path": str(path), **options}
-        return _by_model_type(str(path), _local_model_type(path), options, trust_remote_code)
+        return checkpoints.recognize(path, options, trust_remote_code)
     if colon or "/" in target or path.suffix:
+        schemes = ", ".join(f"{name}:" for name in SCHEMES)
         raise BadInput(
-            f"'{target}' is neither a directory nor a model spec.",
-            "Use NAME, hf:ORG/REPO, a checkpoint directory, FILE.py:CLASS, openai:URL#MODEL, cascade:… or outputs:DIR.",
+            f"'{redact(target)}' is neither a directory nor a model spec.",
+            f"Give a name of `speech-eval list models`, a checkpoint directory, FILE.py:CLASS, or one of {schemes}.",
         )
-    return registry.adapters.get(target), options
+    return _named(target, options)
+
+
+def _named(name: str, options: dict[str, Any]) -> Target:
+    entry = MODELS.get(name)
+    if entry.scheme:
+        raise BadInput(f"'{name}' alone names no model.", f"Write {entry.spec}.")
+    if "path" in entry.arguments and "path" in options:
+        raise BadInput(f"'{name}' has a checkpoint of its own.", "Leave out path=, or name the family instead.")
+    return entry.adapter_class(), {**entry.arguments, **options}
 
 
 def _class_in_file(path: Path, name: str) -> type[Adapter]:
-    cls = getattr(registry.load_file(path), name, None)
+    cls = getattr(load_file(path), name, None)
     if not (isinstance(cls, type) and issubclass(cls, Adapter)):
         raise BadInput(
             f"{path} has no adapter class named '{name}'.",
-            "Name a class that derives from harness.SpeechRecognizer or another adapter interface.",
+            "Name a class that derives from speech_eval.SpeechRecognizer or another adapter interface.",
         )
     return cls
-
-
-def _reference_kind(path: Path) -> str:
-    """The kind of a checkpoint that a recipe of this project trained: `codec` or `tts`."""
-    description = path / "reference.json"
-    try:
-        return str(json.loads(description.read_text("utf-8"))["kind"])
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{description}: no readable 'kind' ({error!r}).", "Copy the checkpoint again.") from error
-
-
-def _local_model_type(path: Path) -> str:
-    config = path / "config.json"
-    if not config.is_file():
-        raise BadInput(f"{path} holds no config.json.", "Give a checkpoint directory as save_pretrained writes it.")
-    try:
-        return str(json.loads(config.read_text("utf-8"))["model_type"])
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{config}: no readable 'model_type' ({error!r}).", "Save the checkpoint again.") from error
-
-
-def _hub_model_type(repo: str, revision: str | None) -> str:
-    try:
-        from transformers import AutoConfig
-    except ModuleNotFoundError as error:
-        raise MissingExtra("transformers", "asr") from error
-    try:
-        return str(AutoConfig.from_pretrained(repo, revision=revision).model_type)
-    except (OSError, ValueError) as error:
-        message = str(error).splitlines()[0]
-        raise BadInput(
-            f"hf:{repo}: {message}", "Check the name, the network, and HF_TOKEN for gated models."
-        ) from error
-
-
-def _by_model_type(
-    path: str, model_type: str, options: dict[str, Any], trust: bool
-) -> tuple[type[Adapter], dict[str, Any]]:
-    name = registry.model_types.get(model_type)
-    if name is None:
-        known = ", ".join(sorted(registry.model_types))
-        raise BadInput(
-            f"{path}: no adapter runs the architecture '{model_type}' (known: {known}).",
-            "Write one in a file of your own and pass FILE.py:CLASS; docs/adapters.md shows how.",
-        )
-    if trust:
-        options["trust_remote_code"] = True
-    return registry.adapters.get(name), {"path": path, **options}
-
-
-def build(spec: ModelSpec, *, trust_remote_code: bool = False) -> Adapter:
-    """Load the model. Whatever a broken checkpoint raises becomes `BadInput` naming the spec."""
-    cls, options = resolve(spec, trust_remote_code=trust_remote_code)
-    batch_size = options.pop("batch_size", None)
-    try:
-        adapter = cls(**options)
-    except SpeechEvalError:
-        raise
-    except TypeError as error:
-        raise BadInput(f"{redact(spec.text)}: {error}", "Check the options after the model's name.") from error
-    except Exception as error:
-        raise BadInput(
-            f"{redact(spec.text)}: the model could not be loaded ({type(error).__name__}: {error}).",
-            "Check that the checkpoint is complete and of the architecture its config names.",
-        ) from error
-    if batch_size is not None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise BadInput(f"batch_size={batch_size} is not a positive whole number.", "Use batch_size=8, say.")
-        adapter.batch_size = batch_size
-    return adapter
-
-
-def describe(spec: ModelSpec, adapter: Adapter) -> ModelInfo:
-    """The adapter's own information, with the (redacted) spec and its interfaces filled in."""
-    options = {k: ("***" if re.search("key|token|password|secret", k) else v) for k, v in spec.options.items()}
-    return adapter.info().model_copy(
-        update={"spec": redact(spec.text), "interfaces": interfaces_of(adapter), "options": options}
-    )

@@ -1,25 +1,29 @@
-"""Answers that exist already: the dataset's own recordings, and outputs that were made elsewhere."""
+"""Answers that exist already: `ground-truth`, the dataset's own recordings, and `outputs:DIR`, made elsewhere."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from speech_eval.adapters.base import (
     Adapter,
     AudioLanguageModel,
     ChatReply,
     ChatRequest,
+    LoadReference,
     SpeechRecognizer,
     SpeechSynthesizer,
     SynthesisRequest,
     TranscriptionRequest,
 )
-from speech_eval.audio import Audio, file_sha256, load
+from speech_eval.adapters.catalog import Target
+from speech_eval.audio import Audio, load
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput
-from speech_eval.records import ModelInfo
+from speech_eval.records import ModelInfo, Sample
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
@@ -28,19 +32,25 @@ class GroundTruth(SpeechSynthesizer):
     """The human recordings of the dataset, for the row that calibrates a synthesis board."""
 
     def __init__(self) -> None:
-        self.load_reference: Callable[[str], Audio] | None = None  # set by the runner
+        self._load_reference: LoadReference | None = None
+
+    def bind(self, samples: Mapping[str, Sample], load_reference: LoadReference) -> None:
+        self._load_reference = load_reference
+
+    def expect(self, sample_id: str) -> None:
+        """Nothing to do: requests carry the id."""
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="ground truth", interfaces=[], revision="the dataset's recordings")
+        return ModelInfo(name="ground truth", revision="the dataset's recordings")
 
     def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
         return [self._recording(request.id) for request in requests]
 
     def _recording(self, sample_id: str) -> Audio:
-        if self.load_reference is None:
+        if self._load_reference is None:
             raise BadInput("ground-truth was asked without a dataset.", "Use it through: speech-eval run")
         try:
-            return self.load_reference(sample_id)
+            return self._load_reference(sample_id)
         except KeyError as error:
             raise BadInput(
                 f"Sample {sample_id} has no recording of its own text.",
@@ -49,7 +59,7 @@ class GroundTruth(SpeechSynthesizer):
 
 
 class _Folder(Adapter):
-    """A folder of answers by sample id. A missing answer fails its sample; nothing is made up."""
+    """A folder of answers by sample id. A missing answer fails its sample."""
 
     reads_audio = False
 
@@ -60,7 +70,7 @@ class _Folder(Adapter):
         digest = hashlib.sha256()
         for file in sorted(p for p in self.path.rglob("*") if p.is_file()):
             digest.update(f"{file.relative_to(self.path)} {file_sha256(file)}\n".encode())
-        return ModelInfo(spec="", name=self.path.name, interfaces=[], weights_sha256=digest.hexdigest())
+        return ModelInfo(name=self.path.name, weights_sha256=digest.hexdigest())
 
     def _file(self, name: str) -> Path:
         path = self.path / name
@@ -118,13 +128,14 @@ class StoredText(_Folder, SpeechRecognizer, AudioLanguageModel):
         return file.read_text("utf-8")
 
 
-def folder_class(path: Path) -> type[_Folder]:
-    """Which kind of answers a folder holds. Raises `BadInput` for a folder with neither or both."""
+def scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
+    """`outputs:DIR`, by the kind of answers the folder holds. Raises `BadInput` for a folder with neither or both."""
+    path = Path(rest)
     if not path.is_dir():
         raise BadInput(f"outputs:{path}: no such folder.", "Give the folder your model's outputs are in.")
     names = [file.suffix.lower() for file in path.rglob("*") if file.is_file()]
     speech, text = any(s in AUDIO_SUFFIXES for s in names), any(s in (".txt", ".jsonl") for s in names)
     if speech == text:
         found = "audio and text" if speech else "neither audio nor text"
-        raise BadInput(f"outputs:{path} holds {found}.", "Keep audio files, or .txt/.jsonl files, one kind a folder.")
-    return StoredSpeech if speech else StoredText
+        raise BadInput(f"outputs:{path} holds {found}.", "Keep only audio files, or only .txt and .jsonl files, in it.")
+    return StoredSpeech if speech else StoredText, {"path": rest, **options}

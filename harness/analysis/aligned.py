@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from speech_eval import registry
 from speech_eval.engine.aggregate import is_primary, numbers_of, unit
 from speech_eval.engine.manifest import names_of
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import NotComparable
 from speech_eval.metrics.base import Metric
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Sample, Score
 from speech_eval.statistics.summaries import Groups, Rows, Summary, clusters, group, rows
 
@@ -103,7 +103,7 @@ def _has(run: RunDirectory, task: str, metric_id: str) -> bool:
 
 
 def _numbers(metric_id: str, samples: list[Sample], scores: Sequence[_Scores], primary: str) -> list[Aligned]:
-    metric: Metric = registry.metrics.get(metric_id)()
+    metric: Metric = METRICS.get(metric_id)()
     per_run = [
         numbers_of(metric, metric.pool([unit(metric, sample, held.get((sample.id, metric_id))) for sample in samples]))
         for held in scores

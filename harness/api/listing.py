@@ -2,46 +2,94 @@
 
 from __future__ import annotations
 
-import inspect
+from difflib import get_close_matches
+from itertools import groupby
 from typing import Any
 
-from speech_eval import datasets, registry
-from speech_eval.adapters.base import interfaces_of
-from speech_eval.errors import UnknownName
+from speech_eval import datasets
+from speech_eval.adapters.base import INTERFACES
+from speech_eval.adapters.catalog import MODELS, Entry
+from speech_eval.engine.task import TASKS
+from speech_eval.errors import BadInput, UnknownName
+from speech_eval.metrics.catalog import METRICS
 
-# What fits a terminal of each row; --json has all of it.
+# The columns that fit a terminal; --json has all of them.
 SHOWN = {
     "tasks": ("name", "interfaces", "description"),
-    "models": ("name", "interfaces", "description"),
+    "models": ("name", "extra", "source", "description"),
     "metrics": ("id", "extra", "description"),
     "data": ("name", "languages", "n", "seconds", "license", "present"),
 }
 KINDS = tuple(SHOWN)
+SEVERAL, OTHER, FAKES = "several interfaces", "other packages", "fakes for tests"
+GROUPS = (*INTERFACES, SEVERAL, OTHER, FAKES)
 
 
-def rows(kind: str) -> list[dict[str, Any]]:
-    """One row a registered thing of `kind`; raises `UnknownName` for another kind."""
+def list_models(interface: str | None = None) -> list[dict[str, Any]]:
+    """One row per model of the catalog, grouped by interface, the fakes last; only those of `interface` if given.
+
+    Raises `UnknownName` for an interface that does not exist.
+    """
+    return rows("models", interface)
+
+
+def list_tasks(interface: str | None = None) -> list[dict[str, Any]]:
+    """One row per task; only those for models of `interface` if given."""
+    return rows("tasks", interface)
+
+
+def list_metrics() -> list[dict[str, Any]]:
+    """One row per metric: its id, its numbers with unit and direction, what it needs, and its source."""
+    return rows("metrics")
+
+
+def list_data() -> list[dict[str, Any]]:
+    """One row per dataset: languages, size, license, and whether the recordings are on this machine."""
+    return rows("data")
+
+
+def rows(kind: str, interface: str | None = None) -> list[dict[str, Any]]:
+    """One row per registered thing of `kind`, of one interface where that is given. Raises `UnknownName` for another
+    kind or interface."""
     if kind not in KINDS:
         raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join((*KINDS, 'recipes'))}.")
-    return {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
+    found = {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
+    if interface is None:
+        return found
+    if interface not in INTERFACES:
+        near = get_close_matches(interface, INTERFACES, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Use one of: {', '.join(INTERFACES)}."
+        raise UnknownName(f"There is no interface '{interface}'.", hint)
+    if kind not in ("tasks", "models"):
+        raise BadInput(f"The rows of '{kind}' have no interface.", "Leave out --interface.")
+    return [row for row in found if interface in row["interfaces"]]
 
 
-def short(kind: str) -> list[dict[str, Any]]:
-    """`rows` with the columns of `SHOWN` alone."""
-    return [{name: row[name] for name in SHOWN[kind]} for row in rows(kind)]
+def short(kind: str, interface: str | None = None) -> list[dict[str, Any]]:
+    """`rows` with the columns of `SHOWN`. Models stand below a line with the name of their group."""
+    if kind != "models":
+        return [{name: row[name] for name in SHOWN[kind]} for row in rows(kind, interface)]
+    shown: list[dict[str, Any]] = []
+    for group, members in groupby(rows(kind, interface), key=lambda row: row["group"]):
+        shown.append(dict.fromkeys(SHOWN[kind], "") | {"name": group})
+        for row in members:
+            usage = "" if row["spec"] == row["name"] else f": {row['spec']}"
+            named = {"name": f"  {row['name']}", "description": row["description"] + usage}
+            shown.append({name: named.get(name, row[name]) for name in SHOWN[kind]})
+    return shown
 
 
 def _tasks() -> list[dict[str, Any]]:
     found = []
-    for name in registry.tasks:
-        task = registry.tasks.get(name)()
+    for name in TASKS:
+        task = TASKS.get(name)()
         found.append(
             {
                 "name": name,
                 "version": task.version,
                 "interfaces": list(task.interfaces),
-                "datasets": sorted({task.dataset_for(i) for i in task.interfaces}),
-                "metrics": list(dict.fromkeys(m for i in task.interfaces for m in task.metrics_for(i))),
+                "datasets": sorted({variant.dataset for variant in task.variants.values()}),
+                "metrics": list(dict.fromkeys(m for variant in task.variants.values() for m in variant.metrics)),
                 "protocol": task.protocol,
                 "description": task.description,
             }
@@ -50,18 +98,34 @@ def _tasks() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    found = []
-    for name in registry.adapters:
-        cls = registry.adapters.get(name)
-        text = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-        found.append({"name": name, "interfaces": interfaces_of(cls), "description": text})
-    return found
+    """One row per catalog entry, grouped by interface, the fakes last. Imports no adapter."""
+    rows = [
+        {
+            "group": _group(entry),
+            "name": entry.name,
+            "spec": entry.spec,
+            "interfaces": list(entry.interfaces),
+            "extra": entry.extra,
+            "source": entry.source,
+            "description": entry.summary,
+        }
+        for entry in map(MODELS.get, MODELS)
+    ]
+    return sorted(rows, key=lambda row: GROUPS.index(row["group"]))
+
+
+def _group(entry: Entry) -> str:
+    if entry.fake:
+        return FAKES
+    if not entry.interfaces:
+        return OTHER
+    return entry.interfaces[0] if len(entry.interfaces) == 1 else SEVERAL
 
 
 def _metrics() -> list[dict[str, Any]]:
     found = []
-    for name in registry.metrics:
-        cls = registry.metrics.get(name)
+    for name in METRICS:
+        cls = METRICS.get(name)
         found.append(
             {
                 "id": cls.id,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import hashlib
 import html.parser
 import http.client
 import io
@@ -23,14 +22,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, NotFetched, require
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with (what is being fetched, bytes so far, bytes in all or None)."""
+from speech_eval.progress import Progress
 
 _BLOCK = 1 << 18
 _ATTEMPTS = 3
@@ -41,7 +39,7 @@ _TIMEOUT = 60.0
 
 
 def fetch(kind: str, package: str, version: str, filename: str, sha256: str, target: Path, progress: Progress) -> None:
-    """Put the archive `filename` of a package at `target`, its sha256 checked.
+    """Put the archive `filename` of a package at `target` and check its sha256.
 
     A folder named by $SPEECH_EVAL_ARCHIVES is looked into first (machines without a network); then the package index
     of pip, or apt for `kind` "deb". Raises `NotFetched` where the archive cannot be had, `BadInput` where it is not
@@ -55,7 +53,7 @@ def fetch(kind: str, package: str, version: str, filename: str, sha256: str, tar
             _apt_download(package, version, target)
         else:
             _download(_find_url(package, filename), target, f"{package} {version}", progress)
-        found = sha256_of(target)
+        found = file_sha256(target)
         if found != sha256:
             raise BadInput(
                 f"{filename}: sha256 is {found}, pinned is {sha256}.",
@@ -70,12 +68,6 @@ def plain(error: OSError, what: str) -> NotFetched:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NotFetched(f"{what}: the disk is full.", "Free space, or set $SPEECH_EVAL_CACHE to a larger disk.")
     return NotFetched(f"{what} could not be stored ({error}).", "Check the cache folder, $SPEECH_EVAL_CACHE.")
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------- the package index

@@ -1,6 +1,6 @@
-"""Weights and recordings that package archives carry, read as data files and never imported or installed.
+"""Weights and recordings from package archives, read as data files and never imported or installed.
 
-Each asset is pinned in `data/assets.json`: version and sha256 of every archive, sha256 of every file taken from it.
+Each asset is pinned in `catalog.json`: version and sha256 of every archive, sha256 of every file taken from it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from filelock import FileLock
 from pydantic import Field
 
 from speech_eval.assets import archives
-from speech_eval.assets.archives import Progress, safe_relative
+from speech_eval.assets.archives import safe_relative
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, NotFetched, UnknownName
+from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
 
 _TABLE = Path(__file__).parent / "catalog.json"
@@ -38,7 +40,7 @@ class Archive(Record):
 
 
 class Asset(Record):
-    """What is taken from one or more archives.
+    """Files taken from one or more archives.
 
     `files` maps the path of each file in the asset's directory to its sha256 and `sizes` to its bytes; `joins` maps
     a file to the extracted parts that make it up, in order.
@@ -112,7 +114,7 @@ def cache_dir() -> Path:
 
 
 def derived_dir(name: str) -> Path:
-    """A folder for what is made from an asset (converted weights); another one as soon as the asset's files differ."""
+    """A folder for files made from an asset, such as converted weights. It changes with the content of the asset."""
     folder = cache_dir() / "derived" / _asset(name).key()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -128,7 +130,7 @@ def is_present(name: str) -> bool:
 def directory(name: str) -> Path:
     """The asset's directory. Raises `NotFetched` where it is not here.
 
-    Asked once a recording: sizes are looked at the first time, and after that only that the directory is still there.
+    Called once per recording: it checks the sizes the first time, and after that only that the directory still exists.
     """
     folder = _folder(_asset(name))
     if folder in _seen and (folder / _MARKER).is_file():
@@ -161,11 +163,11 @@ def _size(path: Path) -> int:
 
 
 def ensure(name: str, progress: Progress | None = None) -> Path:
-    """The asset's directory, fetched if it lacks or if a file of it is cut short.
+    """The asset's directory, fetched if it is not here or if a file of it was cut short.
 
-    Every archive and every file is checked against its pinned sha256 before the directory takes its name, so an
-    interrupted call leaves nothing behind that a later one could mistake for the asset. Safe to call from several
-    processes at once. Raises `NotFetched` (network, disk, no apt) or `BadInput` (not what is pinned).
+    Every archive and every file is checked against its pinned sha256 before the directory gets its name, so that what
+    an interrupted call left is never taken for the asset. Safe to call from several processes at once. Raises
+    `NotFetched` (network, disk, no apt) or `BadInput` (not what is pinned).
     """
     asset = _asset(name)
     if is_present(name):
@@ -177,7 +179,7 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
         raise NotFetched(f"{folder.parent} cannot be made ({error}).", "Set $SPEECH_EVAL_CACHE elsewhere.") from error
     with FileLock(folder.parent / f"{name}.lock"):
         if not is_present(name):
-            _fetch(asset, folder, progress or (lambda what, done, total: None))
+            _fetch(asset, folder, progress or silent)
     return folder
 
 
@@ -222,7 +224,7 @@ def _extract(asset: Asset, archive: Archive, file: Path, content: Path) -> None:
 
 
 def relative_target(wanted: Mapping[str, str], member: str) -> str | None:
-    """Where a member goes: by its own name, else by the folder it lies in."""
+    """The target path of a member: by its own name, else by its folder; None for a member that is not wanted."""
     if member in wanted:
         return wanted[member]
     for folder, target in wanted.items():
@@ -259,7 +261,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def verify(name: str) -> list[str]:
-    """Problems of the asset on this machine, one a file, by reading and hashing every file; empty where all is well.
+    """Problems of the asset on this machine, one per file, found by hashing every file; empty if there are none.
 
     An asset with problems stops counting as present, so that the next `ensure` fetches it again. Raises `NotFetched`
     where the asset was never fetched.
@@ -282,6 +284,6 @@ def _problems(asset: Asset, folder: Path) -> list[str]:
             problems.append(f"{path} is missing")
         elif size != asset.sizes[path]:
             problems.append(f"{path} has {size} bytes, not {asset.sizes[path]}")
-        elif archives.sha256_of(folder / path) != sha256:
+        elif file_sha256(folder / path) != sha256:
             problems.append(f"{path} does not have the pinned sha256")
     return problems

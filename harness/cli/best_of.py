@@ -25,8 +25,8 @@ def best_of(
     json: Json = False,
 ) -> None:
     """Keep the best of N candidates by one recognizer or speaker model, judge it by another, for N from 1 up."""
+    from speech_eval.cache import write_atomically
     from speech_eval.cli.console import bars, emit, line, table
-    from speech_eval.engine.run_directory import write_atomically
 
     chooses_by = load_attr("speech_eval.reference_models.speech_lm.rl.verifiers:choice_of")(by, "--by")
     with bars() as progress:

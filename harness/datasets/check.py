@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from speech_eval.audio import file_sha256, load
+from speech_eval.audio import load
+from speech_eval.cache import file_sha256
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.errors import SpeechEvalError
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from speech_eval.assets.convert import once
 from speech_eval.assets.store import cache_dir
+from speech_eval.cache import make_once
 from speech_eval.datasets import formats, hub
 from speech_eval.datasets.catalog import Entry, HubSource, catalog
 from speech_eval.datasets.dataset import split_name
@@ -61,7 +61,7 @@ def _fetch(name: str, entry: Entry, progress: Progress) -> None:
         else:
             _write(name, entry, source, work, progress)
 
-    once(folder_of(name), make)
+    make_once(folder_of(name), make)
 
 
 def _write(name: str, entry: Entry, source: HubSource, work: Path, progress: Progress) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speech_eval import registry
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, Summary, Unit
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Counts, Formula, MetricResult, Output, Results, Sample, Score, TaskRecord, TaskResult
 from speech_eval.statistics.bootstrap import estimate
 from speech_eval.statistics.macro import over_subsets
@@ -33,7 +33,7 @@ def _task(run: RunDirectory, name: str, record: TaskRecord, seed: int) -> TaskRe
     axes = {metric_id: axis for axis, ids in record.axes.items() for metric_id in ids}
     metrics = []
     for metric_id in record.metrics:
-        metric: Metric = registry.metrics.get(metric_id)()
+        metric: Metric = METRICS.get(metric_id)()
         units = metric.pool(_scored(name, metric, samples, outputs, scores))
         scorers = {score.scorer for (_, scored), score in scores.items() if scored == metric.id and score.scorer}
         about = {"scorer": ", ".join(sorted(scorers)), "axis": axes.get(metric_id, "")}

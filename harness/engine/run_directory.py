@@ -14,7 +14,6 @@ One process writes at a time. A line cut short by a kill is dropped when the dir
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -27,7 +26,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from speech_eval.audio import Audio, flac_bytes
-from speech_eval.errors import BadInput, RunLocked, SpeechEvalError
+from speech_eval.cache import disk_errors, write_atomically
+from speech_eval.errors import BadInput, RunLocked
 from speech_eval.records import (
     Manifest,
     Output,
@@ -224,32 +224,6 @@ def write_json(path: Path, record: Record) -> None:
     data: dict[str, Any] = record.model_dump(mode="json")
     text = json.dumps(data, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False)
     write_atomically(path, (text + "\n").encode())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a kill, sees the old one or the whole new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into an error that names the file and the remedy."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise SpeechEvalError(
-                f"{path}: no space left on the disk. What was done so far is kept.",
-                "Free some space and give the same command again.",
-            ) from error
-        raise SpeechEvalError(f"{path}: cannot be written ({error.strerror}).", "Choose another --output.") from error
 
 
 def _drop_torn_line(path: Path) -> None:

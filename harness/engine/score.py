@@ -24,6 +24,7 @@ from speech_eval.engine.task import Task
 from speech_eval.environment import packages
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric, ScoringItem, Unscorable
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress
 from speech_eval.records import Output, Sample, Score, Status, Transcript
 
@@ -76,7 +77,7 @@ def score(
     done = total - len(jobs)
     label = f"{task.name}: score"
     progress(label, done, total)
-    heavy = any(job.recognizer for job in jobs) or any(registry.metrics.get(name).heavy for name in metric_ids)
+    heavy = any(job.recognizer for job in jobs) or any(METRICS.get(name).heavy for name in metric_ids)
     used: dict[str, str] = {}
     answers: Iterator[Scored]
     if executor is not None:
@@ -103,7 +104,7 @@ def _jobs(
     fresh: bool,
 ) -> list[Job]:
     outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.scores(task.name)
-    classes: dict[str, type[Metric]] = {name: registry.metrics.get(name) for name in metric_ids}
+    classes: dict[str, type[Metric]] = {name: METRICS.get(name) for name in metric_ids}
     hears = any("hypothesis" in cls.needs for cls in classes.values())
     compares = any("original-hypothesis" in cls.needs for cls in classes.values())
     originals = _originals(run, task, recognizer) if compares and not fresh else {}
@@ -297,15 +298,14 @@ def _read(path: Path, rate: int | None) -> Audio:
 
 @cache
 def _metric(name: str) -> Metric:
-    metric: Metric = registry.metrics.get(name)()
+    metric: Metric = METRICS.get(name)()
     return metric
 
 
 @lru_cache(maxsize=2)
 def _recognizer(spec: str) -> tuple[Any, str]:
-    parsed = modelspec.parse(spec)
-    adapter = modelspec.build(parsed)
+    model = modelspec.resolve(spec)
+    adapter = model.build()
     if not isinstance(adapter, SpeechRecognizer):
-        raise BadInput(f"The recognizer '{modelspec.redact(spec)}' cannot transcribe.", "Name a SpeechRecognizer.")
-    info = adapter.info()
-    return adapter, f"{modelspec.redact(spec)}@{(info.weights_sha256 or info.revision)[:12]}"
+        raise BadInput(f"The recognizer '{model.redacted}' cannot transcribe.", "Name a SpeechRecognizer.")
+    return adapter, model.identity(adapter.info())

@@ -19,7 +19,8 @@ import yaml
 from speech_eval.analysis.aligned import aligned, obstacles
 from speech_eval.analysis.report import number
 from speech_eval.analysis.shown import Shown
-from speech_eval.engine.run_directory import RunDirectory, write_atomically
+from speech_eval.cache import write_atomically
+from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput, NotComparable
 from speech_eval.records import Record
 from speech_eval.statistics.bootstrap import RESAMPLES, joint_bootstrap

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 from speech_eval.analysis.exports.markdown import markdown_cell
 from speech_eval.analysis.report import plain
-from speech_eval.engine.run_directory import write_atomically, write_json
+from speech_eval.cache import write_atomically
+from speech_eval.engine.run_directory import write_json
 from speech_eval.gate.decisions import Judgment, Verdict
 
 _MARKS = {"pass": "✅", "regression": "❌", "could not judge": "⚠️"}

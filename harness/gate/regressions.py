@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from speech_eval import registry
 from speech_eval.audio import Audio, load
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.metrics.base import Metric
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Output
 from speech_eval.statistics.bootstrap import generator
 
@@ -106,4 +106,4 @@ INJECTIONS: dict[str, Injection] = {
 
 def _metrics(run: RunDirectory, task: str, touches: Callable[[type[Metric]], bool]) -> tuple[str, ...]:
     names: Sequence[str] = run.manifest().tasks[task].metrics
-    return tuple(name for name in names if touches(registry.metrics.get(name)))
+    return tuple(name for name in names if touches(METRICS.get(name)))

@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from speech_eval import datasets, registry
+from speech_eval import datasets
 from speech_eval.analysis.aligned import align
 from speech_eval.analysis.shown import Shown
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
+from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.gate.decisions import judge
 from speech_eval.gate.findings import Outcome, margin
 from speech_eval.gate.regressions import INJECTIONS, Injection
 from speech_eval.gate.rules import Rule
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
 from speech_eval.statistics.bootstrap import generator
@@ -146,7 +148,7 @@ def strictest(run: RunDirectory) -> list[Rule]:
             if not (metric.headline or metric.primary) or metric.strict.value is None:
                 continue
             name = f"{metric.metric}/{metric.name}"
-            timed = "timing" in registry.metrics.get(metric.metric).needs
+            timed = "timing" in METRICS.get(metric.metric).needs
             if rounds and timed and metric.strict.value > 0:
                 rules.append(Rule(task=task.task, metric=name, factor=FACTOR))
             elif units >= LEAST_UNITS:
@@ -211,11 +213,11 @@ def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugi
         record = record.model_copy(update={"metrics": list(affected)})
         held = datasets.load_dataset(record.dataset.location)
         dataset = dataclasses.replace(held, samples=tuple(copy.samples(task)))
-        needs = set().union(*(registry.metrics.get(name).needs for name in affected))
+        needs = set().union(*(METRICS.get(name).needs for name in affected))
         if needs & {"prompt", "reference"}:
             dataset.ensure_audio()
         copy.replace("scores", task, [])
-        made = registry.tasks.get(record.task_name(task))()
+        made = TASKS.get(record.task_name(task))()
         score(
             copy,
             dataclasses.replace(made, name=task),
@@ -237,7 +239,7 @@ def _primary(run: RunDirectory, rule: Rule) -> bool:
     """Whether the rule is about the task's primary number."""
     primary = run.manifest().tasks[rule.task].primary
     if "/" not in primary:
-        primary += f"/{registry.metrics.get(primary)().summaries[0].name}"
+        primary += f"/{METRICS.get(primary)().summaries[0].name}"
     return rule.metric == primary
 
 
@@ -247,7 +249,7 @@ def _false_alarms(run: RunDirectory, rule: Rule, pairs: int) -> list[FalseAlarms
     from scipy.stats import binom
 
     metric_id, _, name = rule.metric.partition("/")
-    pair = align([run], rule.task, metric_id, name or registry.metrics.get(metric_id).summaries[0].name)
+    pair = align([run], rule.task, metric_id, name or METRICS.get(metric_id).summaries[0].name)
     if pair is None:
         return []
     summary, data = _independent(pair.summary, pair.sides[0], pair.groups)

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.assets import store as assets
-from speech_eval.audio import file_sha256, leading_silence
+from speech_eval.audio import leading_silence
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, NotFetched, require
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
 from speech_eval.records import Sample

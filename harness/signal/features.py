@@ -1,4 +1,4 @@
-"""Acoustic front ends, as the networks behind the metrics were trained with. NumPy only, double precision inside."""
+"""Acoustic front ends that the metrics' networks were trained with. NumPy only, double precision inside."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def sinc_resample(samples: NDArray[np.float32], rate: int, target: int) -> Featu
     """Samples at another rate by torchaudio's default filter: a sinc of six zero crossings a side in a Hann window,
     cutting off at 99 % of the lower Nyquist frequency.
 
-    Coarser than `Audio.resampled`, so for protocols alone that were run with it. Returns [ceil(T × target / rate)].
+    Coarser than `Audio.resampled`: only for protocols whose originals use it. Returns [ceil(T × target / rate)].
     """
     if rate == target:
         return samples

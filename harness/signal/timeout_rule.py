@@ -1,4 +1,4 @@
-"""When to take the turn: false cut-offs against latency for a whole family of decision rules, not for one point.
+"""Turn taking by a timeout: false cut-offs against latency for a family of decision rules.
 
 A rule hears speech where the probability reaches `threshold` and acts once it has heard none for `timeout` seconds
 since the last speech. Eager rules are quick and cut people off in their pauses; patient ones are late. The sweep is a
@@ -32,7 +32,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class PolicyPoint:
-    """What one rule does on a set of turns.
+    """The performance of one rule on a set of turns.
 
     `false_cut_offs`: share of turns in which it acts before the end. `pause_cut_offs`: share of annotated pauses in
     which it acts (null without pauses). `missed`: share of turns in which it never acts. `latency`: mean seconds from
@@ -146,7 +146,7 @@ def _beats(other: PolicyPoint, point: PolicyPoint) -> bool:
 
 
 def fastest(points: Iterable[PolicyPoint], max_false_cut_offs: float) -> PolicyPoint | None:
-    """The quickest rule that misses no turn and cuts off at most this share of them; None where there is none."""
+    """The fastest rule that misses no turn and cuts off at most this share of them; None if there is none."""
     allowed = [p for p in points if p.false_cut_offs <= max_false_cut_offs and p.missed == 0 and p.latency is not None]
     return min(allowed, key=lambda p: (_costs(p)[2], p.false_cut_offs), default=None)
 

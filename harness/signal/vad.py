@@ -13,17 +13,17 @@ from speech_eval.audio import Audio, Samples
 from speech_eval.errors import require
 
 RATE = 16_000
-FRAME = 512  # samples a probability stands for
+FRAME = 512  # samples per probability
 FRAME_SECONDS = FRAME / RATE
-_CONTEXT = 64  # samples of the frame before that the network sees too
+_CONTEXT = 64  # samples of the previous frame that are part of the network's input
 _WEIGHTS = "silero_vad.onnx"
 
 Probabilities = NDArray[np.float64]
 
 
 class SileroVAD:
-    """A stream of 16 kHz samples to one speech probability per 32 ms frame. Causal: a frame is judged by itself and
-    what came before it."""
+    """A stream of 16 kHz samples to one speech probability per 32 ms frame. Causal: a probability depends on its frame
+    and earlier ones."""
 
     def __init__(self) -> None:
         self._session = _session()
@@ -36,7 +36,7 @@ class SileroVAD:
         self._waiting: Samples = np.zeros(0, dtype=np.float32)
 
     def push(self, samples: Samples) -> list[float]:
-        """Probabilities of the frames that these samples complete; the rest waits for the next call."""
+        """Probabilities of the frames that these samples complete; samples of an incomplete frame are kept."""
         self._waiting = np.concatenate([self._waiting, samples.astype(np.float32)])
         found = []
         while len(self._waiting) >= FRAME:
@@ -89,7 +89,7 @@ def speech_segments(
     """Start and end in seconds of each stretch of speech in `frames` samples at 16 kHz, by Silero's rule.
 
     Speech begins where the probability reaches `threshold` and ends where it falls below `threshold - 0.15` and does
-    not reach `threshold` again for `min_silence`; what is not longer than `min_speech` is dropped; both ends are moved
+    not reach `threshold` again for `min_silence`. Stretches of at most `min_speech` are dropped; both ends are moved
     out by `pad`. With the defaults this equals `get_speech_timestamps` of silero-vad 6.2 in samples.
     """
     leave = max(threshold - 0.15, 0.01)

@@ -1,15 +1,19 @@
-"""Three models that are no models: `Oracle` is right, `Noisy` errs at a known rate, `Failing` raises.
+"""Fake models for tests: `Oracle` answers with the reference, `Noisy` errs at a known rate, `Failing` raises.
 
-They answer from the references that the runner binds to them, so what a task must score them is known beforehand:
-the tests' and the protocol checks' foundation. They implement all five interfaces with numpy alone, never read the
-recordings for recognition, and keep a simulated clock, so their latencies are exact.
+They answer from the references that the engine binds to them, so the score a task must give them is known beforehand.
+They implement all five interfaces with numpy, do not read the recordings for recognition, and keep a simulated clock,
+so their latencies are exact. Use them as `--model oracle`, or derive from one to test a task or metric of your own:
+
+    class Mumbling(Oracle):
+        def _say(self, item, text, seed):
+            return text.lower()
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -20,15 +24,17 @@ from speech_eval.adapters.base import (
     ChatRequest,
     Codes,
     DuplexAgent,
+    LoadReference,
     SpeechRecognizer,
     SpeechSynthesizer,
     SynthesisRequest,
     TranscriptionRequest,
 )
-from speech_eval.adapters.clock import SimulatedClock
+from speech_eval.adapters.options import number
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.records import ModelInfo, Sample
+from speech_eval.testing.simulated_clock import SimulatedClock
 
 TONE_RATE = 24_000
 _LETTER_SECONDS = 0.07
@@ -37,10 +43,10 @@ _INSERTED = ("the", "apple", "river", "seven", "window", "yellow", "under", "mus
 
 
 def tones(text: str) -> Audio:
-    """A deterministic, speech-like signal of `text`: 70 ms of a buzzing tone a letter, 50 ms of silence a gap.
+    """A deterministic, speech-like signal of `text` at 24 kHz: 70 ms of a buzz per letter, 50 ms of silence per gap.
 
-    It carries no words: a recognizer hears nothing sensible in it. It is audible from the first 10 ms on (about
-    -13 dBFS), runs as long as the text would take to say, and differs between texts. Rate: 24 kHz.
+    It carries no words, so a recognizer makes no sense of it. It is audible from the first 10 ms (about -13 dBFS),
+    lasts about as long as the text would take to say, and differs between texts.
     """
     pieces = []
     for character in re.sub(r"^\W+", "", text) or text:
@@ -63,7 +69,7 @@ def _digest(*parts: object) -> bytes:
 
 
 def _generator(*parts: object) -> np.random.Generator:
-    """A random stream of its own for `parts`: the same whatever the order, the batch or the worker."""
+    """A random generator that depends on `parts` alone: not on the order, the batch or the worker."""
     return np.random.default_rng(int.from_bytes(_digest(*parts), "big"))
 
 
@@ -73,33 +79,20 @@ def _fraction(*parts: object) -> float:
 
 
 def _content(samples: np.ndarray) -> str:
-    """What stands in for an id where an interface passes none."""
+    """What serves as the id where an interface passes none."""
     return hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()
-
-
-def _check_rate(name: str, value: float) -> float:
-    if not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        raise BadInput(f"{name}={value} is not a rate.", f"Give a number from 0 to 1, such as {name}=0.1.")
-    return float(value)
-
-
-def _check_seconds(name: str, value: float, above: bool = False) -> float:
-    if not isinstance(value, int | float) or not np.isfinite(value) or value < 0 or (above and value == 0):
-        raise BadInput(f"{name}={value} is not a duration.", f"Give seconds, such as {name}=0.1.")
-    return float(value)
 
 
 class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec, DuplexAgent):
     """Answers with the reference.
 
-    Recognition and chat give the bound sample's `text`. Synthesis gives the sample's own recording where the runner
-    set `load_reference`, else `tones(text)`. The codec is the identity up to 16 bits: one codebook of 65 536 codes
-    at the sample rate. The duplex agent stays silent while it hears sound and speaks one second of tones once the
-    user has been silent for 0.2 s.
+    Recognition and chat give the bound sample's `text`. Synthesis gives the sample's own recording where it has one,
+    else `tones(text)`. The codec is the identity up to 16 bits: one codebook of 65 536 codes at the sample rate. The
+    duplex agent is silent while it hears sound and speaks one second of tones after 0.2 s of silence.
 
-    Simulated times: a stream's first chunk comes after `ttfb` seconds, every further `chunk_seconds` of audio after
-    `chunk_interval`; a transcript, a reply or a codec's codes take `answer_seconds`. Several requests at once are each
-    answered as if alone.
+    Simulated times: the first chunk of a stream comes after `ttfb` seconds, every further `chunk_seconds` of audio
+    after `chunk_interval`; a transcript, a reply or the codes of a waveform take `answer_seconds`. Concurrent requests
+    take as long as single ones.
     """
 
     name = "oracle"
@@ -114,23 +107,26 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         chunk_interval: float = 0.05,
         answer_seconds: float = 0.05,
     ) -> None:
-        self.ttfb = _check_seconds("ttfb", ttfb)
-        self.stream_chunk_seconds = _check_seconds("chunk_seconds", chunk_seconds, above=True)
-        self.chunk_interval = _check_seconds("chunk_interval", chunk_interval)
-        self.answer_seconds = _check_seconds("answer_seconds", answer_seconds)
+        self.ttfb = number("ttfb", ttfb, unit="seconds")
+        self.stream_chunk_seconds = number("chunk_seconds", chunk_seconds, above=True, unit="seconds")
+        self.chunk_interval = number("chunk_interval", chunk_interval, unit="seconds")
+        self.answer_seconds = number("answer_seconds", answer_seconds, unit="seconds")
         self.clock: SimulatedClock = SimulatedClock()
-        self.load_reference: Callable[[str], Audio] | None = None
+        self.load_reference: LoadReference | None = None
         self._references: Mapping[str, Sample] = {}
         self.reset()
 
-    def bind(self, references: Mapping[str, Sample]) -> None:
-        """Give the references by sample id; the runner calls this before it generates."""
-        self._references = references
+    def bind(self, samples: Mapping[str, Sample], load_reference: LoadReference | None = None) -> None:
+        """Take the references by sample id; the engine calls this before it generates."""
+        self._references, self.load_reference = samples, load_reference
+
+    def expect(self, sample_id: str) -> None:
+        """Nothing to do: this agent decides by what it hears."""
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name=self.name, interfaces=[], revision="1", license="Apache-2.0", parameters=0)
+        return ModelInfo(name=self.name, revision="1", license="Apache-2.0", parameters=0)
 
-    # What the other two doubles change: whether an item fails, and what its right answer becomes.
+    # What the other two fakes change: whether an item fails, and what its right answer becomes.
 
     def _fails(self, item: str, seed: int) -> bool:
         return False
@@ -148,7 +144,7 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
 
     def _reference(self, item: str) -> str:
         if item not in self._references:
-            raise BadInput(f"{self.name}: no reference is bound for '{item}'.", "Call bind({id: Sample}) first.")
+            raise BadInput(f"{self.name}: no reference is bound for '{item}'.", "Use it through: speech-eval run")
         text = self._references[item].text
         if text is None:
             raise BadInput(f"{self.name}: the reference of '{item}' has no text.", "Use a dataset with transcripts.")
@@ -178,8 +174,8 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         yield from self._arrive(self._speech(request))
 
     def _arrive(self, audio: Audio) -> Iterator[Audio]:
-        for number, chunk in enumerate(self._cut(audio)):
-            self.clock.advance(self.chunk_interval if number else self.ttfb)
+        for index, chunk in enumerate(self._cut(audio)):
+            self.clock.advance(self.chunk_interval if index else self.ttfb)
             yield chunk
 
     def _speech(self, request: SynthesisRequest) -> Audio:
@@ -254,8 +250,8 @@ class Noisy(Oracle):
         answer_seconds: float = 0.05,
     ) -> None:
         super().__init__(ttfb, chunk_seconds, chunk_interval, answer_seconds)
-        self.error_rate = _check_rate("error_rate", error_rate)
-        self.fail_rate = _check_rate("fail_rate", fail_rate)
+        self.error_rate = number("error_rate", error_rate, 0.0, 1.0)
+        self.fail_rate = number("fail_rate", fail_rate, 0.0, 1.0)
 
     def _fails(self, item: str, seed: int) -> bool:
         return _fraction("noisy fails", seed, item) < self.fail_rate
@@ -296,7 +292,7 @@ class Failing(Oracle):
         answer_seconds: float = 0.05,
     ) -> None:
         super().__init__(ttfb, chunk_seconds, chunk_interval, answer_seconds)
-        self.fail_rate = _check_rate("fail_rate", fail_rate)
+        self.fail_rate = number("fail_rate", fail_rate, 0.0, 1.0)
 
     def _fails(self, item: str, seed: int) -> bool:
         return _fraction("failing", item) < self.fail_rate

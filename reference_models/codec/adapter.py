@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speech_eval.adapters.base import AudioCodec, Codes
-from speech_eval.adapters.checkpoints import choose_device, positive, weights_digest
+from speech_eval.adapters.checkpoints import choose_device, weights_digest
+from speech_eval.adapters.options import whole
 from speech_eval.audio import Audio
-from speech_eval.errors import BadAudio, BadInput, require
+from speech_eval.errors import BadAudio, require
 from speech_eval.records import ModelInfo
-from speech_eval.reference_models import CHECKPOINTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,9 +37,7 @@ class ReferenceCodec(AudioCodec):
         self._weights = self._directory / WEIGHTS
         self._codec, self._card = Codec.load(self._directory)
         available = len(self._codec.codebook_sizes)
-        self._depth = available if n_codebooks is None else positive("n_codebooks", n_codebooks)
-        if self._depth > available:
-            raise BadInput(f"n_codebooks={n_codebooks}: {path} has {available} codebooks.", "Ask for fewer.")
+        self._depth = available if n_codebooks is None else whole("n_codebooks", n_codebooks, 1, available)
         self._device = self._torch.device(choose_device(device))
         self._parameters = sum(parameter.numel() for parameter in self._codec.parameters())
         self._codec.remove_weight_norm()
@@ -126,10 +124,3 @@ class ReferenceCodec(AudioCodec):
 
     def _audio(self, wave: Tensor) -> Audio:
         return Audio(np.asarray(wave[0, 0].float().cpu().numpy(), dtype=np.float32), self.sample_rate)
-
-
-class Dac16k2k(ReferenceCodec):
-    """The codec that this project trained and ships: 16 kHz, 4 codebooks of 1024 at 50 Hz, 2 kbit/s."""
-
-    def __init__(self, n_codebooks: int | None = None, device: str = "auto") -> None:
-        super().__init__(str(CHECKPOINTS / "dac-16k-2k"), n_codebooks, device)

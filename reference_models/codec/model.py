@@ -180,9 +180,7 @@ class Codec(nn.Module):
     def check_codes(self, codes: Sequence[Tensor]) -> None:
         """Raise `BadInput` unless these are codes of the first codebooks, of matching lengths and within range."""
         if not 1 <= len(codes) <= len(self.codebook_sizes):
-            raise BadInput(
-                f"{len(codes)} codebooks: the codec has {len(self.codebook_sizes)}.", "Give the first ones."
-            )
+            raise BadInput(f"{len(codes)} codebooks: the codec has {len(self.codebook_sizes)}.", "Give the first ones.")
         spans = {found.shape[-1] * stride for found, stride in zip(codes, self.quantizer.strides, strict=False)}
         if len(spans) > 1:
             raise BadInput(f"Codebooks span {sorted(spans)} frames.", "Cut all of them at the same time.")

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech_eval.adapters import checkpoints as torch_support
+from speech_eval.adapters.checkpoints import converted, load_model, locate
+from speech_eval.assets.convert.whisper import convert
 from speech_eval.errors import BadInput, require
 from speech_eval.reference_models.codec.config import SemanticConfig
 
@@ -29,11 +30,11 @@ class Teacher:
 
     def __init__(self, config: SemanticConfig) -> None:
         transformers = require("transformers", "train")
-        checkpoint = torch_support.locate(_path(config.teacher))
+        checkpoint = locate(_path(config.teacher))
         self.kind = str(checkpoint.config().get("model_type"))
         if self.kind not in KINDS:
             raise BadInput(f"{config.teacher} is of type '{self.kind}', not a speech encoder.", f"Use {KINDS}.")
-        model = torch_support.load_model(
+        model = load_model(
             "AutoModel", checkpoint, dtype="float32", device="cpu", extra="train", untrained=("masked_spec_embed",)
         )
         self.model = model.encoder if self.kind == "whisper" else model
@@ -69,9 +70,7 @@ class Teacher:
 def _path(teacher: str) -> str:
     """A directory or hub name; registered Whispers are fetched and converted."""
     if teacher in ("whisper-tiny.en", "whisper-base"):
-        from speech_eval.adapters.asr.whisper import converted
-
-        return str(converted(teacher))
+        return str(converted(teacher, convert))
     return teacher
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from speech_eval.audio import Audio, flac_bytes
-from speech_eval.engine.run_directory import safe_name, write_atomically
+from speech_eval.cache import write_atomically
+from speech_eval.engine.run_directory import safe_name
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.reference_models.codec.losses import MelLoss
 from speech_eval.reference_models.codec.model import Codec

@@ -20,8 +20,8 @@ from filelock import FileLock
 
 from speech_eval import datasets
 from speech_eval.assets import store as assets
-from speech_eval.audio import Audio, file_sha256, flac_bytes, load
-from speech_eval.engine.run_directory import write_atomically
+from speech_eval.audio import Audio, flac_bytes, load
+from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
@@ -214,7 +214,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
             text=row["text"],
             language=row["language"],
             audio=row["file_name"],
-            audio_sha256=hashlib.sha256((output / row["file_name"]).read_bytes()).hexdigest(),
+            audio_sha256=file_sha256(output / row["file_name"]),
             speaker=row["speaker"],
             metadata={"seconds": row["seconds"]},
         )

@@ -19,8 +19,8 @@ from filelock import FileLock
 
 from speech_eval import datasets
 from speech_eval.adapters.base import AudioCodec
-from speech_eval.audio import file_sha256, load
-from speech_eval.engine.run_directory import write_atomically
+from speech_eval.audio import load
+from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Sample

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import AudioCodec, Codes
+from speech_eval.adapters.base import AudioCodec, Codes, StreamsCodes
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.layouts import Ints, ratios_of, whole_steps
@@ -74,8 +74,8 @@ class SpeechCodec:
     def stream(self, parts: Iterable[Sequence[Ints]]) -> Iterator[Audio]:
         """The audio of codes that arrive in parts of whole steps, each chunk as soon as it is ready."""
         filled = (part for part in parts if len(part[0]))
-        if getattr(self.codec, "causal", False):
-            yield from self.codec.stream_parts(self._codes(part) for part in filled)  # type: ignore[attr-defined]
+        if isinstance(self.codec, StreamsCodes) and self.codec.causal:
+            yield from self.codec.stream_parts(self._codes(part) for part in filled)
         else:
             yield from self._windows(filled)
 
@@ -121,9 +121,8 @@ def probe(codec: AudioCodec) -> Codes:
 
 
 def load_codec(spec: str) -> AudioCodec:
-    """The codec of a model spec, whose options may follow semicolons as inside another spec's option. Raises `BadInput`
-    for another kind of model."""
-    codec = modelspec.build(modelspec.parse(spec.replace(";", ",")))
+    """The codec of a model spec. Raises `BadInput` for another kind of model."""
+    codec = modelspec.resolve(spec).build()
     if not isinstance(codec, AudioCodec):
         raise BadInput(f"{spec} is not a codec.", "Give a codec, such as the directory of a trained one.")
     return codec

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from speech_eval.engine.run_directory import write_atomically
+from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 
 FORMAT = 1

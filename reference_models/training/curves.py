@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from speech_eval.engine.run_directory import write_atomically
+from speech_eval.cache import write_atomically
 from speech_eval.reference_models.training.charts import Chart, figure
 
 CURVES = "curves.html"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speech_eval.engine.run_directory import write_atomically
+from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput, SpeechEvalError, require
 
 LOG = "log.jsonl"

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from speech_eval.engine.run_directory import write_atomically
+from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 
 FILE = "training.safetensors"

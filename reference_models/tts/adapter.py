@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest
-from speech_eval.adapters.checkpoints import choose_device, load_model, locate, positive, weights_digest
+from speech_eval.adapters.checkpoints import choose_device, load_model, locate, weights_digest
+from speech_eval.adapters.options import number, whole
 from speech_eval.audio import Audio
-from speech_eval.engine.generate.answer import sample_seed
+from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
-from speech_eval.reference_models import CHECKPOINTS
 
 if TYPE_CHECKING:
     from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
@@ -57,7 +57,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             "max_tokens": None if max_seconds is None else self._tokens(max_seconds),
         }
         self._sampling: Sampling = replace(base, **{name: value for name, value in given.items() if value is not None})
-        self._best_of = positive("best_of", best_of)
+        self._best_of = whole("best_of", best_of)
         self._verify, self._verifier = verifier_for(verify, recognizer, load=self._best_of > 1)
         self.batch_size = max(1, 8 // self._best_of)
 
@@ -84,11 +84,11 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
         ended: list[Generation] = []
 
         def parts() -> Iterator[Any]:
-            for books, whole in generate_stream(
+            for books, complete in generate_stream(
                 self._model, self._utterance(request), self._sampling, self._codec.chunk
             ):
-                if whole is not None:
-                    ended.append(whole)
+                if complete is not None:
+                    ended.append(complete)
                 yield books
 
         last: Audio | None = None
@@ -104,10 +104,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             yield Speech(last.samples, last.rate, ended[0].report())
 
     def _tokens(self, seconds: float) -> int:
-        if not (isinstance(seconds, int | float) and seconds > 0):
-            raise BadInput(
-                f"max_seconds={seconds} is not a duration.", "Use a number greater than 0, such as max_seconds=20."
-            )
+        number("max_seconds", seconds, above=True, unit="seconds")
         return max(1, round(seconds * self._codec.step_rate * self._model.tokenizer.tokens_per_step))
 
     def _utterance(self, request: SynthesisRequest) -> Utterance:
@@ -146,7 +143,7 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
 
 
 class ReferenceTTS(SpeechLMSynthesizer):
-    """A directory with `reference.json` of kind `tts`. `codec` is a model spec (its options after semicolons) instead
+    """A directory with `reference.json` of kind `tts`. `codec` is a model spec (in brackets if it has options) instead
     of the codec that the checkpoint names; it must be the same codec, possibly in another place. A model of one voice
     ignores voice prompts."""
 
@@ -189,17 +186,9 @@ class ReferenceTTS(SpeechLMSynthesizer):
         )
 
 
-class Llasa3mEn(ReferenceTTS):
-    """The voice that this project trained and ships: a Llama of 3.5 M parameters, English, 16 kHz. By default it
-    samples at temperature 0.7 and top-p 0.9."""
-
-    def __init__(self, temperature: float = 0.7, top_p: float = 0.9, **options: Any) -> None:
-        super().__init__(str(CHECKPOINTS / "llasa-3m-en"), temperature=temperature, top_p=top_p, **options)
-
-
 class _Published(SpeechLMSynthesizer):
-    """A language model's directory or hub name, and the model spec of its codec, its options after semicolons:
-    `llasa,path=DIR,codec=xcodec2;path=DIR`."""
+    """A language model's directory or hub name, and the model spec of its codec:
+    `llasa,path=DIR,codec=[xcodec2,path=DIR]`."""
 
     family: ClassVar[str]
 

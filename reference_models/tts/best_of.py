@@ -17,8 +17,8 @@ from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechSynthesizer
 from speech_eval.audio import Audio
 from speech_eval.audio import load as load_audio
-from speech_eval.engine.generate.answer import sample_seed
 from speech_eval.engine.generate.requests import synthesis_request
+from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Sample
@@ -60,7 +60,7 @@ def best_of(
 ) -> BestOf:
     """Generate `candidates` for every text of a dataset and compute the curve. Raises `BadInput` for a model that is
     not a synthesizer, and for a choice by voice if a text has no voice prompt."""
-    model = modelspec.build(modelspec.parse(spec))
+    model = modelspec.resolve(spec).build()
     if not isinstance(model, SpeechSynthesizer):
         raise BadInput(f"{spec} is not a synthesizer.", "See: speech-eval list models")
     dataset = datasets.load_dataset(data)

@@ -31,7 +31,7 @@ def recognize_packed(
     tokenizer = packed.tokenizer
     section = tokenizer.config.codec
     speech = SpeechCodec(codec, section.codebook_sizes, section.frame_rates)
-    recognizer = modelspec.build(modelspec.parse(config.recognizer))
+    recognizer = modelspec.resolve(config.recognizer).build()
     if not isinstance(recognizer, SpeechRecognizer):
         raise BadInput(f"check.recognizer: {config.recognizer} is not a recognizer.", "Give one, such as whisper-base.")
     rows: list[dict[str, str]] = []

@@ -202,7 +202,7 @@ class Orpheus(PublicTokenizer):
         if self.ratios != (1, 2, 4) or self.sizes != [self.POSITION] * 3:
             raise BadInput(
                 f"Orpheus speaks SNAC: three books of 4096 codes at 1:2:4, not {self.sizes} at {list(self.ratios)}.",
-                "Name the codec: codec=snac;path=….",
+                "Name the codec: codec=[snac,path=DIR].",
             )
         if rows < self.FIRST + 7 * self.POSITION:
             raise BadInput(

@@ -14,7 +14,7 @@ from turn_taking import dialogues
 from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import DuplexAgent
-from speech_eval.adapters.duplex.turn_agents import TurnOracle, VadTimeout
+from speech_eval.adapters.duplex.vad_timeout import VadTimeout
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio, load
 from speech_eval.engine import session as runner
@@ -27,6 +27,7 @@ from speech_eval.records import ModelInfo, Sample
 from speech_eval.signal import vad
 from speech_eval.signal.timeout_rule import Turn, sweep
 from speech_eval.testing.fakes import Oracle
+from speech_eval.testing.turn_oracle import TurnOracle
 
 RATE = 16_000
 
@@ -39,7 +40,7 @@ class Recorder(DuplexAgent):
         self.given: list[Audio] = []
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="recorder", interfaces=[])
+        return ModelInfo(name="recorder")
 
     def reset(self) -> None:
         self.given = []

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from support.metric_items import reader
 
-from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
-from speech_eval.audio import file_sha256
+from speech_eval.cache import file_sha256
+from speech_eval.engine.task import TASKS
 from speech_eval.errors import MissingExtra
 
 
@@ -41,14 +41,14 @@ def request() -> TranscriptionRequest:
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "funasr", None)
     with pytest.raises(MissingExtra, match=r"speech-eval-harness\[funasr\]"):
-        modelspec.build(modelspec.parse("funasr:paraformer-zh"))
+        modelspec.resolve("funasr:paraformer-zh").build()
 
 
 def test_it_asks_as_seed_tts_eval_does_and_keeps_the_raw_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
     (tmp_path / "model.pt").write_bytes(b"weights")
     monkeypatch.setitem(sys.modules, "funasr", library(calls, [{"key": "x", "text": "你 好 hello"}], tmp_path))
-    adapter = modelspec.build(modelspec.parse("funasr:paraformer-zh,hub=hf,revision=v2.0.4"))
+    adapter = modelspec.resolve("funasr:paraformer-zh,hub=hf,revision=v2.0.4").build()
     assert isinstance(adapter, SpeechRecognizer)
     assert adapter.transcribe([request()]) == ["你 好 hello"]
     made, asked = calls
@@ -60,7 +60,7 @@ def test_it_asks_as_seed_tts_eval_does_and_keeps_the_raw_text(tmp_path: Path, mo
 def test_a_language_is_told_to_models_that_take_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
     monkeypatch.setitem(sys.modules, "funasr", library(calls, [{"text": ""}], tmp_path))
-    adapter = modelspec.build(modelspec.parse("funasr:iic/SenseVoiceSmall,language=zh"))
+    adapter = modelspec.resolve("funasr:iic/SenseVoiceSmall,language=zh").build()
     assert isinstance(adapter, SpeechRecognizer)
     assert adapter.transcribe([request()]) == [""]
     assert calls[0]["model"] == "iic/SenseVoiceSmall" and calls[1]["language"] == "zh"
@@ -68,7 +68,7 @@ def test_a_language_is_told_to_models_that_take_one(tmp_path: Path, monkeypatch:
 
 def test_no_answer_is_an_error_and_not_an_empty_transcript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "funasr", library([], [], tmp_path))
-    adapter = modelspec.build(modelspec.parse("funasr:paraformer-zh"))
+    adapter = modelspec.resolve("funasr:paraformer-zh").build()
     assert isinstance(adapter, SpeechRecognizer)
     with pytest.raises(ValueError, match="gave no transcript for a"):
         adapter.transcribe([request()])
@@ -83,15 +83,13 @@ def test_no_answer_is_an_error_and_not_an_empty_transcript(tmp_path: Path, monke
     ],
 )
 def test_each_subset_names_the_recognizer_of_the_original(name: str, language: str, recognizer: str) -> None:
-    task = registry.tasks.get(name)()
-    assert task.recognizer == recognizer and task.dataset_for("SpeechSynthesizer") == name
+    task = TASKS.get(name)()
+    assert task.recognizer == recognizer and task.variants["SpeechSynthesizer"].dataset == name
     other = "cer[whisper-normalizer]" if language == "zh" else "wer[whisper-normalizer]"
-    assert task.metrics_for("SpeechSynthesizer")[:2] == ("wer[seed-tts-eval@2024-06]", other)
+    assert task.variants["SpeechSynthesizer"].metrics[:2] == ("wer[seed-tts-eval@2024-06]", other)
 
 
-def test_the_originals_similarity_is_scored_where_its_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    sim = "sim[wavlm-large-ecapa@unispeech]"
-    monkeypatch.delenv("SPEECH_EVAL_WAVLM_ECAPA", raising=False)
-    assert sim not in registry.tasks.get("seed-tts")().metrics_for("SpeechSynthesizer")
+def test_the_metrics_of_a_task_do_not_depend_on_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = TASKS.get("seed-tts-en")()
     monkeypatch.setenv("SPEECH_EVAL_WAVLM_ECAPA", "weights.pth")
-    assert sim in registry.tasks.get("seed-tts")().metrics_for("SpeechSynthesizer")
+    assert TASKS.get("seed-tts-en")() == before

@@ -36,7 +36,7 @@ BAD = {
 
 class Base:
     def info(self):
-        return ModelInfo(spec="", name="bad", interfaces=[])
+        return ModelInfo(name="bad")
 
 class Voice(Base, SpeechSynthesizer):
     batch_size = 4
@@ -124,13 +124,13 @@ def _length_plugin(folder: Path) -> str:
 
     path = folder / "length.py"
     path.write_text(
-        "from speech_eval import Metric, Summary, Value, registry\n"
+        "from speech_eval import Metric, Summary, Value\nfrom speech_eval.metrics.catalog import METRICS\n"
         "class Length(Metric):\n"
         "    id = 'length[s]'\n    description = source = 'seconds'\n    needs = frozenset({'audio'})\n"
         "    summaries = (Summary('s', 'mean', ('s',), 's', 'lower'),)\n"
         "    def score(self, item): return Value({'s': item.audio().seconds})\n"
         "    def failure(self, sample): return {'s': 99.0}\n"
-        "if 'length[s]' not in registry.metrics: registry.metrics.add('length[s]', Length)\n"
+        "if 'length[s]' not in METRICS: METRICS.add('length[s]', Length)\n"
     )
     registry.load_file(path)
     return str(path)
@@ -196,28 +196,28 @@ def test_one_row_or_column_is_mono() -> None:
 
 def test_results_from_another_time_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"schema_version": 99}')
-    with pytest.raises(BadInput, match=r"results\.json: not a Results record"):
+    with pytest.raises(BadInput, match=r"results\.json: written in schema version 99"):
         RunDirectory(tmp_path).results()
 
 
 def test_a_checkpoint_without_a_config_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"holds no config\.json"):
-        modelspec.build(modelspec.parse(str(tmp_path)))
+        modelspec.resolve(str(tmp_path)).build()
 
 
 def test_a_checkpoint_with_a_broken_config_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(BadInput, match=r"config\.json: no readable 'model_type'"):
-        modelspec.build(modelspec.parse(str(tmp_path)))
+        modelspec.resolve(str(tmp_path)).build()
 
 
 def test_an_unknown_architecture_is_named_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(BadInput, match=r"architecture 'bert'.*FILE\.py:CLASS"):
-        modelspec.build(modelspec.parse(str(tmp_path)))
+        modelspec.resolve(str(tmp_path)).build()
 
 
 def test_a_plugin_that_breaks_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text("import nonexistent_module_here")
     with pytest.raises(BadInput, match=r"p\.py: ModuleNotFoundError"):
-        modelspec.build(modelspec.parse(f"{tmp_path}/p.py:Model"))
+        modelspec.resolve(f"{tmp_path}/p.py:Model").build()

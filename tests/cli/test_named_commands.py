@@ -24,7 +24,8 @@ FOREIGN = {
     *("--no-python", "--nproc-per-node"),  # torchrun
     "--voice",  # hibari
 }
-COMMAND = re.compile(r"speech-eval((?: +[a-z][a-z-]*)+)")
+# A command in a text, not a sentence about the project: at the start of a line, in backticks, or after such a word.
+COMMAND = re.compile(r"(?:^\s*|[`(]|: +|\b(?:with|use|run|by) )speech-eval((?: +[a-z][a-z-]*)+)", re.MULTILINE | re.I)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.data_files import HEADER, clip, lines, tone
 
 from speech_eval import datasets
-from speech_eval.audio import file_sha256
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.engine import session as runner
+from speech_eval.engine.plan import plan
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.errors import BadInput
@@ -185,7 +187,7 @@ def test_a_run_directory_refuses_another_model_seed_or_limit(tmp_path: Path) -> 
         (["--model", "noisi", "--tasks", "asr"], "Did you mean noisy"),
         (["--model", "noisy", "--tasks", "asrr"], "Did you mean asr"),
         (["--model", "noisy", "--tasks", ""], "--tasks names no task"),
-        (["--model", "noisy,error_rate=2", "--tasks", "asr"], "error_rate=2 is not a rate"),
+        (["--model", "noisy,error_rate=2", "--tasks", "asr"], "error_rate must be a number from 0 to 1, got 2"),
         (["--model", "noisy,color=red", "--tasks", "asr"], "Check the options"),
         (["--model", "noisy,what", "--tasks", "asr"], "is not key=value"),
         (["--model", "no/such/dir", "--tasks", "asr"], "neither a directory nor a model spec"),
@@ -233,7 +235,7 @@ def test_interrupt_exits_130_and_keeps_what_was_done(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "import time\nfrom speech_eval import ModelInfo, SpeechRecognizer\n"
         "class Slow(SpeechRecognizer):\n    reads_audio = False\n"
-        "    def info(self): return ModelInfo(spec='', name='slow', interfaces=[])\n"
+        "    def info(self): return ModelInfo(spec='', name='slow')\n"
         "    def transcribe(self, requests):\n        time.sleep(0.2)\n        return ['word'] * len(requests)\n"
     )
     words = ["run", "--model", f"{tmp_path}/slow.py:Slow", "--tasks", "asr", "--output", str(tmp_path / "run")]
@@ -273,12 +275,12 @@ def test_metrics_of_the_voice_prompt_are_left_out_where_no_sample_has_one(tmp_pa
     manifest = tmp_path / "sentences.jsonl"
     manifest.write_text(json.dumps({"id": "a", "text": "Good morning.", "language": "en"}) + "\n")
     similarity, spec = "sim[cam++@zh-en-common]", modelspec.parse("espeak-ng")
-    ((item,), _) = runner.plan(spec, ["seed-tts"], Settings(data=str(manifest)))
+    (item,) = plan(spec, ["seed-tts"], Settings(data=str(manifest))).items
     assert similarity not in item.metrics and len(item.metrics) == 3
     assert item.note == f"No sample has a voice prompt: without {similarity}."
-    ((item,), _) = runner.plan(spec, ["seed-tts"], Settings(data=str(manifest), metrics=(similarity,)))
+    (item,) = plan(spec, ["seed-tts"], Settings(data=str(manifest), metrics=(similarity,))).items
     assert item.metrics == (similarity,) and not item.note  # what is asked for by name is taken, and fails by sample
-    ((item,), _) = runner.plan(spec, ["seed-tts"], Settings())
+    (item,) = plan(spec, ["seed-tts"], Settings()).items
     assert similarity in item.metrics and not item.note
 
 
@@ -303,12 +305,14 @@ def test_the_examples_of_the_docs_run_from_outside_the_package(tmp_path: Path, p
     commands = []
     for language, text in blocks(page):
         if language == "python":
-            (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+            file = tmp_path / text.splitlines()[0].removeprefix("# ")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
         elif language == "sh":
-            commands += text.strip().splitlines()
+            commands += text.replace("\\\n", " ").strip().splitlines()
     assert commands
     for command in commands:
-        words = [word.strip("'") for word in command.replace("whisper-tiny.en", "noisy").split()[1:]]
+        words = shlex.split(command.replace("whisper-tiny.en", "noisy"))[1:]
         done = cli(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from speech_eval.audio import Audio, load
-from speech_eval.engine.run_directory import RunDirectory, disk_errors, safe_name
+from speech_eval.cache import disk_errors
+from speech_eval.engine.run_directory import RunDirectory, safe_name
 from speech_eval.errors import BadInput, RunLocked, SpeechEvalError
 from speech_eval.records import Output, StoredAudio
 

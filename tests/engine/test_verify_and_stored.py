@@ -109,4 +109,4 @@ def test_a_folder_of_no_or_two_kinds_is_refused(tmp_path: Path, names: list[str]
     for name in names:
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(BadInput, match=message):
-        modelspec.build(modelspec.parse(f"outputs:{tmp_path}"))
+        modelspec.resolve(f"outputs:{tmp_path}").build()

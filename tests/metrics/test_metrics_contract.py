@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from support.metric_items import reader
 
-from speech_eval import registry
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio
 from speech_eval.engine.aggregate import unit
@@ -20,6 +19,7 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import Job, score_sample
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.metrics.base import SUBSET, Metric, ScoringItem
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.metrics.codec.counts import counts_text
 from speech_eval.metrics.dialogue.aligned import ALIASES
 from speech_eval.metrics.records_file import MEASURED as OF_RECORDS
@@ -36,12 +36,12 @@ from speech_eval.records import (
     Transcript,
 )
 
-NAMES = [name for name in registry.metrics.names() if registry.metrics.get(name).__module__.startswith("speech_eval.")]
+NAMES = [name for name in METRICS.names() if METRICS.get(name).__module__.startswith("speech_eval.")]
 
 
 @pytest.fixture(params=NAMES)
 def metric(request: pytest.FixtureRequest) -> Metric:
-    made: Metric = registry.metrics.get(request.param)()
+    made: Metric = METRICS.get(request.param)()
     optional = {"visqol": "visqol", "codec-metrics": "pesq", "utmos": "utmos_pytorch", "utmosv2": "utmosv2"}
     optional["multilingual"] = "num2words"
     if made.extra in optional:
@@ -111,7 +111,7 @@ def full_item(metric: Metric) -> ScoringItem:
 
 
 def test_it_is_registered_under_its_id_and_says_where_it_comes_from(metric: Metric) -> None:
-    assert registry.metrics.get(metric.id) is type(metric)
+    assert METRICS.get(metric.id) is type(metric)
     assert metric.description and metric.source and metric.summaries
 
 
@@ -150,7 +150,7 @@ def test_no_column_of_a_dataset_moves_a_number_that_it_does_not_feed(
 ) -> None:
     """In a run, whatever the columns are called: as a measurement, as a field of a record, as another metric's."""
     every = {*FIELDS, *MEASURED, *OF_RECORDS, *(path.split(".")[0] for paths in ALIASES.values() for path in paths)}
-    every |= set().union(*(registry.metrics.get(name).columns for name in NAMES))
+    every |= set().union(*(METRICS.get(name).columns for name in NAMES))
     strange = dict.fromkeys(every - metric.columns - {SUBSET}, value)
     assert _outcome(metric, {}, tmp_path) == _outcome(metric, strange, tmp_path)
 
@@ -180,7 +180,7 @@ def test_its_assets_are_known_and_named_by_its_scorer(metric: Metric) -> None:
 
 def test_importing_the_metrics_loads_no_framework() -> None:
     code = (
-        "import sys; from speech_eval import registry; [registry.metrics.get(n)() for n in registry.metrics.names()];"
+        "import sys; from speech_eval.metrics.catalog import METRICS; [METRICS.get(n)() for n in METRICS.names()];"
         "sys.exit(', '.join({'torch', 'onnxruntime', 'transformers'} & set(sys.modules)) or 0)"
     )
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

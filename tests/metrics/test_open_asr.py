@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speech_eval import registry
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import Job, score_sample
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Unit
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.metrics.open_asr import composite, set_code, throughput
 from speech_eval.metrics.records_file import evaluate
 from speech_eval.records import DatasetRecord, Environment, Manifest, ModelInfo, Output, Sample, TaskRecord
@@ -35,7 +35,7 @@ TEXTS = st.text(alphabet="abiB cdé 019.,'-$%", max_size=40)
 def metric(epoch: Epoch) -> Metric:
     if epoch in KALDI:
         pytest.importorskip("kaldialign")
-    made: Metric = registry.metrics.get(f"wer[open-asr@{epoch}]")()
+    made: Metric = METRICS.get(f"wer[open-asr@{epoch}]")()
     return made
 
 
@@ -410,7 +410,7 @@ def test_rtfx_is_all_audio_over_all_time_and_not_a_mean_of_ratios(tmp_path: Path
 
 
 def test_rtfx_is_not_defined_where_an_answer_is_missing_or_took_no_time() -> None:
-    rtfx: Metric = registry.metrics.get("rtfx[open-asr]")()
+    rtfx: Metric = METRICS.get("rtfx[open-asr]")()
     lost = rtfx.failure(Sample(id="s"))
     assert rtfx.compat_failure(Sample(id="s")) is None
     data = {name: np.array([value, 3.0]) for name, value in lost.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -18,15 +18,16 @@ from speech_eval.adapters.base import (
     ChatReply,
     ChatRequest,
     Codes,
+    LoadReference,
     SpeechRecognizer,
     SynthesisRequest,
     TranscriptionRequest,
 )
-from speech_eval.adapters.duplex.turn_agents import TurnOracle
 from speech_eval.audio import Audio, load
 from speech_eval.errors import BadAudio
-from speech_eval.records import ModelInfo
+from speech_eval.records import ModelInfo, Sample
 from speech_eval.testing.fakes import Oracle, _content
+from speech_eval.testing.turn_oracle import TurnOracle
 
 
 class Perfect(Oracle):
@@ -125,9 +126,12 @@ class Agent(TurnOracle):
     def __init__(self, failing: str = "") -> None:
         super().__init__()
         self.failing = failing
-        self.load_reference = None
         self._known = Perfect(failing)
         self._expected = ""
+
+    def bind(self, samples: Mapping[str, Sample], load_reference: LoadReference) -> None:
+        super().bind(samples, load_reference)
+        self._known.bind(samples, load_reference)
 
     def expect(self, sample_id: str) -> None:
         self._expected = sample_id
@@ -135,7 +139,6 @@ class Agent(TurnOracle):
 
     def speech_probabilities(self, user: Audio) -> tuple[np.ndarray, float]:
         """1 for every 10 ms that are not digital silence."""
-        self._known.load_reference = self.load_reference
         self._known._raise_failures([(_content(user.samples), 0)])
         size = user.rate // 100
         frames = user.samples[: len(user.samples) // size * size].reshape(-1, size)
@@ -164,14 +167,18 @@ class Loudness(AudioCodec):
 
     def __init__(self, failing: str = "") -> None:
         self.failing = failing
-        self.load_reference = None
         self._known = Perfect(failing)
 
+    def bind(self, samples: Mapping[str, Sample], load_reference: LoadReference) -> None:
+        self._known.bind(samples, load_reference)
+
+    def expect(self, sample_id: str) -> None:
+        """Nothing to do: this is a codec."""
+
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="loudness", interfaces=[], revision="1")
+        return ModelInfo(name="loudness", revision="1")
 
     def encode(self, audios: Sequence[Audio]) -> list[Codes]:
-        self._known.load_reference = self.load_reference
         self._known._raise_failures([(_content(audio.samples), 0) for audio in audios])
         return [Codes([self._codes(audio)], [25.0], [16]) for audio in audios]
 
@@ -201,7 +208,7 @@ class Ear(SpeechRecognizer):
                 self._known.append((row["text"], audio.samples))
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="ear", interfaces=[], revision="1")
+        return ModelInfo(name="ear", revision="1")
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         return [self._text(request.audio.samples) for request in requests]

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from speech_eval.adapters.base import AudioCodec  # noqa: E402
-from speech_eval.adapters.spec import build, parse  # noqa: E402
+from speech_eval.adapters.spec import resolve  # noqa: E402
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
 from speech_eval.reference_models.codec.model import Codec  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import save_checkpoint  # noqa: E402
@@ -41,7 +41,7 @@ def save_codec(directory: Path, layout: str = "flat", causal: bool = True) -> Pa
 
 
 def codec_of(path: Path) -> AudioCodec:
-    codec = build(parse(str(path)))
+    codec = resolve(str(path)).build()
     assert isinstance(codec, AudioCodec)
     return codec
 

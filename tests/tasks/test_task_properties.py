@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from support.task_worlds import Seats, World, cases, judge
 
-from speech_eval import registry
 from speech_eval.audio import Audio
 from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Output, Results
 
 pytest.importorskip("pesq")
@@ -122,8 +122,8 @@ def test_a_perfect_system_scores_perfectly(case: Case) -> None:
 
 
 def test_every_best_value_is_of_a_number_that_exists() -> None:
-    for name in registry.metrics.names():
-        metric = registry.metrics.get(name)
+    for name in METRICS.names():
+        metric = METRICS.get(name)
         named = set(BEST.get(name.partition("[")[0], {}))
         assert not named or named & {summary.name for summary in metric.summaries}, name
 

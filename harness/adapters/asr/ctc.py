@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from speech_eval.adapters import checkpoints as torch_support
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.checkpoints import load_model, locate
 from speech_eval.audio import Samples
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.records import ModelInfo
 
-# Used in training alone, and absent from many published checkpoints.
+# Used in training only, and absent from many published checkpoints.
 _UNTRAINED = (r"masked_spec_embed$",)
 
 
 class CTC(SpeechRecognizer):
-    """A checkpoint with a CTC head, decoded greedily: the likeliest symbol a frame, repeats merged, blanks dropped.
+    """A checkpoint with a CTC head, decoded greedily: the likeliest symbol per frame, repeats merged, blanks dropped.
 
-    The model's own vocabulary decides the language; the request's is not looked at. Models whose first layer is
-    group-normalized (wav2vec2-base and kin) or whose last is a convolutional adapter see padding, so they run one by
-    one; the others in masked batches.
+    The model's own vocabulary decides the language; the request's is ignored. Padding changes the output of models
+    whose first layer is group-normalized (such as wav2vec2-base) or whose last is a convolutional adapter, so they run
+    one by one; the others run in masked batches.
     Raises `BadInput` for checkpoints that are broken, incomplete or without a CTC head.
     """
 
@@ -34,12 +34,12 @@ class CTC(SpeechRecognizer):
     ) -> None:
         torch, transformers = require("torch", "asr"), require("transformers", "asr")
         self._torch = torch
-        self._checkpoint = torch_support.locate(path, revision, trust_remote_code=trust_remote_code)
+        self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
         directory = self._checkpoint.directory
-        # Two parts rather than AutoProcessor, which may want a language-model decoder that greedy decoding has not.
+        # Two parts rather than AutoProcessor, which may want a language-model decoder that is not needed here.
         self._extractor = transformers.AutoFeatureExtractor.from_pretrained(directory)
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-        self._model = torch_support.load_model(
+        self._model = load_model(
             "AutoModelForCTC",
             self._checkpoint,
             dtype=dtype,
@@ -69,7 +69,7 @@ class CTC(SpeechRecognizer):
         return self._checkpoint.info(self._model, decoding="greedy")
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
-        """One transcript a request. Raises `BadAudio` for audio that is shorter than one frame of the model."""
+        """One transcript per request. Raises `BadAudio` for audio that is shorter than one frame of the model."""
         waves = [request.audio.samples for request in requests]
         for request, wave in zip(requests, waves, strict=True):
             self._check_length(request.id, wave)

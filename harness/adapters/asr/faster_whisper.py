@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
-from speech_eval.adapters import checkpoints as torch_support
 from speech_eval.adapters.asr.whisper import whisper_language
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.checkpoints import ASSET, weights_digest
+from speech_eval.adapters.options import whole
+from speech_eval.assets import store as assets
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
 
@@ -16,10 +17,11 @@ _FILES = ("model.bin", "config.json", "tokenizer.json")
 
 
 class FasterWhisper(SpeechRecognizer):
-    """A CTranslate2 directory: temperature 0 only, no conditioning on earlier text, no voice-activity filter.
+    """A CTranslate2 directory, or a bundled model `asset:NAME`.
 
-    These settings make the transcript a function of the audio alone. `compute_type` is CTranslate2's: int8, float32,
-    float16 and others. Raises `BadInput` for a directory that is not whole.
+    Temperature 0 only, no conditioning on earlier text and no voice-activity filter, so that the transcript is a
+    function of the audio alone. `compute_type` is CTranslate2's: int8, float32, float16 and others. Raises `BadInput`
+    for a directory that is incomplete.
     """
 
     def __init__(
@@ -31,8 +33,11 @@ class FasterWhisper(SpeechRecognizer):
         cpu_threads: int = 1,
     ) -> None:
         library = require("faster_whisper", "asr", "faster-whisper")
-        self.beam_size = torch_support.positive("beam_size", beam_size)
-        self._directory = Path(path)
+        self.beam_size = whole("beam_size", beam_size)
+        asset = path.removeprefix(ASSET) if path.startswith(ASSET) else None
+        self._directory = assets.ensure(asset) if asset else Path(path)
+        self._name = asset or self._directory.resolve().name
+        self._license = assets.ASSETS[asset].license if asset else ""
         self._compute_type = compute_type
         for name in _FILES:
             if not (self._directory / name).is_file():
@@ -42,7 +47,7 @@ class FasterWhisper(SpeechRecognizer):
                 str(self._directory),
                 device=device,
                 compute_type=compute_type,
-                cpu_threads=torch_support.positive("cpu_threads", cpu_threads),
+                cpu_threads=whole("cpu_threads", cpu_threads),
                 local_files_only=True,
             )
         except (RuntimeError, ValueError) as error:
@@ -53,15 +58,14 @@ class FasterWhisper(SpeechRecognizer):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
-            name=self._directory.resolve().name,
-            interfaces=[],
-            weights_sha256=torch_support.weights_digest([self._directory / "model.bin"]),
+            name=self._name,
+            weights_sha256=weights_digest([self._directory / "model.bin"]),
+            license=self._license,
             metadata={"compute_type": self._compute_type, "beam_size": self.beam_size},
         )
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
-        """One transcript a request. Raises `BadInput` for a language the model does not know."""
+        """One transcript per request. Raises `BadInput` for a language the model does not know."""
         return [self._transcribe(request) for request in requests]
 
     def _transcribe(self, request: TranscriptionRequest) -> str:
@@ -80,33 +84,3 @@ class FasterWhisper(SpeechRecognizer):
 
     def close(self) -> None:
         self._model.model.unload_model()
-
-
-class _Shipped(FasterWhisper):
-    """Registry-shipped CTranslate2 weights as they are."""
-
-    asset: ClassVar[str]
-
-    def __init__(
-        self, compute_type: str = "int8", beam_size: int = 1, device: str = "cpu", cpu_threads: int = 1
-    ) -> None:
-        from speech_eval.assets import store as assets
-
-        super().__init__(str(assets.ensure(self.asset)), compute_type, beam_size, device, cpu_threads)
-
-    def info(self) -> ModelInfo:
-        from speech_eval.assets.store import ASSETS
-
-        return super().info().model_copy(update={"name": self.asset, "license": ASSETS[self.asset].license})
-
-
-class FasterWhisperTinyEn(_Shipped):
-    """Whisper tiny.en, English only."""
-
-    asset = "whisper-tiny.en"
-
-
-class FasterWhisperBase(_Shipped):
-    """Whisper base, multilingual."""
-
-    asset = "whisper-base"

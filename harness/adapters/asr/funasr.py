@@ -7,18 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
-from speech_eval.audio import file_sha256
+from speech_eval.adapters.catalog import Target
+from speech_eval.cache import file_sha256
 from speech_eval.errors import require
 from speech_eval.records import ModelInfo
 
 BATCH_SECONDS = 300  # Seed-TTS-eval's batch_size_s
 
 
-class FunASR(SpeechRecognizer):
-    """`funasr:MODEL`, by the name FunASR knows it by (`paraformer-zh`, `iic/SenseVoiceSmall`) or its folder.
+def scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
+    """`funasr:MODEL`: the name FunASR knows a model by, or its folder."""
+    return FunASR, {"model": rest, **options}
 
-    Clip by clip, so that nothing depends on what else is in a batch. `hub` is where a name is looked up (`ms` or `hf`),
-    `device` such as `cpu` or `cuda:0`; `language` is told to models that take one (SenseVoice).
+
+class FunASR(SpeechRecognizer):
+    """A model by the name FunASR knows it by (`paraformer-zh`, `iic/SenseVoiceSmall`), or its folder.
+
+    Clips are transcribed one by one, so that no transcript depends on the rest of a batch. `hub` is where a name is
+    looked up (`ms` or `hf`), `device` such as `cpu` or `cuda:0`; `language` is passed to models that take one
+    (SenseVoice).
     """
 
     def __init__(
@@ -38,15 +45,13 @@ class FunASR(SpeechRecognizer):
         folder = Path(str(getattr(self._model, "model_path", None) or self._name))
         weights = next((file for name in ("model.pt", "model.pb") if (file := folder / name).is_file()), None)
         return ModelInfo(
-            spec="",
             name=self._name,
-            interfaces=[],
             revision=self._revision or "",
             weights_sha256="" if weights is None else file_sha256(weights),
         )
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
-        """One transcript a request. Raises `ValueError` where FunASR gives none."""
+        """One transcript per request. Raises `ValueError` where FunASR gives none."""
         return [self._transcribe(request) for request in requests]
 
     def _transcribe(self, request: TranscriptionRequest) -> str:

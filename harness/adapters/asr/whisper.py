@@ -1,13 +1,14 @@
-"""Whisper on transformers: hub or local checkpoints, and the two sets of weights that package archives carry."""
+"""Whisper on transformers: checkpoints of the hub or of a directory, and two bundled ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from speech_eval.adapters import checkpoints as torch_support
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.checkpoints import load_model, locate
+from speech_eval.adapters.options import whole
+from speech_eval.assets.convert.whisper import convert
 from speech_eval.audio import Samples
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
@@ -18,10 +19,10 @@ WINDOW_SECONDS = 30
 class Whisper(SpeechRecognizer):
     """A Whisper checkpoint: greedy decoding (or `num_beams`), task `transcribe`, language as the request says.
 
-    `path` is a hub repository `ORG/REPO` or a directory. Speech of up to 30 s is decoded in batches without
-    timestamps; longer speech one by one, window after window, so that nothing is cut off.
-    `window_seconds` below 30 hears only speech that fits into it: cheaper, though not what Whisper was
-    trained on, so for rewards and choices, not for results.
+    `path` is a hub repository `ORG/REPO`, a directory, or a bundled model `asset:NAME`. Speech of up to 30 s is decoded
+    in batches without timestamps; longer speech one by one, window after window, so that nothing is cut off.
+    `window_seconds` below 30 shortens the encoder: cheaper, but not what Whisper was trained on. Use it for rewards and
+    for choosing among candidates, not for results; longer speech is then refused.
     Raises `BadInput` for checkpoints that are broken, incomplete or pickled.
     """
 
@@ -35,13 +36,12 @@ class Whisper(SpeechRecognizer):
         window_seconds: int = WINDOW_SECONDS,
         trust_remote_code: bool = False,
     ) -> None:
-        if torch_support.positive("window_seconds", window_seconds) > WINDOW_SECONDS:
-            raise BadInput(f"window_seconds={window_seconds} is more than Whisper hears.", "Use 30 or less.")
+        whole("window_seconds", window_seconds, 1, WINDOW_SECONDS)
         torch, transformers = require("torch", "asr"), require("transformers", "asr")
-        self.num_beams = torch_support.positive("num_beams", num_beams)
+        self.num_beams = whole("num_beams", num_beams)
         self._torch = torch
-        self._checkpoint = torch_support.locate(path, revision, trust_remote_code=trust_remote_code)
-        self._model = torch_support.load_model(
+        self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code, convert=convert)
+        self._model = load_model(
             "WhisperForConditionalGeneration",
             self._checkpoint,
             dtype=dtype,
@@ -63,7 +63,7 @@ class Whisper(SpeechRecognizer):
         return self._checkpoint.info(self._model, num_beams=self.num_beams, window_seconds=self.window_seconds)
 
     def _shorten(self) -> None:
-        """Leave the encoder the positions of the window alone."""
+        """Keep only the encoder positions that the window needs."""
         encoder = self._model.model.encoder
         kept = encoder.config.max_source_positions * self.window_seconds // WINDOW_SECONDS
         encoder.embed_positions = self._torch.nn.Embedding.from_pretrained(encoder.embed_positions.weight[:kept])
@@ -89,7 +89,7 @@ class Whisper(SpeechRecognizer):
         return [texts[i] for i in range(len(requests))]
 
     def nll(self, request: TranscriptionRequest, text: str) -> float:
-        """Mean nats a token of `text`, its end included, given the speech: how surprising it would be to hear it.
+        """Mean negative log-likelihood in nats per token of `text`, its end included, given the speech.
 
         Raises `BadInput` for speech over the window, which the model hears only in pieces, and for an empty text.
         """
@@ -150,44 +150,3 @@ def whisper_language(language: str, known: Iterable[str] | None, name: str) -> s
     if code not in known:
         raise BadInput(f"{name} knows no language '{language}'.", "Give its two-letter code, such as en or fr.")
     return code
-
-
-class _Shipped(Whisper):
-    """Registry-shipped CTranslate2 weights, converted once to a transformers directory in the cache."""
-
-    asset: ClassVar[str]
-
-    def __init__(
-        self,
-        dtype: str = "float32",
-        device: str = "auto",
-        num_beams: int = 1,
-        window_seconds: int = WINDOW_SECONDS,
-    ) -> None:
-        super().__init__(str(converted(self.asset)), None, dtype, device, num_beams, window_seconds)
-
-    def info(self) -> ModelInfo:
-        from speech_eval.assets.store import ASSETS
-
-        return super().info().model_copy(update={"name": self.asset, "license": ASSETS[self.asset].license})
-
-
-class WhisperTinyEn(_Shipped):
-    """Whisper tiny.en, English only."""
-
-    asset = "whisper-tiny.en"
-
-
-class WhisperBase(_Shipped):
-    """Whisper base, multilingual."""
-
-    asset = "whisper-base"
-
-
-def converted(asset: str) -> Path:
-    """The transformers directory of a CTranslate2 Whisper asset, fetched and made where it is lacking."""
-    from speech_eval.assets import store as assets
-    from speech_eval.assets.convert import once, whisper
-
-    source = assets.ensure(asset)
-    return once(assets.derived_dir(asset) / "transformers-1", lambda directory: whisper.convert(source, directory))

@@ -1,16 +1,12 @@
-"""A recognizer, a text model and a synthesizer in a row: the baseline for every spoken-dialogue task."""
+"""`cascade:ASR+LLM+TTS`: a recognizer, a text model and a synthesizer in a row, the baseline of spoken dialogue."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from speech_eval.adapters import checkpoints as torch_support
-from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import (
-    INTERFACES,
     Adapter,
     AudioLanguageModel,
     ChatReply,
@@ -20,15 +16,15 @@ from speech_eval.adapters.base import (
     SynthesisRequest,
     TranscriptionRequest,
 )
+from speech_eval.adapters.catalog import Target
+from speech_eval.adapters.checkpoints import combined_digest
+from speech_eval.adapters.options import whole
+from speech_eval.adapters.spec import ResolvedModel, redact, resolve, split, unwrap
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.records import ModelInfo
 
-_INTERFACES = {
-    "asr": INTERFACES["SpeechRecognizer"],
-    "llm": INTERFACES["AudioLanguageModel"],
-    "tts": INTERFACES["SpeechSynthesizer"],
-}
+_INTERFACES = {"asr": "SpeechRecognizer", "llm": "AudioLanguageModel", "tts": "SpeechSynthesizer"}
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -39,12 +35,12 @@ class CascadeError(SpeechEvalError):
 
 
 class Cascade(AudioLanguageModel):
-    """`ASR+LLM+TTS`, or `ASR+LLM` for replies in text alone.
+    """`ASR+LLM+TTS`, or `ASR+LLM` for replies in text only.
 
-    Each part is a model spec; its options stand in brackets, separated by semicolons: `whisper-base[num_beams=5]`.
-    Audio parts of a conversation are transcribed in `language`, the text model answers, its answer is spoken.
-    `system` is put before conversations that have no system message; `max_new_tokens` overrides the request's.
-    Whatever a part raises becomes a `CascadeError` naming it.
+    Each part is a model spec, in brackets where it has options: `[whisper-base,num_beams=5]+smollm2`. Audio parts of a
+    conversation are transcribed in `language`, the text model answers, and its answer is spoken. `system` is put before
+    conversations that have no system message; `max_new_tokens` overrides the request's. Whatever a part raises becomes
+    a `CascadeError` that names it.
     """
 
     def __init__(
@@ -57,11 +53,9 @@ class Cascade(AudioLanguageModel):
     ) -> None:
         self.language = language
         self.system = system
-        self.max_new_tokens = (
-            None if max_new_tokens is None else torch_support.positive("max_new_tokens", max_new_tokens)
-        )
-        self._specs = dict(zip(_INTERFACES, split_parts(parts), strict=False))
-        self._parts = {role: _build(role, spec, trust_remote_code) for role, spec in self._specs.items()}
+        self.max_new_tokens = None if max_new_tokens is None else whole("max_new_tokens", max_new_tokens)
+        self._models = resolve_parts(parts, trust_remote_code)
+        self._parts = {role: _build(role, part) for role, part in self._models.items()}
         self.sample_rate = self._asr.sample_rate
 
     @property
@@ -71,15 +65,13 @@ class Cascade(AudioLanguageModel):
         return part
 
     def info(self) -> ModelInfo:
-        parts = {role: modelspec.describe(self._specs[role], part) for role, part in self._parts.items()}
+        parts = {role: self._models[role].describe(part) for role, part in self._parts.items()}
         counts = [part.parameters for part in parts.values()]
         own = {"language": self.language, "system": self.system, "max_new_tokens": self.max_new_tokens}
         return ModelInfo(
-            spec="",
             name="+".join(part.name for part in parts.values()),
-            interfaces=[],
-            revision=torch_support.combined_digest({role: part.digest() for role, part in parts.items()}),
-            weights_sha256=torch_support.combined_digest({role: part.weights_sha256 for role, part in parts.items()}),
+            revision=combined_digest({role: part.digest() for role, part in parts.items()}),
+            weights_sha256=combined_digest({role: part.weights_sha256 for role, part in parts.items()}),
             license="; ".join(dict.fromkeys(part.license for part in parts.values() if part.license)),
             parameters=None if None in counts else sum(count for count in counts if count is not None),
             metadata={
@@ -128,7 +120,7 @@ class Cascade(AudioLanguageModel):
             yield ChatReply(audio=audio)
 
     def _transcribed(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
-        """The same conversations in text alone. All their audio goes through the recognizer in full batches."""
+        """The same conversations as text. All their audio goes through the recognizer in full batches."""
         wanted = [
             TranscriptionRequest(
                 id=f"{request.id} (message {m}, part {p})",
@@ -160,7 +152,7 @@ class Cascade(AudioLanguageModel):
     def _run(
         self, role: str, method: Callable[[Sequence[Request]], list[Answer]], requests: Sequence[Request]
     ) -> list[Answer]:
-        """A part's answers, asked for in batches of the size it takes."""
+        """A part's answers, in batches of its own size."""
         size, answers = self._parts[role].batch_size, []
         try:
             for start in range(0, len(requests), size):
@@ -170,45 +162,55 @@ class Cascade(AudioLanguageModel):
         return answers
 
     def _stream(self, role: str, pieces: Iterator[Answer]) -> Iterator[Answer]:
-        """A part's answer as it comes."""
+        """A part's answer as it arrives."""
         try:
             yield from pieces
         except Exception as error:
             raise self._broken(role, error) from error
 
     def _broken(self, role: str, error: Exception) -> CascadeError:
-        name = modelspec.redact(self._specs[role].text)
-        return CascadeError(f"The {role.upper()} '{name}' of the cascade failed: {error}")
+        return CascadeError(f"The {role.upper()} '{self._models[role].redacted}' of the cascade failed: {error}")
 
 
-def split_parts(text: str) -> list[modelspec.ModelSpec]:
-    """The specs of `ASR+LLM[+TTS]`. Raises `BadInput` for another number of parts or options out of shape."""
-    pieces = re.split(r"\+(?![^\[]*\])", text)
-    if len(pieces) not in (2, 3) or not all(piece.strip() for piece in pieces):
-        raise BadInput(f"cascade:{text} does not name two or three models.", "Write cascade:ASR+LLM or ASR+LLM+TTS.")
-    return [_part(piece.strip()) for piece in pieces]
+def scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
+    """`cascade:ASR+LLM+TTS` or `cascade:ASR+LLM`."""
+    trust = {"trust_remote_code": True} if trust_remote_code else {}
+    return Cascade, {"parts": rest, **trust, **options}
 
 
-def _part(text: str) -> modelspec.ModelSpec:
-    match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", text)
-    if match is None:
-        raise BadInput(f"The cascade's part '{text}' is out of shape.", "Write options as NAME[key=value;key=value].")
-    target, options = match.groups()
-    return modelspec.parse(",".join([target, *(options.split(";") if options else [])]))
-
-
-def _build(role: str, spec: modelspec.ModelSpec, trust_remote_code: bool) -> Adapter:
-    name = modelspec.redact(spec.text)
-    try:
-        adapter = modelspec.build(spec, trust_remote_code=trust_remote_code)
-    except SpeechEvalError as error:
-        raise BadInput(f"The {role.upper()} '{name}' of the cascade: {error.problem}", error.remedy) from error
-    if not isinstance(adapter, _INTERFACES[role]):
+def resolve_parts(text: str, trust_remote_code: bool = False) -> dict[str, ResolvedModel]:
+    """The models of `ASR+LLM[+TTS]` by role. Raises `BadInput` for another number of parts or one of another kind."""
+    pieces = [unwrap(piece.strip()) for piece in split(text, "+")]
+    if len(pieces) not in (2, 3) or not all(pieces):
         raise BadInput(
-            f"The {role.upper()} '{name}' of the cascade is no {_INTERFACES[role].__name__}.",
+            f"cascade:{redact(text)} does not name two or three models.",
+            "Write cascade:ASR+LLM or cascade:ASR+LLM+TTS; a part with options stands in brackets: [NAME,key=value].",
+        )
+    return {role: _resolve(role, piece, trust_remote_code) for role, piece in zip(_INTERFACES, pieces, strict=False)}
+
+
+def _resolve(role: str, text: str, trust_remote_code: bool) -> ResolvedModel:
+    try:
+        part = resolve(text, trust_remote_code=trust_remote_code)
+    except SpeechEvalError as error:
+        raise _named(error, role, redact(text)) from error
+    if _INTERFACES[role] not in part.interfaces:
+        raise BadInput(
+            f"The {role.upper()} '{part.redacted}' of the cascade is not a {_INTERFACES[role]}.",
             "Order the parts as ASR+LLM+TTS.",
         )
-    return adapter
+    return part
+
+
+def _build(role: str, part: ResolvedModel) -> Adapter:
+    try:
+        return part.build()
+    except SpeechEvalError as error:
+        raise _named(error, role, part.redacted) from error
+
+
+def _named(error: SpeechEvalError, role: str, name: str) -> BadInput:
+    return BadInput(f"The {role.upper()} '{name}' of the cascade: {error.problem}", error.remedy)
 
 
 def _content(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from speech_eval.adapters import checkpoints as torch_support
 from speech_eval.adapters.base import AudioLanguageModel, ChatReply, ChatRequest
+from speech_eval.adapters.checkpoints import load_model, locate, seeded
+from speech_eval.adapters.options import number, whole
+from speech_eval.assets.convert.gguf import convert
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
 
@@ -15,10 +16,11 @@ from speech_eval.records import ModelInfo
 class CausalLM(AudioLanguageModel):
     """A causal language model that answers conversations of text.
 
-    Greedy where `temperature` is 0, else sampling with the request's seed from the `top_k` likeliest tokens (0: all)
-    that make up `top_p` of the probability. Conversations go through the tokenizer's chat template; a tokenizer
-    without one gets the texts line by line. Requests are answered one by one: in a padded batch, rounding would let
-    an answer depend on its neighbors. `enable_thinking` is passed to templates that know it.
+    `path` is a hub repository `ORG/REPO`, a directory, or a bundled model `asset:NAME`. Greedy where `temperature` is
+    0, else sampling with the request's seed from the `top_k` likeliest tokens (0: all) that make up `top_p` of the
+    probability. Conversations go through the tokenizer's chat template; a tokenizer without one gets the texts line by
+    line. Requests are answered one by one, because rounding in a padded batch would make an answer depend on the
+    others. `enable_thinking` is passed to templates that know it.
     """
 
     reads_audio = False
@@ -36,18 +38,16 @@ class CausalLM(AudioLanguageModel):
         trust_remote_code: bool = False,
     ) -> None:
         torch, transformers = require("torch", "llm"), require("transformers", "llm")
-        if temperature < 0 or not 0 < top_p <= 1 or top_k < 0:
-            raise BadInput(
-                f"temperature={temperature}, top_p={top_p}, top_k={top_k} are out of range.",
-                "Use temperature >= 0, 0 < top_p <= 1, top_k >= 0.",
-            )
+        number("temperature", temperature)
+        number("top_p", top_p, 0.0, 1.0, above=True)
+        whole("top_k", top_k, 0)
         self._torch = torch
         self._template_options = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
-        self._checkpoint = torch_support.locate(path, revision, trust_remote_code=trust_remote_code)
+        self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code, convert=convert)
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(
             self._checkpoint.directory, trust_remote_code=trust_remote_code
         )
-        self._model = torch_support.load_model(
+        self._model = load_model(
             "AutoModelForCausalLM",
             self._checkpoint,
             dtype=dtype,
@@ -64,7 +64,7 @@ class CausalLM(AudioLanguageModel):
         return self._checkpoint.info(self._model, **settings)
 
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
-        """One text reply a request. Raises `BadInput` for audio parts and for conversations that are too long."""
+        """One text reply per request. Raises `BadInput` for audio parts and for conversations that are too long."""
         return [ChatReply(text=self._answer(request)) for request in requests]
 
     def _answer(self, request: ChatRequest) -> str:
@@ -77,7 +77,7 @@ class CausalLM(AudioLanguageModel):
                 f"{request.id}: {length} tokens and {request.max_new_tokens} new ones exceed the {limit} of the model.",
                 "Shorten the conversation or ask for fewer new tokens.",
             )
-        with self._torch.inference_mode(), torch_support.seeded(request.seed):
+        with self._torch.inference_mode(), seeded(request.seed):
             answer = self._model.generate(
                 **tokens.to(self._model.device),
                 max_new_tokens=request.max_new_tokens,
@@ -118,34 +118,3 @@ def text_of(message: Mapping[str, Any], request_id: str) -> str:
                 "Put a recognizer before it: cascade:ASR+LLM.",
             )
     return "\n".join(str(part["text"]) for part in content)
-
-
-class SmolLM2(CausalLM):
-    """SmolLM2-135M-Instruct from registry-shipped Q4_1 weights, dequantized once into the cache."""
-
-    asset = "smollm2"
-
-    def __init__(
-        self,
-        dtype: str = "float32",
-        device: str = "auto",
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-    ) -> None:
-        path = str(dequantized(self.asset))
-        super().__init__(path, dtype=dtype, device=device, temperature=temperature, top_p=top_p, top_k=top_k)
-
-    def info(self) -> ModelInfo:
-        from speech_eval.assets.store import ASSETS
-
-        return super().info().model_copy(update={"name": self.asset, "license": ASSETS[self.asset].license})
-
-
-def dequantized(asset: str) -> Path:
-    """The transformers directory of a GGUF asset, fetched and made where it is lacking."""
-    from speech_eval.assets import store as assets
-    from speech_eval.assets.convert import gguf, once
-
-    (source,) = assets.ensure(asset).glob("*.gguf")
-    return once(assets.derived_dir(asset) / "transformers-1", lambda directory: gguf.convert(source, directory))

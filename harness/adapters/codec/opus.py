@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from speech_eval.adapters.base import AudioCodec, Codes
+from speech_eval.adapters.options import choice, whole
 from speech_eval.audio import Audio, Samples
-from speech_eval.errors import BadAudio, BadInput, require
+from speech_eval.errors import BadAudio, require
 from speech_eval.records import ModelInfo
 
 _RATE = 48_000
@@ -19,30 +20,25 @@ _APPLICATIONS = ("audio", "voip", "lowdelay")
 
 
 class Opus(AudioCodec):
-    """Opus at a constant `bitrate` in bits a second, mono, 20 ms packets, at its own rate of 48 kHz.
+    """Opus at a constant `bitrate` in bits per second, mono, 20 ms packets, at its own rate of 48 kHz.
 
-    The codes are the packets' bytes: one codebook of 256 symbols. The rate is constant so that all packets have one
-    size; with a variable one, their lengths would be bits that no code carries. What the encoder looks ahead is cut off
-    the decoded front. What then remains is SILK's own, a few samples (0.1 ms) by mode, and nothing above some 50 kb/s:
-    not heard, but a few dB of SI-SDR. `application` is libopus' tuning: audio, voip (which also filters out
-    the lowest frequencies and so turns the phase) or lowdelay.
+    The codes are the bytes of the packets: one codebook of 256 symbols. The bitrate is constant so that all packets
+    have the same size; with a variable one, their lengths would be bits that no code carries. The encoder's look-ahead
+    is removed from the front of the decoded audio. A delay of a few samples (0.1 ms) remains in SILK's modes, below
+    about 50 kbit/s: inaudible, but it costs a few dB of SI-SDR. `application` is libopus' tuning: audio, voip (which
+    also filters out the lowest frequencies and so shifts the phase) or lowdelay.
     """
 
     sample_rate = _RATE
 
     def __init__(self, bitrate: int = 12_000, application: str = "audio") -> None:
         self._av = require("av", "codec")
-        if isinstance(bitrate, bool) or not isinstance(bitrate, int) or not 6000 <= bitrate <= 256_000:
-            raise BadInput(f"bitrate={bitrate} is not a bitrate of Opus.", "Give bits a second, 6000 to 256000.")
-        if application not in _APPLICATIONS:
-            raise BadInput(f"application={application} is not known.", f"Use {', '.join(_APPLICATIONS)}.")
-        self._bitrate, self._application = bitrate, application
+        self._bitrate = whole("bitrate", bitrate, 6000, 256_000)
+        self._application = choice("application", application, _APPLICATIONS)
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name="opus",
-            interfaces=[],
             revision=f"PyAV {self._av.__version__}",
             license="BSD-3-Clause",
             parameters=0,
@@ -71,7 +67,7 @@ class Opus(AudioCodec):
         return Codes([data], [len(packets[0]) / _PACKET_SECONDS], [256], metadata)
 
     def _packets(self, encoder: Any, samples: Samples, look_ahead: int) -> list[bytes]:
-        """Whole packets, silence filling up the last, as many as bring the last sample out of the decoder."""
+        """Whole packets, the last filled up with silence, as many as it takes to decode the last sample."""
         size = encoder.frame_size
         padded = np.pad(samples, (0, look_ahead + -(len(samples) + look_ahead) % size))
         packets = []

@@ -18,8 +18,8 @@ from speech_eval.records import ModelInfo
 class Snac(AudioCodec):
     """`snac,path=DIR` or `snac,path=hubertsiuzdak/snac_24khz`: `config.json` and `pytorch_model.bin` or safetensors.
 
-    Slow codebooks come first. The decoder adds noise, drawn from the same seed for every waveform; what the package
-    pads the input with is cut off again.
+    Slow codebooks come first. The decoder adds noise, drawn from the same seed for every waveform; the padding that the
+    package adds to the input is removed from the output.
     """
 
     def __init__(self, path: str, revision: str | None = None, device: str = "auto") -> None:
@@ -63,9 +63,7 @@ class Snac(AudioCodec):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=self._name,
-            interfaces=[],
             revision=self._revision,
             weights_sha256=weights_digest([self._weights]),
             parameters=sum(parameter.numel() for parameter in self._model.parameters()),

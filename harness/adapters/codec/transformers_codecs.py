@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.adapters.base import AudioCodec, Codes
-from speech_eval.adapters.checkpoints import load_model, locate, positive
+from speech_eval.adapters.checkpoints import load_model, locate
+from speech_eval.adapters.options import whole
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.records import ModelInfo
 
 
 class TransformersCodec(AudioCodec):
-    """A residual-vector-quantized codec checkpoint, one waveform at a time: padding would reach a neighbor's codes.
+    """A residual-vector-quantized codec checkpoint. Waveforms run one by one, because padding would change codes.
 
-    `n_codebooks` keeps the first so many codebooks, for a lower bitrate from the same model; all by default. The output
-    has the input's length, or the few samples less that a decoder's convolutions leave.
+    `n_codebooks` keeps that many of the first codebooks, for a lower bitrate from the same model; all by default. The
+    output has the input's length, less the few samples by which a decoder's convolutions may shorten it.
     """
 
     auto_class: ClassVar[str]
@@ -40,9 +41,7 @@ class TransformersCodec(AudioCodec):
         self._config = self._model.config
         self._check()
         available = self._codebooks()
-        self._depth = available if n_codebooks is None else positive("n_codebooks", n_codebooks)
-        if self._depth > available:
-            raise BadInput(f"n_codebooks={n_codebooks}: {path} has {available} codebooks.", "Ask for fewer.")
+        self._depth = available if n_codebooks is None else whole("n_codebooks", n_codebooks, 1, available)
         self.sample_rate = self._rate()
 
     def info(self) -> ModelInfo:
@@ -77,10 +76,10 @@ class TransformersCodec(AudioCodec):
         return samples[: codes.metadata["frames"]]
 
     def _check(self) -> None:
-        """Raise `BadInput` for a checkpoint whose codes do not say everything."""
+        """Raise `BadInput` for a checkpoint whose codes are not enough to decode."""
 
     def _rate(self) -> int:
-        """Samples a second of what is heard and said."""
+        """Sample rate of input and output in Hz."""
         return int(self._config.sampling_rate)
 
     @abstractmethod
@@ -89,7 +88,7 @@ class TransformersCodec(AudioCodec):
 
     @abstractmethod
     def _hop(self) -> int:
-        """Samples a frame."""
+        """Samples per frame."""
 
     @abstractmethod
     def _to_codes(self, samples: Any) -> Any:
@@ -101,7 +100,7 @@ class TransformersCodec(AudioCodec):
 
 
 class Encodec(TransformersCodec):
-    """EnCodec (`encodec_24khz` and kin). Its bandwidth option is `n_codebooks` here."""
+    """EnCodec (`encodec_24khz` and its variants). Its option bandwidth is `n_codebooks` here."""
 
     auto_class = "EncodecModel"
 

@@ -1,8 +1,8 @@
-"""Models behind an OpenAI-compatible HTTP server: transcription, speech, and chat with audio.
+"""`openai:URL#MODEL`: models behind an OpenAI-compatible HTTP server: transcription, speech, and chat with audio.
 
-`OpenAIEndpoint` offers all three; `kind=transcription`, `kind=speech` or `kind=chat` gives an adapter of that one
-interface. Samples are sent to the server the user names, and nothing else is. The key is read from an environment
-variable when a request is sent: it is not kept, not stored and cut out of error messages.
+`OpenAIEndpoint` offers all three; the option `kind=transcription`, `kind=speech` or `kind=chat` gives an adapter with
+that interface only. Samples are sent to the server the user names and nowhere else. The key is read from an environment
+variable when a request is sent; it is neither kept nor stored, and it is removed from error messages.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from speech_eval.adapters.base import (
     SynthesisRequest,
     TranscriptionRequest,
 )
+from speech_eval.adapters.catalog import Target
+from speech_eval.adapters.options import choice, number, whole
 from speech_eval.adapters.remote.wav_stream import PCMReader, WAVReader, wav_bytes
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, SpeechEvalError, require
@@ -51,7 +53,7 @@ class EndpointError(SpeechEvalError):
 
 
 class Endpoint(Adapter):
-    """What the three kinds share: the connection, retries and bounded concurrency.
+    """What the three interfaces share: the connection, retries and bounded concurrency.
 
     `url` is the API's base, such as `http://127.0.0.1:8000/v1`; user names, passwords and queries in it are refused.
     `api_key_env` names the environment variable that holds the key; unset means no key is sent. Errors of the
@@ -65,7 +67,6 @@ class Endpoint(Adapter):
         self,
         url: str,
         model: str = "",
-        kind: str = "auto",
         api_key_env: str = "OPENAI_API_KEY",
         timeout: float = 120.0,
         retries: int = 3,
@@ -80,26 +81,23 @@ class Endpoint(Adapter):
         # The value is not repeated: someone may have put the key itself here.
         if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", str(api_key_env)):
             raise BadInput("api_key_env is not the name of an environment variable.", "Put the key in one, name it.")
-        if response_format not in ("wav", "pcm"):
-            raise BadInput(f"response_format={response_format} is not supported.", "Use wav or pcm.")
         self._api_key_env = api_key_env
-        self.retries = _check_count("retries", retries, 0)
-        self.batch_size = self.concurrency = _check_count("concurrency", concurrency, 1)
-        self.voice, self.response_format = voice, response_format
-        self.pcm_rate = _check_count("pcm_rate", pcm_rate, 1000)
+        self.retries = whole("retries", retries, 0)
+        self.batch_size = self.concurrency = whole("concurrency", concurrency)
+        self.voice = voice
+        self.response_format = choice("response_format", response_format, ("wav", "pcm"))
+        self.pcm_rate = whole("pcm_rate", pcm_rate, 1000)
         self.speak = bool(speak)
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
-            raise BadInput(f"timeout={timeout} is not a duration.", "Give seconds above zero, such as timeout=120.")
         self._httpx = httpx
         self._client = httpx.Client(
-            timeout=timeout, limits=httpx.Limits(max_connections=None), headers={"User-Agent": "speech-eval-harness"}
+            timeout=number("timeout", timeout, above=True, unit="seconds"),
+            limits=httpx.Limits(max_connections=None),
+            headers={"User-Agent": "speech-eval-harness"},
         )
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=self.model or self.url,
-            interfaces=[],
             metadata={"url": self.url, "voice": self.voice, "response_format": self.response_format},
         )
 
@@ -109,7 +107,7 @@ class Endpoint(Adapter):
     # ------------------------------------------------------------------------------------------------ sending
 
     def _map(self, function: Callable[[Request], Result], requests: Sequence[Request]) -> list[Result]:
-        """Answers in the order of the requests, at most `concurrency` of them on their way at once."""
+        """Answers in the order of the requests, at most `concurrency` of them sent at once."""
         if len(requests) == 1 or self.concurrency == 1:
             return [function(request) for request in requests]
         with ThreadPoolExecutor(min(self.concurrency, len(requests))) as pool:
@@ -164,7 +162,9 @@ class Endpoint(Adapter):
     def _key(self) -> str:
         key = os.environ.get(self._api_key_env, "").strip()
         if not (key.isascii() and key.isprintable()):
-            raise BadInput(f"${self._api_key_env} holds characters no key has.", "Set it again, to the key alone.")
+            raise BadInput(
+                f"${self._api_key_env} holds characters that no key has.", "Set it to the key and nothing else."
+            )
         return key
 
     # ------------------------------------------------------------------------------------------------- errors
@@ -218,8 +218,7 @@ class OpenAITranscription(Endpoint, SpeechRecognizer):
 class OpenAISpeech(Endpoint, SpeechSynthesizer):
     """`POST /audio/speech` in `voice`, as `response_format` wav, or pcm (16-bit at `pcm_rate` Hz, without a header).
 
-    `stream` yields samples as the bytes arrive; a WAV header counts as no audio. The API has no field for a voice
-    prompt, a language or a seed, so none is sent.
+    `stream` yields samples as the bytes arrive. The API has no fields for a voice prompt, a language or a seed.
     """
 
     def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
@@ -257,8 +256,7 @@ class OpenAIChat(Endpoint, AudioLanguageModel):
     """`POST /chat/completions` with text and `input_audio` parts. Temperature 0, the request's seed.
 
     `speak=true` asks for speech in `voice` too; the reply's text is then the transcript the server gives with it. As a
-    stream (server-sent events) speech is 16-bit PCM at `pcm_rate` Hz; a server that sends the whole answer at once is
-    taken at that.
+    stream (server-sent events) speech is 16-bit PCM at `pcm_rate` Hz; a server may also send the whole answer at once.
     """
 
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
@@ -313,7 +311,7 @@ class OpenAIChat(Endpoint, AudioLanguageModel):
         return body
 
     def _whole(self, answer: Any) -> ChatReply:
-        """The reply in an answer that came at once."""
+        """The reply in an answer that is not a stream."""
         try:
             message = answer["choices"][0]["message"]
             text, audio = message.get("content"), message.get("audio") or {}
@@ -337,29 +335,26 @@ class OpenAIChat(Endpoint, AudioLanguageModel):
 
 
 class OpenAIEndpoint(OpenAITranscription, OpenAISpeech, OpenAIChat):
-    """All three kinds on one server; `kind` narrows it to `transcription`, `speech` or `chat`.
-
-    The options are those of `Endpoint`.
-    """
-
-    def __new__(cls, url: str = "", model: str = "", kind: str = "auto", **options: Any) -> Any:
-        """An adapter whose interfaces are those of `kind`, for a task asks the class what it can do."""
-        if kind == "auto":
-            return super().__new__(cls)
-        if kind not in _KINDS:
-            raise BadInput(f"kind={kind} is not an endpoint.", f"Use auto, {', '.join(_KINDS)}.")
-        return _KINDS[kind](url, model, kind, **options)
+    """All three interfaces on one server, with the options of `Endpoint`."""
 
 
 _KINDS: Mapping[str, type[Endpoint]] = {
+    "auto": OpenAIEndpoint,
     "transcription": OpenAITranscription,
     "speech": OpenAISpeech,
     "chat": OpenAIChat,
 }
 
 
+def scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
+    """`openai:URL#MODEL`; the option `kind` narrows the interfaces."""
+    url, _, model = rest.partition("#")
+    kind = choice("kind", options.pop("kind", "auto"), tuple(_KINDS))
+    return _KINDS[kind], {"url": url, "model": model, **options}
+
+
 def _piece(event: Any, pcm: PCMReader, what: str) -> ChatReply | None:
-    """What one event of a chat stream adds to the reply; None for an event that adds nothing."""
+    """The piece of the reply in one event of a chat stream; None for an event without one."""
     try:
         choices = event["choices"]
         delta = choices[0].get("delta") or {} if choices else {}
@@ -383,12 +378,6 @@ def _check_url(url: object) -> str:
             "Put the key in an environment variable and name it: api_key_env=NAME.",
         )
     return str(url).rstrip("/")
-
-
-def _check_count(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise BadInput(f"{name}={value} is not a whole number from {least}.", f"Use {name}={max(least, 3)}, say.")
-    return value
 
 
 def _backoff(attempt: int) -> float:

@@ -54,7 +54,7 @@ class PCMReader:
 class WAVReader:
     """A mono WAV file of 16-, 24- or 32-bit integers or 32-bit floats; `rate` is known once `feed` gave samples.
 
-    Whatever stands before the samples (header, LIST chunks) or after them counts as no audio.
+    Chunks before and after the samples (header, LIST) are skipped.
     """
 
     def __init__(self, what: str) -> None:
@@ -62,7 +62,7 @@ class WAVReader:
         self._what = what
         self._buffer = b""
         self._opened = False
-        self._format: tuple[int, int] | None = None  # (tag, bits a sample)
+        self._format: tuple[int, int] | None = None  # (tag, bits per sample)
         self._remaining: float | None = None  # bytes of samples still to come; None before the data chunk
 
     def feed(self, data: bytes) -> Samples:

@@ -2,7 +2,7 @@
 
 The C library keeps its state in static variables, and re-initializing does not clear all of it: the same sentence
 comes out a few samples longer or shorter after another one. So every request gets a library of its own, loaded from
-a temporary copy of the shared object (a few milliseconds). Output then depends on the text and the voice alone, and
+a temporary copy of the shared object (a few milliseconds). Output then depends only on the text and the voice, and
 requests need no lock.
 """
 
@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest
-from speech_eval.audio import Audio, Samples, check_waveform, file_sha256
+from speech_eval.adapters.options import whole
+from speech_eval.audio import Audio, Samples, check_waveform
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, MissingExtra, SpeechEvalError, require
 from speech_eval.records import ModelInfo
 
@@ -143,10 +145,8 @@ class EspeakNG(SpeechSynthesizer):
     """
 
     def __init__(self, voice: str | None = None, rate_wpm: int = 175) -> None:
-        if not isinstance(rate_wpm, int) or not 80 <= rate_wpm <= 450:
-            raise BadInput(f"rate_wpm={rate_wpm} is not a speaking rate.", "Give 80 to 450 words per minute.")
         self.voice = voice
-        self.rate_wpm = rate_wpm
+        self.rate_wpm = whole("rate_wpm", rate_wpm, 80, 450)
         self._path, self._data = _find_library()
         with _Library(self._path, self._data) as library:
             self._version = library.version
@@ -155,9 +155,7 @@ class EspeakNG(SpeechSynthesizer):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name="eSpeak NG",
-            interfaces=[],
             revision=self._version,
             weights_sha256=file_sha256(self._path),
             license="GPL-3.0-or-later",

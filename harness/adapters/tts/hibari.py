@@ -1,4 +1,4 @@
-"""Hibari: an 8 MB English synthesizer (ONNX, 24 kHz, one voice a model), many times faster than real time."""
+"""Hibari: an 8 MB English synthesizer (ONNX, 24 kHz, one voice per model), many times faster than real time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest
+from speech_eval.adapters.options import number, whole
 from speech_eval.assets import store as assets
-from speech_eval.audio import Audio, file_sha256
+from speech_eval.audio import Audio
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, NotFetched, require
 from speech_eval.records import ModelInfo
 
 SAMPLE_RATE = 24_000
+SPEEDS = (0.5, 2.0)
 
 
 def engine(voice: str = "heart", threads: int = 1) -> Any:
@@ -25,8 +28,7 @@ def engine(voice: str = "heart", threads: int = 1) -> Any:
     """
     hibari = require("hibari", "tts", "hibari-tts")
     require("onnxruntime", "tts")
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise BadInput(f"threads={threads} is not a positive whole number.", "Use threads=1, say.")
+    whole("threads", threads)
     for name, digest in assets.ASSETS["hibari"].files.items():
         installed = Path(hibari.__file__).parent / "assets" / name
         if name.startswith("licenses/"):
@@ -69,13 +71,6 @@ def english_text(request: SynthesisRequest) -> str:
     return request.text
 
 
-def check_speed(speed: float) -> float:
-    """`speed` if it is a factor from 0.5 to 2, else `BadInput`."""
-    if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0.5 <= speed <= 2.0:
-        raise BadInput(f"speed={speed} is not a speaking rate.", "Give a factor from 0.5 (slow) to 2.0 (fast).")
-    return float(speed)
-
-
 class Hibari(SpeechSynthesizer):
     """English speech at 24 kHz. `voice` names one of hibari's voices, `speed` is a factor from 0.5 to 2.
 
@@ -85,14 +80,12 @@ class Hibari(SpeechSynthesizer):
 
     def __init__(self, voice: str = "heart", speed: float = 1.0, threads: int = 1) -> None:
         self.voice = voice
-        self.speed = check_speed(speed)
+        self.speed = number("speed", speed, *SPEEDS)
         self._engine = engine(voice, threads)
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=f"Hibari ({self.voice})",
-            interfaces=[],
             revision=hibari_version(),
             weights_sha256=file_sha256(self._engine.model_path),
             license=assets.ASSETS["hibari"].license,

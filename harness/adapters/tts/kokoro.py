@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest
-from speech_eval.adapters.tts.hibari import SAMPLE_RATE, check_speed, engine, english_text, hibari_version, join
+from speech_eval.adapters.options import number
+from speech_eval.adapters.tts.hibari import SAMPLE_RATE, SPEEDS, engine, english_text, hibari_version, join
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, require
@@ -31,7 +32,7 @@ class Kokoro(SpeechSynthesizer):
     def __init__(self, voice: str = "jf_alpha", speed: float = 1.0, threads: int = 1) -> None:
         onnxruntime = require("onnxruntime", "tts")
         self.voice = voice
-        self.speed = check_speed(speed)
+        self.speed = number("speed", speed, *SPEEDS)
         self._phonemizer = engine(threads=threads)
         folder = assets.ensure("kokoro")
         options = onnxruntime.SessionOptions()
@@ -46,9 +47,7 @@ class Kokoro(SpeechSynthesizer):
     def info(self) -> ModelInfo:
         asset = assets.ASSETS["kokoro"]
         return ModelInfo(
-            spec="",
             name=f"Kokoro-82M int8 ({self.voice})",
-            interfaces=[],
             revision=f"v1.0, {asset.packages[0].package} {asset.packages[0].version}",
             weights_sha256=asset.files["model.onnx"],
             license=asset.license,

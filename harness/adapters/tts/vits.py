@@ -1,4 +1,4 @@
-"""VITS and MMS-TTS checkpoints of transformers: one model a language, text to waveform in one pass."""
+"""VITS and MMS-TTS checkpoints of transformers: one model per language, text to waveform in one pass."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest
 from speech_eval.adapters.checkpoints import choose_device, load_model, locate, seeded, weights_digest
+from speech_eval.adapters.options import number, whole
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
@@ -19,8 +20,8 @@ class Vits(SpeechSynthesizer):
 
     `noise_scale`, `noise_scale_duration` and `speaking_rate` override the checkpoint's own; both noises at 0 make it
     deterministic. `speaker_id` is for checkpoints of several speakers. All noise is drawn from the request's seed, and
-    requests are run one by one, so the batch does not change what is said. The request's language is not looked at: a
-    checkpoint speaks the one it was trained on.
+    requests run one by one, so the output does not depend on the batch. The request's language is ignored: a checkpoint
+    speaks the one it was trained on.
     """
 
     def __init__(
@@ -48,13 +49,11 @@ class Vits(SpeechSynthesizer):
             ("speaking_rate", speaking_rate),
         ):
             if value is not None:
-                setattr(self._model, name, _scale(name, value))
+                setattr(self._model, name, number(name, value, above=name == "speaking_rate"))
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=self._checkpoint.name,
-            interfaces=[],
             revision=self._checkpoint.revision,
             weights_sha256=weights_digest(self._checkpoint.weights()),
             license=self._checkpoint.license(),
@@ -91,7 +90,7 @@ class Vits(SpeechSynthesizer):
         return {name: tensor.to(self._model.device) for name, tensor in inputs.items()}
 
     def _check_front_end(self) -> None:
-        """The tokenizer would only warn where a package it needs for its script is lacking, and drop the letters."""
+        """Raise for a package that the script needs: without it the tokenizer only warns, and drops the letters."""
         from transformers.utils import is_phonemizer_available, is_uroman_available
 
         for wanted, available, package in (
@@ -110,14 +109,4 @@ class Vits(SpeechSynthesizer):
             if speaker_id:
                 raise BadInput(f"{self._checkpoint.name} has one speaker.", "Leave out speaker_id.")
             return None
-        chosen = 0 if speaker_id is None else speaker_id
-        if isinstance(chosen, bool) or not isinstance(chosen, int) or not 0 <= chosen < speakers:
-            raise BadInput(f"speaker_id={speaker_id} is not a speaker.", f"Use 0 to {speakers - 1}.")
-        return chosen
-
-
-def _scale(name: str, value: object) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or float(value) < 0 or (name == "speaking_rate" and value == 0):  # type: ignore[arg-type]
-        raise BadInput(f"{name}={value} is not a scale.", f"Give a number, such as {name}=0.667.")
-    return float(value)  # type: ignore[arg-type]
+        return whole("speaker_id", 0 if speaker_id is None else speaker_id, 0, speakers - 1)

@@ -12,7 +12,8 @@ from speech_eval.analysis.exports.markdown import markdown
 from speech_eval.analysis.exports.model_index import model_index
 from speech_eval.analysis.exports.tensorboard import tensorboard
 from speech_eval.analysis.report import text
-from speech_eval.engine.run_directory import RunDirectory, write_atomically
+from speech_eval.cache import write_atomically
+from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
 from speech_eval.records import Results
 

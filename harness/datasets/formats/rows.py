@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from speech_eval.assets.archives import safe_relative
-from speech_eval.audio import file_sha256
+from speech_eval.cache import file_sha256
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import audio_folder
 from speech_eval.errors import BadInput

@@ -117,6 +117,7 @@ class TextTokens(_Bill):
     @cached_property
     def _tokenizer(self) -> Any:
         transformers = require("transformers", self.extra)
-        from speech_eval.adapters.chat.causal_lm import dequantized
+        from speech_eval.adapters.checkpoints import converted
+        from speech_eval.assets.convert.gguf import convert
 
-        return transformers.AutoTokenizer.from_pretrained(dequantized("smollm2"))
+        return transformers.AutoTokenizer.from_pretrained(converted("smollm2", convert))

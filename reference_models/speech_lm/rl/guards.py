@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from speech_eval.audio import Audio, leading_silence
-from speech_eval.engine.generate.answer import sample_seed
+from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.metrics.codec.pitch import f0
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
 from speech_eval.reference_models.speech_lm.interface import SpeakingModel, Utterance

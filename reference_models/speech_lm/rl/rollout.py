@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from speech_eval.audio import Audio
-from speech_eval.engine.generate.answer import sample_seed
+from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.reference_models.speech_lm.interface import Generation, SpeakingModel, Utterance
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.rl.config import AlignmentConfig

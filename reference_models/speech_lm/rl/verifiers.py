@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import comb
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.base import ScoresText, SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.options import choice
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Unscorable
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Output, Sample
 from speech_eval.reference_models.speech_lm.rl import rewards
 from speech_eval.reference_models.speech_lm.rl.config import VerifierConfig
@@ -28,16 +29,6 @@ CHOICES: tuple[By, ...] = get_args(By)
 WEIGHTS: dict[By, dict[str, float]] = {"wer": {"cer": 1.0}, "sim": {"sim": 1.0}, "both": {"cer": 0.5, "sim": 0.5}}
 
 
-@runtime_checkable
-class ScoresText(Protocol):
-    """A recognizer that tells how likely a text is."""
-
-    window_seconds: float
-
-    def nll(self, request: TranscriptionRequest, text: str) -> float:
-        """Mean nats per token of `text`, given the speech."""
-
-
 class Verifier:
     """The loaded models of a `VerifierConfig`. Raises `BadInput` for models that cannot do what they are named for."""
 
@@ -45,13 +36,13 @@ class Verifier:
         self.config = config
         self._recognizer: Any = None
         if config.recognizer is not None:
-            self._recognizer = modelspec.build(modelspec.parse(config.recognizer))
+            self._recognizer = modelspec.resolve(config.recognizer).build()
             if not isinstance(self._recognizer, SpeechRecognizer):
                 raise BadInput(f"{config.recognizer} is not a recognizer.", "Give one, such as whisper-base.")
         if config.likelihood and not isinstance(self._recognizer, ScoresText):
             raise BadInput(f"{config.recognizer} tells no likelihood of a text.", "Give a Whisper of transformers.")
-        self._speaker: Any = None if config.speaker is None else registry.metrics.get(config.speaker)()
-        self._opinion: Any = None if config.opinion is None else registry.metrics.get(config.opinion)()
+        self._speaker: Any = None if config.speaker is None else METRICS.get(config.speaker)()
+        self._opinion: Any = None if config.opinion is None else METRICS.get(config.opinion)()
 
     def transcript(self, audio: Audio, language: str = "en") -> str:
         """What the recognizer understands; empty for empty audio."""
@@ -102,10 +93,7 @@ def _score(metric: Metric, audio: Audio, prompt: Audio | None, part: str) -> flo
 
 def choice_of(name: str, option: str) -> By:
     """`name` as a way to choose; raises `BadInput` naming the `option` otherwise."""
-    for choice in CHOICES:
-        if name == choice:
-            return choice
-    raise BadInput(f"{option}={name} is unknown.", f"Use one of: {', '.join(CHOICES)}.")
+    return cast(By, choice(option, name, CHOICES))
 
 
 def total_reward(measured: Mapping[str, Reward], by: By) -> float:

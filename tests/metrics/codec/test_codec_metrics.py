@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from support.metric_items import announcer, reader, tone
 
-from speech_eval import registry
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput
+from speech_eval.metrics import catalog
 from speech_eval.metrics.base import Metric, ScoringItem, Unscorable, Value
 from speech_eval.metrics.codec.pitch import f0
 from speech_eval.metrics.codec.sisdr import si_sdr
@@ -42,7 +42,7 @@ GAIN_INVARIANT = [key for key in AXES if "distance" not in key[0]]
 
 @cache
 def metric(name: str) -> Metric:
-    made: Metric = registry.metrics.get(name)()
+    made: Metric = catalog.METRICS.get(name)()
     return made
 
 

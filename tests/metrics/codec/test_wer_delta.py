@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from support.tiny_codecs import save_tiny_codec
 
-from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.catalog import MODELS, Entry
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
@@ -62,7 +62,7 @@ class Counting(SpeechRecognizer):
     heard = 0
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="counting", interfaces=[], revision="1")
+        return ModelInfo(name="counting", revision="1")
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         Counting.heard += len(requests)
@@ -71,7 +71,7 @@ class Counting(SpeechRecognizer):
 
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> type[Counting]:
-    monkeypatch.setitem(registry.adapters._loaded, "counting", Counting)
+    monkeypatch.setitem(MODELS._loaded, "counting", Entry("counting", Counting))
     monkeypatch.setattr("speech_eval.engine.score.run_processes", lambda score, jobs, workers: map(score, jobs))
     Counting.heard = 0
     return Counting

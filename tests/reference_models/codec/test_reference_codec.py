@@ -41,7 +41,7 @@ def save(directory: Path, settings: dict[str, Any] = STREAMING, **card: Any) -> 
 
 
 def build(spec: str) -> AudioCodec:
-    adapter = modelspec.build(modelspec.parse(spec))
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, AudioCodec)
     return adapter
 
@@ -83,13 +83,13 @@ def test_fewer_codebooks_are_the_first_ones(checkpoint: Path) -> None:
     assert list(both.depths) == [1, 2]
     assert np.array_equal(codes.codebooks[0], full.codebooks[0]) and len(codes.codebooks) == 1
     assert np.array_equal(one.decode([codes])[0].samples, both.decode([both.truncate(full, 1)])[0].samples)
-    with pytest.raises(BadInput, match="n_codebooks=3"):
+    with pytest.raises(BadInput, match="n_codebooks must be a whole number from 1 to 2"):
         build(f"{checkpoint},n_codebooks=3")
 
 
 def test_the_manifest_says_what_it_was(checkpoint: Path) -> None:
-    spec = modelspec.parse(str(checkpoint))
-    info = modelspec.describe(spec, modelspec.build(spec))
+    resolved = modelspec.resolve(str(checkpoint))
+    info = resolved.describe(resolved.build())
     assert (info.name, info.license, info.interfaces) == ("tiny", "apache-2.0", ["AudioCodec"])
     assert len(info.weights_sha256) == 64
     with torch.no_grad():

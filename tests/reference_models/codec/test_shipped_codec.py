@@ -47,6 +47,6 @@ def test_more_codebooks_are_nearer_to_the_recording(evaluate) -> None:  # type: 
 def test_its_weights_and_their_card_come_with_the_package() -> None:
     folder = CHECKPOINTS / "dac-16k-2k"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 20e6
-    info = modelspec.build(modelspec.parse("dac-16k-2k")).info()
+    info = modelspec.resolve("dac-16k-2k").build().info()
     assert info.license == "cc-by-sa-3.0" and info.weights_sha256
     assert "hours of training speech" in (folder / "README.md").read_text("utf-8")

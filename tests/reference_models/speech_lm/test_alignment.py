@@ -287,7 +287,7 @@ def test_what_comes_out_is_a_synthesizer_with_a_card(recipe: Callable[..., Resol
     assert [row["step"] for row in card["guards"]] == [0.0, 2.0, 4.0]
     assert {"seconds", "stopped", "repeats", "voiced"} <= card["guards"][0].keys()
     assert card["license"] == "apache-2.0" and card["alignment"]["rollouts"] == 24
-    model = modelspec.build(modelspec.parse(f"{tmp_path / 'out'},max_seconds=0.5"))
+    model = modelspec.resolve(f"{tmp_path / 'out'},max_seconds=0.5").build()
     assert isinstance(model, SpeechSynthesizer)
     assert model.synthesize([SynthesisRequest("a", "One.", seed=1)])[0].rate == 16_000
 

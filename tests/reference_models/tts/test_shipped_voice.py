@@ -43,7 +43,7 @@ def test_held_out_sentences_are_understood(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_is_the_same_sound_and_no_prompt_is_heard() -> None:
-    voice = modelspec.build(modelspec.parse("llasa-3m-en"))
+    voice = modelspec.resolve("llasa-3m-en").build()
     assert isinstance(voice, SpeechSynthesizer)
     asked = SynthesisRequest("a", "A small voice.", seed=3)
     (first,), (again,) = voice.synthesize([asked]), voice.synthesize([asked])
@@ -54,6 +54,6 @@ def test_the_same_seed_is_the_same_sound_and_no_prompt_is_heard() -> None:
 def test_its_weights_and_their_card_come_with_the_package() -> None:
     folder = CHECKPOINTS / "llasa-3m-en"
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 25e6
-    info = modelspec.build(modelspec.parse("llasa-3m-en")).info()
+    info = modelspec.resolve("llasa-3m-en").build().info()
     assert info.license == "apache-2.0, synthetic" and info.weights_sha256
     assert "synthetic" in (folder / "README.md").read_text("utf-8")

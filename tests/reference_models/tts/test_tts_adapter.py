@@ -18,7 +18,7 @@ from support.tiny_speech import codec_of, save_codec, tiny_config, tiny_lm  # no
 
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest  # noqa: E402
-from speech_eval.engine.generate.requests import answer_batch  # noqa: E402
+from speech_eval.engine.generate.answer import answers as answers_of  # noqa: E402
 from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.records import Sample  # noqa: E402
 from speech_eval.reference_models.tts import building  # noqa: E402
@@ -29,7 +29,7 @@ CHAT = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
 
 
 def synthesizer(spec: str) -> SpeechSynthesizer:
-    adapter = modelspec.build(modelspec.parse(spec))
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, SpeechSynthesizer)
     return adapter
 
@@ -78,7 +78,7 @@ def test_a_run_is_told_whether_the_model_stopped(checkpoint: Path) -> None:
     samples = [Sample(id="1", text="Hello."), Sample(id="2", text="Goodbye.")]
     for limit, stopped in ((0.02, False), (10.0, True)):
         model = synthesizer(f"{checkpoint},max_seconds={limit}")
-        answers = answer_batch("SpeechSynthesizer", model, samples, [1, 2], lambda path: reader("0880"))
+        answers = answers_of("SpeechSynthesizer", model, samples, [1, 2], lambda path: reader("0880"))
         assert [answer.metadata["stopped"] for answer in answers] == [stopped, stopped]
 
 
@@ -280,7 +280,7 @@ def test_outetts_speaks_freely_and_its_codes_are_picked_out(tmp_path: Path) -> N
     codes = [f"<|c{book}_{i}|>" for book in (1, 2) for i in range(17)]  # one more than the codec has
     path = save_lm(tmp_path / "outetts", 97 + 8 + 34, [*names, *codes])
     rvq = save_codec(tmp_path / "codec", "csm")
-    model = synthesizer(f"outetts,path={path},codec={rvq};n_codebooks=2,max_seconds=1")
+    model = synthesizer(f"outetts,path={path},codec=[{rvq},n_codebooks=2],max_seconds=1")
     lm: Any = model._model.tokenizer  # type: ignore[attr-defined]
     written = prompt_text(lm, lm.prompt_ids("Hi"))
     assert written == "<|im_start|>\n<|text_start|>Hi<|text_end|>\n<|audio_start|>\n"

@@ -30,7 +30,7 @@ torch.set_num_threads(1)
 
 def test_shards_hold_the_codec_s_own_codes(tmp_path: Path) -> None:
     folder, _ = shards_of("flat")
-    shards, codec = Shards(folder), modelspec.build(modelspec.parse(str(tiny_codec("flat"))))
+    shards, codec = Shards(folder), modelspec.resolve(str(tiny_codec("flat"))).build()
     rows = {row["id"]: row for row in map(json.loads, (voice() / "metadata.jsonl").read_text().splitlines())}
     document = shards[3]
     recording = load(voice() / str(rows[document.id]["file_name"])).resampled(codec.sample_rate)

@@ -131,7 +131,7 @@ def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) ->
     config, training = settings("interleaved", steps=1)
     card = train(config, training, voice(), tmp_path, say=said.append)
     model, _ = load(tmp_path)
-    codec = modelspec.build(modelspec.parse(codec_spec(model.config, tmp_path)))
+    codec = modelspec.resolve(codec_spec(model.config, tmp_path)).build()
     assert codec.info().weights_sha256 == model.config.codec.weights_sha256 == card["codec"]["weights_sha256"]
     assert model.config.one_voice
     assert any(model.tokenizer.vocabulary.digest[:16] in line for line in said)

@@ -11,13 +11,14 @@ import jiwer
 import numpy as np
 import pytest
 
-from speech_eval.adapters import checkpoints as torch_support
+from speech_eval.adapters import checkpoints
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.asr.whisper import converted
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.assets import store as assets
-from speech_eval.assets.convert import ct2, once
+from speech_eval.assets.convert import ct2
+from speech_eval.assets.convert.whisper import convert
 from speech_eval.audio import Audio, load
+from speech_eval.cache import make_once
 from speech_eval.errors import BadAudio, BadInput
 
 torch = pytest.importorskip("torch")
@@ -25,7 +26,7 @@ transformers = pytest.importorskip("transformers")
 
 
 def build(spec: str) -> SpeechRecognizer:
-    adapter = modelspec.build(modelspec.parse(spec))
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, SpeechRecognizer)
     return adapter
 
@@ -133,7 +134,7 @@ def test_info_identifies_the_weights(tiny_en: SpeechRecognizer) -> None:
 def tiny_whisper(tmp_path: Path) -> Path:
     """A random Whisper of the real class, with the shipped English tokenizer."""
     directory = tmp_path / "tiny"
-    source = converted("whisper-tiny.en")
+    source = checkpoints.converted("whisper-tiny.en", convert)
     config = transformers.WhisperConfig.from_pretrained(source)
     config.update({"d_model": 64, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 64})
     config.update({"decoder_ffn_dim": 64, "encoder_attention_heads": 1, "decoder_attention_heads": 1})
@@ -146,9 +147,9 @@ def tiny_whisper(tmp_path: Path) -> Path:
 
 
 def test_a_directory_is_a_model_spec(tiny_whisper: Path) -> None:
-    spec = modelspec.parse(f"{tiny_whisper},num_beams=2,device=cpu")
-    adapter = modelspec.build(spec)
-    info = modelspec.describe(spec, adapter)
+    resolved = modelspec.resolve(f"{tiny_whisper},num_beams=2,device=cpu")
+    adapter = resolved.build()
+    info = resolved.describe(adapter)
     assert (info.name, info.license, info.interfaces) == ("tiny", "apache-2.0", ["SpeechRecognizer"])
     assert info.options == {"num_beams": 2, "device": "cpu"}
 
@@ -166,7 +167,7 @@ def test_missing_parameters_are_never_made_up(tiny_whisper: Path) -> None:
     weights = load_file(tiny_whisper / "model.safetensors")
     weights.pop("model.encoder.conv1.weight")
     save_file(weights, tiny_whisper / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BadInput, match=r"lack model\.encoder\.conv1\.weight"):
+    with pytest.raises(BadInput, match=r"model\.encoder\.conv1\.weight are missing"):
         build(str(tiny_whisper))
 
 
@@ -210,7 +211,7 @@ def test_a_repository_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatc
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BadInput, match="hf:some/thing: "):
-        torch_support.locate("some/thing")
+        checkpoints.locate("some/thing")
 
 
 # -------------------------------------------------------------------------------------------- conversion
@@ -235,7 +236,7 @@ def test_a_failed_conversion_leaves_nothing_behind(tmp_path: Path) -> None:
         raise RuntimeError("disk full")
 
     with pytest.raises(RuntimeError):
-        once(tmp_path / "made", fail)
+        make_once(tmp_path / "made", fail)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
@@ -246,7 +247,7 @@ def test_a_conversion_is_done_once(tmp_path: Path) -> None:
         calls.append(work)
         (work / "model").write_text("weights")
 
-    assert once(tmp_path / "made", make) == once(tmp_path / "made", make) == tmp_path / "made"
+    assert make_once(tmp_path / "made", make) == make_once(tmp_path / "made", make) == tmp_path / "made"
     assert len(calls) == 1 and (tmp_path / "made" / "model").read_text() == "weights"
 
 
@@ -341,7 +342,7 @@ def test_ctc_refuses_audio_shorter_than_a_frame(tmp_path: Path) -> None:
 def test_ctc_refuses_an_encoder_without_a_head(tmp_path: Path) -> None:
     directory = save_ctc("hubert", tmp_path / "model")
     transformers.HubertModel.from_pretrained(directory).save_pretrained(directory)
-    with pytest.raises(BadInput, match=r"the weights lack lm_head"):
+    with pytest.raises(BadInput, match="weights of lm_head"):
         build(str(directory))
 
 

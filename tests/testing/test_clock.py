@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from speech_eval.adapters.clock import Clock, Occupancy, SimulatedClock, WallClock
+from speech_eval.adapters.clock import Clock, Occupancy, WallClock
+from speech_eval.testing.simulated_clock import SimulatedClock
 
 
 def steps(jobs: list[Callable[[], None]]) -> Callable[[], bool]:

@@ -1,4 +1,4 @@
-"""XCodec2 and NeuCodec: one scalar-quantized stream at 50 Hz, from the waveform and a w2v-BERT's view of it."""
+"""XCodec2: one scalar-quantized stream at 50 Hz, from the waveform and the features of a w2v-BERT."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadAudio
 from speech_eval.signal.features import kaldi_fbank
 
-_RATE, _HOP = 16_000, 320  # what both encoders hear; the semantic one sees two 10 ms frames a hop
+_RATE, _HOP = 16_000, 320  # of both encoders' input; the semantic one takes two 10 ms frames per hop
 
 
 class XCodec2(TransformersCodec):
-    """XCodec2 (`HKUSTAudio/xcodec2-hf`), 16 kHz, 0.8 kbit/s. Its own feature extractor asks for torchaudio; this takes
-    the same Kaldi filter bank from the harness, so that torchaudio need not load.
+    """XCodec2 (`HKUSTAudio/xcodec2-hf`), 16 kHz, 0.8 kbit/s.
+
+    Its own feature extractor needs torchaudio; this computes the same Kaldi filter bank without it.
     """
 
     auto_class = "Xcodec2Model"
@@ -56,20 +57,10 @@ class XCodec2(TransformersCodec):
         return self._model.decode(codes).audio_values
 
 
-class NeuCodec(XCodec2):
-    """NeuCodec (`neuphonic/neucodec`): hears 16 kHz, speaks 24 kHz; its semantic view ends one hop earlier."""
-
-    auto_class = "NeuCodecModel"
-    margin = 0
-
-    def _rate(self) -> int:
-        return int(self._config.output_sampling_rate)
-
-
 def semantic_features(samples: Samples, margin: int) -> NDArray[np.float32]:
-    """What the w2v-BERT sees of whole hops of 16 kHz samples: [hops, 160], with `margin` zeros on either side.
+    """The w2v-BERT's input for whole hops of 16 kHz samples, with `margin` zeros on either side: [hops, 160].
 
-    Kaldi log mel energies of 16-bit scale, each band with mean 0 and variance 1, two frames in one.
+    Kaldi log mel energies of 16-bit scale, each band with mean 0 and variance 1, two frames joined into one.
     """
     bands = kaldi_fbank(np.pad(samples, margin) * np.float32(2**15))
     bands = (bands - bands.mean(axis=0)) / np.sqrt(bands.var(axis=0, ddof=1) + 1e-7)

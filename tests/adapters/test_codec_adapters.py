@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.adapters.base import AudioCodec  # noqa: E402
-from speech_eval.adapters.codec.semantic_codecs import semantic_features  # noqa: E402
+from speech_eval.adapters.codec.xcodec2 import semantic_features  # noqa: E402
 from speech_eval.audio import Audio  # noqa: E402
 from speech_eval.errors import BadInput  # noqa: E402
 
@@ -22,7 +22,7 @@ torch.set_num_threads(1)
 
 
 def build(spec: str) -> AudioCodec:
-    adapter = modelspec.build(modelspec.parse(spec))
+    adapter = modelspec.resolve(spec).build()
     assert isinstance(adapter, AudioCodec)
     return adapter
 

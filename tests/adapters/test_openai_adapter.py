@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def build(server: Server, options: str = "") -> OpenAIEndpoint:
-    return modelspec.build(modelspec.parse(f"openai:{server.url}#tiny{options}"))  # type: ignore[return-value]
+    return modelspec.resolve(f"openai:{server.url}#tiny{options}").build()  # type: ignore[return-value]
 
 
 def speech(frames: int, language: str = "en") -> TranscriptionRequest:
@@ -225,7 +225,7 @@ def test_malformed_json_is_an_error(server: Server) -> None:
 
 
 def test_a_server_that_is_not_there_is_named(server: Server) -> None:
-    model = modelspec.build(modelspec.parse("openai:http://127.0.0.1:9/v1#m,retries=1"))
+    model = modelspec.resolve("openai:http://127.0.0.1:9/v1#m,retries=1").build()
     with pytest.raises(EndpointError, match=r"http://127.0.0.1:9/v1: no complete answer \(ConnectError"):
         model.transcribe([speech(160)])  # type: ignore[attr-defined]
 
@@ -235,11 +235,11 @@ def test_a_server_that_is_not_there_is_named(server: Server) -> None:
 
 def test_the_key_is_sent_only_as_a_header_and_kept_nowhere(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
-    spec = modelspec.parse(f"openai:{server.url}#tiny,api_key_env=MY_KEY")
-    model = modelspec.build(spec)
+    resolved = modelspec.resolve(f"openai:{server.url}#tiny,api_key_env=MY_KEY")
+    model = resolved.build()
     model.transcribe([speech(160)])  # type: ignore[attr-defined]
     assert server.received[0].headers["Authorization"] == f"Bearer {KEY}"
-    assert KEY not in modelspec.describe(spec, model).line()
+    assert KEY not in resolved.describe(model).line()
     assert KEY not in repr(vars(model))
 
 
@@ -271,13 +271,13 @@ def test_no_key_means_no_authorization_header(server: Server) -> None:
         ("openai:http://user:pw@host/v1#m", "carries a user name"),
         ("openai:ftp://host#m", "not an http address"),
         ("openai:http://host/v1#m,response_format=mp3", "mp3"),
-        ("openai:http://host/v1#m,kind=video", "kind=video"),
+        ("openai:http://host/v1#m,kind=video", "kind must be one of"),
         (f"openai:http://host/v1#m,api_key_env={KEY}", "not the name of an environment variable"),
     ],
 )
 def test_bad_options_are_named_and_no_secret_is_repeated(spec: str, message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
-        modelspec.build(modelspec.parse(spec))
+        modelspec.resolve(spec).build()
     assert KEY not in str(caught.value)
     assert "pw" not in str(caught.value)
 

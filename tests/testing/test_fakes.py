@@ -25,7 +25,7 @@ def bound(model: Oracle) -> Oracle:
 
 
 def unread() -> Audio:
-    raise AssertionError("a double must not read the recording")
+    raise AssertionError("a fake must not read the recording")
 
 
 def listen(sample_id: str, seed: int = 0) -> TranscriptionRequest:
@@ -37,8 +37,8 @@ def speak(sample_id: str, text: str = "hello there", seed: int = 0) -> Synthesis
 
 
 @pytest.mark.parametrize("name", ["oracle", "noisy", "failing"])
-def test_every_double_has_all_five_interfaces_and_needs_no_recordings(name: str) -> None:
-    model = modelspec.build(modelspec.parse(name))
+def test_every_fake_has_all_five_interfaces_and_needs_no_recordings(name: str) -> None:
+    model = modelspec.resolve(name).build()
     assert interfaces_of(model) == list(INTERFACES)
     assert model.reads_audio is False
     info = model.info()
@@ -65,7 +65,7 @@ def test_a_sample_without_a_reference_is_an_error_that_names_it() -> None:
 
 def test_the_oracle_speaks_with_the_samples_own_recording_where_it_can() -> None:
     model, recording = bound(Oracle()), tones("recorded")
-    model.load_reference = {"s003": recording}.__getitem__
+    model.bind(SAMPLES, {"s003": recording}.__getitem__)
     assert model.synthesize([speak("s003")])[0] is recording
 
 
@@ -214,4 +214,4 @@ def test_codec_and_duplex_agent_fail_too() -> None:
 )
 def test_options_out_of_range_are_named(spec: str) -> None:
     with pytest.raises(BadInput, match=spec.split(",")[1].split("=")[0]):
-        modelspec.build(modelspec.parse(spec))
+        modelspec.resolve(spec).build()

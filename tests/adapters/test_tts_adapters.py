@@ -23,7 +23,7 @@ SENTENCE = "Good morning, the train leaves at nine."
 
 @cache
 def model(spec: str) -> SpeechSynthesizer:
-    built = modelspec.build(modelspec.parse(spec))
+    built = modelspec.resolve(spec).build()
     assert isinstance(built, SpeechSynthesizer)
     return built
 
@@ -82,7 +82,7 @@ def test_the_stream_is_the_whole_in_pieces(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", ["hibari", "espeak-ng", "kokoro"])
 def test_info_names_revision_license_and_weights(spec: str) -> None:
-    info = modelspec.describe(modelspec.parse(spec), model(spec))
+    info = modelspec.resolve(spec).describe(model(spec))
     assert info.interfaces == ["SpeechSynthesizer"]
     assert info.revision and info.license
     assert len(info.weights_sha256) == 64
@@ -92,16 +92,16 @@ def test_info_names_revision_license_and_weights(spec: str) -> None:
     ("spec", "message"),
     [
         ("hibari,voice=nobody", "no voice 'nobody'"),
-        ("hibari,speed=9", "speed=9"),
-        ("hibari,threads=0", "threads=0"),
+        ("hibari,speed=9", "speed must be"),
+        ("hibari,threads=0", "threads must be"),
         ("kokoro,voice=jf_alpha+nobody", "no voice 'nobody'"),
         ("espeak-ng,voice=nobody", "'nobody'"),
-        ("espeak-ng,rate_wpm=9", "rate_wpm=9"),
+        ("espeak-ng,rate_wpm=9", "rate_wpm must be"),
     ],
 )
 def test_options_out_of_range_are_named(spec: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        modelspec.build(modelspec.parse(spec))
+        modelspec.resolve(spec).build()
 
 
 # ------------------------------------------------------------------------------------------------- hibari
@@ -121,7 +121,7 @@ def test_text_without_a_word_to_say_gives_no_samples() -> None:
 def test_a_voice_that_is_not_here_is_never_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
     with pytest.raises(NotFetched, match="'emma'"):
-        modelspec.build(modelspec.parse("hibari,voice=emma"))
+        modelspec.resolve("hibari,voice=emma").build()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -131,13 +131,13 @@ def test_an_engine_of_another_content_than_the_pinned_one_is_refused(monkeypatch
     digest = adapter.file_sha256
     monkeypatch.setattr(adapter, "file_sha256", lambda path: "0" * 64 if "lexicon" in str(path) else digest(path))
     with pytest.raises(BadInput, match="not the pinned file of hibari-tts"):
-        modelspec.build(modelspec.parse("hibari"))
+        modelspec.resolve("hibari").build()
 
 
 def test_a_missing_engine_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "hibari", None)
     with pytest.raises(MissingExtra, match=r"speech-eval-harness\[tts\]"):
-        modelspec.build(modelspec.parse("hibari"))
+        modelspec.resolve("hibari").build()
 
 
 # ------------------------------------------------------------------------------------------------- kokoro
@@ -287,8 +287,8 @@ def test_text_that_vits_cannot_read_is_an_error(checkpoint: Path, text: str) -> 
 
 @pytest.mark.parametrize("option", ["speaker_id=4", "noise_scale=-1", "speaking_rate=0", "dtype=int8"])
 def test_vits_options_out_of_range_are_named(checkpoint: Path, option: str) -> None:
-    with pytest.raises(BadInput, match=r"speaker|noise_scale=-1|speaking_rate=0|int8"):
-        modelspec.build(modelspec.parse(f"{checkpoint},{option}"))
+    with pytest.raises(BadInput, match=option.partition("=")[0]):
+        modelspec.resolve(f"{checkpoint},{option}").build()
 
 
 def test_a_truncated_vits_checkpoint_is_an_error_that_names_the_file(checkpoint: Path, tmp_path: Path) -> None:
@@ -296,4 +296,4 @@ def test_a_truncated_vits_checkpoint_is_an_error_that_names_the_file(checkpoint:
         data = file.read_bytes()
         (tmp_path / file.name).write_bytes(data[: len(data) // 2] if file.suffix == ".safetensors" else data)
     with pytest.raises(BadInput, match=r"model\.safetensors"):
-        modelspec.build(modelspec.parse(str(tmp_path)))
+        modelspec.resolve(str(tmp_path)).build()

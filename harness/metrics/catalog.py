@@ -1,0 +1,80 @@
+"""The metric catalog: every built-in metric id and the class that computes it, loaded when it is used."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from speech_eval.metrics.base import Metric
+from speech_eval.registry import Registry
+
+M = TypeVar("M", bound=type[Metric])
+
+METRICS: Registry[type[Metric]] = Registry(
+    "metric",
+    "speech_eval.metrics",
+    {
+        "wer[whisper-normalizer]": "speech_eval.metrics.wer:WhisperWER",
+        "cer[whisper-normalizer]": "speech_eval.metrics.wer:WhisperCER",
+        "wer[seed-tts-eval@2024-06]": "speech_eval.metrics.wer:SeedTTSWER",
+        "sim[cam++@zh-en-common]": "speech_eval.metrics.similarity:CAMPlusPlusSimilarity",
+        "sim[ge2e@resemblyzer]": "speech_eval.metrics.similarity:GE2ESimilarity",
+        "sim[wavlm-large-ecapa@unispeech]": "speech_eval.metrics.similarity:WavLMSimilarity",
+        "mos[dnsmos-p835]": "speech_eval.metrics.mos:DNSMOS",
+        "mos[distillmos@7]": "speech_eval.metrics.mos:DistillMOS",
+        "mos[utmos22-strong]": "speech_eval.metrics.mos:UTMOS",
+        "mos[utmosv2@fusion-stage3]": "speech_eval.metrics.mos:UTMOSv2",
+        "ttfa[first-audible@1]": "speech_eval.metrics.latency:TimeToFirstAudio",
+        "rtf[answer@1]": "speech_eval.metrics.latency:RealTimeFactor",
+        "response[first-text@1]": "speech_eval.metrics.latency:Response",
+        "playback[buffer-0ms@1]": "speech_eval.metrics.latency:Playback0",
+        "playback[buffer-100ms@1]": "speech_eval.metrics.latency:Playback",
+        "playback[buffer-500ms@1]": "speech_eval.metrics.latency:Playback500",
+        "codec-time[stream@1]": "speech_eval.metrics.latency:CodecTime",
+        "throughput[closed-loop@1]": "speech_eval.metrics.latency:Throughput",
+        "modelability[flattened@smoke-1]": "speech_eval.metrics.codec.modelability:FlattenedSmoke",
+        "modelability[delay@smoke-1]": "speech_eval.metrics.codec.modelability:DelaySmoke",
+        "modelability[flattened@h100-1]": "speech_eval.metrics.codec.modelability:FlattenedH100",
+        "bitrate[measured@1]": "speech_eval.metrics.codec.bitrate:Bitrate",
+        "codebook[corpus@1]": "speech_eval.metrics.codec.usage:CodebookUse",
+        "token-bill[layouts@1]": "speech_eval.metrics.codec.tokens:TokenBill",
+        "text-tokens[smollm2@1]": "speech_eval.metrics.codec.tokens:TextTokens",
+        "stoi[pystoi]": "speech_eval.metrics.codec.stoi:STOI",
+        "estoi[pystoi]": "speech_eval.metrics.codec.stoi:ESTOI",
+        "pesq-wb[p862.2]": "speech_eval.metrics.codec.pesq:WidebandPESQ",
+        "pesq-nb[p862]": "speech_eval.metrics.codec.pesq:NarrowbandPESQ",
+        "visqol[speech@3.3]": "speech_eval.metrics.codec.visqol:ViSQOL",
+        "si-sdr[torchmetrics-definition]": "speech_eval.metrics.codec.sisdr:SISDR",
+        "mel-distance[multi-resolution]": "speech_eval.metrics.codec.spectral:MelDistance",
+        "stft-distance[multi-resolution]": "speech_eval.metrics.codec.spectral:STFTDistance",
+        "mcd[mel-13@1]": "speech_eval.metrics.codec.mcd:MelCepstralDistortion",
+        "f0[yin@1]": "speech_eval.metrics.codec.pitch:PitchAccuracy",
+        "sim-reference[cam++@zh-en-common]": "speech_eval.metrics.codec.speaker:CAMPlusPlusReferenceSimilarity",
+        "wer-original[whisper-normalizer]": "speech_eval.metrics.codec.wer_delta:WERDelta",
+        "wer[open-asr@A]": "speech_eval.metrics.open_asr:OpenASRA",
+        "wer[open-asr@B]": "speech_eval.metrics.open_asr:OpenASRB",
+        "wer[open-asr@C]": "speech_eval.metrics.open_asr:OpenASRC",
+        "wer[open-asr@D]": "speech_eval.metrics.open_asr:OpenASRD",
+        "wer[open-asr@E]": "speech_eval.metrics.open_asr:OpenASRE",
+        "wer[open-asr-multilingual@E]": "speech_eval.metrics.open_asr_multilingual:OpenASRMultilingual",
+        "rtfx[open-asr]": "speech_eval.metrics.open_asr:OpenASRThroughput",
+        "turn-taking[fdb@1.0]": "speech_eval.metrics.dialogue.turn_taking:SmoothTurnTaking",
+        "pause-handling[fdb@1.0]": "speech_eval.metrics.dialogue.turn_taking:PauseHandling",
+        "interruption[fdb@1.0]": "speech_eval.metrics.dialogue.turn_taking:Interruption",
+        "backchannel[fdb@1.0]": "speech_eval.metrics.dialogue.backchannel:Backchannel",
+        "turn-taking[vad-segments@1]": "speech_eval.metrics.dialogue.turn_segments:SegmentTurnTaking",
+        "turn-policy[timeout-rule@1]": "speech_eval.metrics.dialogue.turn_policy:TurnPolicy",
+        "choice[voicebench]": "speech_eval.metrics.voicebench.choice:Choice",
+        "bbh[voicebench]": "speech_eval.metrics.voicebench.bbh:BBH",
+        "refusal[voicebench]": "speech_eval.metrics.voicebench.refusal:Refusal",
+        "ifeval[voicebench]": "speech_eval.metrics.voicebench.ifeval:IFEval",
+        "judge[voicebench]": "speech_eval.metrics.voicebench.judge:Judge",
+        "qa[voicebench]": "speech_eval.metrics.voicebench.qa:QA",
+        "pedant[voicebench]": "speech_eval.metrics.voicebench.qa:Pedant",
+    },
+)
+
+
+def register_metric(cls: M) -> M:
+    """Decorator for a metric class: registers it under its `id`."""
+    METRICS.add(cls.id, cls)
+    return cls

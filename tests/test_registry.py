@@ -1,0 +1,46 @@
+"""The registry, and that every registered name is what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from speech_eval.engine.task import TASKS, Task
+from speech_eval.errors import BadInput, MissingExtra, UnknownName, require
+from speech_eval.metrics.catalog import METRICS
+from speech_eval.registry import Registry
+
+
+def test_every_built_in_task_and_metric_loads_under_its_own_name() -> None:
+    for name in METRICS:
+        assert METRICS.get(name).id == name
+    for name in TASKS:
+        task = TASKS.get(name)()
+        assert task.name == name
+        assert all(metric in METRICS for variant in task.variants.values() for metric in variant.metrics)
+
+
+def test_a_taken_name_is_not_overridden_in_silence() -> None:
+    names: Registry[int] = Registry("number", "speech_eval.none", {})
+    names.add("one", 1)
+    names.add("one", 1)
+    with pytest.raises(BadInput, match="already registered"):
+        names.add("one", 2)
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    names: Registry[int] = Registry("number", "speech_eval.none", {"eleven": "a:b"})
+    with pytest.raises(UnknownName, match=r"No number is named 'elven'.*Did you mean eleven"):
+        names.get("elven")
+
+
+def test_a_missing_package_names_its_extra() -> None:
+    with pytest.raises(MissingExtra, match=r"pip install 'speech-eval-harness\[ray\]'"):
+        require("no_such_package_anywhere", "ray")
+
+
+def test_a_task_names_its_primary_and_a_known_interface() -> None:
+    fields = {"version": 1, "dataset": "d", "protocol": "p", "description": "d"}
+    with pytest.raises(BadInput, match="not among its metrics"):
+        Task(name="t", interface="SpeechRecognizer", metrics=("a",), primary="b", **fields)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="names no known interface"):
+        Task(name="t", interface="Telepathy", metrics=("a",), primary="a", **fields)  # type: ignore[arg-type]
