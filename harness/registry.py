@@ -55,9 +55,10 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """The thing registered under `name`; raises `UnknownName` with the nearest names."""
+        if name not in self._loaded:
+            self._scan()  # may register it
         if name in self._loaded:
             return self._loaded[name]
-        self._scan()
         if name in self._lazy:
             thing = load_attr(self._lazy[name])
             self._loaded.setdefault(name, thing)
