@@ -28,7 +28,8 @@ def build_leaderboard(
     samples     samples per task on a run's page
 
     Returns the site: `index` is its first page, `runs` and `boards` count what it shows, `skipped` names the folders
-    left out and why, `own_recordings` counts the recordings of your own data in it. Raises `BadInput` for a path that is not a run, and where `output` holds other files.
+    left out and why, `own_recordings` counts the recordings of your own data in it. Raises `BadInput` for a path that
+    is not a run, and where `output` holds other files.
     """
     build = load_attr("speech_eval.leaderboard.build:build")
     with drawn(progress) as shown:
