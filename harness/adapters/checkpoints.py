@@ -134,9 +134,7 @@ class Checkpoint:
     def info(self, model: Any, **metadata: Any) -> ModelInfo:
         """What the manifest keeps of the loaded `model`; `metadata` is the adapter's own settings."""
         return ModelInfo(
-            spec="",
             name=self.name,
-            interfaces=[],
             revision=self.revision,
             weights_sha256=weights_digest(self.weights()),
             license=self.license(),
@@ -257,7 +255,7 @@ def load_model(
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise BadInput(
-            f"{checkpoint.directory}: the weights of {shown} are missing and would be random.",
+            f"{checkpoint.directory}: the weights of {shown} are missing; they would be random.",
             "Use a checkpoint that was trained for this purpose and saved whole.",
         )
     return model.to(torch.device(choose_device(device))).eval()

@@ -41,7 +41,7 @@ class GroundTruth(SpeechSynthesizer):
         """Nothing to do: requests carry the id."""
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="ground truth", interfaces=[], revision="the dataset's recordings")
+        return ModelInfo(name="ground truth", revision="the dataset's recordings")
 
     def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
         return [self._recording(request.id) for request in requests]
@@ -70,7 +70,7 @@ class _Folder(Adapter):
         digest = hashlib.sha256()
         for file in sorted(p for p in self.path.rglob("*") if p.is_file()):
             digest.update(f"{file.relative_to(self.path)} {file_sha256(file)}\n".encode())
-        return ModelInfo(spec="", name=self.path.name, interfaces=[], weights_sha256=digest.hexdigest())
+        return ModelInfo(name=self.path.name, weights_sha256=digest.hexdigest())
 
     def _file(self, name: str) -> Path:
         path = self.path / name

@@ -124,7 +124,7 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         """Nothing to do: this agent decides by what it hears."""
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name=self.name, interfaces=[], revision="1", license="Apache-2.0", parameters=0)
+        return ModelInfo(name=self.name, revision="1", license="Apache-2.0", parameters=0)
 
     # What the other two fakes change: whether an item fails, and what its right answer becomes.
 

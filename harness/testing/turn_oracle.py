@@ -26,9 +26,7 @@ class TurnOracle(RecordedReply):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=f"turn oracle, delay {self.delay:g} s",
-            interfaces=[],
             revision="1",
             license="Apache-2.0",
             metadata={"delay": self.delay, "chunk_seconds": self.chunk_seconds},

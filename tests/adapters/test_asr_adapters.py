@@ -167,7 +167,7 @@ def test_missing_parameters_are_never_made_up(tiny_whisper: Path) -> None:
     weights = load_file(tiny_whisper / "model.safetensors")
     weights.pop("model.encoder.conv1.weight")
     save_file(weights, tiny_whisper / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BadInput, match=r"lack model\.encoder\.conv1\.weight"):
+    with pytest.raises(BadInput, match=r"model\.encoder\.conv1\.weight are missing"):
         build(str(tiny_whisper))
 
 
@@ -342,7 +342,7 @@ def test_ctc_refuses_audio_shorter_than_a_frame(tmp_path: Path) -> None:
 def test_ctc_refuses_an_encoder_without_a_head(tmp_path: Path) -> None:
     directory = save_ctc("hubert", tmp_path / "model")
     transformers.HubertModel.from_pretrained(directory).save_pretrained(directory)
-    with pytest.raises(BadInput, match=r"the weights lack lm_head"):
+    with pytest.raises(BadInput, match="weights of lm_head"):
         build(str(directory))
 
 

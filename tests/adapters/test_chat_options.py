@@ -21,7 +21,7 @@ class Echo(AudioLanguageModel):
     reads_audio = False
 
     def info(self):
-        return ModelInfo(spec="", name="echo", interfaces=[])
+        return ModelInfo(name="echo")
 
     def reply(self, requests):
         return [ChatReply(text=str(request.max_new_tokens)) for request in requests]

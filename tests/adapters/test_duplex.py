@@ -40,7 +40,7 @@ class Recorder(DuplexAgent):
         self.given: list[Audio] = []
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="recorder", interfaces=[])
+        return ModelInfo(name="recorder")
 
     def reset(self) -> None:
         self.given = []

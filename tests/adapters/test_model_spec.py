@@ -78,7 +78,7 @@ def test_a_resolved_model_carries_what_a_run_needs_and_loads_nothing() -> None:
     model = resolve("openai:http://127.0.0.1:1/v1#m,kind=chat,batch_size=4")
     assert model.interfaces == ["AudioLanguageModel"]
     assert model.keywords == {"url": "http://127.0.0.1:1/v1", "model": "m"} and model.batch_size == 4
-    assert model.identity(ModelInfo(spec="", name="m", interfaces=[], weights_sha256="0123456789abcdef")) == (
+    assert model.identity(ModelInfo(name="m", weights_sha256="0123456789abcdef")) == (
         "openai:http://127.0.0.1:1/v1#m,kind=chat,batch_size=4@0123456789ab"
     )
 

@@ -36,7 +36,7 @@ BAD = {
 
 class Base:
     def info(self):
-        return ModelInfo(spec="", name="bad", interfaces=[])
+        return ModelInfo(name="bad")
 
 class Voice(Base, SpeechSynthesizer):
     batch_size = 4

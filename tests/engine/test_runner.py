@@ -234,7 +234,7 @@ def test_interrupt_exits_130_and_keeps_what_was_done(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "import time\nfrom speech_eval import ModelInfo, SpeechRecognizer\n"
         "class Slow(SpeechRecognizer):\n    reads_audio = False\n"
-        "    def info(self): return ModelInfo(spec='', name='slow', interfaces=[])\n"
+        "    def info(self): return ModelInfo(spec='', name='slow')\n"
         "    def transcribe(self, requests):\n        time.sleep(0.2)\n        return ['word'] * len(requests)\n"
     )
     words = ["run", "--model", f"{tmp_path}/slow.py:Slow", "--tasks", "asr", "--output", str(tmp_path / "run")]

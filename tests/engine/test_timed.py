@@ -50,7 +50,7 @@ class Scripted(Adapter):
         self.asked: list[str] = []
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="scripted", interfaces=[])
+        return ModelInfo(name="scripted")
 
     def play(self, script: Sequence[tuple[float, Any]]) -> Iterator[Any]:
         for seconds, piece in script:

@@ -176,7 +176,7 @@ class Loudness(AudioCodec):
         """Nothing to do: this is a codec."""
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="loudness", interfaces=[], revision="1")
+        return ModelInfo(name="loudness", revision="1")
 
     def encode(self, audios: Sequence[Audio]) -> list[Codes]:
         self._known._raise_failures([(_content(audio.samples), 0) for audio in audios])
@@ -208,7 +208,7 @@ class Ear(SpeechRecognizer):
                 self._known.append((row["text"], audio.samples))
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="ear", interfaces=[], revision="1")
+        return ModelInfo(name="ear", revision="1")
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         return [self._text(request.audio.samples) for request in requests]

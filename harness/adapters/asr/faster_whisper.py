@@ -58,9 +58,7 @@ class FasterWhisper(SpeechRecognizer):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=self._name,
-            interfaces=[],
             weights_sha256=weights_digest([self._directory / "model.bin"]),
             license=self._license,
             metadata={"compute_type": self._compute_type, "beam_size": self.beam_size},

@@ -45,9 +45,7 @@ class FunASR(SpeechRecognizer):
         folder = Path(str(getattr(self._model, "model_path", None) or self._name))
         weights = next((file for name in ("model.pt", "model.pb") if (file := folder / name).is_file()), None)
         return ModelInfo(
-            spec="",
             name=self._name,
-            interfaces=[],
             revision=self._revision or "",
             weights_sha256="" if weights is None else file_sha256(weights),
         )

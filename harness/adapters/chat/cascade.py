@@ -69,9 +69,7 @@ class Cascade(AudioLanguageModel):
         counts = [part.parameters for part in parts.values()]
         own = {"language": self.language, "system": self.system, "max_new_tokens": self.max_new_tokens}
         return ModelInfo(
-            spec="",
             name="+".join(part.name for part in parts.values()),
-            interfaces=[],
             revision=combined_digest({role: part.digest() for role, part in parts.items()}),
             weights_sha256=combined_digest({role: part.weights_sha256 for role, part in parts.items()}),
             license="; ".join(dict.fromkeys(part.license for part in parts.values() if part.license)),

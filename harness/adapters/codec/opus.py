@@ -38,9 +38,7 @@ class Opus(AudioCodec):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name="opus",
-            interfaces=[],
             revision=f"PyAV {self._av.__version__}",
             license="BSD-3-Clause",
             parameters=0,

@@ -63,9 +63,7 @@ class Snac(AudioCodec):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=self._name,
-            interfaces=[],
             revision=self._revision,
             weights_sha256=weights_digest([self._weights]),
             parameters=sum(parameter.numel() for parameter in self._model.parameters()),

@@ -28,9 +28,7 @@ class VadTimeout(RecordedReply):
     def info(self) -> ModelInfo:
         asset = assets.ASSETS["silero-vad"]
         return ModelInfo(
-            spec="",
             name=f"Silero VAD, timeout {self.timeout:g} s",
-            interfaces=[],
             revision=f"silero-vad {asset.packages[0].version}",
             weights_sha256=vad.weights_sha256(),
             license=asset.license,

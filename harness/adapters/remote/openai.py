@@ -97,9 +97,7 @@ class Endpoint(Adapter):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=self.model or self.url,
-            interfaces=[],
             metadata={"url": self.url, "voice": self.voice, "response_format": self.response_format},
         )
 

@@ -155,9 +155,7 @@ class EspeakNG(SpeechSynthesizer):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name="eSpeak NG",
-            interfaces=[],
             revision=self._version,
             weights_sha256=file_sha256(self._path),
             license="GPL-3.0-or-later",

@@ -85,9 +85,7 @@ class Hibari(SpeechSynthesizer):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=f"Hibari ({self.voice})",
-            interfaces=[],
             revision=hibari_version(),
             weights_sha256=file_sha256(self._engine.model_path),
             license=assets.ASSETS["hibari"].license,

@@ -47,9 +47,7 @@ class Kokoro(SpeechSynthesizer):
     def info(self) -> ModelInfo:
         asset = assets.ASSETS["kokoro"]
         return ModelInfo(
-            spec="",
             name=f"Kokoro-82M int8 ({self.voice})",
-            interfaces=[],
             revision=f"v1.0, {asset.packages[0].package} {asset.packages[0].version}",
             weights_sha256=asset.files["model.onnx"],
             license=asset.license,

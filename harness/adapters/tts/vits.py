@@ -53,9 +53,7 @@ class Vits(SpeechSynthesizer):
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            spec="",
             name=self._checkpoint.name,
-            interfaces=[],
             revision=self._checkpoint.revision,
             weights_sha256=weights_digest(self._checkpoint.weights()),
             license=self._checkpoint.license(),

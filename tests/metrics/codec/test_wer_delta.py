@@ -62,7 +62,7 @@ class Counting(SpeechRecognizer):
     heard = 0
 
     def info(self) -> ModelInfo:
-        return ModelInfo(spec="", name="counting", interfaces=[], revision="1")
+        return ModelInfo(name="counting", revision="1")
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         Counting.heard += len(requests)
