@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from speech_eval.engine.generate.answer import Answer as Answer
     from speech_eval.engine.generate.depth_sweep import DepthSweep as DepthSweep
     from speech_eval.engine.generate.speech_probability import SpeechProbability as SpeechProbability
+    from speech_eval.engine.generate.strategy import Batched as Batched
     from speech_eval.engine.generate.strategy import Imported as Imported
     from speech_eval.engine.generate.strategy import Strategy as Strategy
     from speech_eval.engine.generate.timed import Timed as Timed
@@ -102,7 +103,7 @@ _PUBLIC = {
         "engine.generate.answer": "Answer",
         "engine.generate.depth_sweep": "DepthSweep",
         "engine.generate.speech_probability": "SpeechProbability",
-        "engine.generate.strategy": "Imported Strategy",
+        "engine.generate.strategy": "Batched Imported Strategy",
         "engine.generate.timed": "Timed",
         "engine.task": "Task Variant register_group register_task",
         "errors": "SpeechEvalError",

@@ -20,7 +20,7 @@ from speech_eval.engine.plan import plan as plan_tasks
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task, named
 from speech_eval.errors import BadInput
-from speech_eval.progress import Progress, Say, drawn, silent
+from speech_eval.progress import Progress, Say, drawn, labeled, silent
 from speech_eval.registry import load_file
 
 logger = logging.getLogger(__name__)
@@ -193,12 +193,8 @@ def execute(jobs: Sequence[Job], progress: Progress = silent, say: Say = logger.
         session.execute(pairs, progress, say)
     else:
         for job, pair in zip(jobs, pairs, strict=True):
-            session.execute([pair], progress if len(jobs) == 1 else _labeled(progress, job.model), say)
+            session.execute([pair], progress if len(jobs) == 1 else labeled(progress, job.model), say)
     return [Run(job.output) for job in jobs]
-
-
-def _labeled(progress: Progress, name: str) -> Progress:
-    return lambda label, done, total: progress(f"{name} · {label}", done, total)
 
 
 def settings_of(**options: Unpack[Options]) -> Settings:

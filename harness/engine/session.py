@@ -32,7 +32,7 @@ from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS
-from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.progress import Progress, Say, labeled, silent, unsaid
 from speech_eval.records import Results, TaskRecord
 
 logger = logging.getLogger(__name__)
@@ -76,8 +76,8 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
         sessions = []
         with ExitStack() as models:
             for planned, output in jobs:
-                named = progress if len(jobs) == 1 else _named(progress, planned.model.redacted)
-                sessions.append(Session.begin(planned, output, named, say, locks, models))
+                shown = progress if len(jobs) == 1 else labeled(progress, planned.model.redacted)
+                sessions.append(Session.begin(planned, output, shown, say, locks, models))
             for session in sessions:
                 session.store_samples()
                 for group in session.groups:
@@ -166,10 +166,6 @@ class Session:
         return results
 
 
-def _named(progress: Progress, name: str) -> Progress:
-    return lambda label, done, total: progress(f"{name} · {label}", done, total)
-
-
 def _load_average() -> float | None:
     """How many processes wanted this machine in the last minute, ours included; None where it does not say."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
@@ -184,14 +180,12 @@ def _loaded(model: ResolvedModel) -> Iterator[Adapter]:
     start = perf_counter()
     adapter = model.build()
     logger.info("load: %s in %.1f s", model.redacted, perf_counter() - start)
-    if model.instance is not None:
-        yield adapter
-        return
     try:
         yield adapter
     finally:
         try:
-            adapter.close()
+            if model.instance is None:
+                adapter.close()
         except SpeechEvalError:
             raise
         except Exception as error:
