@@ -187,7 +187,7 @@ def test_a_run_directory_refuses_another_model_seed_or_limit(tmp_path: Path) -> 
         (["--model", "no-such-model", "--tasks", "asr"], "No model is named 'no-such-model'"),
         (["--model", "noisi", "--tasks", "asr"], "Did you mean noisy"),
         (["--model", "noisy", "--tasks", "asrr"], "Did you mean asr"),
-        (["--model", "noisy", "--tasks", ""], "--tasks names no task"),
+        (["--model", "noisy", "--tasks", ""], "No task is named"),
         (["--model", "noisy,error_rate=2", "--tasks", "asr"], "error_rate must be a number from 0 to 1, got 2"),
         (["--model", "noisy,color=red", "--tasks", "asr"], "Check the options"),
         (["--model", "noisy,what", "--tasks", "asr"], "is not key=value"),
