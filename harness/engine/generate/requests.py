@@ -256,7 +256,7 @@ def _codebook(codes: object, rate: float, size: int) -> CodebookRecord:
 
 
 def _converse(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
-    """The agent's channel of each conversation. An agent with `expect` is told whose turn comes (annotated doubles)."""
+    """The agent's channel of each conversation. Agents that answer from the references learn which one begins."""
     assert isinstance(adapter, DuplexAgent)
     answers = []
     for sample in samples:
