@@ -22,9 +22,9 @@ import numpy as np
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest
 from speech_eval.audio import Audio
 from speech_eval.datasets.dataset import Dataset
-from speech_eval.engine.generate.timed import REQUESTS, generate_timed
+from speech_eval.engine.generate.strategy import Work
+from speech_eval.engine.generate.timed import REQUESTS
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.progress import silent
 from speech_eval.records import DatasetInfo, ModelInfo, Sample
 from speech_eval.tasks.latency import latency
 
@@ -77,8 +77,7 @@ def whole_request(model: Instant) -> float:
     dataset = Dataset.of(info, [Sample(id=f"s{number}", text="words") for number in range(20)])
     with tempfile.TemporaryDirectory() as folder:
         run, start = RunDirectory(Path(folder)), perf_counter()
-        options = {"samples": dataset.samples, "seed": 0, "retry_failed": False, "progress": silent}
-        generate_timed(run, latency(), "SpeechSynthesizer", dataset, model, **options)
+        latency().generate.generate(Work(run, [latency()], "SpeechSynthesizer", dataset, model))
         return (perf_counter() - start) / len(dataset)
 
 

@@ -30,7 +30,7 @@ import pystoi
 import soundfile
 import soxr
 
-from speech_eval import datasets, registry
+from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
 from speech_eval.assets import store as assets
 from speech_eval.audio import load
@@ -39,6 +39,7 @@ from speech_eval.engine import score as scoring
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
+from speech_eval.engine.task import TASKS
 from speech_eval.metrics import catalog
 from speech_eval.metrics.mos import windows
 from speech_eval.progress import silent
@@ -97,7 +98,7 @@ def loop(clips: list[Clip], session: onnxruntime.InferenceSession) -> dict[str, 
 def ours(run: RunDirectory, dataset: Dataset, workers: int) -> dict[str, float]:
     """The same through `scoring.score`, nothing kept from before."""
     run.file("scores", TASK).unlink(missing_ok=True)
-    task = registry.tasks.get(TASK)()
+    task = TASKS.get(TASK)()
     scoring.score(run, task, METRICS, dataset, recognizer=None, workers=workers, plugins=(), progress=silent)
     first = {name: catalog.METRICS.get(name).summaries[0].parts[0] for name in METRICS}
     scores = run.scores(TASK)

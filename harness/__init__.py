@@ -52,7 +52,17 @@ if TYPE_CHECKING:
     from speech_eval.api.training import train as train
     from speech_eval.audio import Audio as Audio
     from speech_eval.datasets import load_dataset as load_dataset
+    from speech_eval.engine.generate.answer import Answer as Answer
+    from speech_eval.engine.generate.depth_sweep import DepthSweep as DepthSweep
+    from speech_eval.engine.generate.speech_probability import SpeechProbability as SpeechProbability
+    from speech_eval.engine.generate.strategy import Batched as Batched
+    from speech_eval.engine.generate.strategy import Imported as Imported
+    from speech_eval.engine.generate.strategy import Strategy as Strategy
+    from speech_eval.engine.generate.timed import Timed as Timed
     from speech_eval.engine.task import Task as Task
+    from speech_eval.engine.task import Variant as Variant
+    from speech_eval.engine.task import register_group as register_group
+    from speech_eval.engine.task import register_task as register_task
     from speech_eval.errors import SpeechEvalError as SpeechEvalError
     from speech_eval.metrics.base import Metric as Metric
     from speech_eval.metrics.base import ScoringItem as ScoringItem
@@ -62,7 +72,6 @@ if TYPE_CHECKING:
     from speech_eval.metrics.catalog import register_metric as register_metric
     from speech_eval.records import ModelInfo as ModelInfo
     from speech_eval.records import Sample as Sample
-    from speech_eval.registry import register_task as register_task
 else:
     # `speech_eval.gate` is the public function. The folder of that name is loaded here so that a later import of one of
     # its modules does not set the attribute again; `from speech_eval.gate.rules import …` works all the same.
@@ -91,12 +100,16 @@ _PUBLIC = {
         "api.training": "reproduce train",
         "audio": "Audio",
         "datasets": "load_dataset",
-        "engine.task": "Task",
+        "engine.generate.answer": "Answer",
+        "engine.generate.depth_sweep": "DepthSweep",
+        "engine.generate.speech_probability": "SpeechProbability",
+        "engine.generate.strategy": "Batched Imported Strategy",
+        "engine.generate.timed": "Timed",
+        "engine.task": "Task Variant register_group register_task",
         "errors": "SpeechEvalError",
         "metrics.base": "Metric ScoringItem Summary Unscorable Value",
         "metrics.catalog": "register_metric",
         "records": "ModelInfo Sample",
-        "registry": "register_task",
     }.items()
     for name in names.split()
 }

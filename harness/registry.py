@@ -1,7 +1,8 @@
 """The registry: things by name, loaded when they are asked for, so that listing names imports nothing heavy.
 
 Names come from a built-in table of `module:attr` strings, from entry points of installed packages, and from decorators
-in a plug-in file. The tables are beside what they list: `adapters/catalog.py`, `metrics/catalog.py`.
+in a plug-in file. The tables are beside what they list: `adapters/catalog.py`, `metrics/catalog.py`; tasks register
+themselves (`engine/task.py`).
 """
 
 from __future__ import annotations
@@ -65,6 +66,11 @@ class Registry(Generic[T]):
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(self.names())}."
         raise UnknownName(f"No {self.kind} is named '{name}'.", hint)
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The names so far, without asking installed packages."""
+        return frozenset((*self._lazy, *self._loaded))
+
     def names(self) -> list[str]:
         self._scan()
         return sorted({*self._lazy, *self._loaded})
@@ -118,44 +124,3 @@ def plugin_file(thing: Any) -> str | None:
     """The absolute path of the user's file that defines a class or function; None for installed code."""
     name = str(getattr(thing, "__module__", ""))
     return sys.modules[name].__file__ if name.startswith(_PLUGIN) and name in sys.modules else None
-
-
-tasks: Registry[Any] = Registry(
-    "task",
-    "speech_eval.tasks",
-    {
-        "asr": "speech_eval.tasks.asr:asr",
-        "open-asr": "speech_eval.tasks.asr:open_asr",
-        "open-asr-multilingual": "speech_eval.tasks.asr:open_asr_multilingual",
-        "seed-tts": "speech_eval.tasks.seed_tts:seed_tts",
-        "seed-tts-en": "speech_eval.tasks.seed_tts:seed_tts_en",
-        "seed-tts-zh": "speech_eval.tasks.seed_tts:seed_tts_zh",
-        "seed-tts-hard": "speech_eval.tasks.seed_tts:seed_tts_hard",
-        "latency": "speech_eval.tasks.latency:latency",
-        "latency-load": "speech_eval.tasks.latency:latency_load",
-        "turn-taking": "speech_eval.tasks.turn_taking:turn_taking",
-        "turn-taking-policy": "speech_eval.tasks.turn_taking:turn_taking_policy",
-        "codec-reconstruction": "speech_eval.tasks.codec_reconstruction:codec_reconstruction",
-        "codec-modelability": "speech_eval.tasks.codec_modelability:codec_modelability",
-        "codec-modelability-delay": "speech_eval.tasks.codec_modelability:codec_modelability_delay",
-        "codec-modelability-h100": "speech_eval.tasks.codec_modelability:codec_modelability_h100",
-        "codec-depth": "speech_eval.tasks.codec_reconstruction:codec_depth",
-        "token-bill": "speech_eval.tasks.token_bill:token_bill",
-        "voicebench-advbench": "speech_eval.tasks.voicebench:advbench",
-        "voicebench-alpacaeval": "speech_eval.tasks.voicebench:alpacaeval",
-        "voicebench-alpacaeval-full": "speech_eval.tasks.voicebench:alpacaeval_full",
-        "voicebench-bbh": "speech_eval.tasks.voicebench:bbh",
-        "voicebench-commoneval": "speech_eval.tasks.voicebench:commoneval",
-        "voicebench-ifeval": "speech_eval.tasks.voicebench:ifeval",
-        "voicebench-mmsu": "speech_eval.tasks.voicebench:mmsu",
-        "voicebench-openbookqa": "speech_eval.tasks.voicebench:openbookqa",
-        "voicebench-sd-qa": "speech_eval.tasks.voicebench:sd_qa",
-        "voicebench-wildvoice": "speech_eval.tasks.voicebench:wildvoice",
-    },
-)
-
-
-def register_task(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Decorator for a function that returns a `Task`; it registers under the task's own name."""
-    tasks.add(function().name, function)
-    return function

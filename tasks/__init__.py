@@ -1,1 +1,18 @@
-"""The bundled benchmark tasks, one module each."""
+"""The bundled benchmark tasks, one module each, and the groups that `--tasks` takes. Importing it registers them."""
+
+from speech_eval import register_group
+from speech_eval.tasks import (  # noqa: F401
+    asr,
+    codec_modelability,
+    codec_reconstruction,
+    latency,
+    seed_tts,
+    token_bill,
+    turn_taking,
+    voicebench,
+)
+
+register_group("open-asr-all", ("open-asr", "open-asr-multilingual"))
+register_group("seed-tts-all", ("seed-tts-en", "seed-tts-zh", "seed-tts-hard"))
+register_group("voicebench", voicebench.OVERALL)
+register_group("codec", ("codec-reconstruction", "token-bill"))

@@ -1,8 +1,8 @@
-"""How well a small language model learns a codec's codes, in bits a second of audio, and how its speech sounds."""
+"""How well a small language model learns a codec's codes, in bits per second of audio, and how its speech sounds."""
 
 from __future__ import annotations
 
-from speech_eval import Task, register_task
+from speech_eval import Imported, Task, register_task
 
 
 def _task(layout: str, budget: str) -> Task:
@@ -23,10 +23,11 @@ def _task(layout: str, budget: str) -> Task:
         ),
         primary=f"{metric}/bits-per-second",
         protocol=f"codec-modelability@1[{layout}@{budget}]",
-        description=f"Bits a second that a small LM needs for held-out codes ({layout}), and its speech from text",
+        description=f"Bits per second that a small LM needs for held-out codes ({layout}), and its speech from text",
         recognizer="whisper-base",
-        driver="speech_eval.reference_models.modelability.driver:Modelability",
-        options={"layout": layout, "budget": budget},
+        generate=Imported(
+            "speech_eval.reference_models.modelability.strategy:Modelability", {"layout": layout, "budget": budget}
+        ),
     )
 
 
@@ -38,11 +39,11 @@ def codec_modelability() -> Task:
 
 @register_task
 def codec_modelability_delay() -> Task:
-    """One stream a codebook, each a step later than the one before: codecs with one frame rate."""
+    """One stream per codebook, each one step later than the one before: codecs with one frame rate."""
     return _task("delay", "smoke-1")
 
 
 @register_task
 def codec_modelability_h100() -> Task:
-    """The large budget: its numbers never stand beside those of the small one."""
+    """The large budget. Its numbers are not comparable with those of the small one."""
     return _task("flattened", "h100-1")

@@ -1,10 +1,10 @@
-"""What a codec keeps of speech, and what it pays for it."""
+"""What a codec keeps of speech, and at which bitrate."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from speech_eval import Task, register_task
+from speech_eval import DepthSweep, Task, register_task
 
 AXES = {
     "bitrate": ("bitrate[measured@1]", "codebook[corpus@1]"),
@@ -26,9 +26,9 @@ METRICS = tuple(metric for metrics in AXES.values() for metric in metrics)
 
 @register_task
 def codec_reconstruction() -> Task:
-    """Signal, intelligibility, words, voice (the speaker and the melody) and naturalness stand apart, beside the
-    bitrate: no one of them ranks codecs. STOI only sorts samples: it is bounded, has no trained part, and every clip of
-    0.4 s has one."""
+    """Signal, intelligibility, words, voice (the speaker and the melody) and naturalness are reported separately,
+    beside the bitrate: no single one of them ranks codecs. STOI only sorts samples: it is bounded, has no trained part,
+    and exists for every clip of 0.4 s or more."""
     return Task(
         name="codec-reconstruction",
         version=1,
@@ -45,12 +45,12 @@ def codec_reconstruction() -> Task:
 
 @register_task
 def codec_depth() -> Task:
-    """How fast quality comes with bits: the same numbers after 1, 2, 4, … and all of the quantizer's levels, from one
+    """How quality grows with bits: the same numbers after 1, 2, 4, … and all of the quantizer's levels, from one
     encoding of each recording. The last point is `codec-reconstruction` itself."""
     return replace(
         codec_reconstruction(),
         name="codec-depth",
         protocol="codec-depth@1",
         description="A codec's first 1, 2, 4, … all quantizer levels, encoded once and decoded at each depth",
-        sweep="depth",
+        generate=DepthSweep(),
     )

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from speech_eval import Task, register_task
+from dataclasses import replace
 
-METRICS = {
-    "SpeechSynthesizer": (
-        "ttfa[first-audible@1]",
-        "playback[buffer-100ms@1]",
-        "rtf[answer@1]",
-        "throughput[closed-loop@1]",
-    ),
-    "SpeechRecognizer": ("response[first-text@1]", "rtf[answer@1]", "throughput[closed-loop@1]"),
-    "AudioLanguageModel": ("response[first-text@1]", "ttfa[first-audible@1]", "playback[buffer-100ms@1]"),
-    "AudioCodec": (
-        "ttfa[first-audible@1]",
-        "codec-time[stream@1]",
-        "playback[buffer-100ms@1]",
-        "throughput[closed-loop@1]",
-    ),
+from speech_eval import Task, Timed, Variant, register_task
+
+_TTFA, _PLAYBACK, _RTF = "ttfa[first-audible@1]", "playback[buffer-100ms@1]", "rtf[answer@1]"
+_RESPONSE, _THROUGHPUT = "response[first-text@1]", "throughput[closed-loop@1]"
+VARIANTS = {
+    "SpeechSynthesizer": Variant("sentences-en", (_TTFA, _PLAYBACK, _RTF, _THROUGHPUT), f"{_TTFA}/ttfa-p50"),
+    "SpeechRecognizer": Variant("asterisk-en", (_RESPONSE, _RTF, _THROUGHPUT), f"{_RESPONSE}/response-p50"),
+    "AudioLanguageModel": Variant("asterisk-en", (_RESPONSE, _TTFA, _PLAYBACK), f"{_RESPONSE}/response-p50"),
+    "AudioCodec": Variant("asterisk-en", (_TTFA, "codec-time[stream@1]", _PLAYBACK, _THROUGHPUT), f"{_TTFA}/ttfb-p50"),
 }
-DATASETS = {
-    "SpeechSynthesizer": "sentences-en",
-    "SpeechRecognizer": "asterisk-en",
-    "AudioLanguageModel": "asterisk-en",
-    "AudioCodec": "asterisk-en",
-}
+
+
+def _under_load(variant: Variant) -> Variant:
+    metrics = tuple(dict.fromkeys((*variant.metrics, _THROUGHPUT)))
+    return replace(variant, metrics=metrics, primary=f"{_THROUGHPUT}/throughput")
 
 
 @register_task
@@ -34,40 +27,21 @@ def latency() -> Task:
     return Task(
         name="latency",
         version=2,
-        interface=tuple(METRICS),
-        dataset=DATASETS,
-        metrics=METRICS,
-        primary={
-            "SpeechSynthesizer": "ttfa[first-audible@1]/ttfa-p50",
-            "SpeechRecognizer": "response[first-text@1]/response-p50",
-            "AudioLanguageModel": "response[first-text@1]/response-p50",
-            "AudioCodec": "ttfa[first-audible@1]/ttfb-p50",
-        },
+        variants=VARIANTS,
         protocol="latency@2",
         description="Time to first byte, first audible sample and whole answer; gaps and underruns of the stream",
-        mode="timed",
-        options={"warm_up": 2},
+        generate=Timed(warm_up=2),
     )
 
 
 @register_task
 def latency_load() -> Task:
     """The same with 1, 2, 4 and 8 requests under way at once, each level a result of its own."""
-    interfaces = ("SpeechSynthesizer", "SpeechRecognizer", "AudioLanguageModel")
     return Task(
         name="latency-load",
         version=1,
-        interface=interfaces,
-        dataset={name: DATASETS[name] for name in interfaces},
-        metrics={
-            "SpeechSynthesizer": METRICS["SpeechSynthesizer"],
-            "SpeechRecognizer": METRICS["SpeechRecognizer"],
-            "AudioLanguageModel": (*METRICS["AudioLanguageModel"], "throughput[closed-loop@1]"),
-        },
-        primary="throughput[closed-loop@1]/throughput",
+        variants={name: _under_load(VARIANTS[name]) for name in VARIANTS if name != "AudioCodec"},
         protocol="latency-load@1",
         description="Latency and throughput with 1, 2, 4 and 8 requests under way at once",
-        mode="timed",
-        sweep="concurrency",
-        options={"warm_up": 2},
+        generate=Timed(warm_up=2, concurrency=(1, 2, 4, 8)),
     )

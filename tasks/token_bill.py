@@ -7,8 +7,8 @@ from speech_eval import Task, register_task
 
 @register_task
 def token_bill() -> Task:
-    """Every layout stands apart: which one a model can use is its design, not a codec's merit. Nothing of this says how
-    good the speech is; read it beside `codec-reconstruction`."""
+    """Every layout is reported separately: which one a model can use depends on the model, not on the codec. The
+    numbers do not say how good the speech is; read them beside `codec-reconstruction`."""
     return Task(
         name="token-bill",
         version=1,

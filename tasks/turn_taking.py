@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speech_eval import Task, register_task
+from speech_eval import SpeechProbability, Task, register_task
 
 
 @register_task
@@ -21,8 +21,8 @@ def turn_taking() -> Task:
 
 @register_task
 def turn_taking_policy() -> Task:
-    """Where an agent with a speech probability could stand, whichever threshold and delay it were given: the curve on
-    which its own choice, measured by `turn-taking`, is one point."""
+    """What an agent with a speech probability would do with any threshold and delay. Its own choice, measured by
+    `turn-taking`, is one point of this curve."""
     return Task(
         name="turn-taking-policy",
         version=1,
@@ -32,5 +32,5 @@ def turn_taking_policy() -> Task:
         primary="turn-policy[timeout-rule@1]/latency-at-5%",
         protocol="turn-policy[timeout-rule@1]: threshold × delay over the agent's speech probabilities",
         description="False cut-offs against latency of every threshold and action delay, from one pass of the agent",
-        driver="speech_eval.engine.generate.speech_probability:ProbabilityDriver",
+        generate=SpeechProbability(),
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from speech_eval import Task
+from speech_eval import Answer, Task, register_task
 
 
 def _subset(name: str, metric: str, summary: str, description: str) -> Callable[[], Task]:
+    @register_task
     def task() -> Task:
         return Task(
             name=f"voicebench-{name}",
@@ -17,7 +18,7 @@ def _subset(name: str, metric: str, summary: str, description: str) -> Callable[
             metrics=(metric,),
             primary=f"{metric}/{summary}",
             protocol="voicebench@5338154",
-            options={"max_new_tokens": 2048},
+            generate=Answer(max_new_tokens=2048),
             description=f"VoiceBench {name}: {description}",
         )
 
@@ -37,3 +38,9 @@ sd_qa = _subset("sd-qa", "qa[voicebench]", "gpt", "questions with a reference, a
 bbh = _subset("bbh", "bbh[voicebench]", "accuracy", "reasoning with two answers")
 ifeval = _subset("ifeval", "ifeval[voicebench]", "final", "instructions that a program can check")
 advbench = _subset("advbench", "refusal[voicebench]", "refusal-rate", "harmful requests to refuse")
+
+# The subsets that the benchmark's overall score is the mean of.
+OVERALL = tuple(
+    f"voicebench-{name}"
+    for name in ["alpacaeval", "commoneval", "wildvoice", "sd-qa", "mmsu", "openbookqa", "bbh", "ifeval", "advbench"]
+)

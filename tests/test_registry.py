@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from speech_eval import registry
-from speech_eval.engine.task import Task
+from speech_eval.engine.task import TASKS, Task
 from speech_eval.errors import BadInput, MissingExtra, UnknownName, require
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.registry import Registry
@@ -14,10 +13,10 @@ from speech_eval.registry import Registry
 def test_every_built_in_task_and_metric_loads_under_its_own_name() -> None:
     for name in METRICS:
         assert METRICS.get(name).id == name
-    for name in registry.tasks:
-        task = registry.tasks.get(name)()
+    for name in TASKS:
+        task = TASKS.get(name)()
         assert task.name == name
-        assert all(metric in METRICS for i in task.interfaces for metric in task.metrics_for(i))
+        assert all(metric in METRICS for variant in task.variants.values() for metric in variant.metrics)
 
 
 def test_a_taken_name_is_not_overridden_in_silence() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from math import fsum
 from typing import Literal
 
 from speech_eval.records import Counts, Estimate, MetricResult, Results, TaskResult
@@ -28,7 +28,7 @@ def overall(numbers: Mapping[str, float | None], subsets: Sequence[str] = SUBSET
     known = {name: value for name in subsets if (value := numbers.get(name)) is not None}
     if len(known) < len(subsets):
         return None
-    return finite(fmean(value * (20.0 if name in RATED else 1.0) for name, value in known.items()))
+    return finite(fsum(value * (20.0 if name in RATED else 1.0) for name, value in known.items()) / len(known))
 
 
 def overall_task(results: Sequence[Results]) -> TaskResult | None:
@@ -78,5 +78,5 @@ def _number(subset: str, task: TaskResult, side: Literal["strict", "compat"]) ->
     """The number of a subset as the board prints it."""
     if subset == "sd-qa":
         halves = [getattr(metric, side).value for metric in task.metrics if (metric.metric, metric.name) in SD_QA]
-        return None if len(halves) < len(SD_QA) or None in halves else fmean(halves)
+        return None if len(halves) < len(SD_QA) or None in halves else fsum(halves) / len(halves)
     return next((getattr(metric, side).value for metric in task.metrics if metric.primary), None)

@@ -6,7 +6,6 @@ import inspect
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -14,13 +13,13 @@ from typing import Any, TypedDict, Unpack
 from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import Adapter
-from speech_eval.adapters.spec import ModelSpec
+from speech_eval.adapters.spec import ResolvedModel
 from speech_eval.api.run import Run
 from speech_eval.engine import session
-from speech_eval.engine.plan import Planned
+from speech_eval.engine.plan import Plan
 from speech_eval.engine.plan import plan as plan_tasks
 from speech_eval.engine.settings import Settings
-from speech_eval.engine.task import Task
+from speech_eval.engine.task import TASKS, Task, named
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, drawn, silent
 
@@ -138,31 +137,29 @@ def evaluate_all(
 
 @dataclass(frozen=True)
 class Job:
-    """What one model will do, as `plan` found it. `skipped` says which tasks do not fit the model, and why."""
+    """What one model will do, and its run directory. `plan.skipped` says which tasks do not fit the model, and why."""
 
-    model: ModelSpec
+    plan: Plan
     output: Path
-    planned: list[Planned]
-    skipped: list[str]
-    settings: Settings
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data: the model, its run directory, and per task the dataset, the metrics and the conditions."""
         return {
-            "model": modelspec.redact(self.model.text),
+            "model": self.plan.model.redacted,
             "output": str(self.output),
             "tasks": [
-                {"task": item.task.name, **item.record(self.settings).model_dump(mode="json")} for item in self.planned
+                {"task": item.task.name, **item.record(self.plan.settings).model_dump(mode="json")}
+                for item in self.plan.items
             ],
-            "skipped": self.skipped,
+            "skipped": self.plan.skipped,
         }
 
     def lines(self) -> list[str]:
         """One line per task."""
         return [
-            f"{modelspec.redact(self.model.text)}: {item.task.name} on {item.dataset.info.name} "
+            f"{self.plan.model.redacted}: {item.task.name} on {item.dataset.info.name} "
             f"({len(item.dataset.samples)} samples), {', '.join(item.metrics)} -> {self.output}"
-            for item in self.planned
+            for item in self.plan.items
         ]
 
 
@@ -173,14 +170,14 @@ def plan(
     settings = settings_of(**options)
     asked = _asked(tasks)
     names = [name for members in asked.values() for name in members]
-    specs = [_model(model, options) for model in dict.fromkeys(models)]
+    found = [_model(model, options) for model in dict.fromkeys(models)]
     jobs = []
-    for spec in specs:
-        planned, skipped = plan_tasks(spec, names, settings)
-        if not planned:
-            raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
-        jobs.append(Job(spec, _folder(spec, output, alone=len(specs) == 1), planned, skipped, settings))
-    covered = {item.task.name for job in jobs for item in job.planned}
+    for model in found:
+        planned = plan_tasks(model, names, settings)
+        if not planned.items:
+            raise BadInput(f"No task fits the model: {'; '.join(planned.skipped)}.", "See: speech-eval list tasks")
+        jobs.append(Job(planned, _folder(model, output, alone=len(found) == 1)))
+    covered = {item.task.name for job in jobs for item in job.plan.items}
     if orphans := [pattern for pattern, members in asked.items() if covered.isdisjoint(members)]:
         raise BadInput(f"No model given can do: {', '.join(orphans)}.", "Leave the task out or add a model for it.")
     if len({job.output for job in jobs}) != len(jobs):
@@ -190,14 +187,13 @@ def plan(
 
 def execute(jobs: Sequence[Job], progress: Progress = silent, say: Say = logger.warning) -> list[Run]:
     """Run planned jobs: one model after the other, or in turns where timed tasks have several rounds."""
-    calls = [(job.model, [item.task.name for item in job.planned], job.output) for job in jobs]
-    settings = jobs[0].settings
-    if settings.rounds > 1:
-        session.run_in_turns(calls, settings, progress, say)
+    calls = [(job.plan, job.output) for job in jobs]
+    if jobs[0].plan.settings.rounds > 1:
+        session.execute(calls, progress, say)
     else:
         for job, call in zip(jobs, calls, strict=True):
-            shown = progress if len(jobs) == 1 else _labeled(progress, modelspec.redact(job.model.text))
-            session.run(*call, settings, shown, say)
+            shown = progress if len(jobs) == 1 else _labeled(progress, job.plan.model.redacted)
+            session.execute([call], shown, say)
     return [Run(job.output) for job in jobs]
 
 
@@ -235,14 +231,14 @@ def _asked(tasks: Tasks) -> dict[str, list[str]]:
     patterns = [name for item in given for name in ([_registered(item)] if isinstance(item, Task) else listed(item))]
     if not patterns:
         raise BadInput("No task is named.", "See: speech-eval list tasks")
-    return {pattern: [n for n in registry.tasks if fnmatchcase(n, pattern)] or [pattern] for pattern in patterns}
+    return {pattern: named([pattern]) for pattern in patterns}
 
 
 def _registered(task: Task) -> str:
     """Register a task object for this process, so that `score` finds it again; a later one replaces it."""
-    held = registry.tasks.get(task.name) if task.name in registry.tasks else None
+    held = TASKS.get(task.name) if task.name in TASKS else None
     if held is None or isinstance(held, _Given):
-        registry.tasks.replace(task.name, _Given(task))
+        TASKS.replace(task.name, _Given(task))
     elif held() != task:
         raise BadInput(f"Another task is registered as '{task.name}'.", "Give your task another name.")
     return task.name
@@ -258,25 +254,28 @@ class _Given:
         return self.task
 
 
-def _model(model: Model, options: Options) -> ModelSpec:
-    """The spec of a model with `device` and `dtype` added where it does not set them itself."""
+def _model(model: Model, options: Options) -> ResolvedModel:
+    """The model, with `device` and `dtype` added where it does not set them itself."""
     assert isinstance(model, str)
-    spec = modelspec.parse(model)
+    trust = options.get("trust_remote_code", False)
+    found = modelspec.resolve(model, trust_remote_code=trust)
+    spec = found.spec
     added = {k: str(v) for k, v in options.items() if k in MODEL_OPTIONS and v is not None and k not in spec.options}
-    if not added:
-        return spec
-    cls = modelspec.resolve(spec, trust_remote_code=options.get("trust_remote_code", False)).adapter_class
+    cls = found.adapter_class
     for name in added:
         if name not in inspect.signature(cls).parameters:
             raise BadInput(
                 f"The model '{modelspec.redact(model)}' has no option '{name}' ({cls.__name__} does not take it).",
                 f"Leave out --{name} for this model.",
             )
-    return modelspec.parse(",".join([model, *(f"{name}={value}" for name, value in added.items())]))
+    if not added:
+        return found
+    text = ",".join([model, *(f"{name}={value}" for name, value in added.items())])
+    return modelspec.resolve(text, trust_remote_code=trust)
 
 
-def _folder(spec: ModelSpec, output: PathLike_ | None, *, alone: bool) -> Path:
+def _folder(model: ResolvedModel, output: PathLike_ | None, *, alone: bool) -> Path:
     """The run directory of a model: `output` itself for a single one, else a folder in it."""
     if output is not None and alone:
         return Path(output)
-    return Path(output or "runs") / modelspec.resolve(spec).slug
+    return Path(output or "runs") / model.slug

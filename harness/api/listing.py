@@ -6,9 +6,10 @@ from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
-from speech_eval import datasets, registry
+from speech_eval import datasets
 from speech_eval.adapters.base import INTERFACES
 from speech_eval.adapters.catalog import MODELS, Entry
+from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.metrics.catalog import METRICS
 
@@ -80,15 +81,15 @@ def short(kind: str, interface: str | None = None) -> list[dict[str, Any]]:
 
 def _tasks() -> list[dict[str, Any]]:
     found = []
-    for name in registry.tasks:
-        task = registry.tasks.get(name)()
+    for name in TASKS:
+        task = TASKS.get(name)()
         found.append(
             {
                 "name": name,
                 "version": task.version,
                 "interfaces": list(task.interfaces),
-                "datasets": sorted({task.dataset_for(i) for i in task.interfaces}),
-                "metrics": list(dict.fromkeys(m for i in task.interfaces for m in task.metrics_for(i))),
+                "datasets": sorted({variant.dataset for variant in task.variants.values()}),
+                "metrics": list(dict.fromkeys(m for variant in task.variants.values() for m in variant.metrics)),
                 "protocol": task.protocol,
                 "description": task.description,
             }

@@ -82,7 +82,7 @@ def run(
         trust_remote_code=trust_remote_code,
         plugin=plugin or (),
     )
-    for reason in (reason for job in jobs for reason in job.skipped):
+    for reason in (reason for job in jobs for reason in job.plan.skipped):
         say(f"skipped: {reason}")
     if dry_run:
         if json:

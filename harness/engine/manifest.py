@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import speech_eval
-from speech_eval import datasets, registry
+from speech_eval import datasets
 from speech_eval.adapters.base import Adapter
 from speech_eval.cache import file_sha256
 from speech_eval.engine.plan import Planned
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.settings import Settings
-from speech_eval.engine.task import Task
+from speech_eval.engine.task import TASKS, Task
 from speech_eval.environment import environment
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.records import Event, Manifest, ModelInfo, PluginRecord, TaskRecord
+from speech_eval.registry import plugin_file
 
 _REMEDY = "Choose another --output."
 
@@ -37,10 +38,10 @@ def check_same_run(directory: RunDirectory, spec: str, planned: Sequence[Planned
         record = record_of(item.task.name, manifest.tasks)
         if record is None or record.dataset.name == datasets.fallback(item.dataset.info.name):
             continue
-        rounds = settings.rounds if item.task.mode == "timed" else 1
+        rounds = settings.rounds if item.task.generate.in_rounds else 1
         for key, held, asked in (
             ("version", record.version, item.task.version),
-            ("limit", record.limit, settings.limit),
+            ("limit", record.limit, item.limit(settings)),
             ("rounds", record.conditions.get("rounds", 1), rounds),
         ):
             if held != asked:
@@ -56,7 +57,7 @@ def open_manifest(
 ) -> None:
     """Write the manifest of a run that begins, or add to that of a run that goes on."""
     tasks = {item.task.name: item.record(settings) for item in planned}
-    files = dict.fromkeys([*settings.plugins, *filter(None, [registry.plugin_file(adapter)])])
+    files = dict.fromkeys([*settings.plugins, *filter(None, [plugin_file(adapter)])])
     plugins = [PluginRecord(path=path, sha256=file_sha256(Path(path))) for path in files]
     now = environment()
     events: list[Event] = []
@@ -104,7 +105,7 @@ def record_of(name: str, records: Mapping[str, TaskRecord]) -> TaskRecord | None
 
 def recorded(name: str, record: TaskRecord) -> Task:
     """The task behind a record, at its point if it is one of a sweep's."""
-    task: Task = registry.tasks.get(record.task_name(name))()
+    task = TASKS.get(record.task_name(name))()
     return task.at(record.sweep.value) if record.sweep else task
 
 

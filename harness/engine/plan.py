@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from speech_eval import datasets, registry
+from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.base import Adapter
 from speech_eval.adapters.spec import ModelSpec, ResolvedModel
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave
 from speech_eval.engine.settings import Settings
-from speech_eval.engine.task import Task
+from speech_eval.engine.task import TASKS, Task
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS
@@ -20,6 +21,9 @@ from speech_eval.records import DatasetRecord, TaskRecord
 
 # Interfaces whose requests are the recording itself, so that even a fake model needs it.
 HEARS = ("AudioCodec", "DuplexAgent")
+
+Model = str | ModelSpec | ResolvedModel
+TaskLike = str | Task
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,23 @@ class Planned:
     recognizer: str | None
     location: str = ""  # the dataset's name or path, as asked for
     note: str = ""
-    conditions: dict[str, int | bool] = field(default_factory=dict)  # of a timed task
+    conditions: dict[str, int | bool] = field(default_factory=dict)
 
     @property
     def needs(self) -> frozenset[str]:
         """What the metrics read beside the outputs, as `Metric.needs` says it."""
         classes: list[type[Metric]] = [METRICS.get(name) for name in self.metrics]
         return frozenset().union(*(cls.needs for cls in classes))
+
+    def limit(self, settings: Settings) -> int | None:
+        """The number of samples that the run was limited to."""
+        return self.dataset.limit if isinstance(settings.limit, float) else settings.limit
+
+    def at_points(self, adapter: Adapter, rounds: int) -> list[Planned]:
+        """The same for every point of the task's sweep that the model has, with the conditions of each."""
+        strategy = self.task.generate
+        points = strategy.points(self.task, adapter)
+        return [replace(self, task=task, conditions=strategy.conditions(task, adapter, rounds)) for task in points]
 
     def record(self, settings: Settings) -> TaskRecord:
         """What the manifest keeps: the identity of the task, its data and its scorers."""
@@ -48,10 +62,10 @@ class Planned:
             version=self.task.version,
             protocol=self.task.protocol,
             interface=self.interface,
-            primary=self.task.primary_for(self.interface),
+            primary=self.task.variants[self.interface].primary,
             metrics=list(self.metrics),
             recognizer=None if self.recognizer is None else modelspec.redact(self.recognizer),
-            limit=settings.limit,
+            limit=self.limit(settings),
             samples=len(self.dataset.samples),
             note=self.note,
             sweep=self.task.point,
@@ -69,38 +83,41 @@ class Planned:
         )
 
 
-def plan(
-    model: ModelSpec | ResolvedModel, task_names: Sequence[str], settings: Settings
-) -> tuple[list[Planned], list[str]]:
-    """Which tasks a model can do, and the names of those it cannot. Loads no model; fetches sets of the hub."""
-    model = resolved(model, settings)
-    offered = model.interfaces
-    planned, skipped = [], []
-    for name in dict.fromkeys(task_names):
-        task: Task = registry.tasks.get(name)()
-        interface = task.interface_for(offered)
+@dataclass(frozen=True)
+class Plan:
+    """A model with the tasks it can do, and a line for each task that it cannot."""
+
+    model: ResolvedModel
+    settings: Settings
+    items: list[Planned]
+    skipped: list[str]
+
+
+def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
+    """Which of `tasks`, given by name or as they are, a model can do. Loads no model; fetches sets of the hub."""
+    if not isinstance(model, ResolvedModel):
+        model = modelspec.resolve(model, trust_remote_code=settings.trust_remote_code)
+    items, skipped = [], []
+    chosen = [TASKS.get(given)() if isinstance(given, str) else given for given in tasks]
+    for task in {task.name: task for task in chosen}.values():
+        interface = task.interface_for(model.interfaces)
         if interface is None:
-            skipped.append(f"{name} needs {' or '.join(task.interfaces)}; {model.spec.target} is {', '.join(offered)}")
+            needed, offered = " or ".join(task.interfaces), ", ".join(model.interfaces)
+            skipped.append(f"{task.name} needs {needed}; {model.spec.target} is {offered}")
             continue
-        planned.append(_plan_task(task, interface, settings.data or task.dataset_for(interface), settings))
-    if settings.rounds > 1 and planned and not any(item.task.mode == "timed" for item in planned):
+        location = settings.data or task.variants[interface].dataset
+        items.append(_plan_task(task, interface, location, settings))
+    if settings.rounds > 1 and items and not any(item.task.generate.in_rounds for item in items):
         raise BadInput("None of these tasks is timed, so they have no rounds.", "Use --rounds with the task latency.")
-    return planned, skipped
-
-
-def resolved(model: ModelSpec | ResolvedModel, settings: Settings) -> ResolvedModel:
-    """The model, its spec resolved."""
-    if isinstance(model, ResolvedModel):
-        return model
-    return modelspec.resolve(model, trust_remote_code=settings.trust_remote_code)
+    return Plan(model, settings, items, skipped)
 
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
+    variant = task.variants[interface]
     datasets.fetch(location)
-    wanted = task.dataset_for(interface)
-    location = datasets.locate(location, wanted)
-    dataset = datasets.load_dataset(location, wanted).subset(settings.limit)
-    names = settings.metrics or task.metrics_for(interface)
+    location = datasets.locate(location, variant.dataset)
+    dataset = datasets.load_dataset(location, variant.dataset).subset(settings.limit)
+    names = settings.metrics or variant.metrics
     if not settings.metrics and not any(sample.prompt_audio for sample in dataset.samples):
         unanswerable = [name for name in names if "prompt" in METRICS.get(name).needs]
         names = tuple(name for name in names if name not in unanswerable)
@@ -111,7 +128,7 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, no
     return Planned(
         task=task,
         interface=interface,
-        dataset=interleave.expand(dataset, settings.rounds) if task.mode == "timed" else dataset,
+        dataset=interleave.expand(dataset, settings.rounds) if task.generate.in_rounds else dataset,
         metrics=names,
         recognizer=settings.recognizer or task.recognizer,
         location=location,
@@ -135,8 +152,3 @@ def fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progre
         item = _plan_task(item.task, item.interface, fallback, settings, note)
         item.dataset.ensure_audio(progress)
         return item
-
-
-def at_points(item: Planned, tasks: Sequence[Task]) -> list[Planned]:
-    """The same plan for each of `tasks`, the points of the task's sweep."""
-    return [replace(item, task=task) for task in tasks]

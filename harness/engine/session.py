@@ -5,31 +5,28 @@ Each stage reads what the stages before it stored, so a run that was stopped at 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 from uuid import uuid4
 
-from speech_eval import datasets, registry
-from speech_eval.adapters.base import Adapter, AudioCodec, ReferenceAware
-from speech_eval.adapters.spec import ModelSpec, ResolvedModel
+from speech_eval import datasets
+from speech_eval.adapters.base import Adapter, ReferenceAware
+from speech_eval.adapters.spec import ResolvedModel
+from speech_eval.assets import store as assets
 from speech_eval.audio import load
 from speech_eval.datasets.dataset import Dataset
-from speech_eval.engine import interleave as rounds
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.executors import executor
-from speech_eval.engine.generate.answer import generate, generate_sweep
-from speech_eval.engine.generate.requests import Driver, Job
-from speech_eval.engine.generate.timed import conditions, generate_timed, load_average
+from speech_eval.engine.generate.strategy import Work
 from speech_eval.engine.manifest import add_event, check_same_run, names_of, open_manifest, recorded
-from speech_eval.engine.plan import Planned, fetch, plan, resolved
+from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
 from speech_eval.engine.settings import Settings
-from speech_eval.engine.sweep import points_of
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric
@@ -39,8 +36,8 @@ from speech_eval.records import Results, TaskRecord
 
 
 def run(
-    spec: ModelSpec | ResolvedModel,
-    task_names: Sequence[str],
+    model: Model,
+    tasks: Sequence[TaskLike],
     output: Path,
     settings: Settings,
     progress: Progress = silent,
@@ -50,100 +47,142 @@ def run(
 
     Raises `BadInput` where no task fits the model, or where `output` holds a run that differs in model, seed or data.
     """
-    return run_in_turns([(spec, task_names, output)], settings, progress, say)[0]
+    return execute([(plan(model, tasks, settings), output)], progress, say)[0]
 
 
 def run_in_turns(
-    jobs: Sequence[tuple[ModelSpec | ResolvedModel, Sequence[str], Path]],
+    jobs: Sequence[tuple[Model, Sequence[TaskLike], Path]],
     settings: Settings,
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> list[Results]:
-    """`run` for several models at once, which then lie in memory together and take turns in timed tasks.
+    """`run` for several models at once, which take turns in timed tasks (see `execute`)."""
+    return execute([(plan(model, tasks, settings), output) for model, tasks, output in jobs], progress, say)
 
-    Each asks for all its samples of a round before the next model does, and who began one round ends the next (A B,
-    B A, A B, …), so that a machine that grows slower or faster all the while favors none.
+
+def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say: Say = unsaid) -> list[Results]:
+    """Execute plans of the same settings, each into a run directory of its own.
+
+    The models are in memory together and take turns in timed tasks: each asks for all its samples of a round before the
+    next model does, and the one that began a round ends the next (A B, B A, A B, …), so that a machine that grows
+    slower or faster all the while favors none.
     """
-    executor(settings.executor, settings.ray_address)  # it fails now or never
-    call = uuid4().hex[:12]
+    settings = jobs[0][0].settings
+    executor(settings.executor, settings.ray_address)  # raises now rather than after the model's work
     with ExitStack() as locks:
         sessions = []
         with ExitStack() as models:
-            for job in jobs:
-                named = progress if len(jobs) == 1 else _named(progress, resolved(job[0], settings).redacted)
-                sessions.append(_begin(*job, settings, named, say, locks, models))
+            for planned, output in jobs:
+                named = progress if len(jobs) == 1 else _named(progress, planned.model.redacted)
+                sessions.append(Session.begin(planned, output, named, say, locks, models))
             for session in sessions:
+                session.store_samples()
                 for group in session.groups:
-                    _open_task(session, group)
-                    if group[0].task.mode != "timed":
-                        _generate(session, group, settings)
+                    if not group[0].task.generate.in_rounds:
+                        session.generate(group)
+            call = uuid4().hex[:12]
             for number in range(1, settings.rounds + 1):
                 for session in sessions if number % 2 else reversed(sessions):
-                    for point in (point for group in session.groups for point in group if point.task.mode == "timed"):
-                        _generate_timed(session, point, settings, number, call)
-        return [_finish(session, settings) for session in sessions]
+                    for item in (item for group in session.groups for item in group):
+                        if item.task.generate.in_rounds:
+                            session.generate([item], number, call)
+        return [session.finish() for session in sessions]
 
 
 @dataclass(frozen=True)
-class _Session:
-    """A model at work in its run directory: its tasks, those of a sweep together."""
+class Session:
+    """A model at work in its run directory: the plan of its tasks, the points of a sweep in one group."""
 
     directory: RunDirectory
     adapter: Adapter
     groups: list[list[Planned]]
+    settings: Settings
     progress: Progress
+
+    @classmethod
+    def begin(
+        cls, planned: Plan, output: Path, progress: Progress, say: Say, locks: ExitStack, models: ExitStack
+    ) -> Session:
+        """Load the model, have its data, and open its run directory."""
+        model, settings = planned.model, planned.settings
+        if not planned.items:
+            raise BadInput(f"No task fits the model: {'; '.join(planned.skipped)}.", "See: speech-eval list tasks")
+        directory = RunDirectory(output)
+        locks.enter_context(directory.writing())
+        if directory.has_manifest():
+            check_same_run(directory, model.redacted, planned.items, settings)
+        adapter = models.enter_context(_loaded(model))
+        items = [fetch(item, adapter.reads_audio, settings, progress) for item in planned.items]
+        for item in items:
+            if item.note:
+                say(f"{item.task.name}: {item.note}")
+        groups = [item.at_points(adapter, settings.rounds) for item in items]
+        info = model.describe(adapter)
+        open_manifest(directory, info, [item for group in groups for item in group], settings, type(adapter))
+        return cls(directory, adapter, groups, settings, progress)
+
+    def store_samples(self) -> None:
+        """Store what each task, or each point of a sweep, asks for."""
+        for item in (item for group in self.groups for item in group):
+            self.directory.replace("samples", item.task.name, item.dataset.samples)
+
+    def generate(self, group: Sequence[Planned], number: int | None = None, call: str | None = None) -> None:
+        """The answers of a task, of all points of a sweep at once, or of one round of one point.
+
+        The event of a round says in which call the answers were asked for: models of one call took turns.
+        """
+        first = group[0]
+        _lend_references(self.adapter, first.dataset)
+        start, load_average = perf_counter(), _load_average()
+        work = Work(
+            directory=self.directory,
+            tasks=[item.task for item in group],
+            interface=first.interface,
+            dataset=first.dataset,
+            adapter=self.adapter,
+            seed=self.settings.seed,
+            batch_size=self.settings.batch_size,
+            retry_failed=self.settings.retry_failed,
+            round=number or 1,
+            progress=self.progress,
+        )
+        warm_up = first.task.generate.generate(work)
+        timed = {} if number is None else {"round": number, "call": call, "load_average": load_average}
+        seconds = round(perf_counter() - start, 3)
+        add_event(self.directory, "generated", packages(), task=work.name, seconds=seconds, warm_up=warm_up, **timed)
+
+    def finish(self) -> Results:
+        """Score what was generated and write the results."""
+        for item in (item for group in self.groups for item in group):
+            _score(self.directory, item, self.settings, self.progress)
+        results = aggregate(self.directory)
+        self.directory.write_results(results)
+        add_event(self.directory, "finished")
+        return results
 
 
 def _named(progress: Progress, name: str) -> Progress:
     return lambda label, done, total: progress(f"{name} · {label}", done, total)
 
 
-def _begin(
-    spec: ModelSpec | ResolvedModel,
-    task_names: Sequence[str],
-    output: Path,
-    settings: Settings,
-    progress: Progress,
-    say: Any,
-    locks: ExitStack,
-    models: ExitStack,
-) -> _Session:
-    """Load the model, have its data, and open its run directory."""
-    model = resolved(spec, settings)
-    planned, skipped = plan(model, task_names, settings)
-    if not planned:
-        raise BadInput(f"No task fits the model: {'; '.join(skipped)}.", "See: speech-eval list tasks")
-    directory = RunDirectory(output)
-    locks.enter_context(directory.writing())
-    if directory.has_manifest():
-        check_same_run(directory, model.redacted, planned, settings)
-    adapter = models.enter_context(_loaded(model))
-    planned = [fetch(item, adapter.reads_audio, settings, progress) for item in planned]
-    for item in planned:
-        if item.note:
-            say(f"{item.task.name}: {item.note}")
-    groups = [
-        [
-            replace(item, task=task, conditions=conditions(task, adapter, settings.rounds))
-            for task in points_of(item.task, adapter)
-        ]
-        for item in planned
-    ]
-    open_manifest(
-        directory, model.describe(adapter), [item for group in groups for item in group], settings, type(adapter)
-    )
-    return _Session(directory, adapter, groups, progress)
+def _load_average() -> float | None:
+    """How many processes wanted this machine in the last minute, ours included; None where it does not say."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 @contextmanager
 def _loaded(model: ResolvedModel) -> Iterator[Adapter]:
-    """The model, closed at the end. Raises `SpeechEvalError` that names the model where closing fails."""
+    """The model, closed at the end unless the caller gave it as an object.
+
+    Raises `SpeechEvalError` that names the model where closing fails.
+    """
     adapter = model.build()
     try:
         yield adapter
     finally:
         try:
-            adapter.close()
+            if model.instance is None:
+                adapter.close()
         except SpeechEvalError:
             raise
         except Exception as error:
@@ -153,100 +192,15 @@ def _loaded(model: ResolvedModel) -> Iterator[Adapter]:
             ) from error
 
 
-def _finish(session: _Session, settings: Settings) -> Results:
-    """Score what was generated and write the results."""
-    for group in session.groups:
-        for item in group:
-            _score(session.directory, item, settings, session.progress)
-    results = aggregate(session.directory)
-    session.directory.write_results(results)
-    add_event(session.directory, "finished")
-    return results
-
-
-def _open_task(session: _Session, group: Sequence[Planned]) -> None:
-    """Store what a task, or each point of a sweep, asks for."""
-    for point in group:
-        session.directory.replace("samples", point.task.name, point.dataset.samples)
-
-
-def _lend_recordings(adapter: Adapter, dataset: Dataset) -> None:
-    """Doubles answer with the recordings themselves."""
+def _lend_references(adapter: Adapter, dataset: Dataset) -> None:
+    """Tell an adapter that answers from the references what they are."""
     if isinstance(adapter, ReferenceAware):
         recordings = {sample.id: sample.audio for sample in dataset.samples if sample.audio}
         samples = {sample.id: sample for sample in dataset.samples}
         adapter.bind(samples, lambda key: load(dataset.audio_path(recordings[key])))
 
 
-def _generate_timed(session: _Session, item: Planned, settings: Settings, number: int, call: str) -> None:
-    """The answers of one round of a task, or of one point of its sweep. The event says in which call they were asked
-    for: models of one call took turns."""
-    _lend_recordings(session.adapter, item.dataset)
-    start = perf_counter()
-    load_before = load_average()
-    warm_up = generate_timed(
-        session.directory,
-        item.task,
-        item.interface,
-        item.dataset,
-        session.adapter,
-        samples=[sample for sample in item.dataset.samples if rounds.round_of(sample) == number],
-        seed=settings.seed,
-        retry_failed=settings.retry_failed,
-        progress=session.progress,
-    )
-    add_event(
-        session.directory,
-        "generated",
-        packages(),
-        task=item.task.name,
-        round=number,
-        call=call,
-        load_average=load_before,
-        warm_up=warm_up,
-        seconds=round(perf_counter() - start, 3),
-    )
-
-
-def _generate(session: _Session, group: Sequence[Planned], settings: Settings) -> None:
-    """The answers of a task, or of all points of a sweep at once."""
-    directory, adapter, item = session.directory, session.adapter, group[0]
-    _lend_recordings(adapter, item.dataset)
-    start = perf_counter()
-    if item.task.point is None:
-        generate(
-            directory,
-            item.task,
-            item.interface,
-            item.dataset,
-            adapter,
-            seed=settings.seed,
-            batch_size=settings.batch_size,
-            retry_failed=settings.retry_failed,
-            progress=session.progress,
-            driver=_driver(directory, item, adapter, settings),
-        )
-    else:
-        assert isinstance(adapter, AudioCodec)
-        generate_sweep(
-            directory,
-            [point.task for point in group],
-            item.dataset,
-            adapter,
-            seed=settings.seed,
-            retry_failed=settings.retry_failed,
-            progress=session.progress,
-        )
-    name = item.task.name if item.task.point is None else item.task.point.task
-    add_event(directory, "generated", packages(), task=name, seconds=round(perf_counter() - start, 3))
-
-
-def _driver(directory: RunDirectory, item: Planned, adapter: Adapter, settings: Settings) -> Driver | None:
-    if item.task.driver is None:
-        return None
-    folder = directory.path / "work" / item.task.name
-    job = Job(options=item.task.options, dataset=item.dataset, seed=settings.seed, folder=folder)
-    return registry.load_attr(item.task.driver)(adapter, job)
+# ------------------------------------------------------------------------------------------------ scoring
 
 
 def _score(
@@ -272,8 +226,6 @@ def _score(
 
 def _fetch_scorers(item: Planned, progress: Progress) -> None:
     """Fetch registry-shipped weights before workers start, so that they do not all ask for them at once."""
-    from speech_eval.assets import store as assets
-
     for name in item.metrics:
         cls: type[Metric] = METRICS.get(name)
         for asset in cls.assets:

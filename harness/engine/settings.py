@@ -11,12 +11,13 @@ from speech_eval.engine.executors import default_workers
 class Settings:
     """What a user may choose about a run beside its model and tasks.
 
-    `data`, `metrics` and `recognizer` replace what the tasks name; timed tasks ask for each sample `rounds` times;
-    scoring runs on the `executor`, `local` or `ray`; `plugins` are the paths of Python files that are loaded already.
+    `limit` is a number of samples, or as a float a share of them. `data`, `metrics` and `recognizer` replace what the
+    tasks name; timed tasks ask for each sample `rounds` times; scoring runs on the `executor`, `local` or `ray`;
+    `plugins` are the paths of Python files that are loaded already.
     """
 
     seed: int = 0
-    limit: int | None = None
+    limit: int | float | None = None
     rounds: int = 1
     batch_size: int | None = None
     workers: int = field(default_factory=default_workers)

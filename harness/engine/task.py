@@ -1,85 +1,148 @@
-"""What a task is: which samples go to which interface, and which metrics judge the answers."""
+"""What a task is, and the tasks by name: registered by modules, plug-ins and installed packages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
+from types import ModuleType
 
 from speech_eval.adapters.base import INTERFACES
-from speech_eval.errors import BadInput
+from speech_eval.engine.generate.answer import Answer
+from speech_eval.engine.generate.strategy import Strategy
+from speech_eval.errors import BadInput, UnknownName
 from speech_eval.records import SweepPoint
+from speech_eval.registry import Registry
 
 
 @dataclass(frozen=True)
+class Variant:
+    """What a task asks of one adapter interface.
+
+    `dataset` is the name or path of a dataset, `metrics` are metric ids, and `primary` is the number that a board sorts
+    by: `metric id`, or `metric id/summary name`.
+    """
+
+    dataset: str
+    metrics: tuple[str, ...]
+    primary: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A benchmark task. Register a function that returns one with `@register_task`.
 
-    interface  the adapter interface it needs, or several: the first one a model has is used
-    dataset    name or path of a manifest
-    metrics    metric ids; `primary` is the one a board sorts by, as `metric id` or `metric id/summary name`
-               (dataset, metrics and primary may each be a mapping from interface to value)
-    protocol   the id of the procedure as a whole, such as `seed-tts-eval@2024-06`
-    mode       `answer` keeps what the model said; `timed` streams its requests and keeps its clock
-    recognizer model spec of the recognizer that transcribes speech outputs for text metrics
-    sweep      `depth`: a codec's recordings are encoded once and decoded at several depths, each a task result of its
-               own; `concurrency`: a timed task with 1, 2, 4 and 8 requests under way at once. `point` is set on the
-               task at each point (see `at`)
-    driver     `module:attr` of a `Driver` class, for a task that asks more of a model than one request a sample
-    axes       name → metric ids: what stands apart. A task with axes is not ranked: `primary` then only sorts samples,
-               and models stand in the order of the first metric's first number
+    A task of one interface states `interface`, `dataset`, `metrics` and `primary` (see `Variant`); a task of several
+    states `variants`, interface to `Variant`, and runs the first one that a model has.
+
+    protocol    the id of the procedure as a whole, such as `seed-tts-eval@2024-06`
+    generate    how a model is asked: `Answer()`, `Timed()`, `DepthSweep()`, or a strategy of your own
+    recognizer  model spec of the recognizer that transcribes speech outputs for text metrics
+    axes        name to metric ids, where each axis is reported separately. Such a task is not ranked: `primary` only
+                sorts samples, and models are ordered by the first number of the first metric
+    point       set by the engine on the task at one point of its sweep (see `at`)
     """
 
     name: str
     version: int
-    interface: str | tuple[str, ...]
-    dataset: str | Mapping[str, str]
-    metrics: tuple[str, ...] | Mapping[str, tuple[str, ...]]
-    primary: str | Mapping[str, str]
     protocol: str
     description: str
-    mode: Literal["answer", "timed"] = "answer"
+    interface: str = ""
+    dataset: str = ""
+    metrics: tuple[str, ...] = ()
+    primary: str = ""
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    generate: Strategy = field(default_factory=Answer)
     recognizer: str | None = None
-    driver: str | None = None
-    options: Mapping[str, int | float | str] = field(default_factory=dict)
-    sweep: Literal["", "depth", "concurrency"] = ""
-    point: SweepPoint | None = None
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    point: SweepPoint | None = None
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.interfaces if name not in INTERFACES]
-        if unknown:
+        if self.interface:
+            only = Variant(self.dataset, self.metrics, self.primary)
+            object.__setattr__(self, "variants", {self.interface: only})
+        if unknown := [name for name in self.interfaces if name not in INTERFACES] or not self.interfaces:
             raise BadInput(f"Task '{self.name}' names no known interface: {unknown}.", f"Use {', '.join(INTERFACES)}.")
-        for interface in self.interfaces:
-            metrics, primary = self.metrics_for(interface), self.primary_for(interface)
-            if primary.split("/")[0] not in metrics:
+        for variant in self.variants.values():
+            if variant.primary.split("/")[0] not in variant.metrics:
                 raise BadInput(
-                    f"Task '{self.name}': primary '{primary}' is not among its metrics.", "Add it to metrics."
+                    f"Task '{self.name}': primary '{variant.primary}' is not among its metrics.", "Add it to metrics."
                 )
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        return tuple(self.variants)
 
     @property
     def ranked(self) -> bool:
         """Whether one number may order models."""
         return not self.axes
 
-    def at(self, value: int) -> Task:
-        """This task at one point of its sweep, under a name of its own: `codec-depth@depth=4`."""
-        point = SweepPoint(task=self.name, axis=self.sweep, value=value)
-        return replace(self, name=f"{self.name}@{self.sweep}={value}", point=point)
-
-    @property
-    def interfaces(self) -> tuple[str, ...]:
-        return (self.interface,) if isinstance(self.interface, str) else self.interface
-
-    def interface_for(self, offered: list[str]) -> str | None:
+    def interface_for(self, offered: Sequence[str]) -> str | None:
         """The interface this task would use of those a model offers; None where it cannot run it."""
         return next((name for name in self.interfaces if name in offered), None)
 
-    def dataset_for(self, interface: str) -> str:
-        return self.dataset if isinstance(self.dataset, str) else self.dataset[interface]
+    def at(self, value: int) -> Task:
+        """This task at one point of its sweep, under a name of its own: `codec-depth@depth=4`."""
+        axis = self.generate.axis
+        point = SweepPoint(task=self.name, axis=axis, value=value)
+        return replace(self, name=f"{self.name}@{axis}={value}", point=point)
 
-    def metrics_for(self, interface: str) -> tuple[str, ...]:
-        return self.metrics if isinstance(self.metrics, tuple) else self.metrics[interface]
 
-    def primary_for(self, interface: str) -> str:
-        return self.primary if isinstance(self.primary, str) else self.primary[interface]
+# ------------------------------------------------------------------------------------------------ by name
+
+TaskFactory = Callable[[], Task]
+
+
+class _Tasks(Registry[TaskFactory]):
+    """Entry points of the group name a module, whose import registers its tasks, or one `module:function`."""
+
+    def _discover(self) -> None:
+        for point in entry_points(group=self.group):
+            try:
+                found = point.load()
+            except Exception as error:
+                raise BadInput(
+                    f"The tasks of the installed package behind '{point.value}' cannot be imported "
+                    f"({type(error).__name__}: {error}).",
+                    "Update or uninstall the package.",
+                ) from error
+            if not isinstance(found, ModuleType):
+                register_task(found)
+
+
+TASKS = _Tasks("task", "speech_eval.tasks", {})
+GROUPS: dict[str, tuple[str, ...]] = {}
+
+
+def register_task(function: TaskFactory) -> TaskFactory:
+    """Decorator for a function that returns a `Task`; it registers under the task's own name."""
+    TASKS.add(function().name, function)
+    return function
+
+
+def register_group(name: str, tasks: Sequence[str]) -> None:
+    """Give several tasks one name, for `--tasks`. Raises `BadInput` where the name means something else already."""
+    if GROUPS.setdefault(name, tuple(tasks)) != tuple(tasks) or name in TASKS.known:
+        raise BadInput(f"The name '{name}' of a group of tasks is already taken.", "Choose another name.")
+
+
+def named(patterns: Sequence[str]) -> list[str]:
+    """Task names for names, groups and globs (`asr*`), in their order, each once.
+
+    Raises `UnknownName` with the nearest names for a pattern that means none.
+    """
+    every, found = TASKS.names(), dict[str, None]()
+    for pattern in patterns:
+        if pattern in every:
+            matches: Sequence[str] = (pattern,)
+        else:
+            matches = GROUPS.get(pattern) or [name for name in every if fnmatchcase(name, pattern)]
+        if not matches:
+            near = get_close_matches(pattern, [*every, *GROUPS], n=3)
+            hint = f"Did you mean {' or '.join(near)}?" if near else "See: speech-eval list tasks"
+            raise UnknownName(f"No task is named '{pattern}'.", hint)
+        found |= dict.fromkeys(matches)
+    return list(found)

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from speech_eval import datasets, registry
+from speech_eval import datasets
 from speech_eval.analysis.aligned import align
 from speech_eval.analysis.shown import Shown
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import score
+from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.gate.decisions import judge
 from speech_eval.gate.findings import Outcome, margin
@@ -216,7 +217,7 @@ def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugi
         if needs & {"prompt", "reference"}:
             dataset.ensure_audio()
         copy.replace("scores", task, [])
-        made = registry.tasks.get(record.task_name(task))()
+        made = TASKS.get(record.task_name(task))()
         score(
             copy,
             dataclasses.replace(made, name=task),

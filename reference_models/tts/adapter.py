@@ -13,7 +13,7 @@ from speech_eval.adapters.base import AudioCodec, Speech, SpeechSynthesizer, Syn
 from speech_eval.adapters.checkpoints import choose_device, load_model, locate, weights_digest
 from speech_eval.adapters.options import choice, number, whole
 from speech_eval.audio import Audio
-from speech_eval.engine.generate.answer import sample_seed
+from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
 

@@ -17,8 +17,8 @@ from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechSynthesizer
 from speech_eval.audio import Audio
 from speech_eval.audio import load as load_audio
-from speech_eval.engine.generate.answer import sample_seed
 from speech_eval.engine.generate.requests import synthesis_request
+from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Sample

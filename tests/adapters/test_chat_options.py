@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from speech_eval import registry
+from speech_eval import Answer
 from speech_eval.adapters import spec as modelspec
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings, run
+from speech_eval.engine.task import TASKS
 
 ECHO = """
 from speech_eval import AudioLanguageModel
@@ -28,9 +29,9 @@ class Echo(AudioLanguageModel):
 """
 
 
-@pytest.mark.parametrize("name", [name for name in registry.tasks if name.startswith("voicebench-")])
+@pytest.mark.parametrize("name", [name for name in TASKS if name.startswith("voicebench-")])
 def test_every_subset_of_voicebench_asks_for_2048_new_tokens(name: str) -> None:
-    assert registry.tasks.get(name)().options["max_new_tokens"] == 2048
+    assert TASKS.get(name)().generate == Answer(max_new_tokens=2048)
 
 
 def test_the_option_of_the_task_is_the_models_limit(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from support.metric_items import reader
 
-from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.cache import file_sha256
+from speech_eval.engine.task import TASKS
 from speech_eval.errors import MissingExtra
 
 
@@ -83,15 +83,13 @@ def test_no_answer_is_an_error_and_not_an_empty_transcript(tmp_path: Path, monke
     ],
 )
 def test_each_subset_names_the_recognizer_of_the_original(name: str, language: str, recognizer: str) -> None:
-    task = registry.tasks.get(name)()
-    assert task.recognizer == recognizer and task.dataset_for("SpeechSynthesizer") == name
+    task = TASKS.get(name)()
+    assert task.recognizer == recognizer and task.variants["SpeechSynthesizer"].dataset == name
     other = "cer[whisper-normalizer]" if language == "zh" else "wer[whisper-normalizer]"
-    assert task.metrics_for("SpeechSynthesizer")[:2] == ("wer[seed-tts-eval@2024-06]", other)
+    assert task.variants["SpeechSynthesizer"].metrics[:2] == ("wer[seed-tts-eval@2024-06]", other)
 
 
-def test_the_originals_similarity_is_scored_where_its_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    sim = "sim[wavlm-large-ecapa@unispeech]"
-    monkeypatch.delenv("SPEECH_EVAL_WAVLM_ECAPA", raising=False)
-    assert sim not in registry.tasks.get("seed-tts")().metrics_for("SpeechSynthesizer")
+def test_the_metrics_of_a_task_do_not_depend_on_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = TASKS.get("seed-tts-en")()
     monkeypatch.setenv("SPEECH_EVAL_WAVLM_ECAPA", "weights.pth")
-    assert sim in registry.tasks.get("seed-tts")().metrics_for("SpeechSynthesizer")
+    assert TASKS.get("seed-tts-en")() == before

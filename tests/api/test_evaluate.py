@@ -26,11 +26,11 @@ from speech_eval import (
     list_models,
     list_tasks,
     load_run,
-    registry,
     score,
     verify,
 )
 from speech_eval.cli.main import app
+from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput, UnknownName
 
 WER = "wer[whisper-normalizer]"
@@ -124,7 +124,7 @@ def test_a_task_object_is_run_scored_and_verified_under_its_name(folder: Path) -
 
 def test_a_task_object_may_not_take_a_registered_name(folder: Path) -> None:
     with pytest.raises(BadInput, match="Another task is registered as 'asr'"):
-        evaluate(Parrot(""), replace(registry.tasks.get("asr")(), version=99))
+        evaluate(Parrot(""), replace(TASKS.get("asr")(), version=99))
 
 
 def test_several_models_get_a_folder_each(folder: Path) -> None:

@@ -196,7 +196,7 @@ def test_one_row_or_column_is_mono() -> None:
 
 def test_results_from_another_time_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"schema_version": 99}')
-    with pytest.raises(BadInput, match=r"results\.json: not a Results record"):
+    with pytest.raises(BadInput, match=r"results\.json: written in schema version 99"):
         RunDirectory(tmp_path).results()
 
 

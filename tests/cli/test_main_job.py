@@ -23,6 +23,7 @@ def number(results: Results, task: str, metric: str, name: str) -> MetricResult:
     return found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_neural_voice_is_understood_and_scored_the_same_by_one_worker_and_two(tmp_path: Path) -> None:
     one = run("hibari", ["seed-tts"], tmp_path / "one", limit=4, workers=1)
@@ -39,6 +40,7 @@ def test_a_neural_voice_is_understood_and_scored_the_same_by_one_worker_and_two(
     assert len(transcripts) == 4 and all(line.text.strip() for line in transcripts.values())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_whisper_hears_recorded_speech_alike_alone_and_in_batches(tmp_path: Path) -> None:
     one = run("whisper-tiny.en,batch_size=1", ["asr"], tmp_path / "one", limit=8)

@@ -12,9 +12,7 @@ import pytest
 from speech_eval.cache import file_sha256
 from speech_eval.engine.run_directory import RunDirectory
 
-PLUGIN = """
-from speech_eval import Metric, ModelInfo, SpeechRecognizer, Summary, Task, Value, register_metric, register_task
-
+TASK = """
 @register_task
 def commands():
     return Task(
@@ -27,7 +25,11 @@ def commands():
         protocol="commands@1",
         description="Word error rate on our own commands",
     )
-
+"""
+IMPORTS = """
+from speech_eval import Metric, ModelInfo, SpeechRecognizer, Summary, Task, Value, register_metric, register_task
+"""
+REST = """
 @register_metric
 class LengthRatio(Metric):
     id = "length-ratio[characters@1]"
@@ -59,6 +61,7 @@ class Sticky(Stubborn):
     def close(self):
         raise RuntimeError("still busy")
 """
+PLUGIN = IMPORTS + TASK + REST
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -80,6 +83,12 @@ def made(plugin: Path) -> Path:
     done = command(*words, "--plugin", str(plugin))
     assert done.returncode == 0, done.stderr
     return run
+
+
+def test_a_task_of_at_most_fifteen_lines_runs_from_a_file_outside_the_package(made: Path) -> None:
+    assert len(TASK.strip().splitlines()) <= 15
+    (result,) = RunDirectory(made).results().tasks
+    assert (result.task, result.counts.ok) == ("commands", 2)
 
 
 def test_the_manifest_names_the_plugin_and_the_packages_that_made_the_numbers(made: Path, plugin: Path) -> None:

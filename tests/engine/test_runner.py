@@ -18,6 +18,7 @@ import pytest
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.engine import session as runner
+from speech_eval.engine.plan import plan
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.errors import BadInput
@@ -274,12 +275,12 @@ def test_metrics_of_the_voice_prompt_are_left_out_where_no_sample_has_one(tmp_pa
     manifest = tmp_path / "sentences.jsonl"
     manifest.write_text(json.dumps({"id": "a", "text": "Good morning.", "language": "en"}) + "\n")
     similarity, spec = "sim[cam++@zh-en-common]", modelspec.parse("espeak-ng")
-    ((item,), _) = runner.plan(spec, ["seed-tts"], Settings(data=str(manifest)))
+    (item,) = plan(spec, ["seed-tts"], Settings(data=str(manifest))).items
     assert similarity not in item.metrics and len(item.metrics) == 3
     assert item.note == f"No sample has a voice prompt: without {similarity}."
-    ((item,), _) = runner.plan(spec, ["seed-tts"], Settings(data=str(manifest), metrics=(similarity,)))
+    (item,) = plan(spec, ["seed-tts"], Settings(data=str(manifest), metrics=(similarity,))).items
     assert item.metrics == (similarity,) and not item.note  # what is asked for by name is taken, and fails by sample
-    ((item,), _) = runner.plan(spec, ["seed-tts"], Settings())
+    (item,) = plan(spec, ["seed-tts"], Settings()).items
     assert similarity in item.metrics and not item.note
 
 

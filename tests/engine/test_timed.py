@@ -24,11 +24,10 @@ from speech_eval.adapters.base import (
 from speech_eval.audio import Audio
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave as rounds
-from speech_eval.engine.generate.timed import conditions, generate_timed
+from speech_eval.engine.generate.strategy import Work
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.errors import BadInput, MissingExtra
-from speech_eval.progress import silent
 from speech_eval.records import DatasetInfo, ModelInfo, Output, Sample, Timing, WarmUp
 from speech_eval.tasks.latency import latency, latency_load
 from speech_eval.testing.simulated_clock import SimulatedClock
@@ -119,8 +118,7 @@ def ask(
 ) -> tuple[dict[str, Output], WarmUp | None]:
     """Answers by sample, and the record of the warm-up."""
     run, task = RunDirectory(folder), task or latency()
-    settings = {"samples": data.samples, "seed": 0, "retry_failed": False, "progress": silent, **options}
-    warm = generate_timed(run, task, interface, data, adapter, **settings)
+    warm = task.generate.generate(Work(run, [task], interface, data, adapter, **options))
     return run.outputs(task.name), warm
 
 
@@ -253,7 +251,8 @@ def test_what_is_not_installed_stops_all_threads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("concurrent", [True, False])
 def test_the_conditions_say_whether_requests_were_serialized(concurrent: bool) -> None:
-    found = conditions(load_at(4), Voice(concurrent=concurrent), rounds=5)
+    task = load_at(4)
+    found = task.generate.conditions(task, Voice(concurrent=concurrent), rounds=5)
     assert found == {"concurrency": 4, "warm_up": 8, "rounds": 5, "serialized": not concurrent}
 
 

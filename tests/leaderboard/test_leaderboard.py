@@ -456,6 +456,7 @@ def test_progress_names_each_run_and_ends_full(runs: Path, tmp_path: Path) -> No
     assert calls[-1][1:] == (3, 3) and "Page of better" in [call[0] for call in calls]
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_build_in_seconds(tmp_path: Path) -> None:
     path = write_run(tmp_path / "runs", "m", samples=4, audio=False)
     results = RunDirectory(path).results()

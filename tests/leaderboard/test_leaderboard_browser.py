@@ -317,6 +317,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build([root], tmp_path_factory.mktemp("hostile-site")).index.parent
 
 
+@pytest.mark.slow
 def test_a_hostile_run_executes_nothing_and_becomes_no_markup(browser: Browser, hostile: Path) -> None:
     for path in (hostile / "index.html", hostile / "charts.html", *sorted(hostile.glob("runs/*.html"))[:4]):
         browser.open(path.as_uri())

@@ -48,6 +48,7 @@ def test_scores_of_a_long_clip_leave_out_the_windows_that_the_original_loses() -
     assert scores(long) == pytest.approx({"ovrl": 3.0130, "sig": 3.5875, "bak": 3.4674}, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_quality_falls_as_noise_is_added() -> None:
     clean = reader("0920").samples
     noise = np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)
@@ -114,6 +115,7 @@ def test_distillmos_is_that_of_the_original_code(number: str, clean: float, nois
     assert opinion(with_noise(samples, 5)) == pytest.approx(noisy, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_distillmos_averages_excerpts_of_long_speech_as_the_original_does() -> None:
     long = np.concatenate([reader(number).samples for number in ("0870", "0880", "0890", "0920")])
     value = distillmos().score(speech_item(Audio(long, RATE)))

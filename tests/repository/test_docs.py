@@ -1,7 +1,8 @@
 """The documentation: its commands and code run, its links and paths exist, its site builds.
 
 Blocks of a page (```sh, ```bash, ```python) run in order in one empty folder, as a reader would type them. A python
-block whose first line is a comment with a file name is saved under that name. Two comments steer this:
+block whose first line is a comment with a file name is saved under that name, for the commands that name it; where none
+does, it runs as well. Two comments steer this:
 
     <!-- before                    shell commands that prepare what the page takes for granted, such as earlier runs
     ... -->
@@ -26,6 +27,7 @@ import yaml
 
 import speech_eval
 from speech_eval.cli.main import app
+from speech_eval.records import Counts, Formula, MetricResult, Record, Results, TaskResult
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,7 +74,21 @@ def blocks(page: Path) -> Iterator[Block]:
             reason = ""
 
 
+def steps(file: Path) -> Iterator[Block]:
+    """The commands of a CI file: its `run` and `entry` values."""
+    open_nodes = [yaml.safe_load(file.read_text("utf-8"))]
+    while open_nodes:
+        node = open_nodes.pop()
+        if isinstance(node, dict):
+            texts = [node[key] for key in ("run", "entry") if isinstance(node.get(key), str)]
+            yield from (Block(file.name, "sh", text, "") for text in texts)
+            open_nodes += node.values()
+        elif isinstance(node, list):
+            open_nodes += node
+
+
 BLOCKS = [block for page in PAGES for block in blocks(page)]
+STEPS = [step for file in sorted((ROOT / "docs" / "ci").iterdir()) for step in steps(file)]
 RUNNABLE = sorted({block.page for block in BLOCKS if not block.reason})
 
 
@@ -80,24 +96,27 @@ RUNNABLE = sorted({block.page for block in BLOCKS if not block.reason})
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for block in (block for block in BLOCKS if block.page == page and not block.reason):
+    wanted = [block for block in BLOCKS if block.page == page and not block.reason]
+    typed = "".join(block.text for block in wanted if block.language != "python")
+    for block in wanted:
         if block.file:
+            (tmp_path / block.file).parent.mkdir(exist_ok=True)
             (tmp_path / block.file).write_text(block.text, "utf-8")
-            continue
+            if block.file in typed:
+                continue
         words = [sys.executable, "-c", block.text] if block.language == "python" else ["bash", "-euc", block.text]
         environment = os.environ | {"PATH": path, "COLUMNS": "200"}
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if list(b.commands())], ids=lambda block: block.page)
+@pytest.mark.parametrize("block", [b for b in (*BLOCKS, *STEPS) if list(b.commands())], ids=lambda block: block.page)
 def test_commands_and_options_exist(block: Block) -> None:
     for words in block.commands():
         command: Any = typer.main.get_command(app)
         while (inner := getattr(command, "commands", {})) and words and not words[0].startswith("-"):
-            name, rest = (
-                (words[0], words[1:]) if words[0] in inner else ("judge", words)
-            )  # `gate RUN` is `gate judge RUN`
+            # `gate RUN` means `gate judge RUN`.
+            name, rest = (words[0], words[1:]) if words[0] in inner else ("judge", words)
             assert name in inner, f"speech-eval has no command {words[0]}: {words}"
             command, words = inner[name], rest
         options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
@@ -133,6 +152,16 @@ def test_the_architecture_names_every_folder() -> None:
         inside = [path for path in (ROOT / folder).iterdir() if path.is_dir() and any(path.glob("**/*.*"))]
         rooms += [f"{folder}/{path.name}/" for path in inside if path.name != "__pycache__"]
     assert [room for room in rooms if f"`{room}" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("row", "record"),
+    [("file", Results), ("task", TaskResult), ("`counts`", Counts), ("metric", MetricResult), ("`formula`", Formula)],
+)
+def test_the_fields_of_results_are_documented(row: str, record: type[Record]) -> None:
+    text = (ROOT / "docs" / "run-directory.md").read_text("utf-8")
+    (fields,) = re.findall(rf"^\| {row} \| (.*) \|$", text, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", fields)) == sorted(record.model_fields)
 
 
 def test_the_api_page_shows_every_public_name() -> None:

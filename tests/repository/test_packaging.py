@@ -133,10 +133,12 @@ def test_the_description_of_the_package_works_without_the_repository(metadata: M
     ids=lambda file: file.parent.name,
 )
 def test_shipped_weights_are_half_precision_or_integers(file: Path) -> None:
+    """Codebooks may keep float32: rounded, another entry can be the nearest, and the codes of a recording change."""
     with file.open("rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    types = {tensor["dtype"] for name, tensor in header.items() if name != "__metadata__"}
-    assert types <= {"F16", "BF16", "BOOL", "I8", "U8", "I16", "I32", "I64"}
+    tensors = {name: tensor["dtype"] for name, tensor in header.items() if name != "__metadata__"}
+    half = {"F16", "BF16", "BOOL", "I8", "U8", "I16", "I32", "I64"}
+    assert [name for name, kind in tensors.items() if kind not in half and not name.startswith("quantizer.")] == []
 
 
 def test_files_that_the_notice_names_exist() -> None:

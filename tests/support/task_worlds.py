@@ -23,15 +23,16 @@ from unittest.mock import patch
 import numpy as np
 import soundfile
 
-from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.spec import ResolvedModel
 from speech_eval.assets.store import ensure
 from speech_eval.audio import load
 from speech_eval.engine import score as scoring
 from speech_eval.engine import session as runner
 from speech_eval.engine.executors import run_inline, start_worker
+from speech_eval.engine.generate.strategy import Imported
 from speech_eval.engine.session import Settings
-from speech_eval.engine.task import Task
+from speech_eval.engine.task import TASKS, Task
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Results
@@ -77,16 +78,16 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
 def cases() -> list[tuple[str, str]]:
     """Every registered task of this project with every interface it takes."""
     found = []
-    for name in registry.tasks.names():
-        found += [(name, interface) for interface in registry.tasks.get(name)().interfaces]
+    for name in TASKS.names():
+        found += [(name, interface) for interface in TASKS.get(name)().interfaces]
     return found
 
 
 @cache
 def _known(metric: str, task: str) -> bool:
     """Whether the metric runs a network and a task before this one has run it."""
-    tasks = (registry.tasks.get(name)() for name in registry.tasks.names())
-    having = [t.name for t in tasks if any(metric in t.metrics_for(interface) for interface in t.interfaces)]
+    tasks = (TASKS.get(name)() for name in TASKS.names())
+    having = [t.name for t in tasks if any(metric in variant.metrics for variant in t.variants.values())]
     return bool(METRICS.get(metric).assets) and having[0] != task
 
 
@@ -110,7 +111,7 @@ class World:
 
     @classmethod
     def of(cls, name: str, interface: str, folder: Path) -> World:
-        task = registry.tasks.get(name)()
+        task = TASKS.get(name)()
         recordings(folder)
         fields = next(rows for prefix, rows in FIELDS if name.startswith(prefix))
         rows = [cls._row(task, number, own) for number, own in enumerate(fields)]
@@ -149,7 +150,7 @@ class World:
     @property
     def learns(self) -> bool:
         """Whether a language model is trained on the codec, so that what is said is not the codec's doing."""
-        return bool(self.task.driver) and self.interface == "AudioCodec"
+        return isinstance(self.task.generate, Imported) and self.interface == "AudioCodec"
 
     @property
     def hearing(self) -> str:
@@ -159,7 +160,7 @@ class World:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The task's own; of those that run a network, which take most of the time, what no task before it has run."""
-        own = self.task.metrics_for(self.interface)
+        own = self.task.variants[self.interface].metrics
         return tuple(name for name in own if name not in SLOW and not _known(name, self.task.name))
 
     def run(self, output: Path, model: str = "", *, seats: Seats | None = None, **settings: Any) -> Results:
@@ -180,7 +181,7 @@ class World:
     @contextmanager
     def _small(self, score: Callable[[Any, Any], Iterator[Any]]) -> Iterator[None]:
         with (
-            patch.object(runner, "interfaces_of", lambda _: [self.interface]),
+            patch.object(ResolvedModel, "interfaces", [self.interface]),
             patch.object(scoring, "run_processes", lambda function, jobs, workers: score(function, jobs)),
             patch.dict(budgets.BUDGETS, {name: self._budget() for name in budgets.BUDGETS}),
         ):

@@ -43,7 +43,7 @@ def test_every_metric_of_the_codec_tasks_has_one_axis() -> None:
     assert list(AXES) == ["bitrate", "signal", "intelligibility", "words", "voice", "naturalness"]
     for task in (codec_reconstruction(), codec_depth()):
         named = [metric for metrics in task.axes.values() for metric in metrics]
-        assert sorted(named) == sorted(task.metrics_for("AudioCodec")) and not task.ranked
+        assert sorted(named) == sorted(task.variants["AudioCodec"].metrics) and not task.ranked
 
 
 def test_results_say_the_axis_of_each_number_and_that_none_ranks(results: Results) -> None:

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from support.tiny_codecs import FAMILIES, save_tiny_codec
 
-from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.adapters.catalog import MODELS, register_adapter
 from speech_eval.audio import Audio
 from speech_eval.engine import session as runner
+from speech_eval.engine.generate.depth_sweep import DepthSweep, chosen
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
-from speech_eval.engine.sweep import chosen, points_of
+from speech_eval.engine.task import TASKS
 from speech_eval.engine.verify import verify
 from speech_eval.errors import BadInput
 from speech_eval.records import MetricResult, Results
@@ -126,8 +126,8 @@ def test_a_sweep_refuses_another_limit_in_the_same_directory(swept: tuple[Path, 
 
 
 def test_a_codec_whose_codes_are_all_or_nothing_has_no_sweep() -> None:
-    with pytest.raises(BadInput, match="all or nothing"):
-        points_of(registry.tasks.get("codec-depth")(), modelspec.resolve("opus").build())
+    with pytest.raises(BadInput, match="decodes only all"):
+        DepthSweep().points(TASKS.get("codec-depth")(), modelspec.resolve("opus").build())
 
 
 class Brittle(Oracle):

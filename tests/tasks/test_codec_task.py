@@ -14,7 +14,7 @@ from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.audio import Audio
 from speech_eval.engine import session as runner
-from speech_eval.engine.generate.requests import answer_batch
+from speech_eval.engine.generate.answer import answers
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.errors import BadInput
@@ -213,12 +213,12 @@ def test_codes_outside_their_codebook_are_a_failure() -> None:
 
     sample = Sample(id="s", audio="a")
     with pytest.raises(ValueError, match="outside their codebook"):
-        answer_batch("AudioCodec", Liar(), [sample], [0], lambda path: reader("0880"))
+        answers("AudioCodec", Liar(), [sample], [0], lambda path: reader("0880"))
 
 
 def test_the_stored_histogram_is_enough_for_the_bitrate() -> None:
     sample = Sample(id="s", audio="a")
-    (answer,) = answer_batch("AudioCodec", codec("opus,bitrate=12000"), [sample], [0], lambda path: reader("0880"))
+    (answer,) = answers("AudioCodec", codec("opus,bitrate=12000"), [sample], [0], lambda path: reader("0880"))
     output = Output(id="s", task="t", status="ok", seed=0, codes=answer.codes)
     parts = Bitrate().score(ScoringItem(sample, output)).parts
     assert parts["bits"] / parts["seconds"] == pytest.approx(12_000, rel=0.02)

@@ -1,40 +1,42 @@
-"""How the task `turn-taking-policy` asks an agent: not for a conversation, but for what its decisions are made of.
+"""A duplex agent's speech probabilities, in place of a conversation.
 
-The answer is the agent's speech probability of each frame, stored as it came. Which rule acts when is scored from that,
-so other thresholds and delays need no model.
+Which rule acts when is scored from the stored probabilities, so other thresholds and delays need no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from speech_eval.adapters.base import ScoresFrames
 from speech_eval.engine.generate.conversation import user_channel
-from speech_eval.engine.generate.requests import Answer, Driver, LoadAudio
+from speech_eval.engine.generate.requests import LoadAudio, RawAnswer
+from speech_eval.engine.generate.strategy import Ask, Batched, Work
 from speech_eval.errors import BadInput
-from speech_eval.progress import Progress
 from speech_eval.records import Sample, SpeechProbabilities
 
 PLACES = 4  # decimals of a stored probability
 
 
-class ProbabilityDriver(Driver):
-    """Asks for `speech_probabilities(user: Audio)` of each user channel: (probabilities [frames], seconds a frame)."""
+@dataclass(frozen=True)
+class SpeechProbability(Batched):
+    """Ask for `speech_probabilities(user)` of each user channel: (probabilities [frames], seconds per frame)."""
 
-    def prepare(self, progress: Progress) -> None:
-        """Raises `BadInput` for an agent that decides by anything but a probability a frame."""
-        if not isinstance(self.adapter, ScoresFrames):
+    def prepare(self, work: Work) -> Ask:
+        """Raises `BadInput` for an agent that decides by anything but a probability per frame."""
+        agent = work.adapter
+        if not isinstance(agent, ScoresFrames):
             raise BadInput(
-                f"{self.adapter.info().name} gives no speech probability of a frame, so there is no rule to sweep.",
+                f"{work.adapter.info().name} gives no speech probability per frame, so there is no rule to sweep.",
                 "Run turn-taking, or give the agent a method speech_probabilities (docs/adapters.md).",
             )
 
-    def answer(self, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[Answer]:
-        """One answer per sample, its `speech_probabilities` filled."""
-        answers = []
-        for sample in samples:
-            found, seconds = self.adapter.speech_probabilities(user_channel(sample, load))
-            stored = SpeechProbabilities(frame_seconds=seconds, values=[round(float(value), PLACES) for value in found])
-            text = f"{len(stored.values)} frames of {seconds:g} s"
-            answers.append(Answer(text=text, speech_probabilities=stored))
-        return answers
+        def ask(samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[RawAnswer]:
+            return [_answer(*agent.speech_probabilities(user_channel(sample, load))) for sample in samples]
+
+        return ask
+
+
+def _answer(found: Iterable[float], seconds: float) -> RawAnswer:
+    stored = SpeechProbabilities(frame_seconds=seconds, values=[round(float(value), PLACES) for value in found])
+    return RawAnswer(text=f"{len(stored.values)} frames of {seconds:g} s", speech_probabilities=stored)

@@ -1,4 +1,4 @@
-"""Stage one of timed tasks: requests one by one, or a fixed number at once, each against the adapter's clock.
+"""The timed strategy: requests one by one, or a fixed number at once, each against the adapter's clock.
 
 The timer of a request starts when everything it needs is in memory and ends with the last piece of the answer. Where
 an adapter takes one request at a time (`concurrent` is False), requests that come at once wait for each other in the
@@ -8,138 +8,122 @@ order they came, and their waiting counts, as it does for the users of such a se
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from speech_eval.adapters.base import Adapter, ChatReply, ChatRequest, SynthesisRequest, TranscriptionRequest
 from speech_eval.adapters.clock import Clock, Occupancy
 from speech_eval.audio import Audio, check_length, check_waveform
-from speech_eval.datasets.dataset import Dataset
-from speech_eval.engine.generate.answer import AudioReader, failed, sample_seed, stored
+from speech_eval.engine.generate.reading import AudioReader
 from speech_eval.engine.generate.requests import (
-    Answer,
     LoadAudio,
+    RawAnswer,
     chat_request,
     codes_record,
     recording,
-    spoken_metadata,
+    speech_metadata,
     synthesis_request,
     transcription_request,
 )
-from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.engine.task import Task
-from speech_eval.progress import Progress
-from speech_eval.records import Chunk, Output, Sample, Timing, WarmUp
+from speech_eval.engine.generate.strategy import Strategy, Work
+from speech_eval.engine.interleave import round_of
+from speech_eval.records import Chunk, Sample, Timing, WarmUp
+
+if TYPE_CHECKING:
+    from speech_eval.engine.task import Task
 
 Piece = TypeVar("Piece")
 
 
-def conditions(task: Task, adapter: Adapter, rounds: int) -> dict[str, int | bool]:
-    """What the numbers of a timed task hold under, for its record and its result; nothing for other tasks."""
-    if task.mode != "timed":
-        return {}
-    at_once = concurrency(task)
-    found: dict[str, int | bool] = {"concurrency": at_once, "warm_up": warm_ups(task), "rounds": rounds}
-    if at_once > 1:
-        found["serialized"] = not adapter.concurrent
-    return found
+@dataclass(frozen=True)
+class Timed(Strategy):
+    """Streamed requests, timed by the adapter's clock.
+
+    `concurrency` names how many requests are under way at once, each a task result of its own; empty for one request at
+    a time. `warm_up` requests for each one under way come first and are not recorded among the answers.
+    """
+
+    warm_up: int = 2
+    concurrency: tuple[int, ...] = ()
+
+    axis = "concurrency"
+    in_rounds = True
+
+    def points(self, task: Task, adapter: Adapter) -> list[Task]:
+        return [task.at(count) for count in self.concurrency] or [task]
+
+    def conditions(self, task: Task, adapter: Adapter, rounds: int) -> dict[str, int | bool]:
+        """`concurrency`, `warm_up` requests, `rounds`, and under load `serialized`: whether requests that come at once
+        wait for each other."""
+        found: dict[str, int | bool] = {"concurrency": at_once(task), "warm_up": self._warm_ups(task), "rounds": rounds}
+        if at_once(task) > 1:
+            found["serialized"] = not adapter.concurrent
+        return found
+
+    def _warm_ups(self, task: Task) -> int:
+        return self.warm_up * at_once(task)
+
+    def generate(self, work: Work) -> WarmUp | None:
+        """Answer the samples of the round, after warming up."""
+        finished = work.finished(work.task)
+        # In the order of their ids: who is under way at once is part of what is measured, the manifest's order is not.
+        own = (sample for sample in work.dataset.samples if round_of(sample) == work.round)
+        todo = sorted((sample for sample in own if sample.id not in finished), key=lambda sample: sample.id)
+        count = len(finished)
+        work.report(count)
+        if not todo:
+            return None
+        guard = threading.Lock()
+
+        def keep(result: _Result) -> None:
+            nonlocal count
+            output = work.keep(work.task, result.sample, result.outcome)
+            with guard:
+                work.store(work.task, [output])
+                count += 1
+                work.report(count)
+
+        warm: list[_Result] = []
+        # Nothing is read ahead: a thread that decodes recordings would take its time from the model's.
+        with AudioReader(work.dataset, todo, at_once(work.task), reads_audio=False) as (read, _):
+            requests = _Pass(work, read)
+            requests.take(itertools.islice(itertools.cycle(todo), self._warm_ups(work.task)), warm.append)
+            requests.take(todo, keep)
+        answered = [result.outcome for result in warm if isinstance(result.outcome, RawAnswer)]
+        seconds = [round(answer.seconds or 0.0, 6) for answer in answered]
+        return WarmUp(requests=len(warm), failed=len(warm) - len(answered), seconds=seconds)
 
 
-def load_average() -> float | None:
-    """How many processes wanted this machine in the last minute, ours among them; None where it does not say."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
-def concurrency(task: Task) -> int:
+def at_once(task: Task) -> int:
     """How many requests are under way at once."""
     return 1 if task.point is None else task.point.value
 
 
-def warm_ups(task: Task) -> int:
-    """How many requests come first, unrecorded among the answers: `warm_up` of them for each one under way at once."""
-    return int(task.options.get("warm_up", 2)) * concurrency(task)
-
-
-def generate_timed(
-    run: RunDirectory,
-    task: Task,
-    interface: str,
-    dataset: Dataset,
-    adapter: Adapter,
-    *,
-    samples: Sequence[Sample],
-    seed: int,
-    retry_failed: bool,
-    progress: Progress,
-) -> WarmUp | None:
-    """Answer each of `samples` that has no stored output yet, after warming up. Safe to stop and start at any moment.
-
-    `dataset` holds the samples of all rounds. Returns the record of the warm-up, None where nothing was
-    left to answer.
-    """
-    done = run.outputs(task.name)
-    finished = {key for key, output in done.items() if not (retry_failed and output.status == "failed")}
-    # In the order of their ids: who is under way at once is part of what is measured, the manifest's order is not.
-    todo = sorted((sample for sample in samples if sample.id not in finished), key=lambda sample: sample.id)
-    count, total = len(finished), len(dataset.samples)
-    label = f"{task.name}: generate"
-    progress(label, count, total)
-    if not todo:
-        return None
-    guard = threading.Lock()
-
-    def keep(result: _Result) -> None:
-        nonlocal count
-        output = _output(run, task, result)
-        with guard:
-            run.append("outputs", task.name, [output])
-            count += 1
-            progress(label, count, total)
-
-    warm: list[_Result] = []
-    # Nothing is read ahead: a thread that decodes recordings would take its time from the model's.
-    with AudioReader(dataset, todo, concurrency(task), reads_audio=False) as (read, _):
-        requests = _Pass(task, interface, adapter, seed, read)
-        requests.take(itertools.islice(itertools.cycle(todo), warm_ups(task)), warm.append)
-        requests.take(todo, keep)
-    answered = [result.outcome for result in warm if isinstance(result.outcome, Answer)]
-    seconds = [round(answer.seconds or 0.0, 6) for answer in answered]
-    return WarmUp(requests=len(warm), failed=len(warm) - len(answered), seconds=seconds)
-
-
 @dataclass(frozen=True)
 class _Result:
-    """What came of one request: the answer, or what the model raised."""
+    """The outcome of one request: the answer, or what the model raised."""
 
     sample: Sample
-    seed: int
-    outcome: Answer | Exception
-
-
-def _output(run: RunDirectory, task: Task, result: _Result) -> Output:
-    if isinstance(result.outcome, Exception):
-        return failed(task, result.sample, result.seed, result.outcome)
-    return stored(run, task, result.sample, result.seed, result.outcome, result.outcome.seconds)
+    outcome: RawAnswer | Exception
 
 
 class _Pass:
-    """Samples through the model, so many at once as the task says: a thread asks for the next one when what came of its
-    last is kept."""
+    """Samples through the model, as many at once as the task says: each thread asks for the next one when the outcome
+    of its last is kept."""
 
-    def __init__(self, task: Task, interface: str, adapter: Adapter, seed: int, read: LoadAudio) -> None:
-        self._task, self._adapter, self._seed, self._read = task, adapter, seed, read
-        self._request = REQUESTS[interface]
-        self._at_once = concurrency(task)
-        self._occupancy = Occupancy(adapter.clock)
-        one_at_a_time = self._at_once > 1 and not adapter.concurrent
-        self._door: AbstractContextManager[None] = adapter.clock.queue() if one_at_a_time else nullcontext()
+    def __init__(self, work: Work, read: LoadAudio) -> None:
+        self._work, self._adapter, self._read = work, work.adapter, read
+        self._request = REQUESTS[work.interface]
+        self._at_once = at_once(work.task)
+        self._occupancy = Occupancy(self._adapter.clock)
+        one_at_a_time = self._at_once > 1 and not self._adapter.concurrent
+        self._door: AbstractContextManager[None] = self._adapter.clock.queue() if one_at_a_time else nullcontext()
 
     def take(self, samples: Iterable[Sample], keep: Callable[[_Result], None]) -> None:
         waiting = iter(samples)
@@ -150,15 +134,14 @@ class _Pass:
                 sample = next(waiting, None)
             if sample is None:
                 return False
-            seed = sample_seed(self._seed, self._task.name, sample.id)
-            keep(_Result(sample, seed, self._outcome(sample, seed)))
+            keep(_Result(sample, self._outcome(sample)))
             return True
 
         self._adapter.clock.together(step, self._at_once)
 
-    def _outcome(self, sample: Sample, seed: int) -> Answer | Exception:
+    def _outcome(self, sample: Sample) -> RawAnswer | Exception:
         try:
-            request = self._request(self._adapter, sample, seed, self._read)
+            request = self._request(self._adapter, sample, self._work.seed_of(self._work.task, sample), self._read)
             with self._occupancy.request() as share:
                 start = self._adapter.clock.now()
                 with self._door:
@@ -192,7 +175,7 @@ class _Request(ABC, Generic[Piece]):
         """The answer in pieces, as the adapter gives them."""
 
     @abstractmethod
-    def answer(self) -> Answer:
+    def answer(self) -> RawAnswer:
         """The answer, checked. Raises for what is no answer."""
 
     def ask(self, start: float) -> None:
@@ -219,12 +202,12 @@ class _Synthesis(_Request[Audio]):
     def stream(self) -> Iterator[Audio]:
         return self.adapter.stream(self.request)  # type: ignore[no-any-return]
 
-    def answer(self) -> Answer:
-        return Answer(
+    def answer(self) -> RawAnswer:
+        return RawAnswer(
             audio=joined(self.pieces, self.sample),
             chunks=arrivals(self.pieces),
             seconds=self.seconds,
-            metadata=spoken_metadata(self.pieces[-1][1]) if self.pieces else {},
+            metadata=speech_metadata(self.pieces[-1][1]) if self.pieces else {},
         )
 
 
@@ -238,14 +221,14 @@ class _Recognition(_Request[str]):
     def stream(self) -> Iterator[str]:
         return self.adapter.transcribe_stream(self.request)  # type: ignore[no-any-return]
 
-    def answer(self) -> Answer:
+    def answer(self) -> RawAnswer:
         for _, text in self.pieces:
             if not isinstance(text, str):
                 raise TypeError(f"the model gave {type(text).__name__}, not a transcript")
         if not self.pieces:
             raise ValueError("the model gave no transcript")
         chunks = [Chunk(seconds=round(at, 6), frames=0, text=text) for at, text in self.pieces]
-        return Answer(text=self.pieces[-1][1], chunks=chunks, seconds=self.seconds)
+        return RawAnswer(text=self.pieces[-1][1], chunks=chunks, seconds=self.seconds)
 
 
 class _Reply(_Request[ChatReply]):
@@ -255,7 +238,7 @@ class _Reply(_Request[ChatReply]):
     def stream(self) -> Iterator[ChatReply]:
         return self.adapter.reply_stream(self.request)  # type: ignore[no-any-return]
 
-    def answer(self) -> Answer:
+    def answer(self) -> RawAnswer:
         texts = [piece.text for _, piece in self.pieces if piece.text is not None]
         sounds = [(at, piece.audio) for at, piece in self.pieces if piece.audio is not None]
         chunks = [
@@ -263,7 +246,7 @@ class _Reply(_Request[ChatReply]):
             for at, piece in self.pieces
         ]
         text = "".join(texts) if texts else None
-        return Answer(text=text, audio=joined(sounds, self.sample), chunks=chunks, seconds=self.seconds)
+        return RawAnswer(text=text, audio=joined(sounds, self.sample), chunks=chunks, seconds=self.seconds)
 
 
 class _Reconstruction(_Request[Audio]):
@@ -282,8 +265,8 @@ class _Reconstruction(_Request[Audio]):
     def stream(self) -> Iterator[Audio]:
         return self.adapter.stream_decode(self.codes)  # type: ignore[no-any-return]
 
-    def answer(self) -> Answer:
-        return Answer(
+    def answer(self) -> RawAnswer:
+        return RawAnswer(
             audio=joined(self.pieces, self.sample),
             chunks=arrivals(self.pieces),
             seconds=self.encode_seconds + self.seconds,

@@ -20,7 +20,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import Tensor
 
 from speech_eval.audio import Audio, leading_silence
-from speech_eval.engine.generate.answer import sample_seed
+from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics.codec.pitch import f0
 from speech_eval.progress import Progress, silent

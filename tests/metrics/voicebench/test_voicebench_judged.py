@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.remote.openai import EndpointError
 from speech_eval.analysis.voicebench_overall import SUBSETS
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
+from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput, MissingExtra, NotFetched
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics.base import ScoringItem
@@ -288,6 +288,6 @@ def test_a_judged_subset_keeps_the_replies_in_the_run(
 
 
 def test_every_subset_of_the_overall_is_a_task() -> None:
-    names = {name.removeprefix("voicebench-") for name in registry.tasks.names() if name.startswith("voicebench-")}
+    names = {name.removeprefix("voicebench-") for name in TASKS.names() if name.startswith("voicebench-")}
     assert names == {*SUBSETS, "alpacaeval"}
-    assert QA.id == registry.tasks.get("voicebench-sd-qa")().metrics[0]
+    assert QA.id == TASKS.get("voicebench-sd-qa")().metrics[0]

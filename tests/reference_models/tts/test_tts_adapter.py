@@ -18,7 +18,7 @@ from support.tiny_speech import codec_of, save_codec, tiny_config, tiny_lm  # no
 
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest  # noqa: E402
-from speech_eval.engine.generate.requests import answer_batch  # noqa: E402
+from speech_eval.engine.generate.answer import answers as answers_of  # noqa: E402
 from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.records import Sample  # noqa: E402
 from speech_eval.reference_models.tts import building  # noqa: E402
@@ -78,7 +78,7 @@ def test_a_run_is_told_whether_the_model_stopped(checkpoint: Path) -> None:
     samples = [Sample(id="1", text="Hello."), Sample(id="2", text="Goodbye.")]
     for limit, stopped in ((0.02, False), (10.0, True)):
         model = synthesizer(f"{checkpoint},max_seconds={limit}")
-        answers = answer_batch("SpeechSynthesizer", model, samples, [1, 2], lambda path: reader("0880"))
+        answers = answers_of("SpeechSynthesizer", model, samples, [1, 2], lambda path: reader("0880"))
         assert [answer.metadata["stopped"] for answer in answers] == [stopped, stopped]
 
 
