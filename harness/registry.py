@@ -11,7 +11,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -44,24 +44,13 @@ class Registry(Generic[T]):
         """Register `thing` in place of whatever has the name."""
         self._loaded[name] = thing
 
-    def register(self, name: str) -> Callable[[T], T]:
-        """Decorator form of `add`."""
-
-        def decorate(thing: T) -> T:
-            self.add(name, thing)
-            return thing
-
-        return decorate
-
     def get(self, name: str) -> T:
         """The thing registered under `name`; raises `UnknownName` with the nearest names."""
         if name not in self._loaded:
             self._scan()  # may register it
+        if name not in self._loaded and name in self._lazy:
+            self._loaded.setdefault(name, load_attr(self._lazy[name]))  # which may register itself
         if name in self._loaded:
-            return self._loaded[name]
-        if name in self._lazy:
-            thing = load_attr(self._lazy[name])
-            self._loaded.setdefault(name, thing)
             return self._loaded[name]
         near = difflib.get_close_matches(name, self.names(), n=3)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(self.names())}."
