@@ -30,15 +30,22 @@ class Registry(Generic[T]):
         self.group = group
         self._lazy: dict[str, str] = dict(builtin)
         self._loaded: dict[str, T] = {}
+        self._notebook: dict[str, str] = {}
         self._scanned = False
 
-    def add(self, name: str, thing: T) -> None:
-        """Register `thing`. A name that is taken by something else is an error, never a silent override."""
+    def add(self, name: str, thing: T, definition: Callable[..., Any] | None = None) -> None:
+        """Register `thing`. A name that is taken by something else is an error, never a silent override.
+
+        `definition` is the decorated class or function. One of a notebook or script (the module `__main__`) replaces
+        what an earlier definition of the same name registered, so that a cell can be run again.
+        """
         if self._loaded.get(name) == thing:
             return
-        if name in self._loaded:
+        place = definition.__qualname__ if definition is not None and definition.__module__ == "__main__" else ""
+        if name in self._loaded and not (place and place == self._notebook.get(name)):
             raise BadInput(f"The {self.kind} name '{name}' is already registered.", "Choose another name.")
         self._loaded[name] = thing
+        self._notebook[name] = place
 
     def replace(self, name: str, thing: T) -> None:
         """Register `thing` in place of whatever has the name."""

@@ -380,7 +380,8 @@ def register_adapter(name: str) -> Callable[[A], A]:
 
     def decorate(cls: A) -> A:
         summary = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-        MODELS.add(name, Entry(name, cls, tuple(interfaces_of(cls)), summary, source=f"the module {cls.__module__}"))
+        entry = Entry(name, cls, tuple(interfaces_of(cls)), summary, source=f"the module {cls.__module__}")
+        MODELS.add(name, entry, cls)
         return cls
 
     return decorate
