@@ -18,6 +18,11 @@ def silent(description: str, done: int, total: int | None) -> None:
     """Draw nothing."""
 
 
+def labeled(progress: Progress, name: str) -> Progress:
+    """`progress` with `name` before each description."""
+    return lambda description, done, total: progress(f"{name} · {description}", done, total)
+
+
 # say(message): a line worth reading.
 Say = Callable[[str], None]
 

@@ -207,7 +207,7 @@ def resolve(model: str | ModelSpec | Adapter, *, trust_remote_code: bool = False
     """
     if isinstance(model, Adapter):
         cls = type(model)
-        return ResolvedModel(ModelSpec(f"{cls.__module__}:{cls.__qualname__}", ""), cls, instance=model)
+        return ResolvedModel(ModelSpec(f"object:{cls.__name__}", cls.__name__), cls, instance=model)
     spec = parse(model) if isinstance(model, str) else model
     options = dict(spec.options)
     batch_size = options.pop("batch_size", None)

@@ -6,14 +6,13 @@ import inspect
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from speech_eval import registry
-from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import Adapter
-from speech_eval.adapters.spec import ResolvedModel
+from speech_eval.adapters.spec import ResolvedModel, resolve
 from speech_eval.api.run import Run
 from speech_eval.engine import session
 from speech_eval.engine.plan import Plan
@@ -21,7 +20,8 @@ from speech_eval.engine.plan import plan as plan_tasks
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task, named
 from speech_eval.errors import BadInput
-from speech_eval.progress import Progress, Say, drawn, silent
+from speech_eval.progress import Progress, Say, drawn, labeled, silent
+from speech_eval.registry import load_file
 
 logger = logging.getLogger(__name__)
 PathLike_ = str | PathLike[str]
@@ -137,27 +137,30 @@ def evaluate_all(
 
 @dataclass(frozen=True)
 class Job:
-    """What one model will do, and its run directory. `plan.skipped` says which tasks do not fit the model, and why."""
+    """What one model will do in one run directory."""
 
     plan: Plan
     output: Path
 
+    @property
+    def model(self) -> str:
+        """The model spec without credentials."""
+        return self.plan.model.redacted
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data: the model, its run directory, and per task the dataset, the metrics and the conditions."""
+        records = {item.task.name: item.record(self.plan.settings) for item in self.plan.items}
         return {
-            "model": self.plan.model.redacted,
+            "model": self.model,
             "output": str(self.output),
-            "tasks": [
-                {"task": item.task.name, **item.record(self.plan.settings).model_dump(mode="json")}
-                for item in self.plan.items
-            ],
+            "tasks": [{"task": name, **record.model_dump(mode="json")} for name, record in records.items()],
             "skipped": self.plan.skipped,
         }
 
     def lines(self) -> list[str]:
         """One line per task."""
         return [
-            f"{self.plan.model.redacted}: {item.task.name} on {item.dataset.info.name} "
+            f"{self.model}: {item.task.name} on {item.dataset.info.name} "
             f"({len(item.dataset.samples)} samples), {', '.join(item.metrics)} -> {self.output}"
             for item in self.plan.items
         ]
@@ -170,16 +173,14 @@ def plan(
     settings = settings_of(**options)
     asked = _asked(tasks)
     names = [name for members in asked.values() for name in members]
-    found = [_model(model, options) for model in dict.fromkeys(models)]
-    jobs = []
-    for model in found:
-        planned = plan_tasks(model, names, settings)
-        if not planned.items:
-            raise BadInput(f"No task fits the model: {'; '.join(planned.skipped)}.", "See: speech-eval list tasks")
-        jobs.append(Job(planned, _folder(model, output, alone=len(found) == 1)))
-    covered = {item.task.name for job in jobs for item in job.plan.items}
+    plans = [plan_tasks(_resolved(model, options), names, settings) for model in dict.fromkeys(models)]
+    for made in plans:
+        if not made.items:
+            raise BadInput(f"No task fits the model: {'; '.join(made.skipped)}.", "See: speech-eval list tasks")
+    covered = {item.task.name for made in plans for item in made.items}
     if orphans := [pattern for pattern, members in asked.items() if covered.isdisjoint(members)]:
         raise BadInput(f"No model given can do: {', '.join(orphans)}.", "Leave the task out or add a model for it.")
+    jobs = [Job(made, _folder(made.model, output, alone=len(plans) == 1)) for made in plans]
     if len({job.output for job in jobs}) != len(jobs):
         raise BadInput("Two models would share a run directory.", "Run them with separate --output folders.")
     return jobs
@@ -187,18 +188,13 @@ def plan(
 
 def execute(jobs: Sequence[Job], progress: Progress = silent, say: Say = logger.warning) -> list[Run]:
     """Run planned jobs: one model after the other, or in turns where timed tasks have several rounds."""
-    calls = [(job.plan, job.output) for job in jobs]
+    pairs = [(job.plan, job.output) for job in jobs]
     if jobs[0].plan.settings.rounds > 1:
-        session.execute(calls, progress, say)
+        session.execute(pairs, progress, say)
     else:
-        for job, call in zip(jobs, calls, strict=True):
-            shown = progress if len(jobs) == 1 else _labeled(progress, job.plan.model.redacted)
-            session.execute([call], shown, say)
+        for job, pair in zip(jobs, pairs, strict=True):
+            session.execute([pair], progress if len(jobs) == 1 else labeled(progress, job.model), say)
     return [Run(job.output) for job in jobs]
-
-
-def _labeled(progress: Progress, name: str) -> Progress:
-    return lambda label, done, total: progress(f"{name} · {label}", done, total)
 
 
 def settings_of(**options: Unpack[Options]) -> Settings:
@@ -215,7 +211,7 @@ def load_plugins(files: Iterable[PathLike_] | None) -> tuple[str, ...]:
     """Execute Python files, each once, that register tasks, metrics or models; returns their absolute paths."""
     paths = [Path(file).resolve() for file in files or ()]
     for path in paths:
-        registry.load_file(path)
+        load_file(path)
     return tuple(map(str, paths))
 
 
@@ -254,28 +250,33 @@ class _Given:
         return self.task
 
 
-def _model(model: Model, options: Options) -> ResolvedModel:
-    """The model, with `device` and `dtype` added where it does not set them itself."""
-    assert isinstance(model, str)
+def _resolved(model: Model, options: Options) -> ResolvedModel:
+    """The model with `device` and `dtype` added to its spec where that does not set them itself."""
     trust = options.get("trust_remote_code", False)
-    found = modelspec.resolve(model, trust_remote_code=trust)
-    spec = found.spec
-    added = {k: str(v) for k, v in options.items() if k in MODEL_OPTIONS and v is not None and k not in spec.options}
-    cls = found.adapter_class
+    found = resolve(model, trust_remote_code=trust)
+    given = {name: options.get(name) for name in MODEL_OPTIONS}
+    added = {k: v for k, v in given.items() if v is not None and k not in found.spec.options}
     for name in added:
-        if name not in inspect.signature(cls).parameters:
+        if found.instance is not None or name not in inspect.signature(found.adapter_class).parameters:
             raise BadInput(
-                f"The model '{modelspec.redact(model)}' has no option '{name}' ({cls.__name__} does not take it).",
-                f"Leave out --{name} for this model.",
+                f"The model '{found.redacted}' has no option '{name}'.",
+                f"Leave out --{name}, or set it in the constructor of {found.adapter_class.__name__}.",
             )
     if not added:
         return found
-    text = ",".join([model, *(f"{name}={value}" for name, value in added.items())])
-    return modelspec.resolve(text, trust_remote_code=trust)
+    text = ",".join([found.spec.text, *(f"{name}={value}" for name, value in added.items())])
+    return resolve(text, trust_remote_code=trust)
 
 
 def _folder(model: ResolvedModel, output: PathLike_ | None, *, alone: bool) -> Path:
-    """The run directory of a model: `output` itself for a single one, else a folder in it."""
+    """The run directory of a model: `output` itself for a single one, else a folder in it.
+
+    Without `output`, an adapter object gets a folder that does not exist yet.
+    """
     if output is not None and alone:
         return Path(output)
-    return Path(output or "runs") / model.slug
+    folder = Path(output or "runs") / model.slug
+    if model.instance is None or output is not None:
+        return folder
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(path for path in chain([folder], numbered) if not path.exists())

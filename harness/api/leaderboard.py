@@ -16,17 +16,28 @@ def build_leaderboard(
     output: PathLike_ = "site",
     *,
     audio: bool = True,
+    recordings: str = "auto",
     samples: int = 20,
     progress: bool | Progress = False,
 ) -> Any:
     """Build a static site from run directories; it opens from disk and needs no server and no network.
 
-    audio    include players
-    samples  samples per task on a run's page
+    audio       include players
+    recordings  prompts, originals and questions to play: `auto` (your own data, and datasets whose license allows
+                redistribution), `all` or `none`
+    samples     samples per task on a run's page
 
     Returns the site: `index` is its first page, `runs` and `boards` count what it shows, `skipped` names the folders
-    left out and why. Raises `BadInput` for a path that is not a run, and where `output` holds other files.
+    left out and why, `own_recordings` counts the recordings of your own data in it. Raises `BadInput` for a path that
+    is not a run, and where `output` holds other files.
     """
     build = load_attr("speech_eval.leaderboard.build:build")
     with drawn(progress) as shown:
-        return build([Path(run) for run in runs], Path(output), audio=audio, max_samples=samples, progress=shown)
+        return build(
+            [Path(run) for run in runs],
+            Path(output),
+            audio=audio,
+            recordings=recordings,
+            max_samples=samples,
+            progress=shown,
+        )

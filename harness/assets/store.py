@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -24,6 +25,8 @@ from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, NotFetched, UnknownName
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
+
+logger = logging.getLogger(__name__)
 
 _TABLE = Path(__file__).parent / "catalog.json"
 _MARKER = ".complete"
@@ -170,15 +173,17 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
     `NotFetched` (network, disk, no apt) or `BadInput` (not what is pinned).
     """
     asset = _asset(name)
-    if is_present(name):
-        return _folder(asset)
     folder = _folder(asset)
+    if is_present(name):
+        logger.debug("cache: %s in %s", name, folder)
+        return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NotFetched(f"{folder.parent} cannot be made ({error}).", "Set $SPEECH_EVAL_CACHE elsewhere.") from error
     with FileLock(folder.parent / f"{name}.lock"):
         if not is_present(name):
+            logger.info("fetch: %s into %s", name, folder)
             _fetch(asset, folder, progress or silent)
     return folder
 

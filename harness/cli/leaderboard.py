@@ -28,13 +28,11 @@ def leaderboard_build(
     json: Json = False,
 ) -> None:
     """Build a static site from run directories. It opens from disk and needs no server and no network."""
-    from speech_eval.cli.console import bars, emit, out, say
-    from speech_eval.registry import load_attr
+    from speech_eval.api.leaderboard import build_leaderboard
+    from speech_eval.cli.console import bars, emit, line, say
 
     with bars() as progress:
-        made = load_attr("speech_eval.leaderboard.build:build")(
-            runs, output, audio=audio, recordings=recordings, max_samples=samples, progress=progress
-        )
+        made = build_leaderboard(runs, output, audio=audio, recordings=recordings, samples=samples, progress=progress)
     for item in made.skipped:
         say(f"left out: {item.path}: {item.reason}")
     if own := made.own_recordings:
@@ -53,7 +51,7 @@ def leaderboard_build(
                 "skipped": skipped,
             }
         )
-    out.print(f"leaderboard: {made.index.resolve().as_uri()}", markup=False, soft_wrap=True)
+    line(f"leaderboard: {made.index.resolve().as_uri()}")
 
 
 @app.command("serve")
@@ -63,13 +61,13 @@ def leaderboard_serve(
     json: Json = False,
 ) -> None:
     """Preview a built site until interrupted. The server accepts connections from this machine only."""
-    from speech_eval.cli.console import emit, out
+    from speech_eval.cli.console import emit, line
     from speech_eval.registry import load_attr
 
     def ready(address: str) -> None:
         if json:
             emit({"address": address})
         else:
-            out.print(f"leaderboard: {address} (press Ctrl-C to stop)", markup=False, soft_wrap=True)
+            line(f"leaderboard: {address} (press Ctrl-C to stop)")
 
     load_attr("speech_eval.leaderboard.serve:serve")(site, port, ready)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from speech_eval.datasets.catalog import Entry, HubSource, catalog
 from speech_eval.datasets.dataset import split_name
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 _SUFFIXES = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg"}
 
@@ -54,6 +57,7 @@ def _fetch(name: str, entry: Entry, progress: Progress) -> None:
         return
 
     def make(work: Path) -> None:
+        logger.info("fetch: %s from %s", name, describe(source))
         if source.files:
             hub.files(source, source.files, entry.remedy, work)
             if not (work / source.files[0]).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,8 @@ from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress
 from speech_eval.records import DatasetRecord, TaskRecord
+
+logger = logging.getLogger(__name__)
 
 # Interfaces whose requests are the recording itself, so that even a fake model needs it.
 HEARS = ("AudioCodec", "DuplexAgent")
@@ -125,6 +128,7 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, no
             note = f"{note} No sample has a voice prompt: without {', '.join(unanswerable)}.".strip()
     for name in names:
         METRICS.get(name).ready()
+    logger.info("plan: %s on %s: %d samples, %s", task.name, dataset.info.name, len(dataset), ", ".join(names))
     return Planned(
         task=task,
         interface=interface,

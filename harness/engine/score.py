@@ -6,6 +6,7 @@ Every sample is scored by itself, in a process with one thread, so numbers do no
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from speech_eval.metrics.base import Metric, ScoringItem, Unscorable
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress
 from speech_eval.records import Output, Sample, Score, Status, Transcript
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def score(
     total = len(dataset.samples)
     done = total - len(jobs)
     label = f"{task.name}: score"
+    logger.info("score: %s, %d samples, %d of them scored already", task.name, total, done)
     progress(label, done, total)
     heavy = any(job.recognizer for job in jobs) or any(METRICS.get(name).heavy for name in metric_ids)
     used: dict[str, str] = {}

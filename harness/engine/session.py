@@ -5,6 +5,7 @@ Each stage reads what the stages before it stored, so a run that was stopped at 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,8 +32,10 @@ from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS
-from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.progress import Progress, Say, labeled, silent, unsaid
 from speech_eval.records import Results, TaskRecord
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -73,8 +76,8 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
         sessions = []
         with ExitStack() as models:
             for planned, output in jobs:
-                named = progress if len(jobs) == 1 else _named(progress, planned.model.redacted)
-                sessions.append(Session.begin(planned, output, named, say, locks, models))
+                shown = progress if len(jobs) == 1 else labeled(progress, planned.model.redacted)
+                sessions.append(Session.begin(planned, output, shown, say, locks, models))
             for session in sessions:
                 session.store_samples()
                 for group in session.groups:
@@ -146,9 +149,11 @@ class Session:
             round=number or 1,
             progress=self.progress,
         )
+        logger.info("generate: %s, %d samples", work.name, len(first.dataset.samples))
         warm_up = first.task.generate.generate(work)
         timed = {} if number is None else {"round": number, "call": call, "load_average": load_average}
         seconds = round(perf_counter() - start, 3)
+        logger.info("generate: %s in %.1f s", work.name, seconds)
         add_event(self.directory, "generated", packages(), task=work.name, seconds=seconds, warm_up=warm_up, **timed)
 
     def finish(self) -> Results:
@@ -159,10 +164,6 @@ class Session:
         self.directory.write_results(results)
         add_event(self.directory, "finished")
         return results
-
-
-def _named(progress: Progress, name: str) -> Progress:
-    return lambda label, done, total: progress(f"{name} · {label}", done, total)
 
 
 def _load_average() -> float | None:
@@ -176,7 +177,9 @@ def _loaded(model: ResolvedModel) -> Iterator[Adapter]:
 
     Raises `SpeechEvalError` that names the model where closing fails.
     """
+    start = perf_counter()
     adapter = model.build()
+    logger.info("load: %s in %.1f s", model.redacted, perf_counter() - start)
     try:
         yield adapter
     finally:
@@ -221,6 +224,7 @@ def _score(
         fresh=fresh,
     )
     seconds = round(perf_counter() - start, 3)
+    logger.info("score: %s in %.1f s", item.task.name, seconds)
     add_event(directory, "scored", used, task=item.task.name, seconds=seconds, workers=settings.workers)
 
 

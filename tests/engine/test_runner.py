@@ -111,6 +111,7 @@ def test_a_smaller_limit_is_part_of_a_larger_one(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------- interruptions
 
 
+@pytest.mark.slow
 def test_kill_at_random_moments_then_resume_gives_the_same_results(tmp_path: Path) -> None:
     words = ["run", "--model", "noisy", "--tasks", "asr", "--limit", "60", "--workers", "1"]
     start = time.perf_counter()
@@ -186,7 +187,7 @@ def test_a_run_directory_refuses_another_model_seed_or_limit(tmp_path: Path) -> 
         (["--model", "no-such-model", "--tasks", "asr"], "No model is named 'no-such-model'"),
         (["--model", "noisi", "--tasks", "asr"], "Did you mean noisy"),
         (["--model", "noisy", "--tasks", "asrr"], "Did you mean asr"),
-        (["--model", "noisy", "--tasks", ""], "--tasks names no task"),
+        (["--model", "noisy", "--tasks", ""], "No task is named"),
         (["--model", "noisy,error_rate=2", "--tasks", "asr"], "error_rate must be a number from 0 to 1, got 2"),
         (["--model", "noisy,color=red", "--tasks", "asr"], "Check the options"),
         (["--model", "noisy,what", "--tasks", "asr"], "is not key=value"),
@@ -300,6 +301,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / page).read_text("utf-8"), re.S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["adapters.md", "tasks.md"])
 def test_the_examples_of_the_docs_run_from_outside_the_package(tmp_path: Path, page: str) -> None:
     commands = []
