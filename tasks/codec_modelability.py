@@ -16,8 +16,8 @@ def _task(layout: str, budget: str) -> Task:
         metrics=(
             metric,
             "bitrate[measured@1]",
-            "wer[whisper-normalizer]",
-            "cer[whisper-normalizer]",
+            "wer[whisper-normalizer@20250625]",
+            "cer[whisper-normalizer@20250625]",
             "sim-reference[cam++@zh-en-common]",
             "mos[dnsmos-p835]",
         ),

@@ -17,7 +17,7 @@ AXES = {
         "si-sdr[torchmetrics-definition]",
     ),
     "intelligibility": ("stoi[pystoi]", "estoi[pystoi]"),
-    "words": ("wer[whisper-normalizer]", "wer-original[whisper-normalizer]"),
+    "words": ("wer[whisper-normalizer@20250625]", "wer-original[whisper-normalizer@20250625]"),
     "voice": ("sim-reference[cam++@zh-en-common]", "f0[yin@1]"),
     "naturalness": ("mos[dnsmos-p835]", "mos[distillmos@7]"),
 }

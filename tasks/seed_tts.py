@@ -20,7 +20,7 @@ def _task(name: str, dataset: str, recognizer: str, what: str) -> Task:
         dataset=dataset,
         metrics=(
             f"wer[{PROTOCOL}]",
-            "cer[whisper-normalizer]" if chinese else "wer[whisper-normalizer]",
+            "cer[whisper-normalizer@20250625]" if chinese else "wer[whisper-normalizer@20250625]",
             "sim[cam++@zh-en-common]",
             "mos[dnsmos-p835]",
         ),

@@ -90,6 +90,11 @@ class Metric(ABC):
         """Called before a run begins. Raises `NotFetched` where the user has to provide a file or variable first."""
 
     @classmethod
+    def caution(cls, sample: Sample) -> str:
+        """Why this metric's number misleads for such a sample, in one line; empty where it does not."""
+        return ""
+
+    @classmethod
     def visible(cls, sample: Sample) -> Sample:
         """`sample` with only those columns of the dataset that the metric declares, and the name of its subset.
 

@@ -111,15 +111,19 @@ def whisper_normalize(text: str, language: str) -> str:
 
 
 def whisper_basic(text: str) -> str:
-    """Lower case, bracketed text removed, each mark, symbol and punctuation replaced by a space. Diacritics stay."""
+    """Lower case, bracketed text removed, each mark, symbol and punctuation replaced by a space.
+
+    Accented letters that have a code of their own stay. Marks that have none do not: vowel signs and tones of Indic scripts
+    and Thai, points of Arabic and Hebrew. A space may be left at an end, where a symbol was.
+    """
     text = without_brackets(text.lower())
     text = "".join(" " if _is_symbol(char) else char for char in unicodedata.normalize("NFKC", text)).lower()
-    return re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"\s+", " ", text)
 
 
 def whisper_english(text: str) -> str:
     """Lower case, fillers and bracketed words removed, contractions and titles written out, numbers in digits, American
-    spelling, no diacritics."""
+    spelling, no diacritics. A space may be left at an end, where a symbol was."""
     text = FILLERS.sub("", without_brackets(text.lower()))
     text = re.sub(r"\s+'", "'", text)
     for pattern, expansion in EXPANSIONS:
@@ -132,7 +136,7 @@ def whisper_english(text: str) -> str:
     # Symbols that do not belong to a number are removed last.
     text = re.sub(r"[.$¢€£]([^0-9])", r" \1", text)
     text = re.sub(r"([^0-9])%", r"\1 ", text)
-    return re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"\s+", " ", text)
 
 
 @cache

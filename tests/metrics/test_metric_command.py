@@ -36,14 +36,14 @@ def test_missing_answers_are_wrong_in_strict_and_left_out_in_compat(tmp_path: Pa
 
 def test_json_output_is_one_object(tmp_path: Path) -> None:
     file = records(tmp_path / "r.jsonl", {"id": 1, "hypothesis": "Hello, world!", "reference": "hello world"})
-    done = CliRunner().invoke(app, ["metric", "wer[whisper-normalizer]", "--input", str(file), "--json"])
+    done = CliRunner().invoke(app, ["metric", "wer[whisper-normalizer@20250625]", "--input", str(file), "--json"])
     said = json.loads(done.stdout)
-    assert (said["metric"], said["n"], said["aggregate"]["strict"]["wer"]) == ("wer[whisper-normalizer]", 1, 0.0)
+    assert (said["metric"], said["n"], said["aggregate"]["strict"]["wer"]) == ("wer[whisper-normalizer@20250625]", 1, 0.0)
 
 
 def test_the_command_agrees_with_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "x", "reference": "y"})
-    monkeypatch.setattr("sys.argv", ["speech-eval", "metric", "cer[whisper-normalizer]", "--input", str(file)])
+    monkeypatch.setattr("sys.argv", ["speech-eval", "metric", "cer[whisper-normalizer@20250625]", "--input", str(file)])
     with pytest.raises(SystemExit) as done:
         main()
     assert done.value.code == 0
@@ -65,4 +65,4 @@ def test_the_command_agrees_with_the_library(tmp_path: Path, monkeypatch: pytest
 def test_malformed_records_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "r.jsonl").write_text(text)
     with pytest.raises(BadInput, match=message.replace("[", r"\[")):
-        evaluate("wer[whisper-normalizer]", tmp_path / "r.jsonl")
+        evaluate("wer[whisper-normalizer@20250625]", tmp_path / "r.jsonl")
