@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from speech_eval.audio import Audio, load
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Unscorable, Value
-from speech_eval.metrics.catalog import METRICS
+from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.records import Output, Sample, Status
 from speech_eval.statistics.bootstrap import estimate
 from speech_eval.statistics.summaries import rows, value
@@ -52,7 +52,7 @@ def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
     the metric's first number for that sample alone, unscaled, and `compat` the same by the original's code, null where
     it leaves the sample out; aggregates are in the unit that `speech-eval list metrics` shows.
     """
-    metric: Metric = METRICS.get(metric_id)()
+    metric: Metric = METRICS.get(present_name(metric_id))()
     scored = [(sample, *_score(metric, item)) for sample, item in read(path)]
     units = metric.pool([Unit(sample, parts, compat, detail) for sample, _, parts, compat, detail in scored])
     strict = [unit.strict for unit in units]

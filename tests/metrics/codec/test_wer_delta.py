@@ -16,11 +16,11 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.engine.verify import verify
 from speech_eval.metrics.base import ScoringItem, Unscorable
-from speech_eval.metrics.codec.wer_delta import WERDelta
+from speech_eval.metrics.codec.wer_delta import WhisperWERDelta
 from speech_eval.records import ModelInfo, Output, Sample
 
 pytest.importorskip("av")
-METRIC = WERDelta()
+METRIC = WhisperWERDelta()
 TEXT = "please hold the line"
 
 
