@@ -29,9 +29,10 @@ def _fetched(name: str, progress: Progress) -> str:
     return "ready"
 
 
-def check_data(name: PathLike_) -> list[str]:
+def check_data(name: PathLike_, *, language: str | None = None) -> list[str]:
     """The problems of a dataset (name, manifest or folder), one line each; empty where every file is usable.
 
-    A file must be present, have its sha256, be readable, have one channel, and be finite and not silent.
+    A file must be present, have its sha256, be readable, have one channel, and be finite and not silent; and
+    a text must have a known language. `language` is that of the samples that state none.
     """
-    return datasets.check(datasets.load_dataset(str(name)))
+    return datasets.check(datasets.load_dataset(str(name), language=language))

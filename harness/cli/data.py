@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speech_eval.cli.common import Json
+from speech_eval.cli.common import Json, Language
 
 app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help=True)
 
@@ -44,19 +44,21 @@ def data_fetch(
 
 @app.command("check")
 def data_check(
-    name: Annotated[str, typer.Argument(help="Dataset name, manifest or folder.")], json: Json = False
+    name: Annotated[str, typer.Argument(help="Dataset name, manifest or folder.")],
+    language: Language = None,
+    json: Json = False,
 ) -> None:
     """Check every file of a dataset: present, sha256, readable, one channel, finite, not silent."""
     from speech_eval import datasets
     from speech_eval.cli.console import emit, line
 
-    dataset = datasets.load_dataset(name)
+    dataset = datasets.load_dataset(name, language=language)
     problems = datasets.check(dataset)
     if json:
         emit({"name": name, "samples": len(dataset.samples), "sha256": dataset.sha256, "problems": problems})
     else:
-        for problem in problems:
-            line(problem)
+        for text in filter(None, (dataset.note, *problems)):
+            line(text)
         line(f"{name}: {len(dataset.samples)} samples, {len(problems)} problems")
     raise typer.Exit(2 if problems else 0)
 

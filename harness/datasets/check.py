@@ -7,6 +7,7 @@ from pathlib import Path
 
 from speech_eval.audio import load
 from speech_eval.cache import file_sha256
+from speech_eval.datasets import languages
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.errors import SpeechEvalError
 
@@ -18,10 +19,12 @@ def check(dataset: Dataset) -> list[str]:
     """Problems, one line each; empty where there are none. Reads every file.
 
     Finds files that are missing, differ from their sha256, cannot be read, have two channels, hold NaN, are silent
-    (peak below `SILENT_PEAK`) or have a rate below `LOWEST_RATE`; samples with neither text nor audio; and samples
+    (peak below `SILENT_PEAK`) or have a rate below `LOWEST_RATE`; samples with neither text nor audio, or whose
+    language is not known; and samples
     that repeat the text and audio of another.
     """
-    problems = [f"{s.id}: neither text nor audio" for s in dataset.samples if s.text is None and s.audio is None]
+    problems = list(filter(None, [languages.problem(dataset)]))
+    problems += [f"{s.id}: neither text nor audio" for s in dataset.samples if s.text is None and s.audio is None]
     for relative, sha256 in dataset.audio_digests():
         try:
             problem = _file_problem(dataset.audio_path(relative), sha256)

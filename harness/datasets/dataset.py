@@ -23,7 +23,7 @@ class Dataset:
     their files (None: all files lie in assets, or in the `parts`).
 
     `limit` is the number of samples asked for, set on a subset only. `parts` are the datasets of a union; the name of
-    a part begins the paths of its samples.
+    a part begins the paths of its samples. `note` says what the data was taken for.
     """
 
     info: DatasetInfo
@@ -32,6 +32,7 @@ class Dataset:
     root: Path | None = None
     limit: int | None = None
     parts: Mapping[str, Dataset] = dataclasses.field(default_factory=dict)
+    note: str = ""
 
     @classmethod
     def of(cls, info: DatasetInfo, samples: Iterable[Sample], root: Path | None = None) -> Dataset:
@@ -149,7 +150,8 @@ def union(name: str, parts: Sequence[Dataset]) -> Dataset:
         source="; ".join(dict.fromkeys(info.source for info in infos)),
         attribution="; ".join(dict.fromkeys(info.attribution for info in infos if info.attribution)),
     )
-    return dataclasses.replace(Dataset.of(info, samples), parts=by_name)
+    note = " ".join(f"{part.info.name}: {part.note}" for part in parts if part.note)
+    return dataclasses.replace(Dataset.of(info, samples), parts=by_name, note=note)
 
 
 def held_out(sample_id: str) -> bool:

@@ -16,7 +16,7 @@ from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.metrics.base import Metric
-from speech_eval.metrics.catalog import METRICS
+from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.progress import Progress
 from speech_eval.records import DatasetRecord, TaskRecord
 
@@ -119,8 +119,11 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, no
     variant = task.variants[interface]
     datasets.fetch(location)
     location = datasets.locate(location, variant.dataset)
-    dataset = datasets.load_dataset(location, variant.dataset).subset(settings.limit)
-    names = settings.metrics or variant.metrics
+    dataset = datasets.load_dataset(location, variant.dataset, language=settings.language).subset(settings.limit)
+    datasets.require_languages(dataset)
+    task = task.for_languages({sample.language for sample in dataset.samples})
+    names = tuple(map(present_name, settings.metrics or task.variants[interface].metrics))
+    note = " ".join(filter(None, (note, dataset.note, *_cautions(names, dataset))))
     if not settings.metrics and not any(sample.prompt_audio for sample in dataset.samples):
         unanswerable = [name for name in names if "prompt" in METRICS.get(name).needs]
         names = tuple(name for name in names if name not in unanswerable)
@@ -138,6 +141,12 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, no
         location=location,
         note=note,
     )
+
+
+def _cautions(metrics: Sequence[str], dataset: Dataset) -> list[str]:
+    """What to know of the metrics' numbers on these samples, each once."""
+    found = (METRICS.get(name).caution(sample) for name in metrics for sample in dataset.samples)
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progress) -> Planned:

@@ -31,7 +31,7 @@ from speech_eval.engine.settings import Settings
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric
-from speech_eval.metrics.catalog import METRICS
+from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
 from speech_eval.records import Results, TaskRecord
 
@@ -259,12 +259,12 @@ def rescore(path: Path, settings: Settings, progress: Progress = silent) -> Resu
 def _stored(directory: RunDirectory, name: str, record: TaskRecord, settings: Settings) -> Planned:
     """The plan of a task whose outputs are stored already."""
     task = recorded(name, record)
-    dataset = datasets.load_dataset(settings.data or record.dataset.location)
+    dataset = datasets.load_dataset(settings.data or record.dataset.location, language=settings.language)
     return Planned(
         task=task,
         interface=record.interface,
         dataset=replace(dataset, samples=tuple(directory.samples(name))),
-        metrics=settings.metrics or tuple(record.metrics),
+        metrics=tuple(map(present_name, settings.metrics)) or tuple(record.metrics),
         recognizer=settings.recognizer or record.recognizer,
     )
 

@@ -1,7 +1,7 @@
 """The rules of a gate: what a line of the rules file may say. docs/gate.md explains each kind. Rules are a YAML list:
 
-- {task: asr, metric: 'wer[whisper-normalizer@20250625]/wer', max: 10}              an absolute bound
-- {task: asr, metric: 'wer[whisper-normalizer@20250625]/wer', margin: 0.5}          worse than the baseline by at most this
+- {task: asr, metric: 'wer[whisper-normalizer@20250625]/wer', max: 10}     an absolute bound
+- {task: asr, metric: 'wer[whisper-normalizer@20250625]/wer', margin: 0.5}  at most this much worse than the baseline
 - {task: latency, metric: 'ttfa[first-audible@1]/ttfa-p50', factor: 1.2}   slower than the baseline by at most this
 - {task: asr, failures: 0}                                                 most samples without an answer
 - {task: asr, completeness: 1}                                             least share of samples with an output

@@ -24,6 +24,8 @@ from speech_eval.text import (
     whisper_normalize,
     without_invisible,
 )
+from speech_eval.text.detect import UNKNOWN
+
 _ratio = partial(Summary, estimator="ratio", unit="%", direction="lower", scale=100.0)
 _mean = partial(Summary, estimator="mean", unit="%", direction="lower", scale=100.0)
 _INSTEAD = "use wer[unicode@1] or cer[unicode@1]."
@@ -31,9 +33,11 @@ Edits = tuple[int, dict[str, float]]  # units of the reference, and the count of
 
 
 def reference_text(sample: Sample) -> str:
-    """The reference transcript. Raises `BadInput` where the sample has none."""
+    """The reference transcript. Raises `BadInput` where the sample has none, or no known language."""
     if sample.text is None:
         raise BadInput(f"Sample {sample.id} has no reference text.", "Give every sample of the dataset a text.")
+    if sample.language == UNKNOWN:
+        raise BadInput(f"The language of sample {sample.id} is not known.", "Give --language, or a field `language`.")
     return sample.text
 
 

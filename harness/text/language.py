@@ -1,7 +1,7 @@
 """Names and codes of languages, and what the rules of text need to know about a language.
 
-Data and options may name a language by its BCP 47 tag (`en-US`, `zh-Hant`), its ISO 639 code (`deu`, `ger`, `cmn`) or its
-English name (`german`). `language_tag` turns all of them into one tag; the functions below it take such tags.
+Data and options may name a language by its BCP 47 tag (`en-US`, `zh-Hant`), its ISO 639 code (`deu`, `ger`, `cmn`) or
+its English name (`german`). `language_tag` turns all of them into one tag; the functions below it take such tags.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ _OTHER_NAMES = {
     **{"american english": "en-US", "british english": "en-GB", "slovene": "sl", "cambodian": "km"},
 }
 _BY_NAME = {name: tag for tag, name in _NAMES.items()} | _OTHER_NAMES
-_NOT_A_LANGUAGE = {"und", "mul", "mis", "zxx"}  # undetermined, several, uncoded, no language
+NO_LANGUAGE = {"und", "mul", "mis", "zxx"}  # undetermined, several, uncoded, no language
 
 # Languages written without spaces between words: their primary number is the character error rate.
-_WITHOUT_SPACES = {*("zh", "yue", "wuu", "nan", "hak", "gan", "hsn", "cdo", "lzh", "ja"), *("th", "lo", "my", "km", "shn")}
+CHINESE = {"zh", "yue", "wuu", "nan", "hak", "gan", "hsn", "cdo", "lzh"}
+_WITHOUT_SPACES = {*CHINESE, "ja", "th", "lo", "my", "km", "shn"}
 
 
 @cache
@@ -64,7 +65,7 @@ def language_tag(name: str) -> str:
     except ValueError:
         tag = ""
     language = primary_language(tag)
-    if not tag or language in _NOT_A_LANGUAGE or "qaa" <= language <= "qtz" or not langcodes.tag_is_valid(tag):
+    if not tag or language in NO_LANGUAGE or "qaa" <= language <= "qtz" or not langcodes.tag_is_valid(tag):
         near = get_close_matches(given.lower(), _BY_NAME, n=1)
         hint = f"Did you mean {_BY_NAME[near[0]]} ({near[0]})? " if near else ""
         raise BadInput(f"'{name}' is not a language.", f"{hint}Give a code such as en, de, zh or pt-BR.")

@@ -16,9 +16,8 @@ from rapidfuzz.distance import Levenshtein
 
 from speech_eval.text.chinese import simplified
 from speech_eval.text.invisible import NON_JOINER, ZERO_WIDTH_SPACE, without_invisible
-from speech_eval.text.language import primary_language, separates_words
+from speech_eval.text.language import CHINESE, primary_language, separates_words
 
-_CHINESE = {"zh", "yue", "wuu", "nan", "hak", "gan", "hsn", "cdo", "lzh"}
 # Languages that separate words, where they do at all, by a zero-width space.
 _ZERO_WIDTH_SPACED = {"th", "lo", "my", "km", "shn"}
 # Languages that write the non-joiner inside words, and in its place often a space or nothing.
@@ -68,9 +67,9 @@ _IDEOGRAPH = re.compile(
 def unicode_words(reference: str, hypothesis: str, language: str) -> tuple[str, str]:
     """Both sides for a word error rate, with one space between words.
 
-    Words are what spaces separate; every Chinese character and kana is a word. In Thai, Lao, Burmese, Khmer and Shan the
-    words are those of the reference, which a zero-width space separates too, and the letters of the hypothesis are divided
-    among them: its own spaces do not count. A reference without spaces is one word: use `unicode_letters` there.
+    Words are what spaces separate; every Chinese character and kana is a word. In Thai, Lao, Burmese, Khmer and Shan
+    the words are those of the reference, which a zero-width space separates too, and the letters of the hypothesis are
+    divided among them: its own spaces do not count. A reference without spaces is one word: use `unicode_letters`.
     """
     first, second = _pair(reference, hypothesis, language)
     if primary_language(language) in _ZERO_WIDTH_SPACED and not separates_words(language):
@@ -105,7 +104,7 @@ def _plain(text: str, language: str) -> str:
     if language not in _POINTS_ARE_LETTERS:
         text = _POINTS.sub("", text)
     text = "".join(map(_symbol_to_space, text))
-    if language in _CHINESE:
+    if language in CHINESE:
         text = simplified(text)
     return _spaced(text)
 

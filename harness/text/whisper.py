@@ -113,8 +113,8 @@ def whisper_normalize(text: str, language: str) -> str:
 def whisper_basic(text: str) -> str:
     """Lower case, bracketed text removed, each mark, symbol and punctuation replaced by a space.
 
-    Accented letters that have a code of their own stay. Marks that have none do not: vowel signs and tones of Indic scripts
-    and Thai, points of Arabic and Hebrew. A space may be left at an end, where a symbol was.
+    Accented letters that have a code of their own stay. Marks that have none do not: vowel signs and tones of Indic
+    scripts and Thai, points of Arabic and Hebrew. A space may be left at an end, where a symbol was.
     """
     text = without_brackets(text.lower())
     text = "".join(" " if _is_symbol(char) else char for char in unicodedata.normalize("NFKC", text)).lower()

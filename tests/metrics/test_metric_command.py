@@ -38,7 +38,11 @@ def test_json_output_is_one_object(tmp_path: Path) -> None:
     file = records(tmp_path / "r.jsonl", {"id": 1, "hypothesis": "Hello, world!", "reference": "hello world"})
     done = CliRunner().invoke(app, ["metric", "wer[whisper-normalizer@20250625]", "--input", str(file), "--json"])
     said = json.loads(done.stdout)
-    assert (said["metric"], said["n"], said["aggregate"]["strict"]["wer"]) == ("wer[whisper-normalizer@20250625]", 1, 0.0)
+    assert (said["metric"], said["n"], said["aggregate"]["strict"]["wer"]) == (
+        "wer[whisper-normalizer@20250625]",
+        1,
+        0.0,
+    )
 
 
 def test_the_command_agrees_with_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ from speech_eval.adapters.remote.wav_stream import PCMReader, WAVReader, wav_byt
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, SpeechEvalError, require
 from speech_eval.records import ModelInfo
+from speech_eval.text import primary_language
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -203,10 +204,14 @@ class OpenAITranscription(Endpoint, SpeechRecognizer):
         return self._map(self._transcribe, requests)
 
     def _transcribe(self, request: TranscriptionRequest) -> str:
-        language = request.language.replace("_", "-").split("-")[0].lower()
+        language = primary_language(request.language)
         answer = self._json(
             "audio/transcriptions",
-            data={**self._model_field(), "response_format": "json", "temperature": "0", "language": language},
+            data={
+                **self._model_field(),
+                **{"response_format": "json", "temperature": "0"},
+                **({} if language == "und" else {"language": language}),
+            },
             files={"file": ("audio.wav", wav_bytes(request.audio), "audio/wav")},
         )
         text = answer.get("text") if isinstance(answer, dict) else None

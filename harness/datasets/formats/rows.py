@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from speech_eval.assets.archives import safe_relative
 from speech_eval.cache import file_sha256
+from speech_eval.datasets import languages
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import audio_folder
 from speech_eval.errors import BadInput
@@ -68,8 +69,11 @@ def samples(path: Path, rows: Iterable[Row], root: Path | None, assets: Iterable
 
 
 def _sample(path: Path, number: int, row: Mapping[str, Any]) -> Sample:
+    given = audio_folder.sample_fields(row) if "file_name" in row else row
     try:
-        sample = Sample.model_validate(audio_folder.sample_fields(row) if "file_name" in row else row)
+        sample = Sample.model_validate({**given, "language": languages.stated(given.get("language"))})
+    except BadInput as error:
+        raise BadInput(f"{path}:{number}: {error.problem}", error.remedy) from None
     except ValidationError as error:
         raise invalid(path, number, error) from None
     if sample.text is not None and not sample.text.strip():
