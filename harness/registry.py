@@ -55,12 +55,11 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """The thing registered under `name`; raises `UnknownName` with the nearest names."""
+        if name not in self._loaded:
+            self._scan()
+        if name not in self._loaded and name in self._lazy:
+            self._loaded.setdefault(name, load_attr(self._lazy[name]))
         if name in self._loaded:
-            return self._loaded[name]
-        self._scan()
-        if name in self._lazy:
-            thing = load_attr(self._lazy[name])
-            self._loaded.setdefault(name, thing)
             return self._loaded[name]
         near = difflib.get_close_matches(name, self.names(), n=3)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(self.names())}."
