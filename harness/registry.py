@@ -30,35 +30,33 @@ class Registry(Generic[T]):
         self.group = group
         self._lazy: dict[str, str] = dict(builtin)
         self._loaded: dict[str, T] = {}
+        self._notebook: dict[str, str] = {}
         self._scanned = False
 
-    def add(self, name: str, thing: T) -> None:
-        """Register `thing`. A name that is taken by something else is an error, never a silent override."""
+    def add(self, name: str, thing: T, definition: Callable[..., Any] | None = None) -> None:
+        """Register `thing`. A name that is taken by something else is an error, never a silent override.
+
+        `definition` is the decorated class or function. One of a notebook or script (the module `__main__`) replaces
+        what an earlier definition of the same name registered, so that a cell can be run again.
+        """
         if self._loaded.get(name) == thing:
             return
-        if name in self._loaded:
+        place = definition.__qualname__ if definition is not None and definition.__module__ == "__main__" else ""
+        if name in self._loaded and not (place and place == self._notebook.get(name)):
             raise BadInput(f"The {self.kind} name '{name}' is already registered.", "Choose another name.")
         self._loaded[name] = thing
+        self._notebook[name] = place
 
     def replace(self, name: str, thing: T) -> None:
         """Register `thing` in place of whatever has the name."""
         self._loaded[name] = thing
 
-    def register(self, name: str) -> Callable[[T], T]:
-        """Decorator form of `add`."""
-
-        def decorate(thing: T) -> T:
-            self.add(name, thing)
-            return thing
-
-        return decorate
-
     def get(self, name: str) -> T:
         """The thing registered under `name`; raises `UnknownName` with the nearest names."""
         if name not in self._loaded:
-            self._scan()
+            self._scan()  # may register it
         if name not in self._loaded and name in self._lazy:
-            self._loaded.setdefault(name, load_attr(self._lazy[name]))
+            self._loaded.setdefault(name, load_attr(self._lazy[name]))  # which may register itself
         if name in self._loaded:
             return self._loaded[name]
         near = difflib.get_close_matches(name, self.names(), n=3)

@@ -27,10 +27,36 @@ def test_a_taken_name_is_not_overridden_in_silence() -> None:
         names.add("one", 2)
 
 
+def test_a_cell_of_a_notebook_can_be_run_again() -> None:
+    names: Registry[type] = Registry("class", "speech_eval.none", {})
+    first, again, other = (type(name, (), {"__module__": "__main__"}) for name in ("Cell", "Cell", "Other"))
+    names.add("one", first, first)
+    names.add("one", again, again)
+    assert names.get("one") is again
+    with pytest.raises(BadInput, match="already registered"):
+        names.add("one", other, other)
+
+
+def test_a_name_that_a_package_adds_while_it_is_looked_up_is_found() -> None:
+    class Adding(Registry[int]):
+        def _discover(self) -> None:
+            self.add("found", 1)
+
+    assert Adding("number", "speech_eval.none", {}).get("found") == 1
+
+
 def test_an_unknown_name_suggests_the_nearest() -> None:
     names: Registry[int] = Registry("number", "speech_eval.none", {"eleven": "a:b"})
     with pytest.raises(UnknownName, match=r"No number is named 'elven'.*Did you mean eleven"):
         names.get("elven")
+
+
+def test_what_discovery_adds_is_found_at_the_first_question() -> None:
+    class Discovered(Registry[int]):
+        def _discover(self) -> None:
+            self.add("late", 3)
+
+    assert Discovered("number", "speech_eval.none", {}).get("late") == 3
 
 
 def test_a_missing_package_names_its_extra() -> None:

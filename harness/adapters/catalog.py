@@ -310,8 +310,8 @@ ENTRIES = (
     ),
     # Fakes
     Entry("oracle", f"{_FAKES}:Oracle", ANY, "Answers with the reference", "this project", fake=True),
-    Entry("noisy", f"{_FAKES}:Noisy", ANY, "The reference with errors at a known rate", "this project", fake=True),
-    Entry("failing", f"{_FAKES}:Failing", ANY, "Fails on a known share of the samples", "this project", fake=True),
+    Entry("noisy", f"{_FAKES}:NoisyOracle", ANY, "The reference with errors at a set rate", "this project", fake=True),
+    Entry("failing", f"{_FAKES}:FailingOracle", ANY, "Fails on a set share of the samples", "this project", fake=True),
     Entry(
         "turn-oracle",
         "speech_eval.testing.turn_oracle:TurnOracle",
@@ -380,7 +380,8 @@ def register_adapter(name: str) -> Callable[[A], A]:
 
     def decorate(cls: A) -> A:
         summary = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-        MODELS.add(name, Entry(name, cls, tuple(interfaces_of(cls)), summary, source=f"the module {cls.__module__}"))
+        entry = Entry(name, cls, tuple(interfaces_of(cls)), summary, source=f"the module {cls.__module__}")
+        MODELS.add(name, entry, cls)
         return cls
 
     return decorate

@@ -119,7 +119,7 @@ GROUPS: dict[str, tuple[str, ...]] = {}
 
 def register_task(function: TaskFactory) -> TaskFactory:
     """Decorator for a function that returns a `Task`; it registers under the task's own name."""
-    TASKS.add(function().name, function)
+    TASKS.add(function().name, function, function)
     return function
 
 

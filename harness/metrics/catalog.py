@@ -76,5 +76,5 @@ METRICS: Registry[type[Metric]] = Registry(
 
 def register_metric(cls: M) -> M:
     """Decorator for a metric class: registers it under its `id`."""
-    METRICS.add(cls.id, cls)
+    METRICS.add(cls.id, cls, cls)
     return cls

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from test_layers import LAYERS
 
 import speech_eval
 from speech_eval.cli.main import app
@@ -104,7 +105,8 @@ def test_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
             (tmp_path / block.file).write_text(block.text, "utf-8")
             if block.file in typed:
                 continue
-        words = [sys.executable, "-c", block.text] if block.language == "python" else ["bash", "-euc", block.text]
+        python = [sys.executable, *([block.file] if block.file else ["-c", block.text])]
+        words = python if block.language == "python" else ["bash", "-euc", block.text]
         environment = os.environ | {"PATH": path, "COLUMNS": "200"}
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
@@ -143,6 +145,14 @@ def test_paths_that_the_architecture_names_exist() -> None:
         named += [row[0] + file for file in re.findall(r"`(\w+\.py)`", row[1])]
     assert len(named) > 30
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_architecture_shows_the_layers() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    shown = dict(re.findall(r"^\| (\d) \| (.*) \|$", text, re.MULTILINE))
+    assert {number: set(re.findall(r"`(\w+)`", names)) for number, names in shown.items()} == {
+        str(number): set(names) for number, names in enumerate(LAYERS)
+    }
 
 
 def test_the_architecture_names_every_folder() -> None:
