@@ -250,8 +250,8 @@ class _Reply(_Request[ChatReply]):
 
 
 class _Reconstruction(_Request[Audio]):
-    """Encoding, then decoding as a stream. Times of the chunks run from the moment the codes are complete, which is when
-    a receiver begins to wait."""
+    """Encoding, then decoding as a stream. Times of the chunks run from the moment the codes are complete, when a
+    receiver begins to wait."""
 
     def load(self, load: LoadAudio) -> None:
         self.audio = recording(self.sample, self.adapter.sample_rate, load)
