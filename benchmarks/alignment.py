@@ -25,7 +25,7 @@ from speech_eval.adapters import spec as modelspec
 from speech_eval.analysis.compare import compare
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.reference_models.speech_lm.rl.rollout import pitch_spread
+from speech_eval.reference_models.speech_lm.rl.guards import pitch_spread
 
 METRICS = ("wer[whisper-normalizer]", "cer[whisper-normalizer]", "sim[ge2e@resemblyzer]", "mos[dnsmos-p835]")
 

@@ -20,21 +20,22 @@ import numpy as np
 import torch
 
 from speech_eval.reference_models.data.token_shards import Document, Shards
-from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
+from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
+from speech_eval.reference_models.speech_lm.interface import Utterance
 from speech_eval.reference_models.speech_lm.rl.rewards import character_error_rate
-from speech_eval.reference_models.speech_lm.rl.verifiers import Listener
-from speech_eval.reference_models.speech_lm.sampling import Sampling, Utterance, speak
-from speech_eval.reference_models.tts.adapter import build_codec
+from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier, VerifierConfig
+from speech_eval.reference_models.speech_lm.sampling import Sampling, generate
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
 from speech_eval.reference_models.tts.building import load
 from speech_eval.reference_models.tts.config import codec_spec
-from speech_eval.reference_models.tts.model import IGNORE, SpeechLM
+from speech_eval.reference_models.tts.model import SpeechLM
 
 
 def nats(model: SpeechLM, texts: list[str], documents: list[Document]) -> float:
     """Mean over all codes and ends."""
     total, count = 0.0, 0
     for text, document in zip(texts, documents, strict=True):
-        ids, labels = model.example(text, document.codes)
+        ids, labels = model.tokenizer.example(text, document.codes)
         with torch.inference_mode():
             total += float(model(torch.from_numpy(ids)[None], torch.from_numpy(labels)[None])["speech"])
         count += int((labels != IGNORE).sum())
@@ -43,11 +44,11 @@ def nats(model: SpeechLM, texts: list[str], documents: list[Document]) -> float:
 
 def looks(model: SpeechLM, document: Document) -> np.ndarray:
     """Share on text, ids it is spread over, correlation with time, share of steps back: [layers × heads, 4]."""
-    whole, labels = model.example(document.spoken, document.codes)
+    whole, labels = model.tokenizer.example(document.spoken, document.codes)
     text = int((labels == IGNORE).sum())
     ids = torch.from_numpy(whole)[None]
     places = torch.arange(ids.shape[1])[None]
-    seen, all_of_it = model.beside(ids, places), torch.ones_like(ids)
+    seen, all_of_it = model.along_speech(ids, places), torch.ones_like(ids)
     with torch.inference_mode():
         layers = model.core(ids, attention_mask=all_of_it, position_ids=seen, output_attentions=True)
     found = []
@@ -64,12 +65,12 @@ def looks(model: SpeechLM, document: Document) -> np.ndarray:
 def heard(checkpoint: Path, model: SpeechLM, documents: list[Document]) -> tuple[float, float]:
     """Mean and median character error rate at temperature 0.7 and top-p 0.9; 1 where nothing was heard."""
     section = model.config.codec
-    codec = SpeechCodec(build_codec(codec_spec(model.config, checkpoint)), section.codebook_sizes, section.frame_rates)
-    ear = Listener(recognizer="whisper-tiny.en").load()
+    codec = SpeechCodec(load_codec(codec_spec(model.config, checkpoint)), section.codebook_sizes, section.frame_rates)
+    verifier = Verifier(VerifierConfig(recognizer="whisper-tiny.en"))
     asked = [Utterance(document.id, document.text, seed) for seed, document in enumerate(documents)]
     errors = []
-    for utterance, said in zip(asked, speak(model, asked, Sampling(temperature=0.7, top_p=0.9)), strict=True):
-        rate = character_error_rate(utterance.text, ear.transcript(codec.decode(said.codes), "en"), "en")
+    for utterance, said in zip(asked, generate(model, asked, Sampling(temperature=0.7, top_p=0.9)), strict=True):
+        rate = character_error_rate(utterance.text, verifier.transcript(codec.decode(said.codes), "en"), "en")
         errors.append(1.0 if rate is None else rate)
     return float(np.mean(errors)), float(np.median(errors))
 

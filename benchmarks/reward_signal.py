@@ -1,8 +1,8 @@
-"""How much of a reward's gradient is signal: how many groups of tries GRPO would have to see in a step.
+"""How much of a reward's gradient is signal: how many groups of rollouts GRPO would have to see in a step.
 
     python benchmarks/reward_signal.py tts/grpo-cer --size cpu --data voice --steps 16
 
-Draws the tries of that many steps from the recipe's start and takes every group's policy gradient g by itself. Nearly
+Draws the rollouts of that many steps from the recipe's start and takes the policy gradient g of each group. Nearly
 all groups are of different texts, so the mean of g·h over pairs of them is the squared length of the gradient that they
 share, and the mean of g·g is that with the noise of one group. As many groups as their ratio have to be averaged for a
 gradient that is half signal. The interval is a jackknife's over groups. Memory: all gradients at once.
@@ -21,19 +21,21 @@ from torch import Tensor
 
 from speech_eval.progress import silent
 from speech_eval.reference_models.recipes.schema import load
+from speech_eval.reference_models.speech_lm.rl.config import AlignmentConfig
 from speech_eval.reference_models.speech_lm.rl.grpo import advantages
-from speech_eval.reference_models.speech_lm.rl.rollout import Aligner, AlignmentConfig, Try, log_probs
-from speech_eval.reference_models.speech_lm.rl.train import Run, start_of
+from speech_eval.reference_models.speech_lm.rl.rollout import Rollout, log_probs
+from speech_eval.reference_models.speech_lm.rl.train import Aligner
+from speech_eval.reference_models.tts.align import Alignment, start_of
 
 
-def gradient(aligner: Aligner, group: list[Try]) -> Tensor | None:
-    """Of the mean over its tokens of advantage × log-probability, all parameters in a row; None where all tries are
-    worth the same."""
-    kept = torch.tensor([[item.spoken.stopped for item in group]])
-    gain = advantages(torch.tensor([[item.worth.value for item in group]]), kept, aligner.config.scale)[0]
+def gradient(aligner: Aligner, group: list[Rollout]) -> Tensor | None:
+    """Gradient of the mean over the tokens of advantage × log-probability, all parameters concatenated; None if all
+    rewards are equal."""
+    kept = torch.tensor([[item.generation.stopped for item in group]])
+    gain = advantages(torch.tensor([[item.reward.value for item in group]]), kept, aligner.config.scale)[0]
     if not gain.any():
         return None
-    logs, drawn = log_probs(aligner.model, [item.spoken for item in group], aligner.config.temperature)
+    logs, drawn = log_probs(aligner.model, [item.generation for item in group], aligner.config.temperature)
     aligner.model.zero_grad(set_to_none=True)
     (logs * gain[:, None]).sum().div(drawn.sum()).backward()
     return torch.cat([part.grad.flatten() for part in aligner.model.parameters() if part.grad is not None])
@@ -68,10 +70,10 @@ def main() -> None:
     config = recipe.read(AlignmentConfig, recipe.training).model_copy(update={"guards": None})
     with tempfile.TemporaryDirectory() as scratch:
         start = start_of(config.start, given.data, Path(scratch), silent, print)
-        aligner = Run(recipe.name, config, start, given.data, Path(scratch), False).aligner
+        aligner = Alignment(recipe.name, config, start, given.data, Path(scratch)).aligner
         found = []
         for number in range(given.steps):
-            found += [gradient(aligner, group) for group in aligner.tries(number)]
+            found += [gradient(aligner, group) for group in aligner.rollouts(number)]
             told = [one for one in found if one is not None]
             if len(told) > 2:
                 print(json.dumps({"step": number, **shares(torch.stack(told))}), flush=True)

@@ -31,11 +31,11 @@ from speech_eval.reference_models.codec.model import Codec
 from speech_eval.reference_models.data.packing import Packed, Source, pack
 from speech_eval.reference_models.data.prepare import prepare
 from speech_eval.reference_models.data.token_shards import write_shards
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
 from speech_eval.reference_models.training.checkpoint import save_checkpoint
 from speech_eval.reference_models.tts.building import build
 from speech_eval.reference_models.tts.config import TTSConfig
-from speech_eval.reference_models.tts.model import IGNORE
-from speech_eval.reference_models.tts.train import Trainer, peak_flops
+from speech_eval.reference_models.tts.train import TTSTrainer, peak_flops
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 CORE = {"type": "llama", "width": 256, "layers": 6, "heads": 4, "feed_forward": 704, "positions": 2048}
@@ -63,7 +63,7 @@ def sources(model: Any, count: int) -> list[Source]:
     def make(index: int) -> Any:
         draw, length = np.random.default_rng(index), lengths[index]
         codes = [draw.integers(0, size, int(length * RATE)) for size in books]
-        return model.example("x" * int(16 * length), codes)
+        return model.tokenizer.example("x" * int(16 * length), codes)
 
     return [Source(str(i), len(make(i)[0]), partial(make, i)) for i in range(count)]
 
@@ -85,7 +85,7 @@ def train(rounds: int) -> None:
         summary = write_shards(folder / "data", str(folder / "codec"), folder / "out" / "shards")
         settings = TTSConfig.model_validate({"codec": summary["codec"], "core": CORE})
         training = TTSTrainingConfig(steps=1000, batch_size=2, sequence=1024)
-        ours = Trainer(settings, training, folder / "data", folder / "out", name="ours", overfit=False, say=print)
+        ours = TTSTrainer(settings, training, folder / "data", folder / "out", name="ours", overfit=False, say=print)
         theirs = _transformers_trainer(ours, folder / "theirs")
         rows: list[tuple[float, float]] = []
         ours.step(0, [ours.batches[0]])
@@ -106,12 +106,12 @@ def train(rounds: int) -> None:
         )
 
 
-def steps(trainer: Trainer, first: int) -> None:
+def steps(trainer: TTSTrainer, first: int) -> None:
     for number in range(STEPS):
         trainer.step(first + number, [trainer.batches[0]])
 
 
-def _transformers_trainer(ours: Trainer, folder: Path) -> Any:
+def _transformers_trainer(ours: TTSTrainer, folder: Path) -> Any:
     """A trainer of as many steps on the batch that ours begins with."""
     batch = ours.batches[0]
     labels = torch.full_like(batch.labels, IGNORE)
@@ -143,7 +143,7 @@ def packing(rounds: int) -> None:
     batches = [lengths[i : i + 8] for i in range(0, len(lengths), 8)]
     padded = sum(lengths) / sum(max(batch) * len(batch) for batch in batches)
     for sequence in (1024, 2048, 8192):
-        packed = Packed(model, documents, sequence, batch_size=1, seed=0)
+        packed = Packed(model.tokenizer, documents, sequence, batch_size=1, seed=0)
         cost = median(seconds(partial(pack, packed.sources, sequence)) for _ in range(rounds))
         report(
             "packing",

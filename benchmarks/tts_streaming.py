@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from support.tiny_speech import codec_of, save_codec, tiny_config
 
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
-from speech_eval.reference_models.speech_lm.sampling import Sampling, Utterance, speak, speak_stream
+from speech_eval.reference_models.speech_lm.interface import Utterance
+from speech_eval.reference_models.speech_lm.sampling import Sampling, generate, generate_stream
 from speech_eval.reference_models.tts import building
 from speech_eval.reference_models.tts.config import LlamaCore
 
@@ -66,8 +67,10 @@ def main() -> None:
             sampling = Sampling(max_tokens=round(options.seconds * codec.step_rate))
             pairs = []
             for _ in range(options.rounds):
-                together = timed(lambda asked=asked, sampling=sampling: speak(model, asked, sampling))
-                alone = timed(lambda asked=asked, sampling=sampling: [speak(model, [one], sampling) for one in asked])
+                together = timed(lambda asked=asked, sampling=sampling: generate(model, asked, sampling))
+                alone = timed(
+                    lambda asked=asked, sampling=sampling: [generate(model, [one], sampling) for one in asked]
+                )
                 pairs.append((together, alone))
             rate = size * round(options.seconds * codec.step_rate) / median(a for a, _ in pairs)
             print(
@@ -80,12 +83,14 @@ def main() -> None:
             one = Utterance("a", TEXT)
 
             def stream(sampling: Sampling = sampling, one: Utterance = one) -> Any:
-                return codec.stream(part for part, _ in speak_stream(model, one, sampling, codec.chunk))
+                return codec.stream(part for part, _ in generate_stream(model, one, sampling, codec.chunk))
 
             pairs = []
             for _ in range(options.rounds):
                 first = timed(lambda stream=stream: next(stream()))
-                whole = timed(lambda sampling=sampling, one=one: codec.decode(speak(model, [one], sampling)[0].codes))
+                whole = timed(
+                    lambda sampling=sampling, one=one: codec.decode(generate(model, [one], sampling)[0].codes)
+                )
                 pairs.append((first, whole))
             shown = {"seconds": seconds, "first sound ms": round(1000 * median(a for a, _ in pairs), 1)}
             print(json.dumps(shown | {"of the whole": round(median(a / b for a, b in pairs), 3)}))

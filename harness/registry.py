@@ -54,10 +54,9 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """The thing registered under `name`; raises `UnknownName` with the nearest names."""
         if name not in self._loaded:
-            self._scan()
+            self._scan()  # may register it
         if name not in self._loaded and name in self._lazy:
-            thing = load_attr(self._lazy[name])
-            self._loaded.setdefault(name, thing)
+            self._loaded.setdefault(name, load_attr(self._lazy[name]))  # which may register itself
         if name in self._loaded:
             return self._loaded[name]
         near = difflib.get_close_matches(name, self.names(), n=3)

@@ -51,6 +51,14 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         names.get("elven")
 
 
+def test_what_discovery_adds_is_found_at_the_first_question() -> None:
+    class Discovered(Registry[int]):
+        def _discover(self) -> None:
+            self.add("late", 3)
+
+    assert Discovered("number", "speech_eval.none", {}).get("late") == 3
+
+
 def test_a_missing_package_names_its_extra() -> None:
     with pytest.raises(MissingExtra, match=r"pip install 'speech-eval-harness\[ray\]'"):
         require("no_such_package_anywhere", "ray")

@@ -310,8 +310,8 @@ ENTRIES = (
     ),
     # Fakes
     Entry("oracle", f"{_FAKES}:Oracle", ANY, "Answers with the reference", "this project", fake=True),
-    Entry("noisy", f"{_FAKES}:Noisy", ANY, "The reference with errors at a known rate", "this project", fake=True),
-    Entry("failing", f"{_FAKES}:Failing", ANY, "Fails on a known share of the samples", "this project", fake=True),
+    Entry("noisy", f"{_FAKES}:NoisyOracle", ANY, "The reference with errors at a set rate", "this project", fake=True),
+    Entry("failing", f"{_FAKES}:FailingOracle", ANY, "Fails on a set share of the samples", "this project", fake=True),
     Entry(
         "turn-oracle",
         "speech_eval.testing.turn_oracle:TurnOracle",

@@ -59,7 +59,7 @@ def rows(kind: str, interface: str | None = None) -> list[dict[str, Any]]:
     """One row per registered thing of `kind`, of one interface where that is given. Raises `UnknownName` for another
     kind or interface."""
     if kind not in KINDS:
-        raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join(KINDS)}.")
+        raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join((*KINDS, 'recipes'))}.")
     found = {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
     if interface is None:
         return found

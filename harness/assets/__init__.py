@@ -1,0 +1,1 @@
+"""Bundled weights and recordings: where they come from, fetching, checking and converting them."""

@@ -1,4 +1,4 @@
-"""`speech-eval best-of`: what keeping the best of N tries buys."""
+"""`speech-eval best-of`: what keeping the best of N candidates gives."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Annotated
 
 import typer
 
-from speech_eval.cli.common import Json, table
+from speech_eval.cli.common import Json
+from speech_eval.registry import load_attr
+
+_BEST_OF = "speech_eval.reference_models.tts.best_of"
 
 
 def best_of(
-    model: Annotated[str, typer.Argument(help="Model spec of a synthesizer whose answers hang on the seed.")],
+    model: Annotated[str, typer.Argument(help="Model spec of a TTS model whose output depends on the seed.")],
     data: Annotated[str, typer.Option(help="Dataset whose texts are spoken.")] = "sentences-en",
-    tries: Annotated[int, typer.Option("--tries", "-n", min=1, help="Tries a text.")] = 8,
+    candidates: Annotated[int, typer.Option("--candidates", "-n", min=1, help="Candidates per text.")] = 8,
     by: Annotated[str, typer.Option(help="What chooses: wer, sim (to the voice prompt) or both.")] = "wer",
-    limit: Annotated[int | None, typer.Option(help="Use the first so many texts.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the tries.")] = 0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the curve's picture (SVG) here.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only this many texts.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the candidates.")] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the curve as SVG to this file.")] = None,
     json: Json = False,
 ) -> None:
-    """Keep the best of N tries by one recognizer or speaker model, judge it by another, for N from 1 up."""
+    """Keep the best of N candidates by one recognizer or speaker model, judge it by another, for N from 1 up."""
     from speech_eval.cache import write_atomically
-    from speech_eval.cli.console import bars, emit, out
-    from speech_eval.errors import BadInput
-    from speech_eval.registry import load_attr
+    from speech_eval.cli.console import bars, emit, line, table
 
-    if by not in ("wer", "sim", "both"):
-        raise BadInput(f"--by {by} chooses nothing.", "Use wer, sim or both.")
+    chooses_by = load_attr("speech_eval.reference_models.speech_lm.rl.verifiers:choice_of")(by, "--by")
     with bars() as progress:
-        found = load_attr("speech_eval.reference_models.tts.best_of:best_of")(
-            model, data, tries=tries, by=by, limit=limit, seed=seed, progress=progress
+        found = load_attr(f"{_BEST_OF}:best_of")(
+            model, data, candidates=candidates, by=chooses_by, limit=limit, seed=seed, progress=progress
         )
     if output is not None:
-        write_atomically(output, load_attr("speech_eval.reference_models.tts.best_of:picture")(found).encode())
+        write_atomically(output, load_attr(f"{_BEST_OF}:picture")(found).encode())
     if json:
         return emit(asdict(found))
-    table(load_attr("speech_eval.reference_models.tts.best_of:as_rows")(found))
+    table(load_attr(f"{_BEST_OF}:as_rows")(found))
     if output is not None:
-        out.print(f"picture: {output}", markup=False, soft_wrap=True)
+        line(f"picture: {output}")

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from speech_eval.cli.common import Json, Plugins
+from speech_eval.cli.train import list_recipes
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(help="tasks, models, metrics or data.")],
+    kind: Annotated[str, typer.Argument(help="tasks, models, metrics, data or recipes.")],
     interface: Annotated[
         str | None, typer.Option(help="Only tasks or models of this interface, such as SpeechRecognizer.")
     ] = None,
@@ -22,6 +23,8 @@ def list_(
     from speech_eval.api.evaluate import load_plugins
     from speech_eval.cli.console import emit, line, table
 
+    if kind == "recipes":
+        return list_recipes(json)
     load_plugins(plugin)
     if json:
         return emit({kind: listing.rows(kind, interface)})

@@ -1,16 +1,23 @@
-"""`speech-eval train` and `speech-eval reproduce`: the recipes of the reference stacks."""
+"""`speech-eval train`, `reproduce`, `list recipes` and `recipe show`: what the installed stacks can train."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from speech_eval.cli.common import Json, table
+from speech_eval.cli.common import Json
+from speech_eval.errors import SpeechEvalError
+from speech_eval.registry import load_attr
 
-Recipe = Annotated[str, typer.Argument(help="Recipe, such as codec/dac-16k, or a YAML file.")]
-RecipeSize = Annotated[str, typer.Option(help="smoke, cpu, reference or scale.")]
+Recipe = Annotated[str, typer.Argument(help="Recipe as STACK/NAME (see: speech-eval list recipes), or a YAML file.")]
+RecipeSize = Annotated[str, typer.Option(help="A size of the recipe: smoke, cpu, reference or scale.")]
+recipe_app = typer.Typer(help="Show what a recipe trains.", no_args_is_help=True)
+
+_RECIPES = "speech_eval.reference_models.recipes"
 
 
 def train(
@@ -18,23 +25,57 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint directory.")],
     size: RecipeSize = "smoke",
     data: Annotated[Path | None, typer.Option(help="AudioFolder to train on instead of the recipe's.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in --output.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the state in --output.")] = False,
     overfit: Annotated[bool, typer.Option("--overfit-one-batch", help="Train on the first batch alone.")] = False,
-    codec: Annotated[str | None, typer.Option(help="tts: speak through this codec instead of the recipe's.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="tts: start although the packed speech is garbage.")] = False,
     json: Json = False,
+    **stack_options: Any,
 ) -> None:
-    """Train a reference model by a recipe."""
-    from speech_eval.cli.console import bars, emit, out, say
-    from speech_eval.registry import load_attr
+    """Train a recipe into a checkpoint directory, which is a model spec. Options named after a stack are its own."""
+    from speech_eval.cli.console import bars, emit, line, say
 
-    run = load_attr("speech_eval.reference_models.recipes.reproduce:train")
+    given = {name: value for name, value in stack_options.items() if value}
+    options = {"data": data, "resume": resume, "overfit": overfit, **given}
     with bars() as progress:
-        options = {"data": data, "resume": resume, "overfit": overfit, "codec": codec, "force": force}
-        card = run(recipe, size, output, progress=progress, say=say, **options)
+        card = load_attr(f"{_RECIPES}.reproduce:train")(recipe, size, output, progress=progress, say=say, **options)
     if json:
         return emit({"checkpoint": str(output), "card": card})
-    out.print(f"checkpoint: {output}", markup=False, soft_wrap=True)
+    line(f"checkpoint: {output}")
+
+
+def train_command() -> Callable[..., None]:
+    """`train` with the options that the installed stacks declare. Typer reads options from a signature."""
+
+    def command(**given: Any) -> None:
+        train(**given)
+
+    signature = inspect.signature(train, eval_str=True)
+    own = [item for item in signature.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
+    everything = [*own, *_stack_options()]
+    command.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in everything}
+    command.__name__, command.__doc__ = train.__name__, train.__doc__
+    return command
+
+
+def _stack_options() -> list[inspect.Parameter]:
+    """The options of all stacks. A stack that cannot be loaded has none here; using a recipe then says why."""
+    try:
+        stacks = load_attr(f"{_RECIPES}.stacks:stacks")()
+    except (SpeechEvalError, ImportError, AttributeError):
+        return []
+    helps: dict[tuple[str, bool], list[str]] = {}
+    for stack in stacks.values():
+        for option in stack.options:
+            helps.setdefault((option.name, option.flag), []).append(f"{stack.name}: {option.help}")
+    parameters = []
+    for (name, flag), texts in helps.items():
+        option = typer.Option(f"--{name.replace('_', '-')}", help=" ".join(texts))
+        kind, default = (bool, False) if flag else (str | None, None)
+        annotation = Annotated[kind, option]  # type: ignore[valid-type]
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        )
+    return parameters
 
 
 def reproduce(
@@ -44,14 +85,11 @@ def reproduce(
     json: Json = False,
 ) -> None:
     """Prepare, train and evaluate a recipe: exit 0 as recorded, 1 not, 2 nothing is recorded for this size."""
-    from speech_eval.cli.console import bars, emit, out, say
-    from speech_eval.registry import load_attr
+    from speech_eval.cli.console import bars, emit, line, say, table
 
     folder = output or Path("reproduced") / f"{recipe.replace('/', '-')}-{size}"
     with bars() as progress:
-        done = load_attr("speech_eval.reference_models.recipes.reproduce:reproduce")(
-            recipe, size, folder, progress=progress, say=say
-        )
+        done = load_attr(f"{_RECIPES}.reproduce:reproduce")(recipe, size, folder, progress=progress, say=say)
     if json:
         emit(done.as_dict())
     else:
@@ -66,7 +104,30 @@ def reproduce(
                 for item in done.judged
             ]
         )
-        out.print(f"checkpoint: {done.checkpoint}\nrun directory: {done.run}", markup=False, soft_wrap=True)
+        line(f"checkpoint: {done.checkpoint}")
+        line(f"run directory: {done.run}")
         words = {0: "reproduced", 1: "NOT as recorded", 2: "nothing is recorded for this size"}
-        out.print(f"{recipe} {size}: {words[done.exit_code]}", markup=False)
+        line(f"{recipe} {size}: {words[done.exit_code]}")
     raise typer.Exit(done.exit_code)
+
+
+def list_recipes(json: bool) -> None:
+    """The recipes of all installed stacks, for `speech-eval list recipes`."""
+    from speech_eval.cli.console import emit, table
+
+    rows = load_attr(f"{_RECIPES}.show:recipes")()
+    if json:
+        return emit({"recipes": rows})
+    table([load_attr(f"{_RECIPES}.show:short")(row) for row in rows])
+
+
+@recipe_app.command("show")
+def show(recipe: Recipe, size: RecipeSize = "smoke", json: Json = False) -> None:
+    """Show every key of a recipe at one size: its value, default, type and meaning."""
+    from speech_eval.cli.console import emit, line
+
+    found = load_attr(f"{_RECIPES}.show:describe")(recipe, size)
+    if json:
+        return emit(found)
+    for text in load_attr(f"{_RECIPES}.show:as_text")(found):
+        line(text, highlight=False)

@@ -1,4 +1,4 @@
-"""Fake models for tests: `Oracle` answers with the reference, `Noisy` errs at a known rate, `Failing` raises.
+"""Fake models for tests: `Oracle` gives the reference, `NoisyOracle` errs at a known rate, `FailingOracle` raises.
 
 They answer from the references that the engine binds to them, so the score a task must give them is known beforehand.
 They implement all five interfaces with numpy, do not read the recordings for recognition, and keep a simulated clock,
@@ -231,7 +231,7 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         return turn.samples[:rate]
 
 
-class Noisy(Oracle):
+class NoisyOracle(Oracle):
     """The oracle with errors: each word is deleted, replaced or followed by another with probability `error_rate`.
 
     Speech gets white noise of `error_rate` times its own RMS. A share `fail_rate` of the items raises. All of it is
@@ -274,7 +274,7 @@ class Noisy(Oracle):
         return Audio((audio.samples + self.error_rate * rms * noise).astype(np.float32), audio.rate)
 
 
-class Failing(Oracle):
+class FailingOracle(Oracle):
     """The oracle that raises for a share `fail_rate` of the items, chosen by a hash of their ids.
 
     A batch that holds one such item raises as a whole, as a real model's does. Where an interface passes no id, the

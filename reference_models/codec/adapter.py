@@ -19,13 +19,13 @@ from speech_eval.records import ModelInfo
 if TYPE_CHECKING:
     from torch import Tensor
 
-STREAM_SECONDS = 0.08  # how much audio a chunk of `stream_decode` holds, or one block where that is longer
+STREAM_SECONDS = 0.08  # of audio per chunk of `stream_decode`, or one block if that is longer
 
 
 class ReferenceCodec(AudioCodec):
     """A directory with `reference.json` of kind `codec`. The output is as long as the input.
 
-    `n_codebooks` keeps the first so many codebooks, all by default. A causal codec streams; any other is decoded whole.
+    `n_codebooks` keeps only the first codebooks; default: all. A causal codec streams; any other is decoded whole.
     """
 
     def __init__(self, path: str, n_codebooks: int | None = None, device: str = "auto") -> None:
@@ -84,17 +84,17 @@ class ReferenceCodec(AudioCodec):
             left -= len(chunk.samples)
 
     def stream_parts(self, parts: Iterable[Codes]) -> Iterator[Audio]:
-        """The sound of codes that come part by part, whole steps of the slowest codebook each. For causal codecs."""
+        """The audio of codes that arrive in parts of whole steps of the slowest codebook. For causal codecs."""
         state = self._codec.start_stream()
         empty = None
         for part in parts:
             books = self._tensors(part)
             empty = [book[:, :0] for book in books]
-            yield from self._heard(books, state, last=False)
+            yield from self._decoded(books, state, last=False)
         if empty is not None:
-            yield from self._heard(empty, state, last=True)
+            yield from self._decoded(empty, state, last=True)
 
-    def _heard(self, books: list[Any], state: Any, *, last: bool) -> Iterator[Audio]:
+    def _decoded(self, books: list[Any], state: Any, *, last: bool) -> Iterator[Audio]:
         with self._torch.inference_mode():
             wave = self._codec.stream_decode(books, state, last=last)
         if wave.shape[-1]:

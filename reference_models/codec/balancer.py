@@ -1,4 +1,4 @@
-"""EnCodec's gradient balancer: weights become shares of the gradient at the waveform, whatever the losses' scales."""
+"""EnCodec's gradient balancer: weights are shares of the gradient at the waveform, whatever the losses' scales."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Balancer:
     """Losses of the decoded waveform, each with a share of the gradient there (Défossez et al. 2022, section 3.4).
 
     Loss i with gradient gᵢ at the waveform contributes R · λᵢ / Σλ · gᵢ / ⟨‖gᵢ‖⟩, where ⟨·⟩ is a running mean with
-    decay β. ‖·‖ is taken an item of the batch and averaged. Losses elsewhere (commitment) are added as they are.
+    decay β. ‖·‖ is taken per item of the batch and averaged. Other losses (commitment) are added unchanged.
     """
 
     def __init__(self, weights: dict[str, float], total_norm: float = 1.0, decay: float = 0.999) -> None:
@@ -34,10 +34,10 @@ class Balancer:
         else:
             output.backward(balanced)
 
-    def state(self) -> dict[str, list[float]]:
-        """Running sums and counts, for a checkpoint."""
-        return {name: [self.sums[name], self.counts[name]] for name in self.weights}
+    def state_dict(self) -> dict[str, Tensor]:
+        """Running sums and counts, for the training state."""
+        return {name: torch.tensor([self.sums[name], self.counts[name]], dtype=torch.float64) for name in self.weights}
 
-    def load(self, state: dict[str, list[float]]) -> None:
-        self.sums = {name: state[name][0] for name in self.weights}
-        self.counts = {name: state[name][1] for name in self.weights}
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        self.sums = {name: float(state_dict[name][0]) for name in self.weights}
+        self.counts = {name: float(state_dict[name][1]) for name in self.weights}

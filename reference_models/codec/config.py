@@ -1,29 +1,25 @@
-"""What a codec is made of. One `CodecConfig` builds one `Codec`; recipes and checkpoints carry it as plain data."""
+"""What a codec is made of. One `CodecConfig` builds one `Codec`; recipes and checkpoints store it as plain data."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
+
+from speech_eval.reference_models.training.config import Section, knob
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Section(BaseModel):
-    """A part of the configuration: immutable, and a misspelt key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class TransformerConfig(Section):
-    """Transformer layers at the encoder's frame rate (Mimi): RoPE, a sliding window of `context` frames, LayerScale."""
+    """Transformer layers at the frame rate (Mimi): rotary positions, a sliding window, LayerScale."""
 
-    layers: PositiveInt = 8
-    heads: PositiveInt = 8
-    mlp: PositiveInt = 2048
-    context: PositiveInt = 250
-    layer_scale: float = 0.01
+    layers: PositiveInt = knob(8, "Layers.")
+    heads: PositiveInt = knob(8, "Attention heads per layer.")
+    mlp: PositiveInt = knob(2048, "Width of the feed-forward layers.")
+    context: PositiveInt = knob(250, "Frames that a frame attends to: the last ones if causal, else on either side.")
+    layer_scale: float = knob(0.01, "Initial value of the learned scale of each residual branch (LayerScale).")
 
 
 class ConvUnits(Section):
@@ -31,21 +27,21 @@ class ConvUnits(Section):
     kernel 3, dilation 1, compress 2, ELU. SNAC: as DAC, depthwise.
     """
 
-    kernel: PositiveInt = 7
-    dilations: tuple[PositiveInt, ...] = (1, 3, 9)
-    compress: PositiveInt = 1
-    depthwise: bool = False
-    activation: Literal["snake", "elu"] = "snake"
+    kernel: PositiveInt = knob(7, "Width of the dilated convolution.")
+    dilations: tuple[PositiveInt, ...] = knob((1, 3, 9), "One residual unit per dilation.")
+    compress: PositiveInt = knob(1, "Factor by which the inner channels are fewer.")
+    depthwise: bool = knob(False, "One filter per channel in the dilated convolution (SNAC).")
+    activation: Literal["snake", "elu"] = knob("snake", "`snake` (DAC) or `elu` (EnCodec, Mimi).")
 
 
 class ConvEncoder(Section):
-    """Waveform to frames by strided convolutions; `channels` after the first one, doubled at every stride."""
+    """Waveform to frames by strided convolutions."""
 
-    type: Literal["conv"] = "conv"
-    channels: PositiveInt = 64
-    strides: tuple[PositiveInt, ...] = (2, 4, 5, 8)
-    units: ConvUnits = ConvUnits()
-    transformer: TransformerConfig | None = None
+    type: Literal["conv"] = knob("conv", "Strided convolutions (DAC, SEANet); `stft` is the fast alternative.")
+    channels: PositiveInt = knob(64, "Channels after the first convolution, doubled at every stride.")
+    strides: tuple[PositiveInt, ...] = knob((2, 4, 5, 8), "Strides; their product is the samples per frame.")
+    units: ConvUnits = knob(ConvUnits(), "The residual units before each stride.")
+    transformer: TransformerConfig | None = knob(None, "Transformer after the convolutions; null: none.")
 
     @property
     def hop(self) -> int:
@@ -53,16 +49,18 @@ class ConvEncoder(Section):
 
 
 class STFTEncoder(Section):
-    """Spectrum to frames by ConvNeXt blocks that all run at the frame rate: a tenth of the cost of `conv`. Without
-    `phase` it sees magnitudes alone, so that where a frame starts within a period is no part of its codes."""
+    """Spectrum to frames by ConvNeXt blocks at the frame rate: a tenth of the cost of `conv`."""
 
-    type: Literal["stft"] = "stft"
-    n_fft: PositiveInt = 640
-    hop: PositiveInt = 320
-    phase: bool = True
-    channels: PositiveInt = 256
-    blocks: PositiveInt = 4
-    transformer: TransformerConfig | None = None
+    type: Literal["stft"] = knob("stft", "A spectrum and ConvNeXt blocks; `conv` is the published kind.")
+    n_fft: PositiveInt = knob(640, "Samples per window; an even multiple of `hop`, at least twice it.")
+    hop: PositiveInt = knob(320, "Samples per frame.")
+    phase: bool = knob(
+        True,
+        "Also read the complex spectrum. Without it, the codes do not depend on where a frame starts within a period.",
+    )
+    channels: PositiveInt = knob(256, "Channels of the blocks.")
+    blocks: PositiveInt = knob(4, "ConvNeXt blocks.")
+    transformer: TransformerConfig | None = knob(None, "Transformer after the blocks; null: none.")
 
     @model_validator(mode="after")
     def _frames_fit(self) -> STFTEncoder:
@@ -71,14 +69,14 @@ class STFTEncoder(Section):
 
 
 class ConvDecoder(Section):
-    """Frames to waveform by transposed convolutions; `channels` after the first one, halved at every stride."""
+    """Frames to waveform by transposed convolutions."""
 
-    type: Literal["conv"] = "conv"
-    channels: PositiveInt = 1536
-    strides: tuple[PositiveInt, ...] = (8, 5, 4, 2)
-    units: ConvUnits = ConvUnits()
-    tanh: bool = True
-    transformer: TransformerConfig | None = None
+    type: Literal["conv"] = knob("conv", "Transposed convolutions (DAC, SEANet); `vocos` is the fast alternative.")
+    channels: PositiveInt = knob(1536, "Channels after the first convolution, halved at every stride.")
+    strides: tuple[PositiveInt, ...] = knob((8, 5, 4, 2), "Strides; their product must be the encoder's.")
+    units: ConvUnits = knob(ConvUnits(), "The residual units after each stride.")
+    tanh: bool = knob(True, "Limit the waveform by tanh.")
+    transformer: TransformerConfig | None = knob(None, "Transformer before the convolutions; null: none.")
 
     @property
     def hop(self) -> int:
@@ -94,12 +92,12 @@ class ConvDecoder(Section):
 class VocosDecoder(Section):
     """Frames to waveform by ConvNeXt blocks at the frame rate and one inverse STFT (Vocos)."""
 
-    type: Literal["vocos"] = "vocos"
-    n_fft: PositiveInt = 1280
-    hop: PositiveInt = 320
-    channels: PositiveInt = 512
-    blocks: PositiveInt = 8
-    transformer: TransformerConfig | None = None
+    type: Literal["vocos"] = knob("vocos", "ConvNeXt blocks and an inverse STFT; `conv` is DAC's kind.")
+    n_fft: PositiveInt = knob(1280, "Samples per window; an even multiple of `hop`, at least twice it.")
+    hop: PositiveInt = knob(320, "Samples per frame.")
+    channels: PositiveInt = knob(512, "Channels of the blocks.")
+    blocks: PositiveInt = knob(8, "ConvNeXt blocks.")
+    transformer: TransformerConfig | None = knob(None, "Transformer before the blocks; null: none.")
 
     @model_validator(mode="after")
     def _frames_fit(self) -> VocosDecoder:
@@ -115,41 +113,40 @@ def _check_window(n_fft: int, hop: int) -> None:
 
 
 class Lookup(Section):
-    """How a codebook finds and learns its codes.
+    """How a codebook finds and learns its codes."""
 
-    `cosine` (DAC): nearest of L2-normalized codes in `codebook_dim` dimensions behind a projection of its own, learned
-    by gradient. `ema` (EnCodec, Mimi): nearest in Euclidean distance, codes are running means of what chose them,
-    started by k-means; codes used less than `restart_below` × uniform start again from the data.
-    """
-
-    lookup: Literal["cosine", "ema"] = "cosine"
-    codebook_size: PositiveInt = 1024
-    codebook_dim: PositiveInt = 8
-    ema_decay: Probability = 0.99
-    restart_below: Probability = 0.1
-    bypass: Probability = 0.0  # share of training items that the decoder sees unquantized (Mimi: 0.5)
+    lookup: Literal["cosine", "ema"] = knob(
+        "cosine",
+        "`cosine` (DAC): nearest of L2-normalized codes behind a projection of its own, learned by gradient. `ema` "
+        "(EnCodec, Mimi): nearest in Euclidean distance; codes are running means of the frames that chose them.",
+    )
+    codebook_size: PositiveInt = knob(1024, "Codes per codebook.")
+    codebook_dim: PositiveInt = knob(8, "Dimensions of a code.")
+    ema_decay: Probability = knob(0.99, "Decay of the running counts and, with `ema`, of the running means.")
+    restart_below: Probability = knob(0.1, "Codes used less than this share of the average restart from the data.")
+    bypass: Probability = knob(0.0, "Share of the training items that the decoder gets unquantized (Mimi: 0.5).")
 
 
 class VQConfig(Lookup):
-    """One codebook."""
+    """One codebook (BigCodec, WavTokenizer)."""
 
-    type: Literal["vq"] = "vq"
+    type: Literal["vq"] = knob("vq", "One codebook.")
 
 
 class RVQConfig(Lookup):
-    """Residual codebooks. With `dropout` p, the first int(B × p) items of a batch use n ~ U{1..N} of them (DAC)."""
+    """Residual codebooks on one time grid (SoundStream, EnCodec, DAC)."""
 
-    type: Literal["rvq"] = "rvq"
-    codebooks: PositiveInt = 9
-    dropout: Probability = 0.5
+    type: Literal["rvq"] = knob("rvq", "Residual codebooks: each codes what the ones before it left over.")
+    codebooks: PositiveInt = knob(9, "Number of codebooks.")
+    dropout: Probability = knob(0.5, "Share of a batch that uses only the first n codebooks, n drawn uniformly (DAC).")
 
 
 class MultiScaleConfig(Lookup):
-    """Residual codebooks of which each sees every `strides[k]`-th frame's average (SNAC)."""
+    """Residual codebooks at several frame rates (SNAC)."""
 
-    type: Literal["multiscale"] = "multiscale"
-    strides: tuple[PositiveInt, ...] = (4, 2, 1)
-    dropout: Probability = 0.0
+    type: Literal["multiscale"] = knob("multiscale", "Residual codebooks, the first ones on slower averages.")
+    strides: tuple[PositiveInt, ...] = knob((4, 2, 1), "Frames per code of each codebook; each divides the one before.")
+    dropout: Probability = knob(0.0, "Share of a batch that uses only the first n codebooks, n drawn uniformly (DAC).")
 
     @model_validator(mode="after")
     def _strides_nest(self) -> MultiScaleConfig:
@@ -159,51 +156,63 @@ class MultiScaleConfig(Lookup):
 
 
 class SplitConfig(Lookup):
-    """A semantic codebook beside residual acoustic ones, outputs summed (Mimi). `codebooks` counts the semantic one."""
+    """A semantic codebook beside residual acoustic ones, outputs summed (Mimi)."""
 
-    type: Literal["split"] = "split"
-    codebooks: Annotated[int, Field(ge=2)] = 8
-    dropout: Probability = 0.5
+    type: Literal["split"] = knob("split", "A semantic codebook beside residual acoustic ones.")
+    codebooks: Annotated[int, Field(ge=2)] = knob(8, "Number of codebooks, the semantic one included.")
+    dropout: Probability = knob(0.5, "Share of a batch that uses only the first n codebooks, n drawn uniformly (DAC).")
 
 
 class FSQConfig(Section):
-    """Finite scalar quantization: as many rounded dimensions as `levels` has entries, one code of their product."""
+    """Finite scalar quantization: a few rounded dimensions, whose product is one code."""
 
-    type: Literal["fsq"] = "fsq"
-    levels: tuple[Annotated[int, Field(ge=2)], ...] = (4, 4, 4, 4, 4, 4, 4, 4)
-    bypass: Probability = 0.0
+    type: Literal["fsq"] = knob("fsq", "Finite scalar quantization: one codebook that needs no learning.")
+    levels: tuple[Annotated[int, Field(ge=2)], ...] = knob(
+        (4, 4, 4, 4, 4, 4, 4, 4), "Values per dimension; their product is the number of codes."
+    )
+    bypass: Probability = knob(0.0, "Share of the training items that the decoder gets unquantized (Mimi: 0.5).")
 
 
 class SemanticConfig(Section):
-    """Features of a speech encoder. `distil`: the first codebook learns to predict them (Mimi). `fuse`: they enter
-    beside the acoustic frames before the quantizer, and are predicted again after it (XCodec2).
+    """Features of a frozen speech encoder, for codes that carry what is said."""
 
-    `teacher` is a registered Whisper (`whisper-tiny.en`, `whisper-base`), or a directory or hub name of a WavLM,
-    HuBERT, w2v-BERT or Whisper checkpoint; `layer` counts its hidden states, -1 being the last.
-    """
-
-    teacher: str = "whisper-base"
-    layer: int = -1
-    mode: Literal["distil", "fuse"] = "distil"
+    teacher: str = knob(
+        "whisper-base",
+        "`whisper-tiny.en`, `whisper-base`, or a directory or hub name of a WavLM, HuBERT, w2v-BERT or Whisper.",
+    )
+    layer: int = knob(-1, "Which of its hidden states; -1 is the last.")
+    mode: Literal["distil", "fuse"] = knob(
+        "distil",
+        "`distil`: the first codebook learns to predict the features (Mimi). `fuse`: they enter beside the acoustic "
+        "frames and are predicted again from the codes (XCodec2).",
+    )
 
 
 class CodecConfig(Section):
     """`encoder` → (transformer) → ÷ `downsample` → `quantizer` → × `downsample` → (transformer) → `decoder`."""
 
-    sample_rate: PositiveInt = 16_000
-    causal: bool = False
-    latent_dim: PositiveInt = 256
-    downsample: PositiveInt = 1
-    encoder: Annotated[ConvEncoder | STFTEncoder, Field(discriminator="type")] = ConvEncoder()
-    decoder: Annotated[ConvDecoder | VocosDecoder, Field(discriminator="type")] = ConvDecoder()
+    sample_rate: PositiveInt = knob(16_000, "Samples per second.")
+    causal: bool = knob(
+        False,
+        "Every layer sees only the past, so that audio can be encoded and decoded chunk by chunk as it arrives. false: "
+        "layers also see what follows, and the whole recording is needed at once.",
+    )
+    latent_dim: PositiveInt = knob(256, "Width of the frames between encoder and decoder.")
+    downsample: PositiveInt = knob(1, "Frames of the encoder per frame of the quantizer (Mimi: 2).")
+    encoder: Annotated[ConvEncoder | STFTEncoder, Field(discriminator="type")] = knob(
+        ConvEncoder(), "Waveform to frames."
+    )
+    decoder: Annotated[ConvDecoder | VocosDecoder, Field(discriminator="type")] = knob(
+        ConvDecoder(), "Frames to waveform."
+    )
     quantizer: Annotated[
         VQConfig | RVQConfig | FSQConfig | MultiScaleConfig | SplitConfig, Field(discriminator="type")
-    ] = RVQConfig()
-    semantic: SemanticConfig | None = None
+    ] = knob(RVQConfig(), "Frames to codes.")
+    semantic: SemanticConfig | None = knob(None, "Features of a speech encoder; null: none.")
 
     @property
     def hop(self) -> int:
-        """Samples a frame, at the quantizer."""
+        """Samples per frame of the quantizer."""
         return self.encoder.hop * self.downsample
 
     @model_validator(mode="after")

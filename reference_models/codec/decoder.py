@@ -36,7 +36,7 @@ class Decoder(nn.Module):
         return z
 
     def flush(self, state: StreamState) -> Tensor | None:
-        """What is left to say after the last frame: nothing."""
+        """The samples after the last frame: none."""
         return None
 
 
@@ -85,7 +85,7 @@ class SpectralDecoder(nn.Module):
         return waves[:, skip:ready] / weight[:, skip:ready].clamp(min=1e-8)
 
     def flush(self, state: StreamState) -> Tensor | None:
-        """The samples that waited for a next frame [B, 1, at most delay], None if there was no frame."""
+        """The samples that waited for the next frame [B, 1, at most delay]; None if there was no frame."""
         if self not in state:
             return None
         waves, weight, skip = state.pop(self)
@@ -99,3 +99,10 @@ class SpectralDecoder(nn.Module):
             piece = frames[:, :, start : start + self.hop].reshape(batch, count * self.hop)
             waves[:, start : start + count * self.hop] += piece
         return waves
+
+
+def build_decoder(config: ConvDecoder | VocosDecoder, latent_dim: int, causal: bool) -> Decoder | SpectralDecoder:
+    """The decoder of a configuration."""
+    if isinstance(config, ConvDecoder):
+        return Decoder(config, latent_dim, causal)
+    return SpectralDecoder(config, latent_dim, causal)

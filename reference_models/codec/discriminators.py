@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from speech_eval.reference_models.codec.config import Section
 from speech_eval.reference_models.codec.losses import Maps
-
-BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
-
-
-class PeriodConfig(Section):
-    """HiFi-GAN's and DAC's multi-period discriminator: the waveform folded at each period."""
-
-    type: Literal["period"] = "period"
-    periods: tuple[PositiveInt, ...] = (2, 3, 5, 7, 11)
-    channels: tuple[PositiveInt, ...] = (32, 128, 512, 1024, 1024)
-
-
-class BandConfig(Section):
-    """DAC's multi-band spectrogram discriminator: `bands` are shares of the spectrum, one stack of layers each."""
-
-    type: Literal["bands"] = "bands"
-    windows: tuple[PositiveInt, ...] = (2048, 1024, 512)
-    channels: PositiveInt = 32
-    bands: tuple[tuple[float, float], ...] = BANDS
-
-
-class STFTConfig(Section):
-    """EnCodec's MS-STFT discriminator: whole complex spectrograms, dilated over time."""
-
-    type: Literal["stft"] = "stft"
-    windows: tuple[PositiveInt, ...] = (2048, 1024, 512, 256, 128)
-    channels: PositiveInt = 32
-
-
-DiscriminatorConfig = Annotated[PeriodConfig | BandConfig | STFTConfig, Field(discriminator="type")]
+from speech_eval.reference_models.codec.training_config import BandConfig, DiscriminatorConfig, PeriodConfig
 
 
 class Discriminators(nn.Module):

@@ -36,7 +36,7 @@ class SpectralEncoder(nn.Module):
     """[B, 1, T] to [B, latent_dim, T / hop], at the frame rate throughout.
 
     A frame sees log magnitudes, for what is loud, and with `phase` the spectrum with its magnitudes compressed to
-    |X|^0.3, for where things lie. Its window ends with the frame where causal, else it is centered on it.
+    |X|^0.3, for where things lie. Its window ends with the frame if causal, else it is centered on it.
     """
 
     window: Tensor
@@ -73,7 +73,14 @@ class SpectralEncoder(nn.Module):
 
 
 def run(layers: nn.ModuleList, x: Tensor, state: StreamState | None) -> Tensor:
-    """Apply layers in turn; those without a memory take no state."""
+    """Apply layers in turn; layers without a memory take no state."""
     for layer in layers:
         x = layer(x, state) if isinstance(layer, Conv1d | ResidualUnit | ConvNeXtBlock) else layer(x)
     return x
+
+
+def build_encoder(config: ConvEncoder | STFTEncoder, latent_dim: int, causal: bool) -> Encoder | SpectralEncoder:
+    """The encoder of a configuration."""
+    if isinstance(config, ConvEncoder):
+        return Encoder(config, latent_dim, causal)
+    return SpectralEncoder(config, latent_dim, causal)

@@ -11,7 +11,7 @@ from speech_eval.reference_models.codec.streaming import Conv1d, StreamState
 
 
 class Snake(nn.Module):
-    """x + sin²(αx) / α with one α a channel (Ziyin et al. 2020): periodic, which suits voiced speech. [B, C, T]."""
+    """x + sin²(αx) / α with one α per channel (Ziyin et al. 2020): periodic, which suits voiced speech. [B, C, T]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Pre-norm layers over [B, D, T]. Frame i attends to the last `context` frames where causal, else to that many on
+    """Pre-norm layers over [B, D, T]. Frame i attends to the last `context` frames if causal, else to that many on
     either side.
     """
 
@@ -74,7 +74,7 @@ class Transformer(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """x + a·attention(norm(x)), then x + b·mlp(norm(x)), with learned a and b a channel (LayerScale)."""
+    """x + a·attention(norm(x)), then x + b·mlp(norm(x)), with a and b learned per channel (LayerScale)."""
 
     def __init__(self, config: TransformerConfig, dim: int, causal: bool) -> None:
         super().__init__()

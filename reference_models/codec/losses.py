@@ -1,23 +1,19 @@
-"""What a codec is trained to reduce: spectral distances, the opinion of discriminators, the quantizer's own terms."""
+"""The losses of codec training: spectral distances, adversarial terms, and the table of their weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech_eval.errors import BadInput
+from speech_eval.reference_models.codec.training_config import MEL_BANDS, MEL_WINDOWS, STFT_WINDOWS, Adversarial
 from speech_eval.signal.features import slaney_filters
 
-# What a discriminator answers: its feature maps, the last of which are its logits.
+# A discriminator's feature maps, the last of which are its logits.
 Maps = list[Tensor]
-Adversarial = Literal["lsgan", "hinge"]
-MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
-MEL_BANDS = (5, 10, 20, 40, 80, 160, 320)
-STFT_WINDOWS = (2048, 512)
 _FLOOR = 1e-5
 
 
@@ -25,7 +21,7 @@ def magnitudes(audio: Tensor, window: Tensor) -> Tensor:
     """|STFT| [B, bins, frames] of [B, 1, T], hop a quarter of the window, centered, reflected at both ends."""
     size = len(window)
     spectrum = torch.stft(audio[:, 0].float(), size, size // 4, window=window, return_complex=True)
-    # The gradient of |z| at 0 is not defined; this keeps it finite and moves nothing that is above the floor.
+    # The gradient of |z| at 0 is undefined; this keeps it finite and changes nothing above the floor.
     return (spectrum.real.square() + spectrum.imag.square() + 1e-14).sqrt()
 
 
@@ -35,7 +31,9 @@ class MelLoss(nn.Module):
     def __init__(self, rate: int, windows: Sequence[int] = MEL_WINDOWS, bands: Sequence[int] = MEL_BANDS) -> None:
         super().__init__()
         if len(windows) != len(bands):
-            raise BadInput(f"{len(windows)} windows and {len(bands)} numbers of bands.", "Give as many of either.")
+            raise BadInput(
+                f"{len(windows)} mel_windows but {len(bands)} mel_bands.", "Give one number of bands per window."
+            )
         for size, count in zip(windows, bands, strict=True):
             filters = torch.from_numpy(slaney_filters(count, size, rate)).float()
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
@@ -110,7 +108,7 @@ def feature_matching_loss(real: list[Maps], fake: list[Maps]) -> Tensor:
 
 
 class LossTable:
-    """Losses by name and weight: the total, and the table that is printed before training starts."""
+    """Weights of the losses by name, and the table that is printed before training starts."""
 
     def __init__(self, weights: dict[str, float]) -> None:
         self.weights = dict(weights)
@@ -119,7 +117,7 @@ class LossTable:
         return self.weights.get(name, 0.0) != 0.0
 
     def rows(self) -> list[dict[str, str]]:
-        """One row a loss, off ones included."""
+        """One row per loss, including those that are off."""
         return [{"loss": name, "weight": f"{w:g}" if w else "off"} for name, w in self.weights.items()]
 
     def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:

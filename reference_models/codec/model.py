@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from speech_eval.errors import BadInput
-from speech_eval.reference_models.codec.config import CodecConfig, ConvDecoder, ConvEncoder
-from speech_eval.reference_models.codec.decoder import Decoder, SpectralDecoder
-from speech_eval.reference_models.codec.encoder import Encoder, SpectralEncoder
+from speech_eval.reference_models.codec.config import CodecConfig
+from speech_eval.reference_models.codec.decoder import build_decoder
+from speech_eval.reference_models.codec.encoder import build_encoder
 from speech_eval.reference_models.codec.layers import Transformer
 from speech_eval.reference_models.codec.quantizers import Quantized, build_quantizer
 from speech_eval.reference_models.codec.semantic import SemanticFusion
-from speech_eval.reference_models.codec.streaming import Conv1d, ConvTranspose1d, StreamState
+from speech_eval.reference_models.codec.streaming import Conv1d, ConvTranspose1d, Pass, StreamState
 from speech_eval.reference_models.training.checkpoint import load_checkpoint
 
 
 @dataclass
 class CodecOutput:
-    """What a forward pass gives. `audio` [B, 1, T]; `codes[k]` [B, frames_k]; `losses` are unweighted scalars of the
+    """The result of a forward pass. `audio` [B, 1, T]; `codes[k]` [B, frames_k]; `losses` are unweighted scalars of the
     quantizer (FSQ has none) and of fused semantics; `first_latent` [B, D, frames] is what the first codebook alone
     gives, for distillation.
     """
@@ -40,8 +40,8 @@ class CodecOutput:
 class Codec(nn.Module):
     """A neural audio codec of one channel.
 
-    `hop` samples a frame; `codebook_sizes` and `frame_rates` (Hz), one entry a codebook; `block` samples is what
-    waveforms are padded to a multiple of, so that every codebook has whole frames.
+    `hop` samples per frame; `codebook_sizes` and `frame_rates` (Hz), one entry per codebook; waveforms are padded to a
+    multiple of `block` samples, so that every codebook has whole frames.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -49,13 +49,13 @@ class Codec(nn.Module):
         self.config = config
         dim, causal, ratio = config.latent_dim, config.causal, config.downsample
         enc, dec = config.encoder, config.decoder
-        self.encoder = (Encoder if isinstance(enc, ConvEncoder) else SpectralEncoder)(enc, dim, causal)  # type: ignore[arg-type]
-        self.encoder_transformer = Transformer(enc.transformer, dim, causal) if enc.transformer else None
-        self.downsample = Conv1d(dim, dim, 2 * ratio, stride=ratio, causal=causal) if ratio > 1 else None
-        self.quantizer = build_quantizer(config.quantizer, dim)
-        self.upsample = ConvTranspose1d(dim, dim, stride=ratio, causal=causal) if ratio > 1 else None
-        self.decoder_transformer = Transformer(dec.transformer, dim, causal) if dec.transformer else None
-        self.decoder = (Decoder if isinstance(dec, ConvDecoder) else SpectralDecoder)(dec, dim, causal)  # type: ignore[arg-type]
+        self.encoder = build_encoder(enc, dim, causal)  # [B, 1, T] to [B, dim, T / encoder hop]
+        self.encoder_transformer = Transformer(enc.transformer, dim, causal) if enc.transformer else Pass()
+        self.downsample = Conv1d(dim, dim, 2 * ratio, stride=ratio, causal=causal) if ratio > 1 else Pass()
+        self.quantizer = build_quantizer(config.quantizer, dim)  # [B, dim, F] to codes and back
+        self.upsample = ConvTranspose1d(dim, dim, stride=ratio, causal=causal) if ratio > 1 else Pass()
+        self.decoder_transformer = Transformer(dec.transformer, dim, causal) if dec.transformer else Pass()
+        self.decoder = build_decoder(dec, dim, causal)  # back to [B, 1, T]
         semantic = config.semantic if config.semantic is not None and config.semantic.mode == "fuse" else None
         rate = config.sample_rate / config.hop
         self.fusion = SemanticFusion(semantic, dim, config.sample_rate, rate) if semantic is not None else None
@@ -67,7 +67,7 @@ class Codec(nn.Module):
 
     @classmethod
     def load(cls, directory: Path) -> tuple[Codec, dict[str, Any]]:
-        """The codec of a checkpoint directory and its card, on the CPU. Raises `BadInput` naming what does not fit."""
+        """The codec of a checkpoint directory and its card, on the CPU. Raises `BadInput` for one that does not fit."""
         plain, state, card = load_checkpoint(directory, "codec")
         try:
             codec = cls(CodecConfig.model_validate(plain))
@@ -81,7 +81,7 @@ class Codec(nn.Module):
 
     @property
     def bitrate(self) -> float:
-        """Nominal bits a second with all codebooks."""
+        """Nominal bits per second with all codebooks."""
         sizes = torch.tensor(self.codebook_sizes, dtype=torch.float64)
         return float((torch.tensor(self.frame_rates, dtype=torch.float64) * sizes.log2()).sum())
 
@@ -139,12 +139,10 @@ class Codec(nn.Module):
 
     def to_latent(self, audio: Tensor, state: StreamState | None = None) -> Tensor:
         """[B, 1, blocks × block] to [B, D, F]."""
-        z = self.encoder(audio, state)
-        z = z if self.encoder_transformer is None else self.encoder_transformer(z, state)
-        return z if self.downsample is None else self.downsample(z, state)
+        return self.downsample(self.encoder_transformer(self.encoder(audio, state), state), state)
 
     def fuse(self, audio: Tensor) -> tuple[Tensor, Tensor | None]:
-        """[B, 1, blocks × block] to what the quantizer gets, and the semantic features in it where they are fused."""
+        """[B, 1, blocks × block] to the quantizer's input, and the semantic features in it if they are fused."""
         z = self.to_latent(audio)
         if self.fusion is None:
             return z, None
@@ -153,9 +151,7 @@ class Codec(nn.Module):
 
     def to_audio(self, z: Tensor, state: StreamState | None = None) -> Tensor:
         """[B, D, F] to [B, 1, F × hop]."""
-        z = z if self.upsample is None else self.upsample(z, state)
-        z = z if self.decoder_transformer is None else self.decoder_transformer(z, state)
-        return self.decoder(z, state)
+        return self.decoder(self.decoder_transformer(self.upsample(z, state), state), state)
 
     def pad(self, audio: Tensor) -> Tensor:
         """Zeros after the waveform, up to a multiple of `block`."""

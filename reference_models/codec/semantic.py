@@ -17,13 +17,13 @@ from speech_eval.assets.convert.whisper import convert
 from speech_eval.errors import BadInput, require
 from speech_eval.reference_models.codec.config import SemanticConfig
 
-RATE = 16_000  # samples a second that every supported teacher hears
-FRAME_RATE = 50.0  # features a second that every supported teacher gives
+RATE = 16_000  # samples per second, of every supported teacher
+FRAME_RATE = 50.0  # features per second, of every supported teacher
 KINDS = ("whisper", "wavlm", "hubert", "wav2vec2", "wav2vec2-bert")
 
 
 class Teacher:
-    """A frozen transformers encoder: audio to one layer's hidden states, about 50 a second.
+    """A frozen transformers encoder: audio to one layer's hidden states, about 50 per second.
 
     Not a module, so that its weights enter no checkpoint of a codec. Raises `BadInput` for other architectures.
     """
@@ -57,7 +57,7 @@ class Teacher:
         return states[self.layer].mT
 
     def _whisper(self, model: Any, mel: Tensor) -> Tensor:
-        """Whisper's encoder on just as many frames as there are, instead of 30 s: [B, bands, 2 F] to [B, F, D]."""
+        """Whisper's encoder on as many frames as there are, instead of 30 s: [B, bands, 2 F] to [B, F, D]."""
         x = F.gelu(model.conv2(F.gelu(model.conv1(mel)))).mT
         states = [x + model.embed_positions.weight[: x.shape[1]]]
         for layer in model.layers:
@@ -113,7 +113,7 @@ class SemanticDistillation(nn.Module):
 
 
 class SemanticFusion(nn.Module):
-    """Semantic beside acoustic frames into the quantizer, and back out of what it gave (XCodec2)."""
+    """Semantic frames join the acoustic ones before the quantizer and are predicted from its output (XCodec2)."""
 
     def __init__(self, config: SemanticConfig, dim: int, sample_rate: int, frame_rate: float) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class SemanticFusion(nn.Module):
         return align(self.teacher(audio, self.sample_rate), frames, self.frame_rate)
 
     def forward(self, z: Tensor, features: Tensor) -> Tensor:
-        """Acoustic z [B, D, F] and features to what the quantizer gets [B, D, F]."""
+        """Acoustic z [B, D, F] and features to the quantizer's input [B, D, F]."""
         return self.join(torch.cat((self.encode(features), z), dim=1))
 
     def loss(self, latent: Tensor, features: Tensor) -> Tensor:

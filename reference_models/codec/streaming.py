@@ -1,7 +1,7 @@
-"""Convolutions that give the same answer on a whole waveform and chunk by chunk.
+"""Convolutions that give the same result on a whole waveform and chunk by chunk.
 
-A causal layer's only memory is the end of what it saw. `StreamState` holds that memory for all layers of one stream,
-each under itself; without a state, a layer sees silence before the waveform, which is how every stream starts too.
+A causal layer's only memory is the end of its input. `StreamState` holds that memory for all layers of one stream, each
+under its own key; without a state, a layer sees silence before the waveform, as every stream does at its start.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from torch.nn.utils.parametrizations import weight_norm
 
 
 class StreamState(dict[nn.Module, Any]):
-    """What the layers of one stream remember between two chunks. Make one a stream; drop it to forget."""
+    """What the layers of one stream remember between two chunks. Make one per stream; drop it to forget."""
+
+
+class Pass(nn.Module):
+    """A layer that does nothing, where a configuration has none."""
+
+    def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
+        return x
 
 
 def remember(layer: nn.Module, x: Tensor, context: int, state: StreamState | None) -> Tensor:
-    """`x` [B, C, T] with the `context` frames before it (zeros at the start) on its left; `state` is kept up."""
+    """`x` [B, C, T] with the `context` frames before it (zeros at the start) on its left; updates `state`."""
     past = None if state is None else state.get(layer)
     x = F.pad(x, (context, 0)) if past is None else torch.cat((past, x), dim=-1)
     if state is not None:
@@ -28,7 +35,7 @@ def remember(layer: nn.Module, x: Tensor, context: int, state: StreamState | Non
 
 
 class Conv1d(nn.Module):
-    """[B, C_in, T] to [B, C_out, T / stride], padded with zeros: before it where causal, else on both sides."""
+    """[B, C_in, T] to [B, C_out, T / stride], padded with zeros: before it if causal, else on both sides."""
 
     def __init__(
         self,
@@ -57,7 +64,7 @@ class Conv1d(nn.Module):
 
 class ConvTranspose1d(nn.Module):
     """[B, C_in, T] to [B, C_out, T × stride]. The kernel of 2 × stride makes neighbors overlap; the overhang is cut
-    off after the waveform where causal (and added to the next chunk in a stream), else on both sides.
+    off after the waveform if causal (and added to the next chunk in a stream), else on both sides.
     """
 
     def __init__(self, c_in: int, c_out: int, *, stride: int, causal: bool) -> None:

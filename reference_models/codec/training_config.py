@@ -1,88 +1,89 @@
-"""The knobs of codec training, all of them. A recipe gives them under `training`."""
+"""Every key of codec training. A recipe gives them under `training`."""
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from speech_eval.reference_models.codec.config import Section
-from speech_eval.reference_models.codec.discriminators import DiscriminatorConfig
-from speech_eval.reference_models.codec.losses import MEL_BANDS, MEL_WINDOWS, STFT_WINDOWS, Adversarial
-from speech_eval.reference_models.data.segments import Policy
+from speech_eval.reference_models.training.config import OptimizerConfig, Policy, RunConfig, Section, knob
 
-# Every loss that a recipe may weigh; one that it does not name is off, and shown so.
+Adversarial = Literal["lsgan", "hinge"]
+MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
+MEL_BANDS = (5, 10, 20, 40, 80, 160, 320)
+STFT_WINDOWS = (2048, 512)
+# Every loss that a recipe may weight; one that it does not name is off, and shown as off.
 WAVEFORM_LOSSES = ("mel", "stft", "waveform", "adversarial", "feature_matching")
 OTHER_LOSSES = ("commitment", "codebook", "distil", "semantic")
 
 
-class OptimizerConfig(Section):
-    """AdamW and its learning rate: linear warm-up, then `exponential` (× `gamma` a step) or `cosine` down to
-    `final_share` at the last step. `clip_norm` bounds the norm of the gradient.
-    """
+BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 
-    learning_rate: PositiveFloat = 1e-4
-    betas: tuple[float, float] = (0.8, 0.99)
-    weight_decay: float = 0.0
-    warmup_steps: NonNegativeInt = 0
-    schedule: Literal["exponential", "cosine"] = "exponential"
-    gamma: float = 0.999996
-    final_share: float = 0.05
-    clip_norm: PositiveFloat = 1000.0
 
-    def rate_at(self, step: int, share: float) -> float:
-        """The learning rate of step `step` (from 0), after `share` of the training."""
-        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
-        if self.schedule == "exponential":
-            return self.learning_rate * warm * self.gamma ** max(0, step - self.warmup_steps)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-        return self.learning_rate * warm * (self.final_share + (1 - self.final_share) * cosine)
+class PeriodConfig(Section):
+    """Multi-period discriminator of HiFi-GAN and DAC: the waveform folded at each period."""
+
+    type: Literal["period"] = knob("period", "The waveform folded at each period (HiFi-GAN, DAC).")
+    periods: tuple[PositiveInt, ...] = knob((2, 3, 5, 7, 11), "Periods in samples, one discriminator each.")
+    channels: tuple[PositiveInt, ...] = knob((32, 128, 512, 1024, 1024), "Channels of each layer.")
+
+
+class BandConfig(Section):
+    """DAC's multi-band spectrogram discriminator."""
+
+    type: Literal["bands"] = knob("bands", "Complex spectrograms in bands (DAC).")
+    windows: tuple[PositiveInt, ...] = knob((2048, 1024, 512), "Window lengths in samples, one discriminator each.")
+    channels: PositiveInt = knob(32, "Channels of the layers.")
+    bands: tuple[tuple[float, float], ...] = knob(BANDS, "Bands as shares of the spectrum, one stack of layers each.")
+
+
+class STFTConfig(Section):
+    """EnCodec's multi-scale STFT discriminator."""
+
+    type: Literal["stft"] = knob("stft", "Whole complex spectrograms, dilated over time (EnCodec).")
+    windows: tuple[PositiveInt, ...] = knob(
+        (2048, 1024, 512, 256, 128), "Window lengths in samples, one discriminator each."
+    )
+    channels: PositiveInt = knob(32, "Channels of the layers.")
+
+
+DiscriminatorConfig = Annotated[PeriodConfig | BandConfig | STFTConfig, Field(discriminator="type")]
 
 
 class AdversaryConfig(Section):
-    """Discriminators, from step `start` on, updated every `every`-th step."""
+    """Discriminators and when they train."""
 
-    parts: tuple[DiscriminatorConfig, ...] = ()
-    kind: Adversarial = "lsgan"
-    start: NonNegativeInt = 0
-    every: PositiveInt = 1
-    optimizer: OptimizerConfig = OptimizerConfig(clip_norm=10.0)
+    parts: tuple[DiscriminatorConfig, ...] = knob((), "The discriminators.")
+    kind: Adversarial = knob("lsgan", "Adversarial loss: `lsgan` (least squares) or `hinge`.")
+    start: NonNegativeInt = knob(0, "Step at which they start.")
+    every: PositiveInt = knob(1, "Steps between two of their updates.")
+    optimizer: OptimizerConfig = knob(OptimizerConfig(clip_norm=10.0), "Their AdamW and learning rate.")
 
 
-class TrainingConfig(Section):
-    """How a codec is trained. `batch_size` counts segments a process; `save_every`, `validate_every` and `log_every`
-    count steps. Training ends after `steps`, or after `minutes` if they are up first; then the learning rate follows
-    the clock, and a resumed run is no longer the same bit for bit. With `balancer`, weights of losses at the waveform
-    are shares of its gradient (EnCodec).
-    """
+class TrainingConfig(RunConfig):
+    """How a codec is trained."""
 
-    steps: PositiveInt
-    minutes: PositiveFloat | None = None
-    batch_size: PositiveInt = 8
-    segment_seconds: PositiveFloat = 1.0
-    seed: int = 0
-    gain_db: float = 0.0
-    optimizer: OptimizerConfig = OptimizerConfig()
-    adversary: AdversaryConfig | None = None
-    losses: dict[str, float] = Field(
-        default={"mel": 15.0, "adversarial": 1.0, "feature_matching": 2.0, "commitment": 0.25, "codebook": 1.0}
+    batch_size: PositiveInt = knob(8, "Segments per step and process.")
+    segment_seconds: PositiveFloat = knob(1.0, "Length of a segment.")
+    gain_db: float = knob(0.0, "Largest random change of level, in dB either way.")
+    optimizer: OptimizerConfig = knob(OptimizerConfig(), "AdamW and learning rate of the codec.")
+    adversary: AdversaryConfig | None = knob(None, "Discriminators; null: none.")
+    losses: dict[str, float] = knob(
+        {"mel": 15.0, "adversarial": 1.0, "feature_matching": 2.0, "commitment": 0.25, "codebook": 1.0},
+        f"Weight of each loss, 0 if absent: {', '.join((*WAVEFORM_LOSSES, *OTHER_LOSSES))}.",
     )
-    mel_windows: tuple[PositiveInt, ...] = MEL_WINDOWS
-    mel_bands: tuple[PositiveInt, ...] = MEL_BANDS
-    stft_windows: tuple[PositiveInt, ...] = STFT_WINDOWS
-    balancer: bool = False
-    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    precision: Literal["float32", "bf16"] = "float32"
-    compile: bool = False
-    workers: NonNegativeInt = 0
-    on_bad_data: Policy = "skip"
-    on_nan: Policy = "stop"
-    log_every: PositiveInt = 50
-    validate_every: PositiveInt = 1000
-    validation_clips: PositiveInt = 8
-    save_every: PositiveInt = 1000
-    tensorboard: bool = False
+    mel_windows: tuple[PositiveInt, ...] = knob(MEL_WINDOWS, "Window lengths of the loss `mel`, in samples.")
+    mel_bands: tuple[PositiveInt, ...] = knob(MEL_BANDS, "Mel bands of the loss `mel` for each window.")
+    stft_windows: tuple[PositiveInt, ...] = knob(STFT_WINDOWS, "Window lengths of the loss `stft`, in samples.")
+    balancer: bool = knob(False, "Weights of waveform losses are shares of the gradient at the waveform (EnCodec).")
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
+        0.0, "Decay of the running mean of the weights, which the checkpoint then holds; 0: none."
+    )
+    precision: Literal["float32", "bf16"] = knob("float32", "Precision of the computation; bf16 on GPUs only.")
+    compile: bool = knob(False, "Compile the codec with torch.compile.", resume_may_change=True)
+    workers: NonNegativeInt = knob(0, "Processes that decode recordings in advance.", resume_may_change=True)
+    on_bad_data: Policy = knob("skip", "A recording that is unreadable or silent: `skip` and count it, or `stop`.")
+    validation_clips: PositiveInt = knob(8, "Held-out recordings per validation.", resume_may_change=True)
 
     @model_validator(mode="after")
     def _losses_fit(self) -> TrainingConfig:

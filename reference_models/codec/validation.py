@@ -1,4 +1,4 @@
-"""What the codec does to held-out recordings: a number, code statistics, and something to hear and to look at."""
+"""The codec on held-out recordings: the mel distance, the use of the codes, audio, and spectrograms."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from speech_eval.reference_models.data.segments import Clip, clips_of, read
 from speech_eval.reference_models.training.spectrogram import spectrograms
 
 _SECONDS = 6.0
-_HEARD = 3
+_SHOWN = 3
 
 
 class Validation:
-    """The `count` held-out clips whose ids hash lowest, at most 6 s of each. `found` is what the last `run` gave."""
+    """The `count` held-out clips whose ids hash lowest, at most 6 s of each. `found` is the last result."""
 
     def __init__(self, folder: Path, rate: int, count: int, log: Any, say: Any) -> None:
         self.rate, self.log = rate, log
@@ -41,12 +41,13 @@ class Validation:
         try:
             return clip.id, read(clip, 0.0, min(_SECONDS, clip.seconds)).resampled(self.rate)
         except BadAudio as error:
-            say(f"passed over {clip.id} in validation: {error.problem}")
+            say(f"skipped {clip.id} in validation: {error.problem}")
             return None
 
     @torch.no_grad()
     def run(self, codec: Codec, mel: MelLoss, folder: Path, step: int) -> dict[str, Any]:
-        """Mel distance (mean over clips) and the codes' statistics. Writes `step-N/CLIP.flac` and `.png` for three."""
+        """Mel distance (mean over clips) and the use of the codes. For three clips, writes `step-N/CLIP.flac` (decoded)
+        and `CLIP.svg` (spectrograms of the original and the decoded recording)."""
         if not self.recordings:
             return {"mel": float("nan"), "clips": 0}
         codec.eval()
@@ -57,11 +58,12 @@ class Validation:
             out = codec(audio)
             statistics.update(out.codes)
             distances.append(float(mel(out.audio, audio)))
-            if number < _HEARD:
+            if number < _SHOWN:
                 decoded = Audio(out.audio[0, 0].float().cpu().numpy(), self.rate)
                 place = folder / f"step-{step:07d}"
                 write_atomically(place / f"{safe_name(name)}.flac", flac_bytes(decoded))
-                write_atomically(place / f"{safe_name(name)}.png", spectrograms([recording, decoded]))
+                picture = spectrograms({f"{name}: original": recording, f"decoded, step {step}": decoded})
+                write_atomically(place / f"{safe_name(name)}.svg", picture.encode())
         self.found = {
             "step": step,
             "mel": sum(distances) / len(distances),

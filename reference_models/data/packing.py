@@ -1,7 +1,7 @@
 """Documents packed into full sequences. Batch k of a process is a pure function of the seed and k.
 
 | text codes end | text codes end | text codes … end | pad |      a pack: whole documents, none sees another
-  0 1 2 …          0 1 2 …          0 1 2 …            0 1 2      positions, which begin anew at each
+  0 1 2 …          0 1 2 …          0 1 2 …            0 1 2      positions restart in each document
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from torch import Tensor
 
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.reference_models.speech_lm.layouts import Ints
-from speech_eval.reference_models.tts.building import TokenLM
-from speech_eval.reference_models.tts.model import IGNORE
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, Example, SpeechTokenizer
 
-Example = tuple[Ints, Ints]  # ids and labels [T] or [T, slots] of one document
 _WINDOW = 4096  # documents that are packed together
 
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """`ids` and `labels` [B, T] or [B, T, slots], `positions` [B, T]; `documents` names what each row holds, `filled`
-    counts the positions that are no padding."""
+    """`ids` and `labels` [B, T] or [B, T, slots], `positions` [B, T]; `documents` names the documents of each row,
+    `filled` counts the positions that are not padding."""
 
     ids: Tensor
     labels: Tensor
@@ -38,7 +36,7 @@ class TokenBatch:
 
 @dataclass(frozen=True)
 class Source:
-    """A document that can be made: its name, its length in positions, how to make it, and whether it is speech."""
+    """A document made on demand: its name, its length in positions, how to make it, and whether it is speech."""
 
     name: str
     length: int
@@ -51,12 +49,12 @@ class Packed:
 
     Each epoch shuffles the documents and packs them best fit, longest first, in windows of a few thousand. Documents
     longer than a pack are left out and named in `too_long`. `text_share` of the documents of an epoch are drawn from
-    `texts` (text replay). Raises `BadInput` where nothing fits.
+    `texts` (text replay). Raises `BadInput` if no document fits.
     """
 
     def __init__(
         self,
-        model: TokenLM,
+        tokenizer: SpeechTokenizer,
         sources: list[Source],
         length: int,
         *,
@@ -67,7 +65,7 @@ class Packed:
         texts: list[Source] | None = None,
         text_share: float = 0.0,
     ) -> None:
-        self.model, self.length, self.seed = model, length, seed
+        self.tokenizer, self.length, self.seed = tokenizer, length, seed
         self.batch_size, self.rank, self.world = batch_size, rank, world
         self.too_long = [source.name for source in sources if source.length > length]
         self.sources = [source for source in sources if source.length <= length]
@@ -101,7 +99,7 @@ class Packed:
         epoch = bisect.bisect_right(self._ends, index)
         return self.plan(epoch)[index - (self._ends[epoch - 1] if epoch else 0)]
 
-    @lru_cache(maxsize=2)  # noqa: B019 - one object a training run
+    @lru_cache(maxsize=2)  # noqa: B019 - one object per training run
     def plan(self, epoch: int) -> list[list[Source]]:
         """The packs of an epoch."""
         random = np.random.default_rng((self.seed, epoch))
@@ -116,7 +114,7 @@ class Packed:
         return [packs[i] for i in random.permutation(len(packs))]
 
     def collate(self, packs: list[list[Source]]) -> TokenBatch:
-        """A batch of these packs. Raises `SpeechEvalError` where an utterance's end is not among the labels."""
+        """A batch of these packs. Raises `SpeechEvalError` for an utterance whose end is not among the labels."""
         ids, labels, positions = self._padding(len(packs))
         for row, sources in enumerate(packs):
             at = 0
@@ -133,15 +131,14 @@ class Packed:
         return TokenBatch(torch.from_numpy(ids), torch.from_numpy(labels), torch.from_numpy(positions), names, filled)
 
     def _padding(self, rows: int) -> tuple[Ints, Ints, Ints]:
-        model = self.model
-        shape = (rows, self.length) if model.streams == 1 else (rows, self.length, model.streams)
+        streams, pad = self.tokenizer.streams, self.tokenizer.pad
+        shape = (rows, self.length) if streams == 1 else (rows, self.length, streams)
         labels = np.full(shape, IGNORE, dtype=np.int64)
-        ids = np.full(shape, model.vocabulary.id("pad") if model.streams == 1 else -1, dtype=np.int64)
-        return ids, labels, np.zeros((rows, self.length), dtype=np.int64)
+        return np.full(shape, pad, dtype=np.int64), labels, np.zeros((rows, self.length), dtype=np.int64)
 
     def _check_ends(self, labels: Ints, utterances: int) -> None:
-        learned = labels if self.model.streams == 1 else labels[..., 0]
-        found = int((learned == self.model.end).sum())
+        learned = labels if self.tokenizer.streams == 1 else labels[..., 0]
+        found = int((learned == self.tokenizer.end).sum())
         if found != utterances:
             raise SpeechEvalError(
                 f"{utterances} utterances have {found} ends of speech among their labels.",
@@ -150,7 +147,7 @@ class Packed:
 
 
 def pack(sources: list[Source], length: int) -> list[list[Source]]:
-    """Best fit, longest first: each document goes where the least room is left after it."""
+    """Best fit, longest first: each document goes into the pack that it leaves the least room in."""
     packs: list[list[Source]] = []
     room: list[tuple[int, int]] = []  # (positions left, number of the pack), sorted
     for source in sorted(sources, key=lambda item: -item.length):
@@ -166,7 +163,7 @@ def pack(sources: list[Source], length: int) -> list[list[Source]]:
 
 
 def documents_of(batch: TokenBatch) -> list[tuple[str, Ints, Ints]]:
-    """Name, ids and labels of every document of a batch, cut out again where the positions begin anew."""
+    """Name, ids and labels of every document of a batch, separated where the positions restart."""
     found = []
     for row, names in enumerate(batch.documents):
         starts = (batch.positions[row] == 0).nonzero()[:, 0].tolist()

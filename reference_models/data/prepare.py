@@ -29,19 +29,19 @@ from speech_eval.reference_models.data.sentences import sentences
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
-GENERATED = "hibari-generated"  # sentences of a grammar: as many hours as one likes
+GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
 _SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED)
-_GENERATED = 6000  # sentences where no limit is given: about six hours
-HELD_OUT_SOURCE = "asterisk-it"  # a speaker of his own: English and Spanish share one
+_GENERATED = 6000  # sentences without a limit: about six hours
+HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
-# Below these a recording teaches nothing: prompts of silence, clicks and beeps.
+# Shorter or quieter recordings are prompts of silence, clicks and beeps.
 _SHORTEST, _QUIETEST = 0.4, 0.01
 _NOT_SPEECH = ("silence/",)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One utterance before it is written: `key` is unique within its source, `text` None where it is not known."""
+    """One utterance before it is written: `key` is unique within its source, `text` is None if unknown."""
 
     source: str
     key: str
@@ -58,16 +58,16 @@ def prepare(
     limit: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write the folder and return what it holds: hours and clips a split, files left out and why.
+    """Write the folder and return its summary: hours and clips per split, files left out and why.
 
-    `limit` takes that many recordings a source, the same ones everywhere. Raises `BadInput` where the held-out source
-    shares its speaker with another one, or where `output` was prepared from other sources.
+    `limit` takes that many recordings per source, always the same ones. Raises `BadInput` if the held-out source shares
+    its speaker with another one, or if `output` was prepared from other sources.
     """
     wanted = list(dict.fromkeys(sources))
     unknown = [name for name in wanted if name not in (*SOURCES, *_SPOKEN_BY_HIBARI)]
     if unknown:
         raise BadInput(
-            f"No source is named {', '.join(unknown)}.", f"Choose of {', '.join((*SOURCES, *_SPOKEN_BY_HIBARI))}."
+            f"No source is named {', '.join(unknown)}.", f"Use some of: {', '.join((*SOURCES, *_SPOKEN_BY_HIBARI))}."
         )
     plan = {"sources": wanted, "held_out_source": held_out_source, "limit": limit}
     output.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def _recordings(
 
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
     """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, or sentences of
-    a grammar. What an earlier call that was stopped has spoken is not spoken again."""
+    a grammar. Recordings of an earlier call that was stopped are reused."""
     from speech_eval.adapters.base import SynthesisRequest
     from speech_eval.adapters.tts.hibari import Hibari
 
@@ -162,7 +162,7 @@ def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str
     file_name = _file_name(recording.source, recording.key)
     if not (output / file_name).is_file():
         write_atomically(output / file_name, flac_bytes(recording.audio))
-    # The id by which the bundled datasets hold out: what they evaluate on, nothing here is trained on.
+    # The id by which the bundled datasets hold out: what they evaluate on is not trained on here.
     synthetic = recording.source in _SPOKEN_BY_HIBARI
     sample_id = recording.key if synthetic else f"{recording.language}-{recording.key.replace('/', '-')}"
     split = "held-out" if datasets.held_out(sample_id) else "train"
@@ -194,7 +194,7 @@ def _check_speakers(rows: list[dict[str, Any]], held_out_source: str) -> None:
 
 
 def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], sources: list[str]) -> None:
-    """The rows of a split that have a text, as a dataset of the harness. Without rows there is no file."""
+    """The rows of a split that have a text, as a dataset of the harness; no file without rows."""
     if not rows:
         return
     infos = [datasets.load_dataset(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]

@@ -1,5 +1,5 @@
-"""Random segments of recordings, in an order that is a pure function of the seed: batch 1234 is the same batch whether
-the run came to it in one go or was resumed before it.
+"""Random segments of recordings in an order that is a pure function of the seed, so that batch 1234 is the same in an
+uninterrupted run and in a resumed one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor
 from speech_eval import datasets
 from speech_eval.audio import Audio, check_waveform
 from speech_eval.errors import BadAudio, BadInput
-from speech_eval.records import Sample
+from speech_eval.reference_models.data.splits import split_of
+from speech_eval.reference_models.training.config import Policy
 
-Policy = Literal["skip", "stop"]
 _SILENT_PEAK = 1e-3
-_OFFSETS_TRIED = 4  # before a recording is passed over because it is silent wherever it was looked at
+_OFFSETS_TRIED = 4  # random places tried before a recording counts as silent
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Incident:
-    """A recording that could not be used: its id, what kind of trouble, and the reason in words."""
+    """A recording that could not be used: its id, the kind of problem, and the reason."""
 
     clip: str
     kind: Literal["corrupt", "silent"]
@@ -46,7 +46,7 @@ class Incident:
 
 @dataclass(frozen=True)
 class Batch:
-    """`audio` [B, 1, T], the ids of its clips, and what was passed over to fill it."""
+    """`audio` [B, 1, T], the ids of its clips, and the recordings that were skipped to fill it."""
 
     audio: Tensor
     clips: list[str]
@@ -56,13 +56,12 @@ class Batch:
 def clips_of(folder: Path, split: str) -> tuple[list[Clip], list[Incident]]:
     """The recordings of a split of an AudioFolder, and those whose header cannot be read.
 
-    A folder without a `split` column is split by id: `datasets.held_out` names the eighth that is held out.
-    Raises `BadInput` where nothing is left.
+    Raises `BadInput` if no recording of the split is readable.
     """
     dataset = datasets.load_dataset(folder)
     clips, bad = [], []
     for sample in dataset.samples:
-        if sample.audio is None or _split(sample) != split:
+        if sample.audio is None or split_of(sample) != split:
             continue
         path = dataset.audio_path(sample.audio)
         try:
@@ -72,13 +71,6 @@ def clips_of(folder: Path, split: str) -> tuple[list[Clip], list[Incident]]:
     if not clips:
         raise BadInput(f"{folder} has no readable recording in its split '{split}'.", "Check the metadata.jsonl.")
     return clips, bad
-
-
-def _split(sample: Sample) -> str:
-    stated = sample.metadata.get("split")
-    if stated is not None:
-        return str(stated)
-    return "held-out" if datasets.held_out(sample.id) else "train"
 
 
 def _clip(name: str, path: Path) -> Clip:
@@ -96,9 +88,9 @@ def _clip(name: str, path: Path) -> Clip:
 class Segments:
     """An endless sequence of segments of `seconds`, `rate` Hz: item i is a function of i, the seed and the clips.
 
-    An epoch visits every clip about once a segment's length it holds, in shuffled order, at a random place each time;
-    shorter clips are padded with silence. `gain_db` is the widest random change of level, `policy` what happens to a
-    recording that cannot be read or is silent: passed over and reported, or the end of the training.
+    An epoch visits every clip about once per segment length that it contains, in shuffled order, at a random place each
+    time; shorter clips are padded with silence. `gain_db` is the largest random change of level, `policy` says whether
+    a recording that is unreadable or silent is skipped and reported, or ends the training.
     """
 
     def __init__(
@@ -111,11 +103,11 @@ class Segments:
 
     @property
     def epoch(self) -> int:
-        """Segments an epoch."""
+        """Segments per epoch."""
         return len(self._slots)
 
     def __getitem__(self, index: int) -> tuple[Tensor, str, list[Incident]]:
-        """A segment [1, T], its clip's id, and the clips passed over to find it."""
+        """A segment [1, T], its clip's id, and the clips skipped to find it."""
         incidents: list[Incident] = []
         for attempt in range(len(self._slots)):
             # What follows in the epoch takes the place of a clip that is passed over.
@@ -149,11 +141,11 @@ class Segments:
 
 
 class Silent(BadAudio):
-    """A recording in which no sound was found."""
+    """A recording that is silent at every place that was tried."""
 
 
 def read(clip: Clip, start: float, seconds: float) -> Audio:
-    """A stretch of a recording at the file's own rate. Raises `BadAudio` naming the clip."""
+    """A part of a recording at the file's own rate. Raises `BadAudio` naming the clip."""
     import soundfile
 
     try:
@@ -173,7 +165,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
 
     @property
     def epoch(self) -> int:
-        """Whole batches an epoch, at least one."""
+        """Whole batches per epoch, at least one."""
         return max(1, self.segments.epoch // (self.size * self.world))
 
     def __getitem__(self, step: int) -> Batch:
@@ -183,7 +175,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         return Batch(torch.stack([item[0] for item in items]), [item[1] for item in items], incidents)
 
     def from_step(self, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
-        """The batches of steps `start` to `stop`, decoded ahead by `workers` processes."""
+        """The batches of steps `start` to `stop`, decoded in advance by `workers` processes."""
         loader = torch.utils.data.DataLoader(
             self,
             batch_size=None,

@@ -1,8 +1,8 @@
-"""English sentences without end, for a synthetic voice to speak: a small grammar over everyday words and a lexicon.
+"""Any number of English sentences for a synthetic voice to speak: a small grammar over everyday words and a lexicon.
 
 The grammar and its everyday words (everyday.yaml) were written for this project; rare nouns, adjectives and adverbs are
-those that hibari's tagger knows by heart (Apache-2.0). The sentences make sense only by chance. They are there so that
-every sound is heard beside every other, at the rhythm of sentences; none of them is in the bundled datasets.
+those in the lexicon of hibari's tagger (Apache-2.0). The sentences make sense only by chance; their purpose is that
+every sound occurs beside every other, at the rhythm of sentences. None of them is in the bundled datasets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TAGS = {"NN": "rare_noun", "JJ": "rare_adjective", "RB": "rare_adverb"}
 
 
 def sentences(count: int, seed: int = 0) -> list[str]:
-    """`count` different sentences, the same for the same seed; the first n of more are those of fewer."""
+    """`count` different sentences, the same for the same seed; a smaller count gives the first ones of a larger."""
     known = {sample.text for name in ("sentences-en", "asterisk-en") for sample in datasets.load_dataset(name).samples}
     grammar, draw = _grammar(), random.Random(seed)
     found: dict[str, None] = {}

@@ -1,9 +1,9 @@
-"""Speech as codes on disk, written once: parquet that `datasets` reads, codes as uint16.
+"""Speech as codes on disk, encoded once: parquet that `datasets` reads, codes as uint16.
 
 SHARDS/train-00000.parquet     id, text, spoken, speaker, seconds, codes_0 … codes_K-1; likewise held-out-…
 SHARDS/shards.json             the codec, the text frontend, hours, sizes beside the waveforms; written last
 
-Codes are stored as the codec gave them, so that every layout is read from the same shards.
+Codes are stored as the codec gave them, so that every layout reads the same shards.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ import numpy as np
 from filelock import FileLock
 
 from speech_eval import datasets
-from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import AudioCodec
 from speech_eval.audio import load
 from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Sample
+from speech_eval.reference_models.data.splits import split_of
+from speech_eval.reference_models.speech_lm import frontend
+from speech_eval.reference_models.speech_lm.codec_stream import load_codec
 from speech_eval.reference_models.speech_lm.layouts import Ints
-from speech_eval.reference_models.tts import frontend
-from speech_eval.reference_models.tts.config import CodecSection
+from speech_eval.reference_models.speech_lm.sequence import CodecSection
 
 SUMMARY = "shards.json"
 SPLITS = ("train", "held-out")
-_ROWS = 20_000  # a file
-_BATCH = 16  # recordings a call of the codec
+_ROWS = 20_000  # per file
+_BATCH = 16  # recordings per call of the codec
 _PCM_BYTES = 2
 
 
@@ -59,12 +60,10 @@ def write_shards(
 ) -> dict[str, Any]:
     """Encode every utterance of the AudioFolder `data` that has a text; returns the summary.
 
-    Shards that are there already are kept if they are of the same data, codec and frontend. Raises `BadInput` where
-    they are of others, where the codec has no codebooks or one of more than 65 536 codes, and where nothing is left.
+    Existing shards of the same data, codec and frontend are kept. Raises `BadInput` for existing shards of others, for
+    a codec without codebooks or with one of more than 65 536 codes, and if no utterance can be encoded.
     """
-    codec = modelspec.resolve(codec_spec).build()
-    if not isinstance(codec, AudioCodec):
-        raise BadInput(f"{codec_spec} is no codec.", "See: speech-eval list models --interface AudioCodec")
+    codec = load_codec(codec_spec)
     plan = {
         "data_sha256": file_sha256(data / "metadata.jsonl"),
         "codec_sha256": codec.info().weights_sha256,
@@ -108,14 +107,6 @@ def _write(
     return {"codec": section.model_dump(mode="json"), "splits": splits, "passed_over": passed_over}
 
 
-def split_of(sample: Sample) -> str:
-    """The split a prepared folder states; by id where it states none."""
-    stated = sample.metadata.get("split")
-    if stated is not None:
-        return str(stated)
-    return "held-out" if datasets.held_out(sample.id) else "train"
-
-
 def _encode(
     codec: AudioCodec, dataset: datasets.Dataset, chosen: list[tuple[Sample, str]], passed_over: dict[str, str]
 ) -> Iterator[tuple[dict[str, Any], Any]]:
@@ -134,7 +125,7 @@ def _encode(
 def _section(codec: AudioCodec, spec: str, found: Any) -> CodecSection:
     sizes = [int(size) for size in found.codebook_sizes]
     if not sizes or max(sizes) > 2**16:
-        raise BadInput(f"{spec}: codebooks of {sizes} codes.", "Use a codec with codebooks of 65 536 codes at most.")
+        raise BadInput(f"{spec}: codebooks of {sizes} codes.", "Use a codec whose codebooks have 1 to 65 536 codes.")
     return CodecSection(
         spec=spec,
         codebook_sizes=tuple(sizes),
@@ -158,7 +149,7 @@ class _Writer:
         self.books = books
         self.rows.append(row)
         self.utterances += 1
-        self.speakers.add(row["speaker"] or row["id"])  # of unknown speakers, each is another
+        self.speakers.add(row["speaker"] or row["id"])  # every unknown speaker counts as another one
         self.seconds += row["seconds"]
         self.codes += sum(len(row[f"codes_{k}"]) for k in range(books))
         if len(self.rows) == _ROWS:
@@ -177,7 +168,7 @@ class _Writer:
         self.rows = []
 
     def close(self, rate: int) -> dict[str, Any]:
-        """Finish the last file; what the split holds, and its size beside 16-bit waveforms."""
+        """Finish the last file; returns what the split holds, and its size compared with 16-bit waveforms."""
         if self.rows:
             self._flush()
         size = sum(path.stat().st_size for path in self.files)
@@ -194,12 +185,15 @@ class _Writer:
 
 
 class Shards:
-    """Shards on disk, opened. Rows are read when they are asked for."""
+    """The shards of a split, opened. Rows are read on access."""
 
     def __init__(self, folder: Path, split: str = "train") -> None:
         done = folder / SUMMARY
         if not done.is_file():
-            raise BadInput(f"{folder} holds no {SUMMARY}.", "Write the shards first: `speech-eval train tts/…`.")
+            raise BadInput(
+                f"{folder} holds no {SUMMARY}.",
+                "Write the shards first: `speech-eval train` with a recipe of the stack tts.",
+            )
         self.summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
         self.codec = CodecSection.model_validate(self.summary["codec"])
         files = sorted(str(path) for path in folder.glob(f"{split}-*.parquet"))

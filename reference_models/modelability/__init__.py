@@ -1,1 +1,1 @@
-"""How well a small language model can learn a codec's codes: what the task `codec-modelability` trains and asks."""
+"""How well a small language model learns a codec's codes: the model that the task `codec-modelability` trains."""

@@ -1,4 +1,4 @@
-"""What a modelability number may cost. Numbers of two budgets are two metrics and are never compared."""
+"""Training budgets of modelability. Numbers of two budgets are two metrics and are never compared."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _ASTERISK = tuple(f"asterisk-{language}@train" for language in ("en", "es", "fr"
 BUDGETS = {
     # Two CPU cores, minutes: ranks codecs by how predictable their codes are; its speech is not intelligible.
     "smoke-1": Budget(_ASTERISK, 3600.0, 6e12, 192, 4, 4, 512, 4096, 1024, 2e-3),
-    # One H100, about half an hour a codec, on a hundred hours or more given with the option `train`.
+    # One H100, about half an hour per codec, on a hundred hours or more given with the option `train`.
     "h100-1": Budget(_ASTERISK, 3.6e6, 4e18, 1024, 16, 16, 4096, 8192, 65_536, 3e-4),
 }
 
 
 def budget(name: str) -> Budget:
-    """A budget by name."""
+    """A budget by name. Raises `BadInput` for an unknown one."""
     if name not in BUDGETS:
         raise BadInput(f"No modelability budget is named '{name}'.", f"Use {' or '.join(BUDGETS)}.")
     return BUDGETS[name]

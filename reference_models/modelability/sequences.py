@@ -1,37 +1,33 @@
-"""From a text and a codec's codes to the token LM's sequence, in each layout, and back to codes."""
+"""A text and a codec's codes as the token LM's sequence [streams, T], in each layout, and back to codes.
+
+flattened  one stream: the shared `StreamTokenizer`, each codebook with ids of its own
+delay      stream k reads codebook k, k steps late; text is in stream 0
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from speech_eval.adapters.base import Codes
 from speech_eval.errors import BadInput
-from speech_eval.reference_models.speech_lm.code_lm import IGNORE
-from speech_eval.reference_models.speech_lm.layouts import (
-    Ints,
-    deinterleave,
-    delay,
-    interleave,
-    pattern,
-    ratios_of,
-    undelay,
-    whole_steps,
-)
+from speech_eval.reference_models.speech_lm.layouts import Ints, delay, ratios_of, undelay, whole_steps
+from speech_eval.reference_models.speech_lm.sequence import CodecSection, SequenceConfig
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer, up_to_end
 from speech_eval.reference_models.speech_lm.vocabulary import Vocabulary
 
-LAYOUTS = ("flattened", "delay")
+Ranges = tuple[tuple[int, int], ...]  # ids as (first, last + 1)
 
 
 @dataclass(frozen=True)
-class Sequences:
-    """A codec's codes as sequences `[streams, T]` of one layout.
-
-    flattened  one stream; its vocabulary is Vocabulary.of_codec over all codebooks
-    delay      stream k reads codebook k, k steps late; text is in stream 0, and `fill` is the last id of every stream
-    """
+class Sequences(ABC):
+    """A codec's codebook sizes and frame ratios in one layout."""
 
     layout: str
     sizes: tuple[int, ...]
@@ -39,7 +35,7 @@ class Sequences:
 
     @classmethod
     def of(cls, layout: str, codes: Codes) -> Sequences:
-        """The layout of a codec, seen from any of its codes. Raises `BadInput` where it cannot be laid out so."""
+        """The layout of a codec, from any of its codes. Raises `BadInput` for codes that the layout cannot hold."""
         if layout not in LAYOUTS:
             raise BadInput(f"No layout is named '{layout}'.", f"Use {' or '.join(LAYOUTS)}.")
         if not len(codes.codebooks):
@@ -50,100 +46,135 @@ class Sequences:
         ratios = ratios_of(codes.frame_rates)
         if layout == "delay" and set(ratios) != {1}:
             raise BadInput("The delay layout needs codebooks of one frame rate.", "Use the flattened layout.")
-        return cls(layout, tuple(int(size) for size in codes.codebook_sizes), ratios)
+        return LAYOUTS[layout](layout, tuple(int(size) for size in codes.codebook_sizes), ratios)
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Text, specials and all codebooks. In the delay layout its first codebook is stream 0's."""
+        """Text, specials and all codebooks. In the delay layout the first codebook is that of stream 0."""
         return Vocabulary.of_codec(self.sizes)
 
     @property
+    @abstractmethod
     def vocabularies(self) -> tuple[int, ...]:
         """Ids in each stream."""
-        if self.layout == "flattened":
-            return (len(self.vocabulary),)
+
+    @property
+    @abstractmethod
+    def choices(self) -> tuple[tuple[Ranges, ...], ...]:
+        """For each stream, the sets of ids among which a position of speech chooses: one per codebook, the first with
+        the end."""
+
+    @abstractmethod
+    def prompt(self, text: str) -> Ints:
+        """[S, T]: the text between its marks, then the mark that speech follows. An empty text is no text."""
+
+    @abstractmethod
+    def targets(self, text: str, codes: Sequence[Ints]) -> tuple[Ints, Ints]:
+        """Tokens and targets [S, T] of one utterance: codes and the end are learned, the text is read."""
+
+    @abstractmethod
+    def codes(self, tokens: Ints) -> list[Ints]:
+        """Codes from generated speech [S, T]; what follows the end, and an unfinished step, are dropped."""
+
+    @abstractmethod
+    def allowed(self, step: int, ended_at: int | None) -> list[Tensor]:
+        """Ids that may occur at a position of speech, per stream, the end last. `ended_at` is the position at which
+        stream 0 ended, in the delay layout: the others still have codes to say."""
+
+    @cached_property
+    def end(self) -> int:
+        """The id that ends speech, in stream 0."""
+        return self.vocabulary.id("speech-end")
+
+
+class Flattened(Sequences):
+    """One stream, all codebooks interleaved."""
+
+    @cached_property
+    def _tokenizer(self) -> StreamTokenizer:
+        rates = tuple(float(ratio) for ratio in self.ratios)
+        codec = CodecSection(spec="the codec", codebook_sizes=self.sizes, frame_rates=rates)
+        return StreamTokenizer(SequenceConfig(layout="interleaved", offsets="book", codec=codec), context=2**31)
+
+    @property
+    def vocabularies(self) -> tuple[int, ...]:
+        return (len(self.vocabulary),)
+
+    @property
+    def choices(self) -> tuple[tuple[Ranges, ...], ...]:
+        (first, size), *others = (self.vocabulary.block(f"codes-{k}") for k in range(len(self.sizes)))
+        with_end: Ranges = ((self.end, self.end + 1), (first, first + size))
+        return ((with_end, *(((start, start + count),) for start, count in others)),)
+
+    def prompt(self, text: str) -> Ints:
+        return self._tokenizer.text_rows(text)[None]
+
+    def targets(self, text: str, codes: Sequence[Ints]) -> tuple[Ints, Ints]:
+        tokens, targets = self._tokenizer.example(text, codes)
+        return tokens[None], targets[None]
+
+    def codes(self, tokens: Ints) -> list[Ints]:
+        return self._tokenizer.codes(tokens[0])
+
+    def allowed(self, step: int, ended_at: int | None) -> list[Tensor]:
+        return [self._tokenizer.allowed(step)]
+
+
+class Delay(Sequences):
+    """One stream per codebook; `fill` is the last id of every stream."""
+
+    @property
+    def vocabularies(self) -> tuple[int, ...]:
         first = len(Vocabulary.of_codec(self.sizes[:1]))
         return (first + 1, *(size + 1 for size in self.sizes[1:]))
 
     @property
-    def choices(self) -> tuple[tuple[tuple[tuple[int, int], ...], ...], ...]:
-        """For each stream, the sets of ids among which a place of speech chooses: a codebook each, and where the speech
-        may end, its mark with the first of them."""
-        words = self.vocabulary
-        end = words.id("speech-end")
-        blocks = [words.block(f"codes-{k}") for k in range(len(self.sizes))]
-        first = ((end, end + 1), (blocks[0][0], sum(blocks[0])))
-        if self.layout == "flattened":
-            return ((first, *(((start, start + size),) for start, size in blocks[1:])),)
-        return ((first,), *((((0, size),),) for size in self.sizes[1:]))
+    def choices(self) -> tuple[tuple[Ranges, ...], ...]:
+        first, size = self.vocabulary.block("codes-0")
+        return ((((self.end, self.end + 1), (first, first + size)),), *((((0, count),),) for count in self.sizes[1:]))
 
     def prompt(self, text: str) -> Ints:
-        """[S, T]: the text between its marks, then the mark that speech follows. An empty text is no text."""
         words = self.vocabulary
         ids = [words.id("text-start"), *words.text(text), words.id("text-end"), words.id("speech-start")]
-        return self._streams(np.array(ids))
-
-    def speech(self, codes: Sequence[Ints]) -> Ints:
-        """[S, T]: the codes and the mark that ends them."""
-        books, end = whole_steps(codes, self.ratios), self.vocabulary.id("speech-end")
-        if self.layout == "flattened":
-            block = [book for book, _ in pattern(self.ratios)]
-            raw = interleave(books, self.ratios).reshape(-1, len(block))
-            columns = [self.vocabulary.codes(book, raw[:, i]) for i, book in enumerate(block)]
-            return np.append(np.stack(columns, axis=1).reshape(-1), end)[None]
-        late = delay(np.stack([self.vocabulary.codes(0, books[0]), *books[1:]]), range(len(books)), fill=-1)
-        wide = np.pad(
-            late, ((0, 0), (0, len(books[0]) + 1 - min(late.shape[1], len(books[0]) + 1))), constant_values=-1
-        )
-        wide[0, len(books[0])] = end
-        fill = np.array(self.vocabularies)[:, None] - 1
-        return np.where(wide < 0, fill, wide)
-
-    def codes(self, tokens: Ints) -> list[Ints]:
-        """The inverse of `speech`; what follows the ending mark, and an unfinished block, are left out."""
-        end = self.vocabulary.id("speech-end")
-        ends = np.flatnonzero(tokens[0] == end)
-        length = int(ends[0]) if len(ends) else tokens.shape[1]
-        starts = [self.vocabulary.block(f"codes-{k}")[0] for k in range(len(self.sizes))]
-        if self.layout == "flattened":
-            block = [book for book, _ in pattern(self.ratios)]
-            kept = tokens[0, : length - length % len(block)].reshape(-1, len(block))
-            return deinterleave((kept - np.array([starts[book] for book in block])).reshape(-1), self.ratios)
-        books = len(self.sizes)
-        length = min(length, tokens.shape[1] - books + 1)
-        rows = undelay(tokens[:, : length + books - 1], range(books)) if length > 0 else np.empty((books, 0), np.int64)
-        return [rows[0] - starts[0], *rows[1:]]
-
-    def allowed(self, step: int, ended_at: int | None) -> list[tuple[int, int, bool]]:
-        """Ids that may stand at a step of speech, a stream each: first, last + 1, and whether the ending mark may too.
-
-        `ended_at` is the step at which stream 0 ended, in the delay layout: the others still have codes to say.
-        """
-        if self.layout == "flattened":
-            block = pattern(self.ratios)
-            book = block[step % len(block)][0]
-            start, size = self.vocabulary.block(f"codes-{book}")
-            return [(start, start + size, step % len(block) == 0 and step > 0)]
-        ranges = []
-        for k, size in enumerate(self.sizes):
-            fill = self.vocabularies[k] - 1
-            start = self.vocabulary.block("codes-0")[0] if k == 0 else 0
-            speaking = step >= k and (ended_at is None or step < ended_at + k)
-            ranges.append((start, start + size, k == 0 and step > 0) if speaking else (fill, fill + 1, False))
-        return ranges
-
-    def targets(self, text: str, codes: Sequence[Ints]) -> tuple[Ints, Ints]:
-        """Tokens and targets [S, T] of one utterance: codes and the ending mark are learned, the text is read."""
-        prompt, speech = self.prompt(text), self.speech(codes)
-        whole = np.concatenate([prompt, speech], axis=1)
-        targets = whole[:, 1:].copy()
-        targets[:, : prompt.shape[1] - 1] = IGNORE
-        if self.layout == "delay":  # fill is known, not learned
-            targets[targets == np.array(self.vocabularies)[:, None] - 1] = IGNORE
-        return whole[:, :-1], targets
-
-    def _streams(self, ids: Ints) -> Ints:
-        fill = np.array(self.vocabularies)[:, None] - 1
-        rows = np.broadcast_to(fill, (len(self.vocabularies), len(ids))).copy()
+        rows = np.broadcast_to(self._fill, (len(self.sizes), len(ids))).copy()
         rows[0] = ids
         return rows
+
+    def targets(self, text: str, codes: Sequence[Ints]) -> tuple[Ints, Ints]:
+        prompt = self.prompt(text)
+        whole = np.concatenate([prompt, self._speech(codes)], axis=1)
+        targets = whole[:, 1:].copy()
+        targets[:, : prompt.shape[1] - 1] = IGNORE
+        targets[targets == self._fill] = IGNORE  # fill is known, not learned
+        return whole[:, :-1], targets
+
+    def codes(self, tokens: Ints) -> list[Ints]:
+        books = len(self.sizes)
+        length = min(len(up_to_end(tokens[0], self.end)), tokens.shape[1] - books + 1)
+        rows = undelay(tokens[:, : length + books - 1], range(books)) if length > 0 else np.empty((books, 0), np.int64)
+        return [rows[0] - self.vocabulary.block("codes-0")[0], *rows[1:]]
+
+    def allowed(self, step: int, ended_at: int | None) -> list[Tensor]:
+        ids = []
+        for k, size in enumerate(self.sizes):
+            start = self.vocabulary.block("codes-0")[0] if k == 0 else 0
+            if step >= k and (ended_at is None or step < ended_at + k):
+                ids.append(torch.tensor([*range(start, start + size), *([self.end] if k == 0 and step > 0 else [])]))
+            else:
+                ids.append(torch.tensor([self.vocabularies[k] - 1]))
+        return ids
+
+    @property
+    def _fill(self) -> Ints:
+        return np.array(self.vocabularies)[:, None] - 1
+
+    def _speech(self, codes: Sequence[Ints]) -> Ints:
+        """[S, T]: the codes, late by their number, and the end."""
+        books = whole_steps(codes, self.ratios)
+        late = delay(np.stack([self.vocabulary.codes(0, books[0]), *books[1:]]), range(len(books)), fill=-1)
+        wide = np.pad(late, ((0, 0), (0, max(0, len(books[0]) + 1 - late.shape[1]))), constant_values=-1)
+        wide[0, len(books[0])] = self.end
+        return np.where(wide < 0, self._fill, wide)
+
+
+LAYOUTS: dict[str, type[Sequences]] = {"flattened": Flattened, "delay": Delay}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,9 +15,13 @@ from torch import Tensor
 from speech_eval.errors import SpeechEvalError
 from speech_eval.progress import Progress
 from speech_eval.reference_models.modelability.budget import Budget
+from speech_eval.reference_models.modelability.model import CodeLM, CodeLMConfig
 from speech_eval.reference_models.modelability.sequences import Sequences
-from speech_eval.reference_models.speech_lm.code_lm import IGNORE, CodeLM, CodeLMConfig
 from speech_eval.reference_models.speech_lm.layouts import Ints
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
+from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig
+from speech_eval.reference_models.training.log import RunLog
+from speech_eval.reference_models.training.loop import Loop, adamw, update
 
 
 @dataclass(frozen=True)
@@ -53,41 +59,52 @@ def train(
 ) -> Spent:
     """Next-token training until the budget is spent. Deterministic: batches, dropped texts and weights follow the seed.
 
-    Raises `SpeechEvalError` where the loss is no longer a number.
+    Raises `SpeechEvalError` if the loss is not finite.
     """
-    device = next(model.parameters()).device
-    per_step = model.flops_per_step()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
-    seconds = flops = 0.0
-    steps = 0
+    device, per_step = next(model.parameters()).device, model.flops_per_step()
+    config = _optimizer(budget)
+    optimizer = adamw(model, config)
+    audio_seconds = flops = 0.0
+    loop = Loop(
+        RunConfig(steps=sys.maxsize),
+        Path(),
+        RunLog(),
+        name="codec-modelability",
+        share=lambda: max(audio_seconds / budget.audio_seconds, flops / budget.flops),
+    )
     model.train()
-    for batch, batch_seconds in _batches(sequences, corpus, budget):
-        spent = max(seconds / budget.audio_seconds, flops / budget.flops)
-        if spent >= 1:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = budget.learning_rate * min(1.0, (steps + 1) / 20) * _cosine(spent)
-        tokens, targets = (part.to(device) for part in batch)
-        nats = model.nll(tokens, targets)
-        loss = nats.sum() / (targets != IGNORE).sum()
+    for number, (tokens, targets, seconds) in loop.steps(lambda start, stop: _batches(sequences, corpus, budget)):
+        nats = model.nll(tokens.to(device), targets.to(device))
+        loss = nats.sum() / (targets != IGNORE).sum().to(device)
         if not torch.isfinite(loss):
-            raise SpeechEvalError(f"Step {steps}: the loss of the token LM is {loss.item()}.", "Report this codec.")
+            raise SpeechEvalError(f"Step {number}: the loss of the token LM is {loss.item()}.", "Report this codec.")
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        seconds += batch_seconds
+        update(optimizer, model.parameters(), config, config.rate_at(number, loop.done()))
+        audio_seconds += seconds
         flops += per_step * tokens[:, 0].numel()
-        steps += 1
-        progress("codec-modelability: train", min(int(100 * spent), 100), 100)
-    progress("codec-modelability: train", 100, 100)
-    return Spent(seconds, flops, steps, "audio seconds" if seconds >= budget.audio_seconds else "FLOPs")
+        loop.record({})
+        progress("codec-modelability: train", min(int(100 * loop.done()), 100), 100)
+    stopped_by = "audio seconds" if audio_seconds >= budget.audio_seconds else "FLOPs"
+    return Spent(audio_seconds, flops, loop.log.step, stopped_by)
+
+
+def _optimizer(budget: Budget) -> OptimizerConfig:
+    return OptimizerConfig(
+        learning_rate=budget.learning_rate,
+        betas=(0.9, 0.95),
+        weight_decay=0.1,
+        warmup_steps=20,
+        schedule="cosine",
+        final_share=0.1,
+        clip_norm=1.0,
+    )
 
 
 def bits(model: CodeLM, sequences: Sequences, text: str, codes: Sequence[Ints]) -> float:
     """Bits the model needs for the codes and their end, after reading `text` ('' for none).
 
-    Speech longer than the model's positions is read in windows, each from a fresh start.
+    Speech longer than the model's positions is read in windows, each without the ones before it.
     """
     model.eval()
     tokens, targets = sequences.targets(text, codes)
@@ -100,15 +117,11 @@ def bits(model: CodeLM, sequences: Sequences, text: str, codes: Sequence[Ints]) 
     return total / math.log(2)
 
 
-def _cosine(spent: float) -> float:
-    """Learning rate as a share of its peak, falling to a tenth."""
-    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(spent, 1.0)))
-
-
 def _batches(
     sequences: Sequences, corpus: Sequence[Utterance], budget: Budget
-) -> Iterator[tuple[tuple[Tensor, Tensor], float]]:
-    """Endless passes over the corpus: utterances of like length together, batches in a new order each pass."""
+) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """Tokens, targets and seconds of speech of endless passes over the corpus: utterances of similar length together,
+    batches in a new order in each pass."""
     random = np.random.default_rng(budget.seed)
     while True:
         read = random.random(len(corpus)) < budget.text
@@ -124,11 +137,11 @@ def _batches(
             groups[-1].append(i)
         for g in random.permutation(len(groups)):
             chosen = [pairs[i] for i in groups[g]]
-            yield _pad(chosen), sum(corpus[i].seconds for i in groups[g])
+            yield *_pad(chosen), sum(corpus[i].seconds for i in groups[g])
 
 
 def _pad(pairs: Sequence[tuple[Ints, Ints]]) -> tuple[Tensor, Tensor]:
-    """Tokens and targets [B, S, T] of unequal lengths: padding stands at the end, where no real position sees it."""
+    """Tokens and targets [B, S, T] of unequal lengths, padded at the end, where no other position sees it."""
     longest = max(tokens.shape[1] for tokens, _ in pairs)
     tokens = [np.pad(t, ((0, 0), (0, longest - t.shape[1]))) for t, _ in pairs]
     targets = [np.pad(t, ((0, 0), (0, longest - t.shape[1])), constant_values=IGNORE) for _, t in pairs]

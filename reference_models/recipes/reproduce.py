@@ -1,4 +1,4 @@
-"""A recipe from data to verdict: prepare, train, evaluate through the harness, hold against what was recorded."""
+"""A recipe from data to verdict: prepare, train, evaluate through the harness, compare with the recorded numbers."""
 
 from __future__ import annotations
 
@@ -12,22 +12,13 @@ from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.records import Results
 from speech_eval.reference_models.data.prepare import prepare
-from speech_eval.reference_models.recipes.schema import Size, load
-from speech_eval.reference_models.training.state import FILE, read_facts
-from speech_eval.registry import load_attr
-
-# train(size, data, output, resume=, overfit=, progress=, say=) -> card, of each stack.
-TRAINERS = {
-    "codec": "speech_eval.reference_models.codec.train:train_recipe",
-    "tts": "speech_eval.reference_models.tts.train:train_recipe",
-    "tts/grpo": "speech_eval.reference_models.speech_lm.rl.train:train_recipe",
-    "tts/dpo": "speech_eval.reference_models.speech_lm.rl.train:train_recipe",
-}
+from speech_eval.reference_models.recipes.schema import ResolvedRecipe, load
+from speech_eval.reference_models.recipes.stacks import stack_of, stacks, train_unless_finished
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A number beside what was recorded; `ok` where it lies within the tolerance, None where nothing was recorded."""
+    """A number beside the recorded one; `ok` if it is within the tolerance, None if nothing was recorded."""
 
     metric: str
     found: float | None
@@ -64,46 +55,39 @@ def train(
     data: Path | None = None,
     resume: bool = False,
     overfit: bool = False,
-    codec: str | None = None,
-    force: bool = False,
     progress: Progress = silent,
     say: Say = unsaid,
+    **options: Any,
 ) -> dict[str, Any]:
     """Train a recipe at a size into the checkpoint directory `output`, on the AudioFolder `data` or on one prepared as
-    the recipe says; returns the card. `codec` and `force` are those of
-    `speech_eval.reference_models.tts.train.train_recipe`."""
+    the recipe says; returns the card. `options` are those that the recipe's stack declares."""
     recipe = load(name, size)
-    trainer = _trainer(recipe)
-    own = {key: value for key, value in (("codec", codec), ("force", force)) if value}
-    if own and recipe.stack != "tts":
-        raise BadInput(f"--{next(iter(own))} belongs to the recipes of the stack tts, not to {name}.", "Leave it out.")
+    stack = stack_of(recipe.name)
+    known = {option.name for option in stack.options}
+    for option in sorted(options.keys() - known):
+        owners = [other.name for other in stacks().values() if option in {item.name for item in other.options}]
+        raise BadInput(
+            f"--{option} is an option of the stack {' and '.join(owners) or 'none'}, not of {stack.name}.",
+            "Leave it out.",
+        )
     folder = _data(recipe, output, progress) if data is None else data
-    card: dict[str, Any] = load_attr(trainer)(
-        recipe, folder, output, resume=resume, overfit=overfit, progress=progress, say=say, **own
-    )
-    return card
+    return stack.train(recipe, folder, output, resume=resume, overfit=overfit, progress=progress, say=say, **options)
 
 
 def reproduce(name: str, size: str, output: Path, *, progress: Progress = silent, say: Say = unsaid) -> Reproduction:
-    """Prepare, train, evaluate and judge into `output`: `data`, `checkpoint` and `run` below it. Every stage goes on
+    """Prepare, train, evaluate and judge into `output`: `data`, `checkpoint` and `run` below it. Every stage continues
     where an earlier call was stopped."""
     recipe = load(name, size)
-    trainer = _trainer(recipe)
     checkpoint, run = output / "checkpoint", output / "run"
     folder = _data(recipe, output, progress)
-    started = (checkpoint / FILE).is_file()
-    if started and read_facts(checkpoint).get("finished"):
-        say(f"{checkpoint} is trained already")
-        from speech_eval.reference_models.training.checkpoint import load_checkpoint
-
-        card = load_checkpoint(checkpoint, recipe.stack)[2]
-    else:
-        card = load_attr(trainer)(recipe, folder, checkpoint, resume=started, overfit=False, progress=progress, say=say)
+    card = train_unless_finished(recipe, folder, checkpoint, progress=progress, say=say)
     results = evaluate(recipe, checkpoint, folder, run, progress, say)
     return Reproduction(name, size, str(checkpoint), str(run), card, judge(recipe, results))
 
 
-def evaluate(recipe: Size, checkpoint: Path, data: Path, output: Path, progress: Progress, say: Say) -> Results:
+def evaluate(
+    recipe: ResolvedRecipe, checkpoint: Path, data: Path, output: Path, progress: Progress, say: Say
+) -> Results:
     """Run the recipe's task on its split of the prepared data, as any model is run."""
     wanted = recipe.evaluation
     settings = runner.Settings(
@@ -117,8 +101,8 @@ def evaluate(recipe: Size, checkpoint: Path, data: Path, output: Path, progress:
     return runner.run(spec, [wanted.task], output, settings, progress, say)
 
 
-def judge(recipe: Size, results: Results) -> list[Judged]:
-    """Every number of the evaluation, beside the recorded one. A recorded number that was not found counts as wrong."""
+def judge(recipe: ResolvedRecipe, results: Results) -> list[Judged]:
+    """Every number of the evaluation beside the recorded one. A recorded number that is missing counts as wrong."""
     found = {f"{number.metric}/{number.name}": number.strict.value for task in results.tasks for number in task.metrics}
     recorded = recipe.expected.metrics if recipe.expected else {}
     judged = []
@@ -132,15 +116,7 @@ def judge(recipe: Size, results: Results) -> list[Judged]:
     return judged
 
 
-def _trainer(recipe: Size) -> str:
-    stack, method = recipe.stack, recipe.training.get("method")
-    name = stack if method is None else f"{stack}/{method}"
-    if name not in TRAINERS:
-        raise BadInput(f"'{recipe.name}': nothing trains '{name}'.", f"Known: {', '.join(TRAINERS)}.")
-    return TRAINERS[name]
-
-
-def _data(recipe: Size, output: Path, progress: Progress) -> Path:
+def _data(recipe: ResolvedRecipe, output: Path, progress: Progress) -> Path:
     folder = output / "data"
-    prepare(folder, progress=progress, **recipe.data)
+    prepare(folder, progress=progress, **recipe.data.given())
     return folder

@@ -1,0 +1,1 @@
+"""Language models over codec codes: layouts, tokenizer, sampling, codec streams, reinforcement learning. No stack."""

@@ -1,7 +1,7 @@
-"""A codec as a speaking model uses it: checked once, then codes to sound, whole or while they still come.
+"""A codec as a speaking model uses it: checked once, then codes to audio, whole or while codes still arrive.
 
 codes    ──── context ────┼── chunk ──┼ lookahead      decoded as one window
-sound                     │╳──────────│                kept: the chunk, faded over what the last window said of it
+audio                     │╳──────────│                kept: the chunk, cross-faded with the window before it
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import AudioCodec, Codes, StreamsCodes
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadInput
@@ -20,9 +21,9 @@ FADE_SECONDS = 0.01
 
 
 class SpeechCodec:
-    """A codec; with `codebook_sizes` and `frame_rates`, raises `BadInput` for one that has others.
+    """A codec; raises `BadInput` if `codebook_sizes` or `frame_rates` are given and the codec has others.
 
-    A stream is decoded by the codec itself where that is `causal` and takes codes part by part (`stream_parts`), else
+    A stream is decoded by the codec itself if it is `causal` and takes codes part by part (`stream_parts`), otherwise
     in windows of `context` seconds before and `lookahead` seconds after each chunk of `chunk` seconds.
     """
 
@@ -37,12 +38,12 @@ class SpeechCodec:
         lookahead: float = 0.1,
     ) -> None:
         self.codec = codec
-        self._like = _probe(codec)
+        self._like = probe(codec)
         self.codebook_sizes = [int(size) for size in self._like.codebook_sizes]
         self.frame_rates = [float(rate) for rate in self._like.frame_rates]
         for name, found, wanted in (
             ("codebooks of", self.codebook_sizes, codebook_sizes),
-            ("frames a second:", self.frame_rates, frame_rates),
+            ("frames per second:", self.frame_rates, frame_rates),
         ):
             if wanted is not None and [round(value, 4) for value in wanted] != [round(value, 4) for value in found]:
                 raise BadInput(
@@ -65,13 +66,13 @@ class SpeechCodec:
         return whole_steps([np.asarray(book) for book in codes.codebooks], self.ratios)
 
     def decode(self, books: Sequence[Ints]) -> Audio:
-        """The sound of codes; none at all of no codes."""
+        """Codes as audio; empty audio for no codes."""
         if not len(books[0]):
             return Audio(np.zeros(0, dtype=np.float32), self.sample_rate)
         return self.codec.decode([self._codes(books)])[0]
 
     def stream(self, parts: Iterable[Sequence[Ints]]) -> Iterator[Audio]:
-        """The sound of codes that come in parts of whole steps, each chunk as soon as it can be made."""
+        """The audio of codes that arrive in parts of whole steps, each chunk as soon as it is ready."""
         filled = (part for part in parts if len(part[0]))
         if isinstance(self.codec, StreamsCodes) and self.codec.causal:
             yield from self.codec.stream_parts(self._codes(part) for part in filled)
@@ -94,7 +95,7 @@ class SpeechCodec:
     def _window(
         self, books: Sequence[Ints], start: int, stop: int, seen: int, tail: Samples
     ) -> tuple[Samples, Samples]:
-        """Samples of the steps [start, stop), and how the window goes on after them, for the next one to fade over."""
+        """Samples of the steps [start, stop), and the window's continuation, which the next one fades over."""
         first = max(0, start - self._context)
         cut = [book[first * ratio : seen * ratio] for book, ratio in zip(books, self.ratios, strict=True)]
         wave = self.decode(cut).samples
@@ -113,7 +114,15 @@ class SpeechCodec:
         return Codes(list(books), self._like.frame_rates, self._like.codebook_sizes, metadata)
 
 
-def _probe(codec: AudioCodec) -> Codes:
-    """Codes of a second of a quiet tone: what the codec's codes look like."""
+def probe(codec: AudioCodec) -> Codes:
+    """Codes of a second of a quiet tone: the shape of the codec's codes."""
     tone = 0.1 * np.sin(2 * np.pi * 220.0 * np.arange(codec.sample_rate) / codec.sample_rate)
     return codec.encode([Audio(tone.astype(np.float32), codec.sample_rate)])[0]
+
+
+def load_codec(spec: str) -> AudioCodec:
+    """The codec of a model spec. Raises `BadInput` for another kind of model."""
+    codec = modelspec.resolve(spec).build()
+    if not isinstance(codec, AudioCodec):
+        raise BadInput(f"{spec} is not a codec.", "Give a codec, such as the directory of a trained one.")
+    return codec

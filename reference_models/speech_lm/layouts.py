@@ -1,7 +1,7 @@
 """How the codes of a codec become the sequence a language model reads, and back. Pure functions, each with its inverse.
 
 flat         one codebook: the codes themselves                                    LLaSA       c0 c0 c0 …
-interleaved  all codebooks in one stream, coarse before fine, a block of K or more tokens a coarse step
+interleaved  all codebooks in one stream, coarse before fine, a block of K or more tokens per coarse step
              codebooks at one rate:  c0[t] c1[t] … cK-1[t]
              rates 1:2:4:            c0[t] c1[2t] c2[4t] c2[4t+1] c1[2t+1] c2[4t+2] c2[4t+3]     Orpheus over SNAC
 delay        K streams side by side, codebook k late by delays[k] steps               MusicGen, Parler-TTS
@@ -21,11 +21,11 @@ Ints = NDArray[np.int64]
 
 
 def ratios_of(frame_rates: Sequence[float]) -> tuple[int, ...]:
-    """Frames of each codebook a frame of the slowest one. Raises `BadInput` where a rate is no whole multiple, or where
-    a codebook is slower than the one before it."""
+    """Frames of each codebook per frame of the slowest one. Raises `BadInput` for a rate that is not a whole multiple,
+    and for a codebook that is slower than the one before it."""
     slowest = min(frame_rates, default=0.0)
     if not slowest > 0:
-        raise BadInput(f"Frame rates {list(frame_rates)} are no layout.", "Give one positive rate a codebook.")
+        raise BadInput(f"Frame rates {list(frame_rates)} are not positive.", "Give one positive rate per codebook.")
     ratios = tuple(round(rate / slowest) for rate in frame_rates)
     exact = all(abs(rate - slowest * ratio) < 1e-6 * rate for rate, ratio in zip(frame_rates, ratios, strict=True))
     nested = ratios[0] == 1 and all(b % a == 0 for a, b in itertools.pairwise(ratios))
@@ -57,8 +57,8 @@ def pattern(ratios: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 
 def interleave(codes: Sequence[Ints], ratios: Sequence[int]) -> Ints:
-    """Codebooks [frames_k] to one stream [steps × len(pattern)], codes as they are. Raises `BadInput` where the lengths
-    do not fit the ratios."""
+    """Codebooks [frames_k] to one stream [steps × len(pattern)], codes as they are. Raises `BadInput` if the lengths do
+    not fit the ratios."""
     steps = len(codes[0]) // ratios[0] if len(codes) == len(ratios) and len(codes) else -1
     if any(len(book) != steps * ratio for book, ratio in zip(codes, ratios, strict=False)) or steps < 0:
         raise BadInput(
@@ -73,7 +73,7 @@ def deinterleave(stream: Ints, ratios: Sequence[int]) -> list[Ints]:
     """The inverse of `interleave`. Raises `BadInput` for a stream that ends within a block."""
     block = pattern(ratios)
     if len(stream) % len(block):
-        raise BadInput(f"{len(stream)} tokens are no whole blocks of {len(block)}.", "Drop the unfinished block.")
+        raise BadInput(f"{len(stream)} tokens are not whole blocks of {len(block)}.", "Drop the unfinished block.")
     columns = np.asarray(stream).reshape(-1, len(block))
     codes = [np.empty(len(columns) * ratio, dtype=np.int64) for ratio in ratios]
     for column, (book, frame) in enumerate(block):
@@ -108,4 +108,4 @@ def undelay(streams: Ints, delays: Sequence[int]) -> Ints:
 
 def _check_delays(array: Ints, delays: Sequence[int]) -> None:
     if array.ndim != 2 or len(delays) != len(array) or min(delays, default=-1) < 0:
-        raise BadInput(f"Delays {list(delays)} do not fit codes of shape {array.shape}.", "Give one delay ≥ 0 a row.")
+        raise BadInput(f"Delays {list(delays)} do not fit codes of shape {array.shape}.", "Give one delay ≥ 0 per row.")

@@ -1,4 +1,4 @@
-"""Which token id means what: one table, printed at start, hashed into every checkpoint, checked when one is loaded."""
+"""The table of token ids: printed at the start of a training, hashed into every checkpoint, checked on loading."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BYTES = 256
 class Vocabulary:
     """Blocks of ids in a fixed order: `(name, size)`. A token is a block and a value in it.
 
-    The specials come first, text next (UTF-8 bytes or as many `symbols` as a text frontend has, unless a text model
-    brings its own `base` ids, which then keep their places), then a block for each codebook or each position of the
+    The specials come first, then text (UTF-8 bytes, or the `symbols` of a text frontend; the `base` ids of a text LLM
+    keep their places and come before the specials), then a block for each codebook or each position of the
     layout.
     """
 
@@ -30,8 +30,8 @@ class Vocabulary:
 
     @classmethod
     def of_codec(cls, codebook_sizes: Sequence[int], base: int | None = None, symbols: int = BYTES) -> Vocabulary:
-        """Text of `symbols` ids and one block a codebook (or position); `base` ids of a text model instead of them
-        where given."""
+        """Text of `symbols` ids and one block per codebook (or position); with `base`, the ids of a text LLM instead
+        of the text."""
         text = (*((name, 1) for name in SPECIALS), ("text", symbols)) if base is None else (("text", base),)
         specials = () if base is None else tuple((name, 1) for name in SPECIALS)
         return cls((*text, *specials, *((f"codes-{k}", int(size)) for k, size in enumerate(codebook_sizes))))
@@ -58,7 +58,7 @@ class Vocabulary:
         return [start + byte for byte in text.encode("utf-8")]
 
     def codes(self, block: int, values: Ints) -> Ints:
-        """Ids of codes of one codebook or position. Raises `BadInput` for codes outside their book."""
+        """Ids of codes of one codebook or position. Raises `BadInput` for codes outside their codebook."""
         start, size = self.block(f"codes-{block}")
         values = np.asarray(values, dtype=np.int64)
         if values.size and not (values.min() >= 0 and values.max() < size):
@@ -74,7 +74,7 @@ class Vocabulary:
         return hashlib.sha256(json.dumps(self.blocks).encode()).hexdigest()
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table as shown at start: block, first id, last id."""
+        """The table as it is printed: block, first id, last id."""
         starts = np.cumsum([0, *(size for _, size in self.blocks)])
         return [
             {"block": name, "first": int(first), "last": int(first) + size - 1}
@@ -82,7 +82,7 @@ class Vocabulary:
         ]
 
     def check(self, digest: str, whose: str) -> None:
-        """Raise `BadInput` where a checkpoint's digest is another table's."""
+        """Raise `BadInput` if a checkpoint's digest is that of another table."""
         if digest != self.digest:
             raise BadInput(
                 f"{whose}: its vocabulary {digest[:12]} is not this one, {self.digest[:12]}.",

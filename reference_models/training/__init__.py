@@ -1,0 +1,1 @@
+"""What every stack's training shares: the loop, its configuration, checkpoints, state, logs and pictures."""

@@ -1,4 +1,4 @@
-"""A trained model as a directory: `reference.json` says what it is, `model.safetensors` holds the weights.
+"""A trained model as a directory: `reference.json` describes it, `model.safetensors` holds the weights.
 
 reference.json      {"format": 1, "kind": "codec" | "tts", "config": {...}, "card": {...}}
 model.safetensors   the state of the module that `config` builds
@@ -26,7 +26,7 @@ State = dict[str, Tensor]
 
 
 def save_checkpoint(directory: Path, kind: str, config: dict[str, Any], state: State, card: dict[str, Any]) -> None:
-    """Write a checkpoint, each file in one step. `config` and `card` are plain data."""
+    """Write a checkpoint, each file atomically. `config` and `card` are plain data."""
     described = {"format": FORMAT, "kind": kind, "config": config, "card": card}
     text = json.dumps(described, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
     write_atomically(directory / WEIGHTS, tensor_bytes(state))
@@ -35,8 +35,8 @@ def save_checkpoint(directory: Path, kind: str, config: dict[str, Any], state: S
 
 
 def load_checkpoint(directory: Path, kind: str) -> tuple[dict[str, Any], State, dict[str, Any]]:
-    """`(config, state, card)` of a checkpoint of this kind. Raises `BadInput` naming the file that is missing, cut
-    short, of another format or of another kind."""
+    """`(config, state, card)` of a checkpoint of this kind. Raises `BadInput` naming a file that is missing, truncated,
+    of another format or of another kind."""
     described = read_description(directory)
     if described["kind"] != kind:
         raise BadInput(
@@ -50,7 +50,7 @@ def read_description(directory: Path) -> dict[str, Any]:
     """The checked content of `reference.json`."""
     file = directory / DESCRIPTION
     if not file.is_file():
-        raise BadInput(f"{directory} holds no {DESCRIPTION}.", "Give a directory that `speech-eval train` wrote.")
+        raise BadInput(f"{directory} has no {DESCRIPTION}.", "Give a directory that `speech-eval train` wrote.")
     try:
         described = json.loads(file.read_text("utf-8"))
         version, kind = described["format"], described["kind"]
@@ -60,17 +60,17 @@ def read_description(directory: Path) -> dict[str, Any]:
             f"{file}: not a description of a checkpoint ({error!r}).", "Copy the checkpoint again."
         ) from error
     if version != FORMAT or not complete:
-        raise BadInput(f"{file}: format {version} is not the format {FORMAT} that is read here.", "Train it again.")
+        raise BadInput(f"{file}: format {version}; this version reads format {FORMAT}.", "Train it again.")
     return dict(described)
 
 
 def tensor_bytes(state: State) -> bytes:
-    """The tensors in safetensors form, on the CPU and apart from each other."""
+    """The tensors in safetensors form, on the CPU, none sharing memory with another."""
     return save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
 
 
 def load_tensors(file: Path) -> State:
-    """The tensors of a safetensors file, on the CPU. Raises `BadInput` naming a file that is missing or cut short."""
+    """The tensors of a safetensors file, on the CPU. Raises `BadInput` naming a missing or truncated file."""
     if not file.is_file():
         raise BadInput(f"{file}: the weights are missing.", "Copy the checkpoint again, complete.")
     try:
@@ -80,7 +80,7 @@ def load_tensors(file: Path) -> State:
 
 
 def render_card(kind: str, config: dict[str, Any], card: dict[str, Any]) -> str:
-    """The card as Markdown: front matter that hubs read, a sentence, a table a section, the configuration."""
+    """The card as Markdown: front matter for hubs, a sentence, a table per section, the configuration."""
     front = [f"{key}: {card[key]}" for key in ("license", "language") if key in card]
     lines = ["---", *front, f"tags: [speech-eval, {kind}]", "---", "", f"# {card.get('name', kind)}", ""]
     lines += [str(card["description"]), ""] if "description" in card else []

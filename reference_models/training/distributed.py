@@ -1,8 +1,9 @@
-"""The processes of a training run: what each computes on, and what they must agree on."""
+"""The processes of a training run: the device of each, and the values they must agree on."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -11,9 +12,20 @@ from speech_eval.errors import require
 from speech_eval.progress import Say, unsaid
 
 
+@dataclass(frozen=True)
+class OneProcess:
+    """The part of an accelerator that the loop needs, for a training that knows no other processes."""
+
+    num_processes: int = 1
+    process_index: int = 0
+    is_main_process: bool = True
+
+
 def accelerator(precision: Literal["float32", "bf16"]) -> Any:
-    """Accelerate's view of this process. Under torchrun on a machine without GPUs the processes share its cores;
-    Accelerate would take each for a run of its own unless it is told so. bf16 is for GPUs."""
+    """Accelerate's view of this process; bf16 is used on GPUs only.
+
+    On a machine without GPUs, Accelerate takes the processes of torchrun for separate runs unless `cpu` is set.
+    """
     accelerate = require("accelerate", "train")
     gpu = torch.cuda.is_available()
     one_of_several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -27,7 +39,7 @@ def first_says(say: Say) -> Say:
 
 
 def clock(accelerator: Any, seconds: float) -> float:
-    """The first process's `seconds`, for all: learning rates and the end may hang on them, and must not differ."""
+    """The first process's `seconds`, for all processes: learning rates and the end may depend on the clock."""
     if accelerator.num_processes == 1:
         return seconds
     from accelerate.utils import broadcast

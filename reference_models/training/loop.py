@@ -1,124 +1,226 @@
-"""The loop that every training run goes through: steps, the clock, reports, validation, the state on disk."""
+"""The loop of every training run: numbering, the clock, reports, pictures, validation times, and the state on disk.
+
+A stack writes its steps where it loops:
+
+    for number, batch in loop.steps(batches, stop_at, progress):
+        loop.record(step(number, batch))
+        if loop.reports:
+            loop.report(loop.means())
+        if loop.validates:
+            validate()
+        if loop.saves:
+            loop.save(checkpoint)
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar
 
-from speech_eval.progress import Progress, Say
-from speech_eval.reference_models.training.distributed import clock, first_says
-from speech_eval.reference_models.training.log import TrainingStopped, tensorboard
+import torch
 
-_MOST_BAD_STEPS = 10  # one after the other, before training stops under the policy `skip`
+from speech_eval.errors import BadInput
+from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig
+from speech_eval.reference_models.training.curves import write_curves
+from speech_eval.reference_models.training.distributed import OneProcess, clock, first_says
+from speech_eval.reference_models.training.log import (
+    LOG,
+    RunLog,
+    TrainingStopped,
+    append_row,
+    check_identity,
+    read_rows,
+    tensorboard,
+)
+from speech_eval.reference_models.training.state import FILE, Stateful, load_training, save_training
 
+_MAX_BAD_STEPS = 10  # in a row, before training stops under the policy `skip`
 
-@dataclass
-class Log:
-    """What a run has been through; it is saved with the state and ends up in the card."""
-
-    step: int = 0
-    seconds: float = 0.0
-    bad_steps: list[int] = field(default_factory=list)
-
-
-class Knobs(Protocol):
-    """What the loop asks of a stack's training configuration."""
-
-    steps: int
-    minutes: float | None
-    on_nan: Any
-    log_every: int
-    validate_every: int
-    save_every: int
-    tensorboard: bool
+Batch = TypeVar("Batch")
+Log = TypeVar("Log", bound=RunLog)
+Values = dict[str, float]
 
 
-class Loop(ABC):
-    """A run of `training.steps` steps, or of `training.minutes` if they are up first. `log` is the stack's own `Log`.
+class Loop(Generic[Log]):
+    """A run of `config.steps` steps, or of `config.minutes` if they are up first.
 
-    Reports and validation are asked for every so many steps and at the end, the state is saved at the last step too.
+    `parts` and `optimizers` are what the state holds, `identity` what a resumed run must share with the run it
+    continues; `log` is saved with them. `share` tells how much is done in a training that steps do not measure. After
+    `record`, `reports`, `validates` and `saves` say what is due.
     """
 
-    log: Log
+    def __init__(
+        self,
+        config: RunConfig,
+        output: Path,
+        log: Log,
+        *,
+        name: str,
+        accelerator: Any = None,
+        parts: Mapping[str, Stateful] | None = None,
+        optimizers: Mapping[str, torch.optim.Optimizer] | None = None,
+        identity: Mapping[str, Any] | None = None,
+        share: Callable[[], float] | None = None,
+        say: Say = unsaid,
+    ) -> None:
+        self.config, self.output, self.log, self.name = config, output, log, name
+        self.accelerator = accelerator or OneProcess()
+        self.parts, self.optimizers, self.identity = parts or {}, optimizers or {}, identity or {}
+        self._share = share
+        self.say = first_says(say)
+        self.card: dict[str, Any] = {}
+        self.reports = self.validates = self.saves = self.ended = False
+        self._recent: list[Values] = []
+        self._writer = tensorboard(output) if config.tensorboard and self.accelerator.is_main_process else None
 
-    def __init__(self, accelerator: Any, training: Knobs, output: Path, *, name: str, overfit: bool, say: Say) -> None:
-        self.accelerator, self.knobs = accelerator, training
-        self.output, self.name, self.overfit, self.say = output, name, overfit, first_says(say)
+    # ------------------------------------------------------------------------------------------- steps
 
-    @abstractmethod
-    def introduce(self) -> None:
-        """Say what is about to be trained on what."""
-
-    @abstractmethod
-    def batches_of(self, start: int, stop: int) -> Iterable[Any]:
-        """What each of these steps learns from."""
-
-    @abstractmethod
-    def step(self, number: int, batch: Any) -> dict[str, float]:
-        """One update; numbers for the report, none where the step was skipped."""
-
-    @abstractmethod
-    def report(self, recent: Sequence[dict[str, float]], steps_per_second: float, writer: Any) -> None:
-        """What the steps since the last report gave: said, and written down."""
-
-    @abstractmethod
-    def validate(self, writer: Any) -> None:
-        """Look at held-out data."""
-
-    @abstractmethod
-    def save(self) -> dict[str, Any]:
-        """Write the state and the checkpoint directory; returns the card."""
-
-    def run(self, stop_at: int | None, progress: Progress) -> dict[str, Any]:
-        """Train to the last step, or to `stop_at`. Returns the card."""
-        knobs, log = self.knobs, self.log
-        self.introduce()
-        last = knobs.steps if stop_at is None else min(stop_at, knobs.steps)
-        writer = tensorboard(self.output) if knobs.tensorboard else None
-        recent: list[dict[str, float]] = []
-        before, first, begun = log.seconds, log.step, time.perf_counter()
-        found: dict[str, Any] = {}
-        for batch in self.batches_of(log.step, last):
-            values = self.step(log.step, batch)
-            log.step += 1
-            log.seconds = clock(self.accelerator, before + time.perf_counter() - begun)
-            progress("train", log.step, knobs.steps)
-            if values:
-                recent.append(values)
-            over = self.done() >= 1.0
-            ended = over or log.step == last
-            if recent and (ended or log.step % knobs.log_every == 0):
-                if self.accelerator.is_main_process:
-                    self.report(recent, (log.step - first) / (log.seconds - before), writer)
-                recent = []
-            if self.accelerator.is_main_process and (over or log.step % knobs.validate_every == 0):
-                self.validate(writer)
-            if ended or log.step % knobs.save_every == 0:
-                found = self.save()
-            if ended:
+    def steps(
+        self, batches: Callable[[int, int], Iterable[Batch]], stop_at: int | None = None, progress: Progress = silent
+    ) -> Iterator[tuple[int, Batch]]:
+        """The number and batch of each step, up to the last or to `stop_at`. `batches(start, stop)` gives the batches
+        of these steps. `record` must be called once per step."""
+        log = self.log
+        self._last = self.config.steps if stop_at is None else min(stop_at, self.config.steps)
+        self._progress, self._first = progress, log.step
+        self._before, self._begun = log.seconds, time.perf_counter()
+        for batch in batches(log.step, self._last):
+            yield log.step, batch
+            if self.ended:
                 break
-        if writer:
-            writer.close()
-        return found or self.save()
+        if self._writer:
+            self._writer.close()
+
+    def record(self, values: Values) -> None:
+        """Count the step and keep its values for the next report; an empty `values` is a skipped step."""
+        log, config = self.log, self.config
+        log.step += 1
+        log.seconds = clock(self.accelerator, self._before + time.perf_counter() - self._begun)
+        self._progress("train", log.step, config.steps)
+        if values:
+            self._recent.append(values)
+        over, main = self.done() >= 1.0, self.accelerator.is_main_process
+        self.ended = over or log.step == self._last
+        due = bool(self._recent) and (self.ended or log.step % config.log_every == 0)
+        self._reported, self._recent = (self._recent, []) if due else ([], self._recent)
+        self.reports = due and main
+        self.validates = main and (over or log.step % config.validate_every == 0)
+        self.saves = self.ended or log.step % config.save_every == 0
 
     def done(self) -> float:
-        """The share of the training that is behind: of its steps, or of its minutes where they go by faster."""
-        steps = self.log.step / self.knobs.steps
-        return steps if self.knobs.minutes is None else max(steps, self.log.seconds / (60 * self.knobs.minutes))
-
-    def minutes_left(self, steps_per_second: float) -> float:
-        left = (self.knobs.steps - self.log.step) / steps_per_second
-        return (left if self.knobs.minutes is None else min(left, 60 * self.knobs.minutes - self.log.seconds)) / 60
+        """The share of the training that is done: of its steps, or of its minutes if that is more; the stack's own
+        `share` instead if there is one."""
+        if self._share is not None:
+            return self._share()
+        share, minutes = self.log.step / self.config.steps, self.config.minutes
+        return share if minutes is None else max(share, self.log.seconds / (60 * minutes))
 
     def bad_step(self, number: int, what: str, examples: Sequence[str]) -> None:
-        """Name a step that gave no number, and skip it; raises `TrainingStopped` by policy, or after ten in a row."""
+        """Record a step that gave no finite number. Raises `TrainingStopped` by policy, or after ten in a row."""
         self.log.bad_steps.append(number)
-        problem = f"step {number}: {what} is not finite, on {', '.join(examples)}"
-        in_a_row = [step for step in self.log.bad_steps if step > number - _MOST_BAD_STEPS]
-        if self.knobs.on_nan == "stop" or len(in_a_row) >= _MOST_BAD_STEPS:
-            raise TrainingStopped(f"{problem}.", "Lower the learning rate, or look at these recordings.")
+        problem = f"step {number}: {what} is not finite" + (f", on {', '.join(examples)}" if examples else "")
+        in_a_row = [step for step in self.log.bad_steps if step > number - _MAX_BAD_STEPS]
+        if self.config.on_nan == "stop" or len(in_a_row) >= _MAX_BAD_STEPS:
+            raise TrainingStopped(f"{problem}.", "Lower the learning rate, or listen to the named recordings.")
         self.say(f"skipped {problem}")
+
+    # ----------------------------------------------------------------------------------------- reports
+
+    def means(self) -> Values:
+        """The mean of each value over the steps since the last report."""
+        names = sorted({name for values in self._reported for name in values})
+        columns = {name: [values[name] for values in self._reported if name in values] for name in names}
+        return {name: sum(column) / len(column) for name, column in columns.items()}
+
+    def report(self, row: Mapping[str, Any], summary: str) -> None:
+        """Write a row (numbers, lists of one number per codebook, or groups of these) to `log.jsonl`, TensorBoard and
+        the picture of the run, and say `summary`."""
+        log = self.log
+        row = {"step": log.step, "seconds": round(log.seconds, 1), **row}
+        self.output.mkdir(parents=True, exist_ok=True)
+        append_row(self.output / LOG, row)
+        rows = read_rows(self.output / LOG)
+        picture = write_curves(self.output, self.name, rows, self.config.steps, finished=self.ended)
+        if len(rows) == 1 or self.ended:
+            self.say(f"curves: {picture}")
+        for name, value in scalars(row):
+            self.scalar(name, value)
+        speed = (log.step - self._first) / (log.seconds - self._before)
+        self.say(
+            f"step {log.step}/{self.config.steps} ({speed:.2f}/s, {self._minutes_left(speed):.0f} min left): {summary}"
+        )
+
+    def scalar(self, name: str, value: float) -> None:
+        """One point of a TensorBoard curve, if there are any."""
+        if self._writer:
+            self._writer.add_scalar(name, value, self.log.step)
+
+    def _minutes_left(self, steps_per_second: float) -> float:
+        left = (self.config.steps - self.log.step) / steps_per_second
+        minutes = self.config.minutes
+        return (left if minutes is None else min(left, 60 * minutes - self.log.seconds)) / 60
+
+    # ------------------------------------------------------------------------------------------- state
+
+    def start(self, resume: bool) -> None:
+        """Go back to the saved state if `resume`. Raises `BadInput` for a resume without a state or of another run, and
+        for a start over an existing one."""
+        if resume:
+            facts = load_training(self.output, self.parts, self.optimizers)
+            check_identity(self.output, facts["identity"], self.identity)
+            for name, value in facts["log"].items():
+                setattr(self.log, name, value)
+        else:
+            refuse_existing(self.output)
+
+    def save(self, checkpoint: Callable[[], dict[str, Any]]) -> None:
+        """Save the state, and the checkpoint directory, whose card `checkpoint()` returns."""
+        facts = {"identity": self.identity, "log": asdict(self.log), "finished": self.done() >= 1.0}
+        if self.accelerator.is_main_process:
+            save_training(self.output, self.parts, self.optimizers, facts)
+        self.card = checkpoint()
+
+
+def refuse_existing(output: Path) -> None:
+    """Raise `BadInput` if `output` already holds a training run."""
+    if (output / FILE).is_file():
+        raise BadInput(f"{output} holds a training run already.", "Add --resume, or choose another --output.")
+
+
+def scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a row with its path: `losses/mel`, `usage/0`."""
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from scalars(value, f"{prefix}{name}/")
+        elif isinstance(value, list):
+            yield from ((f"{prefix}{name}/{index}", item) for index, item in enumerate(value))
+        elif name not in ("step", "seconds"):
+            yield f"{prefix}{name}", value
+
+
+def reseed(seed: int, number: int, process: int = 0) -> None:
+    """Reseed torch from the step number, so that a resumed run draws the same."""
+    torch.manual_seed(seed * 1_000_003 + number * 1_009 + process)
+
+
+def adamw(module: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """AdamW over a module's parameters."""
+    return torch.optim.AdamW(
+        module.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+    )
+
+
+def update(optimizer: Any, parameters: Iterable[torch.nn.Parameter], config: OptimizerConfig, rate: float) -> float:
+    """Clip the gradient and step at learning rate `rate`; the norm before clipping. Nothing is stepped if it is not
+    finite."""
+    norm = float(torch.nn.utils.clip_grad_norm_(list(parameters), config.clip_norm))
+    if math.isfinite(norm):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    return norm

@@ -1,4 +1,4 @@
-"""What a stopped training run needs to go on as if nothing had happened, in one safetensors file."""
+"""The state of a training run in one safetensors file, from which a stopped run continues unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILE = "training.safetensors"
 
 
 class Stateful(Protocol):
-    """A module, or anything else whose state is named tensors."""
+    """A module, or another part whose state is named tensors."""
 
     def state_dict(self) -> dict[str, Tensor]: ...
 
@@ -32,7 +32,7 @@ def save_training(
     optimizers: Mapping[str, torch.optim.Optimizer],
     facts: dict[str, Any],
 ) -> None:
-    """Write modules, optimizers and plain `facts` in one step: a kill leaves the last whole state or this one."""
+    """Write modules, optimizers and plain `facts` atomically: a kill leaves the previous state or this one."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
@@ -46,16 +46,16 @@ def save_training(
 def load_training(
     folder: Path, modules: Mapping[str, Stateful], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> dict[str, Any]:
-    """Restore them in place and return the facts. Raises `BadInput` where the state is missing, cut short, or of
+    """Restore them in place and return the facts. Raises `BadInput` for a state that is missing, truncated, or of
     another model."""
     tensors, facts = _read(folder)
     for name, module in modules.items():
         own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
         try:
             module.load_state_dict(own)
-        except RuntimeError as error:
+        except (RuntimeError, KeyError) as error:
             raise BadInput(
-                f"{folder / FILE}: '{name}' is of another configuration ({str(error).splitlines()[0]}).",
+                f"{folder / FILE}: '{name}' belongs to another configuration ({str(error).splitlines()[0]}).",
                 "Resume with the recipe, size and options it was started with.",
             ) from error
     for name, optimizer in optimizers.items():
@@ -82,20 +82,26 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _open(folder: Path) -> Any:
     path = folder / FILE
     if not path.is_file():
-        raise BadInput(f"{folder} holds no training state to resume from.", "Start it without --resume.")
+        raise BadInput(f"{folder} has no training state to resume from.", "Start it without --resume.")
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise BadInput(f"{path}: broken or truncated training state ({error}).", "Start the training anew.") from error
+        raise BadInput(
+            f"{path}: broken or truncated training state ({error}).", "Start the training again in another --output."
+        ) from error
 
 
 class EMA:
-    """A running mean of a module's parameters. Buffers are copied: codebooks that live there are running means already,
-    and a restarted code is not to be averaged with the one it replaces."""
+    """A running mean of a module's parameters. Buffers are copied: codebooks in them are running means already, and a
+    restarted code must not be averaged with the one it replaces."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
         self.mean = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def to(self, device: torch.device) -> None:
+        """Move the mean to a device."""
+        self.mean = {name: value.to(device) for name, value in self.mean.items()}
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
@@ -111,6 +117,6 @@ class EMA:
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         if state_dict.keys() != self.mean.keys():
-            raise RuntimeError("the running mean has other names than the module")
+            raise RuntimeError("the running mean and the module have different names")
         for name, value in state_dict.items():
             self.mean[name].copy_(value)

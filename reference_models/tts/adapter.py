@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import AudioCodec, Speech, SpeechSynthesizer, SynthesisRequest
+from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest
 from speech_eval.adapters.checkpoints import choose_device, load_model, locate, weights_digest
-from speech_eval.adapters.options import choice, number, whole
+from speech_eval.adapters.options import number, whole
 from speech_eval.audio import Audio
 from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.errors import BadInput, require
@@ -19,18 +18,21 @@ from speech_eval.records import ModelInfo
 
 if TYPE_CHECKING:
     from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
-    from speech_eval.reference_models.speech_lm.sampling import Sampling, Speaker, Spoken, Utterance
+    from speech_eval.reference_models.speech_lm.interface import Generation, SpeakingModel, Utterance
+    from speech_eval.reference_models.speech_lm.rl.verifiers import By, Verifier
+    from speech_eval.reference_models.speech_lm.sampling import Sampling
 
 
 class SpeechLMSynthesizer(SpeechSynthesizer):
     """A speech LM and its codec. Sampling: `temperature`, `top_p`, `top_k`, `repetition_penalty`, `max_seconds`.
 
-    `best_of` tries are made of each request, from seeds of their own, and the one is kept that `verify` prefers: `wer`
-    (by `recognizer`), `sim` to the voice prompt, or `both`. A stream is of one try. Each answer says whether the model
-    `stopped` by itself, how many `tokens` it took, and how often its most repeated step stands in a row.
+    With `best_of` N, N candidates are generated per request, each from its own seed, and the one is kept that `verify`
+    prefers: `wer` (by `recognizer`), `sim` to the voice prompt, or `both`. A stream has one candidate. Each answer says
+    whether the model `stopped` by itself, how many `tokens` it took, and how many times in a row its most repeated step
+    occurs.
     """
 
-    _clones = True  # False: a voice prompt says nothing to the model
+    _clones = True  # False: the model ignores voice prompts
 
     def __init__(
         self,
@@ -56,42 +58,33 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
         }
         self._sampling: Sampling = replace(base, **{name: value for name, value in given.items() if value is not None})
         self._best_of = whole("best_of", best_of)
-        choice("verify", verify, ("wer", "sim", "both"))
-        self._verify, self._ear = verify, None
-        if self._best_of > 1:
-            from speech_eval.reference_models.speech_lm.rl.verifiers import Listener
-
-            voice = None if verify == "wer" else "sim[cam++@zh-en-common]"
-            self._ear = Listener(recognizer=None if verify == "sim" else recognizer, speaker=voice).load()
+        self._verify, self._verifier = verifier_for(verify, recognizer, load=self._best_of > 1)
         self.batch_size = max(1, 8 // self._best_of)
 
     @abstractmethod
-    def _load(self, device: str) -> tuple[Speaker, SpeechCodec, Sampling]:
-        """The model, its codec, and how it draws unless told otherwise."""
+    def _load(self, device: str) -> tuple[SpeakingModel, SpeechCodec, Sampling]:
+        """The model, its codec, and its default sampling."""
 
     def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
-        from speech_eval.reference_models.speech_lm.sampling import speak
+        from speech_eval.reference_models.speech_lm.sampling import generate
 
-        tries = [
-            asked if i == 0 else replace(asked, seed=sample_seed(asked.seed, "best-of", str(i)))
-            for asked in map(self._utterance, requests)
+        asked = [
+            one if i == 0 else replace(one, seed=sample_seed(one.seed, "best-of", str(i)))
+            for one in map(self._utterance, requests)
             for i in range(self._best_of)
         ]
-        spoken = speak(self._model, tries, self._sampling)
-        return [
-            self._answer(request, spoken[i * self._best_of : (i + 1) * self._best_of])
-            for i, request in enumerate(requests)
-        ]
+        said, n = generate(self._model, asked, self._sampling), self._best_of
+        return [self._answer(request, said[i * n : (i + 1) * n]) for i, request in enumerate(requests)]
 
     def stream(self, request: SynthesisRequest) -> Iterator[Audio]:
         if self._best_of > 1:
-            raise BadInput(f"best_of={self._best_of} is known only when all tries are made.", "Stream with best_of=1.")
-        from speech_eval.reference_models.speech_lm.sampling import speak_stream
+            raise BadInput(f"best_of={self._best_of}: a stream has one candidate.", "Stream with best_of=1.")
+        from speech_eval.reference_models.speech_lm.sampling import generate_stream
 
-        ended: list[Spoken] = []
+        ended: list[Generation] = []
 
         def parts() -> Iterator[Any]:
-            for books, complete in speak_stream(
+            for books, complete in generate_stream(
                 self._model, self._utterance(request), self._sampling, self._codec.chunk
             ):
                 if complete is not None:
@@ -112,10 +105,10 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
 
     def _tokens(self, seconds: float) -> int:
         number("max_seconds", seconds, above=True, unit="seconds")
-        return max(1, round(seconds * self._codec.step_rate * self._model.tokens_per_step))
+        return max(1, round(seconds * self._codec.step_rate * self._model.tokenizer.tokens_per_step))
 
     def _utterance(self, request: SynthesisRequest) -> Utterance:
-        from speech_eval.reference_models.speech_lm.sampling import Utterance
+        from speech_eval.reference_models.speech_lm.interface import Utterance
 
         prompt = request.prompt_audio if self._clones else None
         if prompt is not None and not (request.prompt_text or "").strip():
@@ -128,22 +121,20 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             None if prompt is None else self._codec.encode(prompt),
         )
 
-    def _answer(self, request: SynthesisRequest, tries: Sequence[Spoken]) -> Speech:
-        sounds = [self._codec.decode(spoken.codes) for spoken in tries]
-        if self._ear is None:
-            return Speech(sounds[0].samples, sounds[0].rate, tries[0].report())
-        from speech_eval.reference_models.speech_lm.rl.verifiers import best, worth
+    def _answer(self, request: SynthesisRequest, candidates: Sequence[Generation]) -> Speech:
+        audios = [self._codec.decode(generation.codes) for generation in candidates]
+        chosen, report = 0, candidates[0].report()
+        if self._verifier is not None:
+            from speech_eval.reference_models.speech_lm.rl.verifiers import best, total_reward
 
-        prompt = request.prompt_audio
-        if prompt is None and self._verify != "wer":
-            raise BadInput(f"{request.id}: verify={self._verify} needs a voice prompt.", "Use verify=wer.")
-        heard = [self._ear.judge(request.text, sound, prompt, request.language) for sound in sounds]
-        chosen = best(heard, self._verify)  # type: ignore[arg-type]
-        report = tries[chosen].report() | {
-            "chosen": chosen,
-            "worth": [round(worth(taken, self._verify), 6) for taken in heard],  # type: ignore[arg-type]
-        }
-        return Speech(sounds[chosen].samples, sounds[chosen].rate, report)
+            prompt = request.prompt_audio
+            if prompt is None and self._verify != "wer":
+                raise BadInput(f"{request.id}: verify={self._verify} needs a voice prompt.", "Use verify=wer.")
+            measured = [self._verifier.rewards(request.text, audio, prompt, request.language) for audio in audios]
+            chosen = best(measured, self._verify)
+            totals = [round(total_reward(one, self._verify), 6) for one in measured]
+            report = candidates[chosen].report() | {"chosen": chosen, "rewards": totals}
+        return Speech(audios[chosen].samples, audios[chosen].rate, report)
 
     def _settings(self) -> dict[str, Any]:
         chosen = {"best_of": self._best_of} | ({"verify": self._verify} if self._best_of > 1 else {})
@@ -152,16 +143,16 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
 
 
 class ReferenceTTS(SpeechLMSynthesizer):
-    """A directory with `reference.json` of kind `tts`. `codec` is a model spec (in brackets if it has options) in place
-    of the codec that the checkpoint names; it must be the same one, perhaps elsewhere. A model of one voice passes
-    over voice prompts."""
+    """A directory with `reference.json` of kind `tts`. `codec` is a model spec (in brackets if it has options) instead
+    of the codec that the checkpoint names; it must be the same codec, possibly in another place. A model of one voice
+    ignores voice prompts."""
 
     def __init__(self, path: str, codec: str | None = None, **options: Any) -> None:
         self._directory, self._spec = Path(path), codec
         super().__init__(**options)
 
-    def _load(self, device: str) -> tuple[Speaker, SpeechCodec, Sampling]:
-        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
+    def _load(self, device: str) -> tuple[SpeakingModel, SpeechCodec, Sampling]:
+        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
         from speech_eval.reference_models.speech_lm.sampling import Sampling
         from speech_eval.reference_models.tts import building
         from speech_eval.reference_models.tts.config import codec_spec
@@ -169,12 +160,12 @@ class ReferenceTTS(SpeechLMSynthesizer):
         model, self._card = building.load(self._directory)
         section = model.config.codec
         self._clones = not model.config.one_voice
-        codec = build_codec(self._spec or codec_spec(model.config, self._directory))
+        codec = load_codec(self._spec or codec_spec(model.config, self._directory))
         digest = codec.info().weights_sha256
         if section.weights_sha256 and digest != section.weights_sha256:
             raise BadInput(
-                f"{self._directory} was trained on codes of {section.spec} ({section.weights_sha256[:12]}); this one's "
-                f"weights are others ({digest[:12]}).",
+                f"{self._directory} was trained on codes of {section.spec} ({section.weights_sha256[:12]}); the given "
+                f"codec has other weights ({str(digest)[:12]}).",
                 "Name the codec it was trained with: codec=SPEC.",
             )
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -208,18 +199,18 @@ class _Published(SpeechLMSynthesizer):
         self._dtype, self._spec = dtype, codec
         super().__init__(**options)
 
-    def _load(self, device: str) -> tuple[Speaker, SpeechCodec, Sampling]:
+    def _load(self, device: str) -> tuple[SpeakingModel, SpeechCodec, Sampling]:
         from transformers import AutoTokenizer
 
-        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
-        from speech_eval.reference_models.tts.public import FAMILIES
+        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
+        from speech_eval.reference_models.tts.public import FAMILIES, PublicLM
 
         core = load_model("AutoModelForCausalLM", self._checkpoint, dtype=self._dtype, device=device, extra="tts")
         tokenizer = AutoTokenizer.from_pretrained(self._checkpoint.directory)
-        speech = SpeechCodec(build_codec(self._spec))
-        model = FAMILIES[self.family](core, tokenizer, speech.codebook_sizes, speech.frame_rates)
+        speech = SpeechCodec(load_codec(self._spec))
+        family = FAMILIES[self.family](core, tokenizer, speech.codebook_sizes, speech.frame_rates)
         self._core = core
-        return model, speech, model.sampling
+        return PublicLM(core, family), speech, family.sampling
 
     def info(self) -> ModelInfo:
         codec = self._codec.codec.info()
@@ -261,9 +252,12 @@ class OuteTTS(_Published):
     family = "outetts"
 
 
-def build_codec(spec: str) -> AudioCodec:
-    """The codec of a model spec. Raises `BadInput` for a model that is not a codec."""
-    codec = modelspec.resolve(spec).build()
-    if not isinstance(codec, AudioCodec):
-        raise BadInput(f"{spec} is not a codec.", "Name one, such as a trained codec's directory.")
-    return codec
+def verifier_for(verify: str, recognizer: str, *, load: bool) -> tuple[By, Verifier | None]:
+    """What chooses among candidates, and its models if they are to be loaded. Raises `BadInput` for another choice."""
+    from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier, VerifierConfig, choice_of
+
+    by = choice_of(verify, "verify")
+    if not load:
+        return by, None
+    voice = None if by == "wer" else "sim[cam++@zh-en-common]"
+    return by, Verifier(VerifierConfig(recognizer=None if by == "sim" else recognizer, speaker=voice))

@@ -1,4 +1,4 @@
-"""From a configuration to a model, from a model to a checkpoint directory, and back."""
+"""Builds a model from a configuration, saves it as a checkpoint directory, and loads it again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
+from speech_eval.reference_models.training.config import first_problem
 from speech_eval.reference_models.tts.config import HubCore, TTSConfig
 from speech_eval.reference_models.tts.frame_lm import FrameLM
 from speech_eval.reference_models.tts.model import SpeechLM, extend
@@ -19,7 +20,7 @@ TokenLM = SpeechLM | FrameLM
 
 
 def build(config: TTSConfig) -> TokenLM:
-    """A fresh model. A text LLM comes with its weights, and the new rows of its embedding and head are their mean."""
+    """A new model. A text LLM comes with its weights; the new rows of embedding and head are the mean of the old."""
     if config.layout == "csm":
         return FrameLM(config)
     if not isinstance(config.core, HubCore):
@@ -38,22 +39,20 @@ def build(config: TTSConfig) -> TokenLM:
 
 def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     """The model of a checkpoint directory, in evaluation mode on the CPU, and its card. Raises `BadInput` where the
-    directory is no such checkpoint, or its table of ids is not the one that its configuration gives."""
+    directory is not such a checkpoint, or its table of ids differs from the one its configuration gives."""
     described, state, card = load_checkpoint(directory, "tts")
     try:
         config = TTSConfig.model_validate(described)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{directory}: its configuration's '{where}': {first['msg']}.", "Train it again.") from None
+        raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
     model = _empty(config, directory)
-    model.vocabulary.check(config.vocabulary, str(directory))
+    model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         first_line = str(error).splitlines()[0]
         raise BadInput(
-            f"{directory}: the weights are of another configuration ({first_line}).", "Copy it again."
+            f"{directory}: the weights belong to another configuration ({first_line}).", "Copy the checkpoint again."
         ) from error
     return model.eval(), card
 
@@ -61,8 +60,8 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
 def save(directory: Path, model: TokenLM, state: dict[str, Any], card: dict[str, Any]) -> None:
     """Write the checkpoint, with the tokenizer of a text LLM beside it."""
     save_checkpoint(directory, "tts", model.config.model_dump(mode="json"), state, card)
-    if isinstance(model, SpeechLM) and model.tokenizer is not None:
-        model.tokenizer.save_pretrained(directory / TOKENIZER)
+    if model.tokenizer.text_tokenizer is not None:
+        model.tokenizer.text_tokenizer.save_pretrained(directory / TOKENIZER)
 
 
 def _empty(config: TTSConfig, directory: Path) -> TokenLM:
@@ -80,11 +79,11 @@ def _empty(config: TTSConfig, directory: Path) -> TokenLM:
 def _speaking(config: TTSConfig, lm: Any, tokenizer: Any) -> SpeechLM:
     scaled = [name for name in ("final_logit_softcapping", "logits_scaling") if getattr(lm.config, name, None)]
     if scaled:
-        raise BadInput(f"This text LLM reshapes its logits ({scaled[0]}).", "Use a Llama, Qwen or Mistral model.")
+        raise BadInput(f"This text LLM rescales its logits ({scaled[0]}).", "Use a Llama, Qwen or Mistral model.")
     assert isinstance(config.core, HubCore)
     core = config.core.model_copy(update={"architecture": _plain(lm)})
     model = SpeechLM(config.model_copy(update={"core": core}), lm, tokenizer)
-    extend(lm, len(model.vocabulary) - lm.get_input_embeddings().num_embeddings)
+    extend(lm, len(model.tokenizer.vocabulary) - lm.get_input_embeddings().num_embeddings)
     return model
 
 

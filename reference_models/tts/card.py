@@ -1,4 +1,4 @@
-"""The card of a trained speech LM: what it is, what it was trained on and for how long, how it did, what went wrong."""
+"""The card of a trained speech LM: its model, codec, training and data, and what went wrong."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval import __version__
-from speech_eval.environment import hardware, installed
-from speech_eval.reference_models.codec.card import license_of, prepared_from
+from speech_eval.reference_models.training.card import data_facts, license_of, training_facts
 from speech_eval.reference_models.tts.building import TokenLM
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
@@ -15,8 +14,8 @@ from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 def card(
     name: str, model: TokenLM, training: TTSTrainingConfig, data: Path, shards: dict[str, Any], log: Any, overfit: bool
 ) -> dict[str, Any]:
-    """Plain data; `shards` is their summary, `log` the training's."""
-    machine, config = hardware(), model.config
+    """Plain data. `shards` is their summary, `log` a `tts.train.TTSLog`."""
+    config, recordings = model.config, data_facts(data)
     found: dict[str, Any] = {
         "name": name,
         "description": f"A speech language model of layout {config.layout} over the codes of a codec, "
@@ -27,26 +26,16 @@ def card(
             "layout": config.layout,
             "frontend": config.frontend,
             "steps_per_second": config.steps_per_second,
-            "vocabulary": model.vocabulary.digest[:16],
+            "vocabulary": model.tokenizer.vocabulary.digest[:16],
         },
         "codec": config.codec.model_dump(mode="json"),
-        "training": {
-            "steps": log.step,
-            "of": training.steps,
-            "tokens": log.tokens,
-            "wall_seconds": round(log.seconds),
-            "seed": training.seed,
-            "text_replay": training.text_replay,
-            "hardware": ", ".join(machine.gpus) or f"{machine.processor}, {machine.cores} cores",
-            "torch": installed("torch"),
-        },
-        "data": {"folder": data.resolve().name, "shards": shards["splits"], **prepared_from(data)},
+        "training": training_facts(training, log) | {"tokens": log.tokens, "text_replay": training.text_replay},
+        "data": recordings | {"shards": shards["splits"]},
         "packing": log.packing,
         "heard_before_training": {key: value for key, value in log.check.items() if key != "heard"},
-        "trouble": {"passed_over": len(shards["passed_over"]), "steps_not_finite": log.bad_steps},
+        "trouble": {"skipped_recordings": len(shards["passed_over"]), "steps_not_finite": log.bad_steps},
+        **license_of(recordings),
     }
-    if license := license_of(found["data"].get("licenses", {})):
-        found["license"] = license
     if log.validation:
         found["validation"] = log.validation
     return found

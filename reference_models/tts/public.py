@@ -1,9 +1,9 @@
 """Published speech LMs: how each writes its prompt, and which of its ids are which codes.
 
-LLaSA    chat template; text between marks; one id a code, `<|s_0|>` … after each other
-Orpheus  fixed ids above Llama 3's own; seven tokens a frame, 4096 ids a position
-NeuTTS   phonemes between marks; `<|speech_0|>` …; always in the voice of a prompt
-OuteTTS  words, their features and their codes mixed; `<|c1_0|>`, `<|c2_0|>` …
+LLaSA    chat template; text between marks; one id per code, `<|s_0|>` and following
+Orpheus  fixed ids above Llama 3's own; seven tokens per frame, 4096 ids per position
+NeuTTS   phonemes between marks; `<|speech_0|>` and following; always in the voice of a prompt
+OuteTTS  words, their features and their codes mixed; `<|c1_0|>`, `<|c2_0|>` and following
 """
 
 from __future__ import annotations
@@ -26,30 +26,31 @@ from speech_eval.reference_models.speech_lm.layouts import (
     whole_steps,
 )
 from speech_eval.reference_models.speech_lm.sampling import Sampling
-from speech_eval.reference_models.tts.model import check_fits, check_prompt
+from speech_eval.reference_models.speech_lm.tokenizer import check_fits, check_prompt
 
-# Llama 3.2's chat template writes today's date unless told one; with it, answers would change overnight.
+# Llama 3.2's chat template writes today's date unless it is given one, and answers would change every day.
 DATE = "26 Jul 2024"
 
 
-class PublicLM(ABC):
-    """A causal LM of transformers with its tokenizer, made to say codes of a codec with these books.
+class PublicTokenizer(ABC):
+    """The prompt and the ids of a published family, over a codec of these codebooks.
 
-    Raises `BadInput` where the tokenizer lacks the tokens of the family, or has them for another codec.
+    Raises `BadInput` if the text tokenizer lacks the tokens of the family, or has them for another codec.
     """
 
     streams: ClassVar[int] = 1
-    sampling: ClassVar[Sampling]  # as its makers draw
-    positions: ClassVar[int] = 2048  # what it was trained to look at; configurations state what their base model can
+    sampling: ClassVar[Sampling]  # the published settings
+    positions: ClassVar[int] = 2048  # longest sequence in training; configurations state that of the base model
 
-    def __init__(self, core: Any, tokenizer: Any, codebook_sizes: Sequence[int], frame_rates: Sequence[float]) -> None:
-        self.core = core
-        self.tokenizer = tokenizer
+    def __init__(
+        self, core: Any, text_tokenizer: Any, codebook_sizes: Sequence[int], frame_rates: Sequence[float]
+    ) -> None:
+        self.text_tokenizer = text_tokenizer
         self.context = min(self.positions, int(core.config.max_position_embeddings))
         self.ratios = ratios_of(frame_rates)
         self.sizes = list(codebook_sizes)
-        self._vocabulary: dict[str, int] = tokenizer.get_vocab()
-        self._prepare()
+        self._vocabulary: dict[str, int] = text_tokenizer.get_vocab()
+        self._prepare(int(core.get_output_embeddings().weight.shape[0]))
 
     @property
     def tokens_per_step(self) -> int:
@@ -61,8 +62,8 @@ class PublicLM(ABC):
         """The id that ends speech."""
 
     @abstractmethod
-    def _prepare(self) -> None:
-        """Look up the family's ids."""
+    def _prepare(self, rows: int) -> None:
+        """Look up the family's ids; `rows` is the size of the model's vocabulary."""
 
     @abstractmethod
     def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
@@ -70,33 +71,20 @@ class PublicLM(ABC):
 
     @abstractmethod
     def allowed(self, step: int) -> Tensor | None:
-        """As `generate.Speaker.allowed`."""
+        """As `interface.Tokenizer.allowed`."""
 
     @abstractmethod
     def codes(self, ids: Ints) -> list[Ints]:
-        """As `generate.Speaker.codes`."""
+        """As `interface.Tokenizer.codes`."""
 
     def prompt_ids(
         self, text: str, prompt_text: str | None = None, prompt_codes: Sequence[Ints] | None = None
     ) -> Tensor:
+        """As `interface.Tokenizer.prompt_ids`."""
         check_prompt(text, prompt_text, prompt_codes)
-        return torch.tensor(check_fits(self._prompt(text, prompt_text, prompt_codes), self.context, text))
-
-    def hidden(self, ids: Tensor, *, cache: Any, attention_mask: Tensor, positions: Tensor) -> Tensor:
-        output = self.core.base_model(
-            input_ids=ids,
-            attention_mask=attention_mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
-        return output.last_hidden_state
-
-    def head(self, hidden: Tensor) -> Tensor:
-        return self.core.get_output_embeddings()(hidden)
-
-    def parameters(self) -> Iterator[Any]:
-        return self.core.parameters()
+        ids = self._prompt(text, prompt_text, prompt_codes)
+        check_fits(len(ids), self.context, text)
+        return torch.tensor(ids)
 
     def _id(self, token: str) -> int:
         if token not in self._vocabulary:
@@ -124,16 +112,43 @@ class PublicLM(ABC):
     def _one_book(self) -> int:
         if len(self.sizes) != 1:
             raise BadInput(
-                f"{type(self).__name__} speaks one codebook, the codec has {len(self.sizes)}.", "Use its own."
+                f"{type(self).__name__} speaks one codebook, the codec has {len(self.sizes)}.",
+                "Use the codec of its release.",
             )
         return self.sizes[0]
 
     def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        return list(self.text_tokenizer.encode(text, add_special_tokens=False))
 
 
-class _FlatLM(PublicLM):
-    """One codebook: an id is a code and an offset."""
+class PublicLM:
+    """A causal LM of transformers as a speaking model."""
+
+    def __init__(self, core: Any, tokenizer: PublicTokenizer) -> None:
+        self.core, self.tokenizer = core, tokenizer
+
+    def hidden(self, ids: Tensor, *, cache: Any, attention_mask: Tensor, positions: Tensor) -> Tensor:
+        """Hidden states [B, T, width]."""
+        output = self.core.base_model(
+            input_ids=ids,
+            attention_mask=attention_mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        return output.last_hidden_state
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits of the next id."""
+        return self.core.get_output_embeddings()(hidden)
+
+    def parameters(self) -> Iterator[Any]:
+        """The weights."""
+        return self.core.parameters()
+
+
+class _FlatTokenizer(PublicTokenizer):
+    """One codebook: an id is a code plus an offset."""
 
     def codes(self, ids: Ints) -> list[Ints]:
         return [np.asarray(ids, dtype=np.int64) - self._first]
@@ -145,15 +160,15 @@ class _FlatLM(PublicLM):
     _first: int
 
 
-class Llasa(_FlatLM):
+class Llasa(_FlatTokenizer):
     """LLaSA on XCodec2 (LLaSA_training ef5c260)."""
 
     sampling = Sampling(temperature=0.8)
 
-    def _prepare(self) -> None:
+    def _prepare(self, rows: int) -> None:
         self._first = self._block("<|s_{}|>", self._one_book())
         self._end = self._id("<|SPEECH_GENERATION_END|>")
-        if not self.tokenizer.chat_template:
+        if not self.text_tokenizer.chat_template:
             raise BadInput("The tokenizer has no chat template.", "Give the checkpoint's own tokenizer.")
 
     @property
@@ -167,14 +182,14 @@ class Llasa(_FlatLM):
             {"role": "user", "content": asked},
             {"role": "assistant", "content": "<|SPEECH_GENERATION_START|>"},
         ]
-        written = self.tokenizer.apply_chat_template(
+        written = self.text_tokenizer.apply_chat_template(
             chat, tokenize=False, continue_final_message=True, date_string=DATE
         )
         ids = self._encode(written)
         return ids if prompt_codes is None else ids + (np.asarray(prompt_codes[0]) + self._first).tolist()
 
 
-class Orpheus(PublicLM):
+class Orpheus(PublicTokenizer):
     """Orpheus on SNAC at 24 kHz (Orpheus-TTS 835ac7c). A voice is named in the text (`tara: …`); a voice prompt's words
     and codes stand before it as a turn of their own, as the pretrained model saw them."""
 
@@ -183,8 +198,7 @@ class Orpheus(PublicLM):
     FIRST, POSITION = 128_266, 4096
     START, END, HUMAN, HUMAN_END, AI, AI_END, TURN_END = 128_257, 128_258, 128_259, 128_260, 128_261, 128_262, 128_009
 
-    def _prepare(self) -> None:
-        rows = self.core.get_output_embeddings().weight.shape[0]
+    def _prepare(self, rows: int) -> None:
         if self.ratios != (1, 2, 4) or self.sizes != [self.POSITION] * 3:
             raise BadInput(
                 f"Orpheus speaks SNAC: three books of 4096 codes at 1:2:4, not {self.sizes} at {list(self.ratios)}.",
@@ -216,16 +230,16 @@ class Orpheus(PublicLM):
         return [*self._turn(prompt_text), *said.tolist(), self.END, self.AI_END, *self._turn(text)]
 
     def _turn(self, text: str) -> list[int]:
-        written = self.tokenizer.encode(text)  # with the tokenizer's own begin-of-text
+        written = self.text_tokenizer.encode(text)  # with the tokenizer's own begin-of-text
         return [self.HUMAN, *written, self.TURN_END, self.HUMAN_END, self.AI, self.START]
 
 
-class NeuTTS(_FlatLM):
+class NeuTTS(_FlatTokenizer):
     """NeuTTS on NeuCodec (neutts-air 65569f4). English phonemes, and always in the voice of a prompt."""
 
     sampling = Sampling(temperature=1.0, top_k=50)
 
-    def _prepare(self) -> None:
+    def _prepare(self, rows: int) -> None:
         self._first = self._block("<|speech_{}|>", self._one_book())
         marks = ("TEXT_PROMPT_START", "TEXT_PROMPT_END", "SPEECH_GENERATION_START", "SPEECH_GENERATION_END")
         self._open, self._close, self._start, self._end = (self._id(f"<|{mark}|>") for mark in marks)
@@ -240,20 +254,20 @@ class NeuTTS(_FlatLM):
         from speech_eval.adapters.tts.espeak import phonemes
 
         phones = " ".join(" ".join(phonemes([prompt_text, text], "en-us")).split())
-        before = list(self.tokenizer.encode("user: Convert the text to speech:"))
+        before = list(self.text_tokenizer.encode("user: Convert the text to speech:"))
         said = [self._open, *self._encode(phones), self._close]
         voice = (np.asarray(prompt_codes[0]) + self._first).tolist()
         return [*before, *said, *self._encode("\nassistant:"), self._start, *voice]
 
 
-class OuteTTS(PublicLM):
-    """OuteTTS 1.0 on a codec of two books. Speaks in a voice of its own making: its voice prompts need words aligned
-    with their codes, which a recording and its transcript do not bring."""
+class OuteTTS(PublicTokenizer):
+    """OuteTTS 1.0 on a codec of two books. Its voice prompts need words aligned with their codes, which a recording
+    and its transcript do not give, so it speaks in a voice of its own."""
 
     sampling = Sampling(temperature=0.4, top_p=0.9, top_k=40, repetition_penalty=1.1)
     positions = 8192
 
-    def _prepare(self) -> None:
+    def _prepare(self, rows: int) -> None:
         if len(self.sizes) != 2:
             raise BadInput(f"OuteTTS speaks two codebooks, the codec has {len(self.sizes)}.", "Use n_codebooks=2.")
         # Published tokenizers have one code more than the codec.
@@ -283,4 +297,4 @@ class OuteTTS(PublicLM):
         return self._encode(f"<|im_start|>\n<|text_start|>{text}<|text_end|>\n<|audio_start|>\n")
 
 
-FAMILIES: dict[str, type[PublicLM]] = {"llasa": Llasa, "orpheus": Orpheus, "neutts": NeuTTS, "outetts": OuteTTS}
+FAMILIES: dict[str, type[PublicTokenizer]] = {"llasa": Llasa, "orpheus": Orpheus, "neutts": NeuTTS, "outetts": OuteTTS}

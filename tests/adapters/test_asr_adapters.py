@@ -80,6 +80,7 @@ def test_converted_weights_hear_what_the_shipped_ones_hear(heard: list[str], cli
     assert shipped.transcribe(ask(*(audio for _, audio in clips[1:4]))) == heard[1:4]
 
 
+@pytest.mark.slow
 def test_speech_beyond_30_seconds_is_heard_to_its_end(
     tiny_en: SpeechRecognizer, clips: list[tuple[str, Audio]]
 ) -> None:
@@ -91,6 +92,7 @@ def test_speech_beyond_30_seconds_is_heard_to_its_end(
     assert words(whole).count("john dashwood") == 1
 
 
+@pytest.mark.slow
 def test_a_short_window_hears_what_fits_into_it_and_refuses_the_rest(clips: list[tuple[str, Audio]]) -> None:
     quick = build("whisper-tiny.en,window_seconds=8")
     fitting = [(text, audio) for text, audio in clips if audio.seconds < 8]

@@ -152,6 +152,7 @@ def test_options_that_cannot_be_are_refused(tiny_llama: Path, options: str) -> N
 # ----------------------------------------------------------------------------------------------- cascade
 
 
+@pytest.mark.slow
 def test_a_cascade_answers_speech_with_speech(clip: Audio) -> None:
     spec = "cascade:[faster-whisper-tiny.en,beam_size=2,cpu_threads=1]+smollm2+hibari,max_new_tokens=12"
     model = modelspec.resolve(spec).build()
@@ -166,6 +167,7 @@ def test_a_cascade_answers_speech_with_speech(clip: Audio) -> None:
     assert len(heard & said) >= len(said) / 2
 
 
+@pytest.mark.slow
 def test_a_cascade_without_a_synthesizer_hears_and_writes(smollm2: AudioLanguageModel, clip: Audio) -> None:
     cascade = build("cascade:faster-whisper-tiny.en+smollm2,max_new_tokens=12")
     recognizer = modelspec.resolve("faster-whisper-tiny.en").build()

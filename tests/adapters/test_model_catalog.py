@@ -14,7 +14,7 @@ from speech_eval.adapters.base import interfaces_of
 from speech_eval.adapters.catalog import MODELS, SCHEMES, register_adapter
 from speech_eval.api import listing
 from speech_eval.errors import BadInput
-from speech_eval.testing.fakes import Noisy, Oracle
+from speech_eval.testing.fakes import NoisyOracle, Oracle
 
 MAIN = "from speech_eval.cli.main import main; main()"
 
@@ -68,7 +68,7 @@ def test_listing_models_imports_no_adapter() -> None:
 
 def test_a_taken_name_is_refused() -> None:
     with pytest.raises(BadInput, match="already registered"):
-        register_adapter("oracle")(Noisy)
+        register_adapter("oracle")(NoisyOracle)
 
 
 def test_a_plug_in_registers_its_class_with_its_docstring(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from speech_eval.adapters.base import SpeechRecognizer
 from speech_eval.adapters.spec import ModelSpec, ResolvedModel, parse, redact, resolve
 from speech_eval.errors import BadInput, SpeechEvalError, UnknownName
 from speech_eval.records import ModelInfo
-from speech_eval.testing.fakes import Noisy, Oracle
+from speech_eval.testing.fakes import NoisyOracle, Oracle
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_broken_specs_are_refused(text: str, problem: str) -> None:
 def test_credentials_never_reach_a_folder_name_or_a_record(text: str) -> None:
     spec = parse(text)
     assert "s3cret" not in redact(text) and "s3cret" not in spec.slug
-    assert "s3cret" not in ResolvedModel(spec, Noisy).describe(Noisy()).line()
+    assert "s3cret" not in ResolvedModel(spec, NoisyOracle).describe(NoisyOracle()).line()
 
 
 def test_redaction_keeps_the_other_parts_of_a_spec() -> None:

@@ -46,6 +46,7 @@ def ray() -> Iterator[Any]:
     module.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_on_ray_are_equal_byte_for_byte(ray: Any, tmp_path: Path, workers: int) -> None:
     spec = modelspec.parse("noisy,fail_rate=0.1")
@@ -54,12 +55,14 @@ def test_results_on_ray_are_equal_byte_for_byte(ray: Any, tmp_path: Path, worker
     assert (tmp_path / "ray/results.json").read_bytes() == (tmp_path / "local/results.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_ray_gives_every_answer_once(ray: Any) -> None:
     on_ray: Executor = run_ray
     assert sorted(on_ray(abs, list(range(-20, 0)), 2)) == sorted(run_inline(abs, list(range(-20, 0))))
     assert list(on_ray(abs, [], 2)) == []
 
 
+@pytest.mark.slow
 def test_an_error_on_ray_comes_out_as_it_was_raised(ray: Any) -> None:
     with pytest.raises(MissingExtra, match="no_such_module"):
         list(run_ray(partial(require, extra="some"), ["no_such_module"], 1))

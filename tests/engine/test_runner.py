@@ -111,6 +111,7 @@ def test_a_smaller_limit_is_part_of_a_larger_one(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------- interruptions
 
 
+@pytest.mark.slow
 def test_kill_at_random_moments_then_resume_gives_the_same_results(tmp_path: Path) -> None:
     words = ["run", "--model", "noisy", "--tasks", "asr", "--limit", "60", "--workers", "1"]
     start = time.perf_counter()
@@ -300,6 +301,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / page).read_text("utf-8"), re.S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["adapters.md", "tasks.md"])
 def test_the_examples_of_the_docs_run_from_outside_the_package(tmp_path: Path, page: str) -> None:
     commands = []

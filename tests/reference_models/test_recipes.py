@@ -80,8 +80,8 @@ def test_unknown_recipes_and_sizes_are_named() -> None:
 
 def test_a_misspelt_section_is_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("name: codec/mine\nmodle: {}\nsizes: {smoke: {}}\n")
-    with pytest.raises(BadInput, match="'data': Field required"):
+    file.write_text("name: codec/mine\nmodle: {}\nevaluation: {task: codec-reconstruction}\nsizes: {smoke: {}}\n")
+    with pytest.raises(BadInput, match="'modle': Extra inputs are not permitted"):
         load(str(file), "smoke")
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from test_layers import LAYERS
 
 import speech_eval
 from speech_eval.cli.main import app
@@ -143,6 +144,14 @@ def test_paths_that_the_architecture_names_exist() -> None:
         named += [row[0] + file for file in re.findall(r"`(\w+\.py)`", row[1])]
     assert len(named) > 30
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_architecture_shows_the_layers() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    shown = dict(re.findall(r"^\| (\d) \| (.*) \|$", text, re.MULTILINE))
+    assert {number: set(re.findall(r"`(\w+)`", names)) for number, names in shown.items()} == {
+        str(number): set(names) for number, names in enumerate(LAYERS)
+    }
 
 
 def test_the_architecture_names_every_folder() -> None:

@@ -50,9 +50,9 @@ def tiny_config(
     codec: AudioCodec, spec: str, layout: str = "flat", positions: int = 512, text_stride: float | None = None
 ) -> TTSConfig:
     """A two-layer Llama over the codec's books."""
-    from speech_eval.reference_models.speech_lm.codec_stream import _probe
+    from speech_eval.reference_models.speech_lm.codec_stream import probe
 
-    like = _probe(codec)
+    like = probe(codec)
     return TTSConfig.model_validate(
         {
             "layout": layout,

@@ -34,7 +34,7 @@ def config(layout: str, **changes: object) -> TTSConfig:
     return TTSConfig.model_validate(base | changes)
 
 
-def beside() -> TTSConfig:
+def along_speech() -> TTSConfig:
     """The layout flat with the text laid along the speech."""
     return config("flat", core=CORE | {"text_stride": 2.5})
 

@@ -128,6 +128,7 @@ def test_every_best_value_is_of_a_number_that_exists() -> None:
         assert not named or named & {summary.name for summary in metric.summaries}, name
 
 
+@pytest.mark.slow
 def test_order_batches_and_workers_change_nothing(case: Case, seats: Seats, tmp_path: Path) -> None:
     world, run, _ = case
     given = world.rows

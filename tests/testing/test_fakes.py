@@ -1,4 +1,4 @@
-"""The doubles: what they answer is known beforehand, whatever the order, the batch or the worker."""
+"""The fake models: their answers are known beforehand and depend on no order, batch or worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from speech_eval.adapters.base import INTERFACES, ChatRequest, SynthesisRequest,
 from speech_eval.audio import Audio, leading_silence
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.records import Sample
-from speech_eval.testing.fakes import Failing, Noisy, Oracle, tones
+from speech_eval.testing.fakes import FailingOracle, NoisyOracle, Oracle, tones
 
 TEXT = "the quick brown fox jumps over the lazy dog and runs into the wide green wood"
 SAMPLES = {f"s{n:03}": Sample(id=f"s{n:03}", text=f"{TEXT} number {n}", audio=f"{n}.wav") for n in range(200)}
@@ -136,7 +136,7 @@ def test_the_whole_answer_takes_as_long_as_its_stream() -> None:
 
 def test_the_word_error_rate_is_the_one_asked_for() -> None:
     for rate in (0.0, 0.1, 0.4):
-        answers = bound(Noisy(error_rate=rate)).transcribe([listen(key) for key in SAMPLES])
+        answers = bound(NoisyOracle(error_rate=rate)).transcribe([listen(key) for key in SAMPLES])
         measured = jiwer.wer([str(sample.text) for sample in SAMPLES.values()], answers)
         # 3600 words: three standard deviations are 0.025 at most. Two errors side by side may align as fewer.
         assert measured == pytest.approx(rate, abs=0.03)
@@ -144,18 +144,20 @@ def test_the_word_error_rate_is_the_one_asked_for() -> None:
 
 def test_answers_depend_on_id_and_seed_alone() -> None:
     ids = list(SAMPLES)[:20]
-    together = dict(zip(ids, bound(Noisy(0.5)).transcribe([listen(i) for i in ids]), strict=True))
-    alone = {i: bound(Noisy(0.5)).transcribe([listen(i)])[0] for i in reversed(ids)}
+    together = dict(zip(ids, bound(NoisyOracle(0.5)).transcribe([listen(i) for i in ids]), strict=True))
+    alone = {i: bound(NoisyOracle(0.5)).transcribe([listen(i)])[0] for i in reversed(ids)}
     assert together == alone
-    assert bound(Noisy(0.5)).transcribe([listen("s000", seed=1)])[0] != together["s000"]
+    assert bound(NoisyOracle(0.5)).transcribe([listen("s000", seed=1)])[0] != together["s000"]
 
 
 def test_its_speech_is_the_oracles_with_noise_of_the_error_rate() -> None:
     clean = bound(Oracle()).synthesize([speak("s000", TEXT)])[0].samples
-    noisy = bound(Noisy(error_rate=0.1)).synthesize([speak("s000", TEXT)])[0].samples
+    noisy = bound(NoisyOracle(error_rate=0.1)).synthesize([speak("s000", TEXT)])[0].samples
     ratio = np.sqrt(np.mean((noisy - clean) ** 2) / np.mean(clean**2))
     assert ratio == pytest.approx(0.1, rel=0.05)
-    np.testing.assert_array_equal(noisy, bound(Noisy(error_rate=0.1)).synthesize([speak("s000", TEXT)])[0].samples)
+    np.testing.assert_array_equal(
+        noisy, bound(NoisyOracle(error_rate=0.1)).synthesize([speak("s000", TEXT)])[0].samples
+    )
 
 
 def failures(model: Oracle, ask: Callable[[str], object]) -> set[str]:
@@ -170,7 +172,7 @@ def failures(model: Oracle, ask: Callable[[str], object]) -> set[str]:
 
 
 def test_a_share_of_its_items_fails() -> None:
-    model = bound(Noisy(fail_rate=0.2))
+    model = bound(NoisyOracle(fail_rate=0.2))
     failed = failures(model, lambda key: model.transcribe([listen(key)]))
     assert 20 <= len(failed) <= 60
 
@@ -179,7 +181,7 @@ def test_a_share_of_its_items_fails() -> None:
 
 
 def test_the_same_ids_fail_through_every_interface() -> None:
-    model = bound(Failing(fail_rate=0.5))
+    model = bound(FailingOracle(fail_rate=0.5))
     failed = failures(model, lambda key: model.transcribe([listen(key)]))
     assert 70 <= len(failed) <= 130
     assert failures(model, lambda key: model.synthesize([speak(key)])) == failed
@@ -188,20 +190,20 @@ def test_the_same_ids_fail_through_every_interface() -> None:
 
 
 def test_what_does_not_fail_is_right() -> None:
-    model = bound(Failing(fail_rate=0.5))
+    model = bound(FailingOracle(fail_rate=0.5))
     failed = failures(model, lambda key: model.transcribe([listen(key)]))
     right = [key for key in SAMPLES if key not in failed]
     assert model.transcribe([listen(key) for key in right]) == [SAMPLES[key].text for key in right]
 
 
 def test_one_failing_item_fails_the_batch() -> None:
-    model = bound(Failing(fail_rate=0.5))
+    model = bound(FailingOracle(fail_rate=0.5))
     with pytest.raises(RuntimeError, match="on purpose"):
         model.transcribe([listen(key) for key in SAMPLES])
 
 
 def test_codec_and_duplex_agent_fail_too() -> None:
-    model = Failing(fail_rate=1.0)
+    model = FailingOracle(fail_rate=1.0)
     silence = Audio(np.zeros(1280, dtype=np.float32), 16_000)
     with pytest.raises(RuntimeError):
         model.encode([silence])

@@ -15,7 +15,7 @@ from speech_eval.reference_models.codec.streaming import Conv1d
 
 
 class Codebook(nn.Module, ABC):
-    """Latents [B, D, F] to one code a frame [B, F] and back.
+    """Latents [B, D, F] to one code per frame [B, F] and back.
 
     Keeps a running count of how often each code is chosen. After every training step, codes whose count is below
     `restart_below` × the average are put on random vectors of the batch, with the average count (Mimi).
@@ -41,7 +41,7 @@ class Codebook(nn.Module, ABC):
         """[B, F] to [B, D, F]."""
 
     def count(self, codes: Tensor) -> Tensor:
-        """Take a step's codes [M] into the running counts; returns which codes died [K]."""
+        """Count the codes [M] of a step; returns which codes died [K]."""
         self.counts.lerp_(_over_processes(torch.bincount(codes, minlength=len(self.counts)).float()), 1 - self.decay)
         average = self.counts.mean()
         dead = self.counts < self.restart_below * average
@@ -93,7 +93,7 @@ class CosineCodebook(Codebook):
 
 
 class EMACodebook(Codebook):
-    """EnCodec's and Mimi's: nearest code in Euclidean distance; a code is the running mean of what chose it.
+    """EnCodec's and Mimi's: nearest code in Euclidean distance; a code is the running mean of the frames that chose it.
 
     The first training batch starts the codes by k-means.
     """

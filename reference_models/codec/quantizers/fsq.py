@@ -13,7 +13,7 @@ from speech_eval.reference_models.codec.quantizers.base import Quantized, Quanti
 
 
 class FSQ(Quantizer):
-    """One codebook of prod(levels) codes that is never learned, so never dies. No losses.
+    """One codebook of prod(levels) codes that are not learned, so none can die. No losses.
 
     Dimension i takes levels[i] values in [-1, 1]. Rounding is done in float32: half precision has too few values near
     the borders.

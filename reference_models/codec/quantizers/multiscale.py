@@ -1,4 +1,4 @@
-"""Multi-scale residual vector quantization (SNAC): coarse codebooks code slow averages, fine ones what is left."""
+"""Multi-scale residual vector quantization (SNAC): coarse codebooks code slow averages, fine ones the residual."""
 
 from __future__ import annotations
 

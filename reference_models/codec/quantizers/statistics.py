@@ -1,5 +1,5 @@
-"""How well codebooks are used. Counts are kept over as many batches as the caller likes: perplexity within one small
-batch is bounded by the batch, not by the codebook.
+"""How well codebooks are used, counted over any number of batches: in one small batch, the batch bounds the perplexity,
+not the codebook.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class LevelStatistics:
 
 
 class CodeStatistics:
-    """Counts of codes, a level of the quantizer each."""
+    """Counts of codes per level of the quantizer."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = list(sizes)
         self.reset()
 
     def reset(self) -> None:
-        """Start a new span, such as an epoch."""
+        """Start to count anew."""
         self.counts = [torch.zeros(size, dtype=torch.long) for size in self.sizes]
 
     def update(self, codes: Sequence[Tensor]) -> None:
@@ -44,11 +44,11 @@ class CodeStatistics:
         self.counts[level] = counts + torch.bincount(codes.detach().flatten(), minlength=self.sizes[level])
 
     def report(self) -> list[LevelStatistics]:
-        """One entry a level; a level that was never counted has usage, perplexity and entropy 0."""
+        """One entry per level; a level that was never counted has usage, perplexity and entropy 0."""
         return [_level(counts.cpu()) for counts in self.counts]
 
     def bitrate_efficiency(self) -> float:
-        """Sum of entropies over sum of log2(size) (DAC): the share of the nominal bitrate that carries anything."""
+        """Sum of entropies over sum of log2(size) (DAC): the share of the nominal bitrate that is used."""
         levels = self.report()
         return sum(level.entropy for level in levels) / sum(torch.tensor(self.sizes).log2().tolist())
 

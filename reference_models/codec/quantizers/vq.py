@@ -7,7 +7,7 @@ from speech_eval.reference_models.codec.quantizers.rvq import ResidualLevels
 
 
 class SingleVQ(ResidualLevels):
-    """One codebook is a residual quantizer that leaves the rest uncoded."""
+    """A residual quantizer with one codebook."""
 
     def __init__(self, config: VQConfig, dim: int) -> None:
         super().__init__(config, dim, strides=[1], dropout=0.0)

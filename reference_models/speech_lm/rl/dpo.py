@@ -1,9 +1,8 @@
-"""Direct preference optimization (Rafailov et al. 2023) on the best and the worst try of each group.
+"""Direct preference optimization (Rafailov et al. 2023) on the best and the worst rollout of each group.
 
     loss = −log σ( β [ (log π − log π_start)(best) − (log π − log π_start)(worst) ] )
 
-The tries are the model's own of the moment. A group whose tries are worth the same, and tries that were cut off, give
-no pair.
+Rollouts come from the current model. A group of equal rewards, and rollouts that were cut off, give no pair.
 """
 
 from __future__ import annotations
@@ -14,28 +13,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speech_eval.reference_models.speech_lm.rl.rollout import Aligner, Try, log_probs
-from speech_eval.reference_models.speech_lm.sampling import Spoken
+from speech_eval.reference_models.speech_lm.interface import Generation, SpeakingModel
+from speech_eval.reference_models.speech_lm.rl.rollout import Rollout, log_probs
+from speech_eval.reference_models.speech_lm.rl.train import Aligner
+from speech_eval.reference_models.training.loop import Values
 
 
-def pair_of(group: Sequence[Try]) -> tuple[Spoken, Spoken] | None:
-    """The best and the worst of those that ended by themselves; None where they are worth the same."""
-    ended = sorted((item for item in group if item.spoken.stopped), key=lambda item: item.worth.value)
-    if len(ended) < 2 or ended[-1].worth.value - ended[0].worth.value <= 1e-6:
+def pair_of(group: Sequence[Rollout]) -> tuple[Generation, Generation] | None:
+    """The best and the worst of those that ended by themselves; None if their rewards are equal."""
+    ended = sorted((item for item in group if item.generation.stopped), key=lambda item: item.reward.value)
+    if len(ended) < 2 or ended[-1].reward.value - ended[0].reward.value <= 1e-6:
         return None
-    return ended[-1].spoken, ended[0].spoken
+    return ended[-1].generation, ended[0].generation
 
 
 def dpo_loss(best: Tensor, worst: Tensor, beta: float) -> Tensor:
-    """Summed loss of pairs, whose log-probabilities of whole tries are above those of the start by `best` and `worst`
-    [pairs]."""
+    """Summed loss of pairs. `best` and `worst` [pairs] are log-probabilities of whole rollouts minus those of the
+    start."""
     return -F.logsigmoid(beta * (best - worst)).sum()
 
 
 class DPO(Aligner):
-    """`updates` passes over every step's pairs."""
+    """`updates` passes over the pairs of each step."""
 
-    def learn(self, groups: Sequence[Sequence[Try]]) -> dict[str, float]:
+    def learn(self, groups: Sequence[Sequence[Rollout]]) -> Values:
         pairs = [pair for group in groups if (pair := pair_of(group)) is not None]
         if not pairs:
             return {"pairs": 0.0, "preferred": 0.0, "margin": 0.0, "gradient": 0.0}
@@ -57,8 +58,8 @@ class DPO(Aligner):
             "gradient": norm,
         }
 
-    def _sums(self, model: object, pairs: Sequence[tuple[Spoken, Spoken]]) -> Tensor:
-        """Log-probabilities [2, pairs] of whole tries: the best ones, the worst ones."""
-        flat = [spoken for side in zip(*pairs, strict=True) for spoken in side]
-        found, _ = log_probs(model, flat, self.config.temperature)  # type: ignore[arg-type]
+    def _sums(self, model: SpeakingModel, pairs: Sequence[tuple[Generation, Generation]]) -> Tensor:
+        """Log-probabilities [2, pairs] of whole rollouts: the best ones, the worst ones."""
+        flat = [generation for side in zip(*pairs, strict=True) for generation in side]
+        found, _ = log_probs(model, flat, self.config.temperature)
         return found.sum(1).reshape(2, len(pairs))

@@ -1,15 +1,15 @@
 """Group-relative policy optimization of a speaking model (Shao et al. 2024; for speech arXiv 2509.18798).
 
-    A[i] = (r[i] − mean r) / std r                          over the tries of one text that ended by themselves
-    loss = −min(ρ A, clip(ρ) A) + β (e^d − d − 1)           a token; ρ = π/π_old, d = log π_start − log π
+    A[i] = (r[i] − mean r) / std r                          over the rollouts of one text that ended by themselves
+    loss = −min(ρ A, clip(ρ) A) + β (e^d − d − 1)           per token; ρ = π/π_old, d = log π_start − log π
 
-Why not TRL's GRPOTrainer: it draws with `generate` over the whole vocabulary, one seed a process, and decodes what was
-drawn to text for the reward functions. Here tries are drawn within what the layout allows at each position, from a seed
-each, so a run is the same after a resume and on any batch size; the probabilities that are optimized are those of that
-draw, renormalized over what was allowed; and a reward hears sound.
+Why not TRL's GRPOTrainer: it draws with `generate` over the whole vocabulary, with one seed per process, and decodes
+the result to text for the reward functions. Here rollouts are drawn within what the layout allows at each position,
+each from its own seed, so that a run is the same after a resume and at any batch size; the optimized probabilities are
+those of that draw, renormalized over what was allowed; and rewards are computed on audio.
 
-Tries that were cut off are masked: their reward is that of the limit, not of the speech. A group whose tries are worth
-the same teaches nothing and is left out whole, its KL term with it, so its gradient is zero.
+Rollouts that were cut off are masked: their reward is that of the limit, not of the speech. A group of equal rewards
+teaches nothing and is left out whole, its KL term included, so its gradient is zero.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speech_eval.reference_models.speech_lm.rl.rollout import Aligner, Try, log_probs
+from speech_eval.reference_models.speech_lm.rl.rollout import Rollout, log_probs
+from speech_eval.reference_models.speech_lm.rl.train import Aligner
+from speech_eval.reference_models.training.loop import Values
 
-_SAME = 1e-6  # groups that differ by less are taken as equal
+_SAME = 1e-6  # rewards that differ by less count as equal
 
 
-def advantages(worth: Tensor, kept: Tensor, scale: bool = True) -> Tensor:
-    """[P, G] of rewards [P, G]: what each is above the mean of its group's `kept` ones, over their standard deviation
-    where `scale`. 0 for what is not kept, and for groups in which all are worth the same."""
+def advantages(rewards: Tensor, kept: Tensor, scale: bool = True) -> Tensor:
+    """Advantages [P, G] of rewards [P, G]: the difference to the mean of the group's `kept` ones, divided by their
+    standard deviation if `scale`. 0 for what is not kept, and in groups of equal rewards."""
     count = kept.sum(1, keepdim=True).clamp(min=1)
-    mean = (worth * kept).sum(1, keepdim=True) / count
-    centered = (worth - mean) * kept
+    mean = (rewards * kept).sum(1, keepdim=True) / count
+    centered = (rewards - mean) * kept
     deviation = (centered.square().sum(1, keepdim=True) / count).sqrt()
     centered = torch.where(deviation > _SAME, centered, torch.zeros_like(centered))
     return centered / deviation.clamp(min=_SAME) if scale else centered
@@ -38,8 +40,8 @@ def advantages(worth: Tensor, kept: Tensor, scale: bool = True) -> Tensor:
 def grpo_loss(
     new: Tensor, old: Tensor, start: Tensor, drawn: Tensor, advantage: Tensor, clip: tuple[float, float], beta: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Summed loss, summed KL and number of clipped tokens, of log-probabilities [B, T], where `drawn` [B, T], with
-    advantages [B]."""
+    """Summed loss, summed KL and number of clipped tokens of log-probabilities [B, T], with advantages [B]; only tokens
+    where `drawn` [B, T] count."""
     ratio = (new - old).exp()
     gain = advantage[:, None]
     bounded = ratio.clamp(1.0 - clip[0], 1.0 + clip[1])
@@ -51,16 +53,16 @@ def grpo_loss(
 
 
 class GRPO(Aligner):
-    """`updates` passes over every step's tries; the loss is a mean over all their tokens alike."""
+    """`updates` passes over the rollouts of each step; the loss is the mean over all their tokens."""
 
-    def learn(self, groups: Sequence[Sequence[Try]]) -> dict[str, float]:
+    def learn(self, groups: Sequence[Sequence[Rollout]]) -> Values:
         config = self.config
-        worth = torch.tensor([[item.worth.value for item in group] for group in groups])
-        kept = torch.tensor([[item.spoken.stopped for item in group] for group in groups])
-        gains = advantages(worth, kept, config.scale)
+        rewards = torch.tensor([[item.reward.value for item in group] for group in groups])
+        kept = torch.tensor([[item.generation.stopped for item in group] for group in groups])
+        gains = advantages(rewards, kept, config.scale)
         telling = (gains != 0).any(1)
         chosen = [
-            (item.spoken, gains[row, column])
+            (item.generation, gains[row, column])
             for row, group in enumerate(groups)
             for column, item in enumerate(group)
             if telling[row] and kept[row, column]
@@ -68,12 +70,12 @@ class GRPO(Aligner):
         stats = {"masked": float((~kept).float().mean()), "same": float((~telling).float().mean())}
         if not chosen:
             return stats | {"kl": 0.0, "clipped": 0.0, "gradient": 0.0}
-        tokens = sum(len(spoken.ids) + 1 for spoken, _ in chosen)
+        tokens = sum(len(generation.ids) + 1 for generation, _ in chosen)
         batches = self.micro_batches(chosen)
         with torch.no_grad():
             before = [
                 tuple(
-                    log_probs(model, [spoken for spoken, _ in batch], config.temperature)[0]
+                    log_probs(model, [generation for generation, _ in batch], config.temperature)[0]
                     for model in (self.model, self.start)
                 )
                 for batch in batches
@@ -81,7 +83,7 @@ class GRPO(Aligner):
         for _ in range(config.updates):
             total_kl, total_clipped = 0.0, 0.0
             for batch, (old, start) in zip(batches, before, strict=True):
-                new, drawn = log_probs(self.model, [spoken for spoken, _ in batch], config.temperature)
+                new, drawn = log_probs(self.model, [generation for generation, _ in batch], config.temperature)
                 advantage = torch.stack([gain for _, gain in batch]).to(new.device)
                 loss, kl, clipped = grpo_loss(new, old, start, drawn, advantage, config.clip, config.beta)
                 (loss / tokens).backward()

@@ -1,7 +1,7 @@
-"""What a synthesized answer is worth, from what was measured of it: pure functions, each to a `Reward` in [0, 1].
+"""Rewards of generated speech: pure functions from measurements to a `Reward` in [0, 1].
 
-Nothing listens here; `verifiers.Listener` does. A reward that could not be taken says so (`valid` false, value 0, the
-worst): silence and noise get no credit for words that nobody heard.
+The measurements come from `verifiers.Verifier`. A reward that could not be measured is not `valid` and has the worst
+value, 0: silence and noise get no credit for words that were not recognized.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import jiwer
 from speech_eval.errors import BadInput
 from speech_eval.text import whisper_normalize
 
-# Characters a second. Read speech runs at 10 to 20; the band is wide, for it guards and does not teach.
+# Characters per second. Read speech has 10 to 20; the band is wide, because it limits and does not teach.
 PACE = (6.0, 30.0)
 
 
 class Reward(NamedTuple):
-    """`value` in [0, 1], more is better; 0 where it is not `valid`."""
+    """`value` in [0, 1], more is better; 0 if it is not `valid`."""
 
     value: float
     valid: bool
@@ -30,13 +30,13 @@ INVALID = Reward(0.0, False)
 
 
 def character_error_rate(text: str, transcript: str, language: str = "en") -> float | None:
-    """Edits over characters of `text`, both normalized as Whisper does; None for a transcript without a letter.
+    """Edits per character of `text`, both normalized as Whisper does; None for a transcript without letters.
 
-    Raises `BadInput` for a text without one.
+    Raises `BadInput` for a text without letters.
     """
     reference = whisper_normalize(text, language)
     if not any(character.isalnum() for character in reference):
-        raise BadInput(f"Nothing can be heard of the text '{text}'.", "Leave it out of the training texts.")
+        raise BadInput(f"The text '{text}' has no letters to recognize.", "Leave it out of the texts.")
     heard = whisper_normalize(transcript, language)
     if not any(character.isalnum() for character in heard):
         return None
@@ -44,23 +44,23 @@ def character_error_rate(text: str, transcript: str, language: str = "en") -> fl
 
 
 def intelligibility(text: str, transcript: str, language: str = "en", alpha: float = 3.0) -> Reward:
-    """1 − tanh(α·CER) (arXiv 2509.18798). An empty transcript is no transcript: invalid."""
+    """1 − tanh(α·CER) (arXiv 2509.18798). An empty transcript is invalid."""
     cer = character_error_rate(text, transcript, language)
     return INVALID if cer is None else Reward(1.0 - math.tanh(alpha * cer), True)
 
 
 def likelihood(nll: float, scale: float = 3.0) -> Reward:
-    """exp(−NLL/3): `nll` is the recognizer's mean nats a token of the text, given the speech (arXiv 2509.18798)."""
+    """exp(−NLL/3): `nll` is the recognizer's mean nats per token of the text, given the speech (arXiv 2509.18798)."""
     return Reward(math.exp(-nll / scale), True) if math.isfinite(nll) and nll >= 0.0 else INVALID
 
 
 def speaker(similarity: float) -> Reward:
-    """The cosine of two voices; what is below 0 is another voice and worth 0."""
+    """The cosine similarity of two voices; below 0 it counts as 0."""
     return Reward(min(1.0, max(0.0, similarity)), True) if math.isfinite(similarity) else INVALID
 
 
 def duration(text: str, seconds: float, pace: tuple[float, float] = PACE) -> Reward:
-    """1 within a band of characters a second, falling to 0 at half its lower and twice its upper edge."""
+    """1 within a band of characters per second, falling to 0 at half its lower and twice its upper edge."""
     if not (math.isfinite(seconds) and seconds > 0.0):
         return INVALID
     slow, fast = pace
@@ -70,21 +70,21 @@ def duration(text: str, seconds: float, pace: tuple[float, float] = PACE) -> Rew
 
 
 def opinion(mos: float) -> Reward:
-    """A predicted opinion score, 1 to 5, brought to [0, 1]."""
+    """A predicted opinion score from 1 to 5, mapped to [0, 1]."""
     return Reward(min(1.0, max(0.0, (mos - 1.0) / 4.0)), True) if math.isfinite(mos) else INVALID
 
 
 def composite(
     rewards: Mapping[str, Reward], weights: Mapping[str, float], form: Literal["mean", "harmonic"] = "mean"
 ) -> Reward:
-    """The weighted mean of the rewards named in `weights`, or their weighted harmonic mean, which is 0 as soon as one
-    of them is. Invalid as soon as one of them is. Raises `BadInput` for weights that are not positive or name a reward
-    that was not taken."""
+    """The weighted mean of the rewards named in `weights`, or their weighted harmonic mean, which is 0 if one of
+    them is. Invalid if one of them is. Raises `BadInput` for weights that are not positive, and for a
+    reward that was not measured."""
     lacking = sorted(weights.keys() - rewards.keys())
     if lacking or not weights or min(weights.values()) <= 0.0:
         raise BadInput(
             f"Weights {dict(weights)} do not fit the rewards {sorted(rewards)}.",
-            "Give a positive weight to each of some of them.",
+            "Give positive weights to rewards among these.",
         )
     total = sum(weights.values())
     if not all(rewards[name].valid for name in weights):

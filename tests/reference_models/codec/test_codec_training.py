@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -15,10 +16,11 @@ from support.codec_training_fixture import CODEC, TRAINING, speech  # noqa: E402
 
 from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
-from speech_eval.reference_models.codec.train import Trainer, train  # noqa: E402
-from speech_eval.reference_models.codec.training_config import OptimizerConfig, TrainingConfig  # noqa: E402
+from speech_eval.reference_models.codec.train import CodecTrainer, train  # noqa: E402
+from speech_eval.reference_models.codec.training_config import TrainingConfig  # noqa: E402
 from speech_eval.reference_models.data.segments import Batch  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_checkpoint, load_tensors  # noqa: E402
+from speech_eval.reference_models.training.config import OptimizerConfig  # noqa: E402
 from speech_eval.reference_models.training.log import TrainingStopped  # noqa: E402
 
 torch.set_num_threads(1)
@@ -35,9 +37,9 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def trainer(output: Path, training: TrainingConfig = TRAINING, said: list[str] | None = None) -> Trainer:
+def trainer(output: Path, training: TrainingConfig = TRAINING, said: list[str] | None = None) -> CodecTrainer:
     say = (lambda message: None) if said is None else said.append
-    return Trainer(CODEC, training, speech(), output, name="codec/test", overfit=False, say=say)
+    return CodecTrainer(CODEC, training, speech(), output, name="codec/test", overfit=False, say=say)
 
 
 # ----------------------------------------------------------------------------------------------- resume
@@ -70,7 +72,7 @@ def test_batches_made_by_worker_processes_are_the_same(tmp_path: Path) -> None:
 
 
 def test_resuming_without_a_state_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="holds no training state"):
+    with pytest.raises(BadInput, match="has no training state"):
         train(CODEC, TRAINING, speech(), tmp_path, resume=True)
 
 
@@ -118,9 +120,12 @@ def test_the_card_reports_codebooks_on_held_out_speech(uninterrupted: Path) -> N
 
 def test_validation_leaves_something_to_hear_and_to_look_at(uninterrupted: Path) -> None:
     folder = uninterrupted / "validation" / "step-0000008"
-    sounds, pictures = sorted(folder.glob("*.flac")), sorted(folder.glob("*.png"))
+    sounds, pictures = sorted(folder.glob("*.flac")), sorted(folder.glob("*.svg"))
     assert [file.stem for file in sounds] == [file.stem for file in pictures] and sounds
-    assert all(file.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") for file in pictures)
+    drawing = ElementTree.fromstring(pictures[0].read_text())
+    words = [element.text or "" for element in drawing.iter() if element.tag.endswith("text")]
+    assert float(drawing.get("width", "0")) > 900 and {"kHz", "seconds", "8"} <= set(words)  # 16 kHz: up to 8 kHz
+    assert any("original" in word for word in words) and any("decoded, step 8" in word for word in words)
 
 
 def test_the_log_has_a_line_a_report_without_repeats(tmp_path: Path) -> None:
@@ -136,7 +141,7 @@ def test_losses_go_to_tensorboard_where_asked(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     train(CODEC, changed(steps=2, tensorboard=True), speech(), tmp_path)
     (events,) = (tmp_path / "tensorboard").glob("events.out.*")
-    assert b"loss/mel" in events.read_bytes() and b"validation/mel" in events.read_bytes()
+    assert b"losses/mel" in events.read_bytes() and b"validation/mel" in events.read_bytes()
 
 
 # ----------------------------------------------------------------------------------------------- losses

@@ -46,7 +46,7 @@ def test_a_checkpoint_of_another_kind_is_refused(saved: Path) -> None:
 
 
 def test_a_folder_without_a_description_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"holds no reference\.json"):
+    with pytest.raises(BadInput, match=r"has no reference\.json"):
         load_checkpoint(tmp_path, "codec")
 
 

@@ -22,7 +22,7 @@ from speech_eval.engine.generate.answer import answers as answers_of  # noqa: E4
 from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.records import Sample  # noqa: E402
 from speech_eval.reference_models.tts import building  # noqa: E402
-from speech_eval.reference_models.tts.public import FAMILIES, PublicLM  # noqa: E402
+from speech_eval.reference_models.tts.public import FAMILIES, PublicTokenizer  # noqa: E402
 
 torch.set_num_threads(1)
 CHAT = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
@@ -108,7 +108,7 @@ def test_another_codec_is_refused(checkpoint: Path, tmp_path: Path) -> None:
 
     state = load_file(retrained / "model.safetensors")
     save_file({name: tensor + 0.01 for name, tensor in state.items()}, retrained / "model.safetensors")
-    with pytest.raises(BadInput, match="weights are others"):
+    with pytest.raises(BadInput, match="other weights"):
         synthesizer(f"{checkpoint},codec={retrained}")
 
 
@@ -122,22 +122,24 @@ def test_a_table_of_ids_that_changed_is_refused(checkpoint: Path, tmp_path: Path
         synthesizer(str(tmp_path / "copy"))
 
 
-def test_the_best_of_several_tries_is_kept(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verifier is given: the longest try is worth most."""
+def test_the_best_of_several_candidates_is_kept(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verifier is given: the longest candidate gets the highest reward."""
     from speech_eval.reference_models.speech_lm.rl.rewards import Reward
-    from speech_eval.reference_models.speech_lm.rl.verifiers import Ear
+    from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier
 
-    def judge(self: Ear, text: str, audio: Any, prompt: Any = None, language: str = "en") -> dict[str, Reward]:
+    def rewards_by_length(
+        self: Verifier, text: str, audio: Any, prompt: Any = None, language: str = "en"
+    ) -> dict[str, Reward]:
         return {"cer": Reward(min(1.0, audio.seconds / 10.0), True)}
 
-    monkeypatch.setattr(Ear, "__init__", lambda self, listener: None)
-    monkeypatch.setattr(Ear, "judge", judge)
+    monkeypatch.setattr(Verifier, "__init__", lambda self, config: None)
+    monkeypatch.setattr(Verifier, "rewards", rewards_by_length)
     (one,) = synthesizer(str(checkpoint)).synthesize([ask(seed=3)])
     (best,) = synthesizer(f"{checkpoint},best_of=6").synthesize([ask(seed=3)])
     assert isinstance(best, Speech)
-    worths = best.metadata["worth"]
-    assert len(worths) == 6 and worths[best.metadata["chosen"]] == max(worths)
-    assert len(best.samples) / 160_000 == pytest.approx(max(worths)) and worths[0] == pytest.approx(one.seconds / 10)
+    rewards = best.metadata["rewards"]
+    assert len(rewards) == 6 and rewards[best.metadata["chosen"]] == max(rewards)
+    assert len(best.samples) / 160_000 == pytest.approx(max(rewards)) and rewards[0] == pytest.approx(one.seconds / 10)
     with pytest.raises(BadInput, match="best_of=6"):
         next(synthesizer(f"{checkpoint},best_of=6").stream(ask()))
 
@@ -182,14 +184,14 @@ def llasa(folder: Path, codes: int = 64) -> Path:
     return save_lm(folder / "llasa", 105 + codes, [*specials, *(f"<|s_{i}|>" for i in range(codes))])
 
 
-def prompt_text(model: PublicLM, ids: Any) -> str:
-    return "".join(model.tokenizer.convert_ids_to_tokens([int(i) for i in ids]))
+def prompt_text(model: PublicTokenizer, ids: Any) -> str:
+    return "".join(model.text_tokenizer.convert_ids_to_tokens([int(i) for i in ids]))
 
 
 def test_llasa_reads_a_chat_and_says_one_token_a_code(tmp_path: Path) -> None:
     codec = save_codec(tmp_path / "codec")
     model = synthesizer(f"llasa,path={llasa(tmp_path)},codec={codec},max_seconds=1")
-    lm: Any = model._model  # type: ignore[attr-defined]
+    lm: Any = model._model.tokenizer  # type: ignore[attr-defined]
     ids = lm.prompt_ids("Hi you", "Oh", [np.array([5, 63])])
     assert prompt_text(lm, ids) == (
         "[user]Convert the text to speech:<|TEXT_UNDERSTANDING_START|>Oh Hi you<|TEXT_UNDERSTANDING_END|>"
@@ -232,9 +234,9 @@ def snac_like(folder: Path) -> Path:
 def test_orpheus_has_4096_ids_for_each_of_seven_places(tmp_path: Path) -> None:
     path = save_lm(tmp_path / "orpheus", 128_266 + 7 * 4096, [])
     model = synthesizer(f"orpheus,path={path},codec={snac_like(tmp_path)},voice=tara,max_seconds=0.5")
-    lm: Any = model._model  # type: ignore[attr-defined]
+    lm: Any = model._model.tokenizer  # type: ignore[attr-defined]
     asked = model._utterance(ask("Hi"))  # type: ignore[attr-defined]
-    text = lm.tokenizer.encode("tara: Hi")
+    text = lm.text_tokenizer.encode("tara: Hi")
     assert asked.text == "tara: Hi"
     assert lm.prompt_ids(asked.text).tolist() == [128259, *text, 128009, 128260, 128261, 128257]
     # One coarse step: c0[t], c1[2t], c2[4t], c2[4t+1], c1[2t+1], c2[4t+2], c2[4t+3].
@@ -262,7 +264,7 @@ def test_neutts_reads_phonemes_in_the_voice_of_a_prompt(tmp_path: Path) -> None:
     names = marks("TEXT_PROMPT_START", "TEXT_PROMPT_END", "SPEECH_GENERATION_START", "SPEECH_GENERATION_END")
     path = save_lm(tmp_path / "neutts", 97 + 4 + 64, [*names, *(f"<|speech_{i}|>" for i in range(64))])
     model = synthesizer(f"neutts,path={path},codec={save_codec(tmp_path / 'codec')},max_seconds=0.5")
-    lm: Any = model._model  # type: ignore[attr-defined]
+    lm: Any = model._model.tokenizer  # type: ignore[attr-defined]
     written = prompt_text(lm, lm.prompt_ids("Hi", "No", [np.array([5])]))
     assert written.startswith("user: Convert the text to speech:<|TEXT_PROMPT_START|>n")
     assert written.endswith("<|TEXT_PROMPT_END|>\nassistant:<|SPEECH_GENERATION_START|><|speech_5|>")
@@ -279,10 +281,10 @@ def test_outetts_speaks_freely_and_its_codes_are_picked_out(tmp_path: Path) -> N
     path = save_lm(tmp_path / "outetts", 97 + 8 + 34, [*names, *codes])
     rvq = save_codec(tmp_path / "codec", "csm")
     model = synthesizer(f"outetts,path={path},codec=[{rvq},n_codebooks=2],max_seconds=1")
-    lm: Any = model._model  # type: ignore[attr-defined]
+    lm: Any = model._model.tokenizer  # type: ignore[attr-defined]
     written = prompt_text(lm, lm.prompt_ids("Hi"))
     assert written == "<|im_start|>\n<|text_start|>Hi<|text_end|>\n<|audio_start|>\n"
-    said = lm.tokenizer.encode("<|word_start|>Hi<|code|><|c1_3|><|c2_4|><|c1_5|><|c2_6|><|c1_7|>")
+    said = lm.text_tokenizer.encode("<|word_start|>Hi<|code|><|c1_3|><|c2_4|><|c1_5|><|c2_6|><|c1_7|>")
     assert [book.tolist() for book in lm.codes(np.array(said))] == [[3, 5], [4, 6]]
     (audio,) = model.synthesize([ask("Hi")])
     assert len(audio.samples) % 320 == 0

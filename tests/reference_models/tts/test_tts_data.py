@@ -18,9 +18,9 @@ from speech_eval.audio import load  # noqa: E402
 from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
 from speech_eval.reference_models.data.packing import Packed, Source, documents_of, pack  # noqa: E402
 from speech_eval.reference_models.data.token_shards import Shards, write_shards  # noqa: E402
-from speech_eval.reference_models.tts.building import build  # noqa: E402
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE  # noqa: E402
+from speech_eval.reference_models.tts.building import TokenLM, build  # noqa: E402
 from speech_eval.reference_models.tts.check import refuse_garbage  # noqa: E402
-from speech_eval.reference_models.tts.model import IGNORE  # noqa: E402
 from speech_eval.reference_models.tts.training_config import CheckConfig  # noqa: E402
 
 torch.set_num_threads(1)
@@ -84,23 +84,27 @@ def test_a_broken_recording_is_passed_over_by_name(tmp_path: Path) -> None:
 
 
 def test_what_is_no_codec_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="hibari is no codec"):
+    with pytest.raises(BadInput, match="hibari is not a codec"):
         write_shards(voice(), "hibari", tmp_path)
 
 
 # ---------------------------------------------------------------------------------------------- packing
 
 
-def _packed(layout: str, length: int = 200, count: int = 60, **options: object) -> Packed:
+def _model(layout: str) -> TokenLM:
     torch.manual_seed(0)
-    model = build(config(layout)).eval()
+    return build(config(layout)).eval()
+
+
+def _packed(layout: str, length: int = 200, count: int = 60, **options: object) -> Packed:
+    tokenizer = _model(layout).tokenizer
     steps = np.random.default_rng(0).integers(2, 12, count)
 
     def make(index: int) -> tuple:
-        return model.example(f"number {index}", some_codes(model.config, int(steps[index]), index))
+        return tokenizer.example(f"number {index}", some_codes(tokenizer.config, int(steps[index]), index))
 
     sources = [Source(str(i), len(make(i)[0]), partial(make, i)) for i in range(count)]
-    return Packed(model, sources, length, **{"batch_size": 4, "seed": 0} | options)  # type: ignore[arg-type]
+    return Packed(tokenizer, sources, length, **{"batch_size": 4, "seed": 0} | options)  # type: ignore[arg-type]
 
 
 LAYOUTS = ("flat", "interleaved", "csm")
@@ -116,8 +120,7 @@ def test_an_epoch_holds_every_document_once(layout: str) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_packed_batch_costs_what_its_documents_cost_alone(layout: str) -> None:
-    packed = _packed(layout)
-    batch, model = packed[0], packed.model
+    batch, model = _packed(layout)[0], _model(layout)
     with torch.no_grad():
         together = model(batch.ids, batch.labels, batch.positions)
         alone: dict[str, float] = {}
@@ -169,14 +172,14 @@ def test_a_late_batch_is_the_same_without_those_before_it() -> None:
 def test_labels_without_the_end_of_speech_are_refused() -> None:
     packed = _packed("flat")
     ids, labels = packed.sources[0].make()
-    broken = Source("0", len(ids), lambda: (ids, np.where(labels == packed.model.end, IGNORE, labels)))
+    broken = Source("0", len(ids), lambda: (ids, np.where(labels == packed.tokenizer.end, IGNORE, labels)))
     with pytest.raises(SpeechEvalError, match="1 utterances have 0 ends of speech"):
         packed.collate([[broken]])
 
 
 def test_text_replay_takes_its_share_and_needs_no_end_of_speech() -> None:
     model = build(config("flat"))
-    texts = [Source("text", 4, partial(model.text_example, "abc"), speech=False)]
+    texts = [Source("text", 4, partial(model.tokenizer.text_example, "abc"), speech=False)]
     packed = _packed("flat", texts=texts, text_share=0.5)
     kinds = [source.speech for pack in packed.plan(0) for source in pack]
     assert kinds.count(False) == kinds.count(True) == 60
@@ -190,7 +193,7 @@ def test_text_replay_takes_its_share_and_needs_no_end_of_speech() -> None:
 def test_garbage_is_heard_and_refused_unless_forced() -> None:
     report = {"wer": 0.9, "utterances": 8, "heard": [{"text": "hello there", "heard": "you"}]}
     with pytest.raises(
-        BadInput, match=r"90% of the words of 8 decoded utterances are wrong.*'hello there' is heard as 'you'"
+        BadInput, match=r"90% of the words of 8 decoded utterances are wrong.*'hello there' is recognized as 'you'"
     ):
         refuse_garbage(report, CheckConfig(max_wer=0.3), force=False)
     refuse_garbage(report, CheckConfig(max_wer=0.3), force=True)

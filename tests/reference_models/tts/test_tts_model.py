@@ -10,69 +10,72 @@ from pydantic import ValidationError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from support.tts_fixture import CORE, beside, config, some_codes  # noqa: E402
+from support.tts_fixture import CORE, along_speech, config, some_codes  # noqa: E402
 
 from speech_eval.errors import BadInput  # noqa: E402
+from speech_eval.reference_models.speech_lm.tokenizer import EMPTY, IGNORE, learned  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import read_description  # noqa: E402
 from speech_eval.reference_models.tts.building import build, load, save  # noqa: E402
 from speech_eval.reference_models.tts.config import TTSConfig  # noqa: E402
-from speech_eval.reference_models.tts.frame_lm import EMPTY, FrameLM  # noqa: E402
-from speech_eval.reference_models.tts.model import IGNORE, SpeechLM, extend  # noqa: E402
+from speech_eval.reference_models.tts.frame_lm import FrameLM  # noqa: E402
+from speech_eval.reference_models.tts.model import SpeechLM, extend  # noqa: E402
 
 torch.set_num_threads(1)
 LAYOUTS = ("flat", "interleaved", "csm")
 
 
-@pytest.fixture(params=[*LAYOUTS, "beside"])
+@pytest.fixture(params=[*LAYOUTS, "along_speech"])
 def model(request: pytest.FixtureRequest) -> SpeechLM | FrameLM:
     torch.manual_seed(0)
-    return build(beside() if request.param == "beside" else config(request.param)).eval()
+    return build(along_speech() if request.param == "along_speech" else config(request.param)).eval()
 
 
 def _speech(model: SpeechLM | FrameLM, said: str, codes: list) -> np.ndarray:
     """The labels of an utterance from the first that is learned on, as the model would have drawn them."""
-    _, labels = model.example(said, codes)
-    if model.streams == 1:
-        return labels[labels != IGNORE]
-    first = int(np.flatnonzero(labels[:, 0] != IGNORE)[0])
-    return np.where(labels[first:] == IGNORE, 0, labels[first:])
+    _, labels = model.tokenizer.example(said, codes)
+    return learned(labels, model.tokenizer.streams)
 
 
 def test_what_is_learned_is_the_codes_and_their_end(model: SpeechLM | FrameLM) -> None:
     codes = some_codes(model.config, 5)
     drawn = _speech(model, "hi", codes)
-    assert (drawn if drawn.ndim == 1 else drawn[:, 0])[-1] == model.end
-    for found, given in zip(model.codes(drawn), codes, strict=True):
+    assert (drawn if drawn.ndim == 1 else drawn[:, 0])[-1] == model.tokenizer.end
+    for found, given in zip(model.tokenizer.codes(drawn), codes, strict=True):
         assert (found == given).all()
 
 
 def test_every_learned_token_may_stand_where_it_stands(model: SpeechLM | FrameLM) -> None:
     drawn = _speech(model, "hi", some_codes(model.config, 5))
     for step, token in enumerate(drawn if drawn.ndim == 1 else drawn[:, 0]):
-        assert int(token) in model.allowed(step).tolist()
+        assert int(token) in model.tokenizer.allowed(step).tolist()
 
 
 def test_the_end_may_stand_only_after_a_whole_step() -> None:
     model = build(config("interleaved"))
-    assert [model.end in model.allowed(step).tolist() for step in range(9)] == [False] * 7 + [True, False]
+    assert [model.tokenizer.end in model.tokenizer.allowed(step).tolist() for step in range(9)] == [False] * 7 + [
+        True,
+        False,
+    ]
 
 
 def test_the_example_begins_with_the_prompt_that_generation_goes_on_from(model: SpeechLM | FrameLM) -> None:
-    ids, labels = model.example("hi", some_codes(model.config, 5))
-    prompt = model.prompt_ids("hi").numpy()
+    ids, labels = model.tokenizer.example("hi", some_codes(model.config, 5))
+    prompt = model.tokenizer.prompt_ids("hi").numpy()
     assert (ids[: len(prompt)] == prompt).all()
     assert (labels[: len(prompt) - 1] == IGNORE).all() and (labels[len(prompt) - 1] != IGNORE).any()
 
 
 def test_a_cloning_prompt_puts_its_words_before_the_text_and_its_codes_last(model: SpeechLM | FrameLM) -> None:
     codes = some_codes(model.config, 3)
-    ids = model.prompt_ids("there", "hello", codes)
-    whole, _ = model.example("hello there", codes)
+    ids = model.tokenizer.prompt_ids("there", "hello", codes)
+    whole, _ = model.tokenizer.example("hello there", codes)
     assert (ids.numpy() == whole).all()
 
 
 def test_packed_documents_cost_what_they_cost_alone(model: SpeechLM | FrameLM) -> None:
-    pairs = [model.example(text, some_codes(model.config, steps, steps)) for text, steps in (("a", 3), ("bcd", 6))]
+    pairs = [
+        model.tokenizer.example(text, some_codes(model.config, steps, steps)) for text, steps in (("a", 3), ("bcd", 6))
+    ]
     ids, labels = (torch.from_numpy(np.concatenate(part))[None] for part in zip(*pairs, strict=True))
     positions = torch.cat([torch.arange(len(pair[0])) for pair in pairs])[None]
     with torch.no_grad():
@@ -87,7 +90,7 @@ def test_without_the_mask_the_second_document_would_see_the_first() -> None:
     model = build(config("flat")).eval()
     ids, labels = (
         torch.from_numpy(np.concatenate([part, part]))[None]
-        for part in model.example("abc", some_codes(model.config, 9))
+        for part in model.tokenizer.example("abc", some_codes(model.config, 9))
     )
     with torch.no_grad():
         seen = model(ids, labels)["speech"]
@@ -96,11 +99,11 @@ def test_without_the_mask_the_second_document_would_see_the_first() -> None:
 
 
 def test_text_laid_along_the_speech_is_seen_at_the_same_distance_at_whatever_length() -> None:
-    model = build(beside())
+    model = build(along_speech())
     for letters in (2, 9):
-        ids = model.prompt_ids("a" * letters, "b" * letters, some_codes(model.config, 20))[None]
+        ids = model.tokenizer.prompt_ids("a" * letters, "b" * letters, some_codes(model.config, 20))[None]
         places = torch.arange(ids.shape[1])[None]
-        (seen,) = model.beside(ids, places)
+        (seen,) = model.along_speech(ids, places)
         speech = seen[-20:]
         assert (speech == places[0, -20:]).all()  # where a stream without its prompt would count on
         # The fourth id is the third letter: two and a half positions for each id before it, from the speech's mark on.
@@ -117,8 +120,8 @@ def test_a_frame_is_written_from_the_state_before_it() -> None:
     """Changing frame t changes neither the nats of its first code nor the state that its depth codes hang on."""
     torch.manual_seed(0)
     model = build(config("csm")).eval()
-    ids, labels = model.example("hi", some_codes(model.config, 6))
-    t = len(model.prompt_ids("hi")) + 3  # the row of frame 3; its codes are the labels of the row before
+    ids, labels = model.tokenizer.example("hi", some_codes(model.config, 6))
+    t = len(model.tokenizer.prompt_ids("hi")) + 3  # the row of frame 3; its codes are the labels of the row before
     changed = torch.from_numpy(ids.copy())
     changed[t, 0] = (changed[t, 0] + 1) % 20
     with torch.no_grad():
@@ -145,7 +148,7 @@ def test_the_depth_decoder_draws_what_it_was_taught_to_weigh() -> None:
 def test_the_loss_on_a_share_of_frames_is_unbiased_and_so_is_its_gradient() -> None:
     torch.manual_seed(0)
     model = build(config("csm"))
-    ids, labels = (torch.from_numpy(part)[None] for part in model.example("hi", some_codes(model.config, 24)))
+    ids, labels = (torch.from_numpy(part)[None] for part in model.tokenizer.example("hi", some_codes(model.config, 24)))
 
     def measure() -> tuple[float, torch.Tensor]:
         model.zero_grad()
@@ -167,16 +170,16 @@ def test_the_loss_on_a_share_of_frames_is_unbiased_and_so_is_its_gradient() -> N
 
 def test_text_alone_is_learned_from_its_first_token() -> None:
     model = build(config("flat"))
-    ids, labels = model.text_example("ab")
+    ids, labels = model.tokenizer.text_example("ab")
     assert len(ids) == 3 and model.counts(torch.from_numpy(labels)) == {"speech": 0, "text": 3}
 
 
 def test_phonemes_are_read_where_the_configuration_says_so() -> None:
     pytest.importorskip("espeakng_loader")
     model = build(config("flat", frontend="phonemes"))
-    said = model.spoken(["Hello, world!"])[0]
+    said = model.tokenizer.spoken(["Hello, world!"])[0]
     assert said == "həlˈoʊ, wˈɜːld!"
-    assert len(model.prompt_ids("Hello, world!")) == len(said) + 3
+    assert len(model.tokenizer.prompt_ids("Hello, world!")) == len(said) + 3
 
 
 @pytest.mark.parametrize(
@@ -191,18 +194,18 @@ def test_phonemes_are_read_where_the_configuration_says_so() -> None:
 def test_what_cannot_be_asked_is_refused(model: SpeechLM | FrameLM, arguments: tuple, message: str) -> None:
     codes = some_codes(model.config, 2)
     with pytest.raises(BadInput, match=message):
-        model.prompt_ids(*(codes if item == "codes" else item for item in arguments))
+        model.tokenizer.prompt_ids(*(codes if item == "codes" else item for item in arguments))
 
 
 def test_codes_of_another_codec_are_refused(model: SpeechLM | FrameLM) -> None:
     with pytest.raises(BadInput, match="trained on: none"):
-        model.prompt_ids("a", "b", [book + 100 for book in some_codes(model.config, 2)])
+        model.tokenizer.prompt_ids("a", "b", [book + 100 for book in some_codes(model.config, 2)])
 
 
 def test_ids_out_of_place_are_refused() -> None:
     model = build(config("interleaved"))
-    with pytest.raises(BadInput, match="no codes of their place"):
-        model.codes(np.zeros(7, dtype=np.int64))
+    with pytest.raises(BadInput, match="not codes of their place"):
+        model.tokenizer.codes(np.zeros(7, dtype=np.int64))
 
 
 @pytest.mark.parametrize(
@@ -223,11 +226,11 @@ def test_a_layout_that_cannot_hold_the_codes_is_refused(change: dict, message: s
 def test_a_checkpoint_comes_back_as_it_was(model: SpeechLM | FrameLM, tmp_path: Path) -> None:
     save(tmp_path, model, model.state_dict(), {"name": "tts/test"})
     again, card = load(tmp_path)
-    ids, labels = (torch.from_numpy(part)[None] for part in model.example("hi", some_codes(model.config, 5)))
+    ids, labels = (torch.from_numpy(part)[None] for part in model.tokenizer.example("hi", some_codes(model.config, 5)))
     with torch.no_grad():
         assert model(ids, labels) == again(ids, labels)
     assert card == {"name": "tts/test"} and again.config == model.config
-    assert read_description(tmp_path)["config"]["vocabulary"] == model.vocabulary.digest
+    assert read_description(tmp_path)["config"]["vocabulary"] == model.tokenizer.vocabulary.digest
 
 
 def test_a_checkpoint_with_another_table_of_ids_is_refused(tmp_path: Path) -> None:
@@ -265,7 +268,7 @@ def _extended(text_llm: Path) -> TTSConfig:
 
 def test_a_text_llm_keeps_its_words_and_new_tokens_start_at_their_mean(text_llm: Path) -> None:
     model = build(_extended(text_llm))
-    assert model.vocabulary.rows()[0] == {"block": "text", "first": 0, "last": 319}
+    assert model.tokenizer.vocabulary.rows()[0] == {"block": "text", "first": 0, "last": 319}
     for layer in (model.core.get_input_embeddings(), model.core.get_output_embeddings()):
         assert layer.weight.shape[0] == 320 + 5 + 40
         assert torch.allclose(layer.weight[320:], layer.weight[:320].mean(0).expand(45, -1))
@@ -276,8 +279,8 @@ def test_an_extended_text_llm_loads_without_its_hub(text_llm: Path, tmp_path: Pa
     save(tmp_path / "checkpoint", model, model.state_dict(), {})
     text_llm.rename(tmp_path / "gone")
     again, _ = load(tmp_path / "checkpoint")
-    assert torch.equal(model.prompt_ids("hello there"), again.prompt_ids("hello there"))
-    ids = model.prompt_ids("hello there")[None]
+    assert torch.equal(model.tokenizer.prompt_ids("hello there"), again.tokenizer.prompt_ids("hello there"))
+    ids = model.tokenizer.prompt_ids("hello there")[None]
     with torch.no_grad():
         assert torch.equal(model.hidden(ids), again.hidden(ids))
 
@@ -290,6 +293,6 @@ def test_tied_embeddings_stay_tied_when_they_grow() -> None:
 
 def test_text_rows_hold_no_codes_and_code_rows_no_text() -> None:
     model = build(config("csm"))
-    rows, _ = model.example("hi", some_codes(model.config, 4))
+    rows, _ = model.tokenizer.example("hi", some_codes(model.config, 4))
     text = rows[:, -1] != EMPTY
     assert (rows[text, :-1] == EMPTY).all() and (rows[~text, :-1] != EMPTY).all()

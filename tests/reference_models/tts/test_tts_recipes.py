@@ -10,7 +10,7 @@ pytest.importorskip("transformers")
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
 from speech_eval.reference_models.codec.model import Codec  # noqa: E402
 from speech_eval.reference_models.codec.training_config import TrainingConfig  # noqa: E402
-from speech_eval.reference_models.recipes.schema import Size, lay_over, load  # noqa: E402
+from speech_eval.reference_models.recipes.schema import ResolvedRecipe, load  # noqa: E402
 from speech_eval.reference_models.tts.building import build  # noqa: E402
 from speech_eval.reference_models.tts.config import TTSConfig  # noqa: E402
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig  # noqa: E402
@@ -24,12 +24,12 @@ PUBLISHED = {
 }
 
 
-def _codec(recipe: Size) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def _codec(recipe: ResolvedRecipe) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Codebooks of the codec that a size speaks through."""
-    if recipe.codec.get("spec"):
+    assert recipe.codec is not None
+    if recipe.codec.spec:
         return PUBLISHED[recipe.name]
-    chosen = load(recipe.codec["recipe"], recipe.codec["size"])
-    changed = Size.model_validate(lay_over(chosen.model_dump(), recipe.codec.get("changes", {})))
+    changed = recipe.codec.resolve()
     training = TrainingConfig.model_validate(changed.training)
     # Codes that are looked up do not learn without a loss of their own.
     assert changed.model["quantizer"]["type"] == "fsq" or training.weights()["codebook"] > 0
@@ -38,7 +38,7 @@ def _codec(recipe: Size) -> tuple[tuple[int, ...], tuple[float, ...]]:
     return tuple(codec.codebook_sizes), tuple(codec.frame_rates)
 
 
-def _config(recipe: Size) -> TTSConfig:
+def _config(recipe: ResolvedRecipe) -> TTSConfig:
     sizes, rates = _codec(recipe)
     codec = {"spec": "none", "codebook_sizes": sizes, "frame_rates": rates}
     return TTSConfig.model_validate({**recipe.model, "codec": codec})
@@ -79,5 +79,5 @@ def test_csm_is_of_the_published_shape() -> None:
     recipe = load("tts/csm", "scale")
     with torch.device("meta"):
         model = build(_config(recipe))
-    assert model.streams == 33 and recipe.model["depth"]["share"] == 1 / 16
+    assert model.tokenizer.streams == 33 and recipe.model["depth"]["share"] == 1 / 16
     assert 0.9e9 < sum(p.numel() for p in model.backbone.parameters()) < 1.1e9

@@ -18,12 +18,12 @@ from support.tts_fixture import CORE, DEPTH, shards_of, tiny_codec, voice  # noq
 
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.errors import BadInput  # noqa: E402
-from speech_eval.progress import silent  # noqa: E402
+from speech_eval.reference_models.speech_lm.sequence import CodecSection  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
 from speech_eval.reference_models.training.log import TrainingStopped  # noqa: E402
 from speech_eval.reference_models.tts.building import load  # noqa: E402
-from speech_eval.reference_models.tts.config import CodecSection, TTSConfig, codec_spec  # noqa: E402
-from speech_eval.reference_models.tts.train import Trainer, train  # noqa: E402
+from speech_eval.reference_models.tts.config import TTSConfig, codec_spec  # noqa: E402
+from speech_eval.reference_models.tts.train import TTSTrainer, finish, train  # noqa: E402
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig  # noqa: E402
 
 torch.set_num_threads(1)
@@ -53,17 +53,22 @@ def settings(layout: str, **training: Any) -> tuple[TTSConfig, TTSTrainingConfig
     return config, TTSTrainingConfig.model_validate(base | training)
 
 
-def trainer(layout: str, folder: Path, *, resume: bool = False, overfit: bool = False, **training: Any) -> Trainer:
+def trainer(layout: str, folder: Path, *, resume: bool = False, overfit: bool = False, **training: Any) -> TTSTrainer:
     """A run over shards that are there already, without listening to them first."""
     config, wanted = settings(layout, **training)
     if not (folder / "shards").exists():
         shutil.copytree(shards_of(layout)[0], folder / "shards")
     codec = CodecSection.model_validate(shards_of(layout)[1]["codec"])
     config = config.model_copy(update={"codec": codec})
-    found = Trainer(config, wanted, voice(), folder, name="tts", overfit=overfit, say=lambda message: None)
-    if resume:
-        found.resume()
+    found = TTSTrainer(config, wanted, voice(), folder, name="tts", overfit=overfit, say=lambda message: None)
+    found.loop.start(resume)
     return found
+
+
+def run(layout: str, folder: Path, *, stop_at: int | None = None, resume: bool = False, **options: Any) -> Any:
+    """`trainer`, to its end or to `stop_at`; returns the card."""
+    found = trainer(layout, folder, resume=resume, **options)
+    return finish(found, stop_at)
 
 
 def losses(folder: Path, kind: str = "speech") -> list[float]:
@@ -73,43 +78,41 @@ def losses(folder: Path, kind: str = "speech") -> list[float]:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_run_that_was_stopped_ends_up_the_same_bit_for_bit(layout: str, tmp_path: Path) -> None:
     knobs = {"steps": 6, "text_replay": 0.0 if layout == "csm" else 0.3}
-    trainer(layout, tmp_path / "whole", **knobs).run(None, silent)
-    trainer(layout, tmp_path / "parts", **knobs).run(3, silent)
-    trainer(layout, tmp_path / "parts", resume=True, **knobs).run(None, silent)
+    run(layout, tmp_path / "whole", **knobs)
+    run(layout, tmp_path / "parts", stop_at=3, **knobs)
+    run(layout, tmp_path / "parts", resume=True, **knobs)
     whole, parts = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
-    card = trainer("flat", tmp_path, overfit=True, steps=30, log_every=1).run(None, silent)
+    card = run("flat", tmp_path, overfit=True, steps=30, log_every=1)
     found = losses(tmp_path)
     assert found[-1] < 0.8 * found[0] and "Overfitted" in card["description"]
 
 
 def test_a_step_of_two_parts_is_the_step_of_one_batch_twice_as_large(tmp_path: Path) -> None:
     for name, size, parts in (("one", 4, 1), ("two", 2, 2)):
-        run = trainer("flat", tmp_path / name, steps=2, batch_size=size, accumulate=parts, log_every=1)
-        run.run(None, silent)
+        run("flat", tmp_path / name, steps=2, batch_size=size, accumulate=parts, log_every=1)
     assert losses(tmp_path / "one") == pytest.approx(losses(tmp_path / "two"), rel=1e-5)
 
 
 ONE_OF_TWO = """
 import json, sys
 from pathlib import Path
-from speech_eval.progress import silent
 from speech_eval.reference_models.tts.config import TTSConfig
-from speech_eval.reference_models.tts.train import Trainer
+from speech_eval.reference_models.tts.train import TTSTrainer, finish
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 config, training, data, output = json.loads(sys.argv[1])
 config, training = TTSConfig.model_validate(config), TTSTrainingConfig.model_validate(training)
-Trainer(config, training, Path(data), Path(output), name="tts", overfit=False, say=print).run(None, silent)
+finish(TTSTrainer(config, training, Path(data), Path(output), name="tts", overfit=False, say=print))
 """
 
 
 def test_two_processes_learn_as_one_with_a_batch_twice_as_large(tmp_path: Path) -> None:
     one = trainer("flat", tmp_path / "one", steps=4, batch_size=2, log_every=1)
-    one.run(None, silent)
+    finish(one)
     shutil.copytree(tmp_path / "one" / "shards", tmp_path / "two" / "shards")
     half = one.training.model_copy(update={"batch_size": 1, "minutes": 60.0})
     given = [
@@ -131,16 +134,16 @@ def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) ->
     codec = modelspec.resolve(codec_spec(model.config, tmp_path)).build()
     assert codec.info().weights_sha256 == model.config.codec.weights_sha256 == card["codec"]["weights_sha256"]
     assert model.config.one_voice
-    assert any(model.vocabulary.digest[:16] in line for line in said)
+    assert any(model.tokenizer.vocabulary.digest[:16] in line for line in said)
     assert any("speech-end" in line for line in said)
     assert card["license"] == "apache-2.0, synthetic" and card["packing"]["efficiency"] > 0.5
 
 
 def test_speed_and_mfu_are_shown(tmp_path: Path) -> None:
     said: list[str] = []
-    run = trainer("csm", tmp_path, steps=2)
-    run.say = said.append
-    run.run(None, silent)
+    speaking = trainer("csm", tmp_path, steps=2)
+    speaking.loop.say = said.append
+    finish(speaking)
     assert any("tokens/s, MFU" in line for line in said)
     row = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert row["tokens_per_second"] > 0 and 0 < row["mfu"] < 1.5
@@ -148,7 +151,7 @@ def test_speed_and_mfu_are_shown(tmp_path: Path) -> None:
 
 def test_garbage_is_not_learned(tmp_path: Path) -> None:
     config, training = settings("flat", check={"utterances": 1, "recognizer": "whisper-tiny.en", "max_wer": 0.3})
-    with pytest.raises(BadInput, match=r"What was packed is not what was said: .* is heard as"):
+    with pytest.raises(BadInput, match=r"The packed speech does not match its text: .* is recognized as"):
         train(config, training, voice(), tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
 
@@ -163,7 +166,7 @@ def test_garbage_that_is_forced_marks_the_card(tmp_path: Path) -> None:
 
 
 def test_a_start_over_a_run_and_a_resume_of_another_are_refused(tmp_path: Path) -> None:
-    trainer("flat", tmp_path, steps=2).run(1, silent)
+    run("flat", tmp_path, steps=2, stop_at=1)
     with pytest.raises(BadInput, match="holds a training run already"):
         train(*settings("flat", steps=2), voice(), tmp_path)
     with pytest.raises(BadInput, match="another training: steps 2 is now 3"):
@@ -171,11 +174,11 @@ def test_a_start_over_a_run_and_a_resume_of_another_are_refused(tmp_path: Path) 
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_utterances(tmp_path: Path) -> None:
-    run = trainer("flat", tmp_path)
+    spoiled = trainer("flat", tmp_path)
     with torch.no_grad():
-        next(run.model.parameters()).fill_(float("nan"))
+        next(spoiled.model.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingStopped, match=r"step 0: .* is not finite, on hibari-"):
-        run.step(0, [run.batches[0]])
+        spoiled.step(0, [spoiled.batches[0]])
 
 
 def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the language model reads of a text: its bytes, its phonemes, or the tokens of a text model."""
+"""What the language model reads of a text: its bytes, its phonemes, or the tokens of a text LLM."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from speech_eval.errors import BadInput
 
 Frontend = Literal["bytes", "phonemes", "tokenizer"]
 BYTES = 256
-# What eSpeak NG writes for English, German, French, Italian, Spanish, Russian and Mandarin. Their order is their id.
+# What eSpeak NG writes for English, German, French, Italian, Spanish, Russian and Mandarin; the order gives the ids.
 PHONEMES = (
     " !\",-.:;?^'abcdefghijklmnopqrstuvwxyz0123456789æçðøŋœɐɑɒɔɕəɘɚɛɜɝɞɟɡɣɤɥɦɨɪɫɬɭɯɲɳɵɸɹɻɽɾʀʁʂʃʈʊʋʌʎʏʐʑʒʔʝʰʲʷˈˌːˑ˞̩̪̃βθχᵻ"
 )
@@ -16,12 +16,12 @@ _IDS = {character: number for number, character in enumerate(PHONEMES)}
 
 
 def symbols(frontend: Frontend) -> int:
-    """Ids of a frontend that brings no text model."""
+    """Ids of a frontend without a text LLM."""
     return len(PHONEMES) if frontend == "phonemes" else BYTES
 
 
 def spoken(texts: list[str], frontend: Frontend, language: str = "en-us") -> list[str]:
-    """Texts as they enter the model, still as characters: IPA for `phonemes`, themselves otherwise."""
+    """Texts as they enter the model, still as characters: IPA for `phonemes`, unchanged otherwise."""
     if frontend != "phonemes":
         return texts
     from speech_eval.adapters.tts.espeak import phonemes
@@ -30,10 +30,10 @@ def spoken(texts: list[str], frontend: Frontend, language: str = "en-us") -> lis
 
 
 def ids(spoken_text: str, frontend: Frontend) -> list[int]:
-    """Ids of a spoken text, from 0. Raises `BadInput` for a character that is no phoneme."""
+    """Ids of a spoken text, from 0. Raises `BadInput` for a character that is not a known phoneme."""
     if frontend == "bytes":
         return list(spoken_text.encode("utf-8"))
     unknown = sorted(set(spoken_text) - set(PHONEMES))
     if unknown:
-        raise BadInput(f"{' '.join(unknown)}: not among the phonemes that are known.", "Train with `frontend: bytes`.")
+        raise BadInput(f"{' '.join(unknown)}: not among the known phonemes.", "Train with `frontend: bytes`.")
     return [_IDS[character] for character in spoken_text]

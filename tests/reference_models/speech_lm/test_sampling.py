@@ -13,14 +13,14 @@ from support.tiny_speech import codec_of, save_codec, tiny_config, tiny_lm  # no
 
 from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec  # noqa: E402
+from speech_eval.reference_models.speech_lm.interface import Utterance  # noqa: E402
 from speech_eval.reference_models.speech_lm.sampling import (  # noqa: E402
     Sampling,
-    Utterance,
     filtered,
+    generate,
+    generate_stream,
     longest_run,
     penalized,
-    speak,
-    speak_stream,
 )
 
 torch.set_num_threads(1)
@@ -42,58 +42,58 @@ def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def models(codecs: dict[str, Path]) -> dict[str, Any]:
     found = {name: tiny_lm(tiny_config(codec_of(path), str(path), name)) for name, path in codecs.items()}
     flat = codecs["flat"]
-    return found | {"beside": tiny_lm(tiny_config(codec_of(flat), str(flat), text_stride=2.5))}
+    return found | {"along_speech": tiny_lm(tiny_config(codec_of(flat), str(flat), text_stride=2.5))}
 
 
-@pytest.mark.parametrize("layout", [*LAYOUTS, "beside"])
+@pytest.mark.parametrize("layout", [*LAYOUTS, "along_speech"])
 def test_a_request_says_the_same_alone_in_a_batch_and_as_a_stream(layout: str, models: dict[str, Any]) -> None:
     model = models[layout]
     sampling = Sampling(top_k=30, top_p=0.95, repetition_penalty=1.1, max_tokens=60)
-    for spoken, utterance in zip(speak(model, THREE, sampling), THREE, strict=True):
-        (alone,) = speak(model, [utterance], sampling)
-        np.testing.assert_array_equal(alone.ids, spoken.ids)
-        parts = list(speak_stream(model, utterance, sampling, steps=3))
-        for book, whole in enumerate(spoken.codes):
+    for said, utterance in zip(generate(model, THREE, sampling), THREE, strict=True):
+        (alone,) = generate(model, [utterance], sampling)
+        np.testing.assert_array_equal(alone.ids, said.ids)
+        parts = list(generate_stream(model, utterance, sampling, steps=3))
+        for book, whole in enumerate(said.codes):
             np.testing.assert_array_equal(np.concatenate([codes[book] for codes, _ in parts]), whole)
         assert [ended is not None for _, ended in parts] == [False] * (len(parts) - 1) + [True]
-        assert parts[-1][1].report() == spoken.report()
+        assert parts[-1][1].report() == said.report()
 
 
 def test_another_seed_says_something_else(models: dict[str, Any]) -> None:
-    first, second = speak(models["flat"], [Utterance("a", "Hi", seed=1), Utterance("b", "Hi", seed=2)], Sampling())
+    first, second = generate(models["flat"], [Utterance("a", "Hi", seed=1), Utterance("b", "Hi", seed=2)], Sampling())
     assert first.ids.tolist() != second.ids.tolist()
 
 
-@pytest.mark.parametrize("layout", ["flat", "interleaved", "beside"])
+@pytest.mark.parametrize("layout", ["flat", "interleaved", "along_speech"])
 def test_with_a_cache_and_padding_the_choices_are_those_of_whole_forward_passes(
     layout: str, models: dict[str, Any]
 ) -> None:
     model = models[layout]
-    for spoken in speak(model, THREE, Sampling(temperature=0.0, max_tokens=12)):
-        said = torch.from_numpy(spoken.prompt)
-        for step, token in enumerate(spoken.ids):
+    for generation in generate(model, THREE, Sampling(temperature=0.0, max_tokens=12)):
+        ids = torch.from_numpy(generation.prompt)
+        for step, token in enumerate(generation.ids):
             with torch.inference_mode():
-                logits = model.head(model.hidden(said[None]))[0, -1]
-            allowed = model.allowed(step)
+                logits = model.head(model.hidden(ids[None]))[0, -1]
+            allowed = model.tokenizer.allowed(step)
             assert int(allowed[logits[allowed].argmax()]) == token
-            said = torch.cat([said, torch.tensor([token])])
+            ids = torch.cat([ids, torch.tensor([token])])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_codes_lie_within_their_books(layout: str, models: dict[str, Any]) -> None:
-    for spoken in speak(models[layout], THREE, Sampling(temperature=3.0, max_tokens=40)):
-        for book, size in zip(spoken.codes, models[layout].config.codec.codebook_sizes, strict=True):
+    for said in generate(models[layout], THREE, Sampling(temperature=3.0, max_tokens=40)):
+        for book, size in zip(said.codes, models[layout].config.codec.codebook_sizes, strict=True):
             assert not len(book) or 0 <= book.min() <= book.max() < size
 
 
 def test_draws_follow_the_probabilities(models: dict[str, Any]) -> None:
     model = models["flat"]
-    prompt = model.prompt_ids("Hi")
+    prompt = model.tokenizer.prompt_ids("Hi")
     with torch.inference_mode():
-        allowed = model.allowed(0)
+        allowed = model.tokenizer.allowed(0)
         odds = (model.core(input_ids=prompt[None]).logits[0, -1][allowed] / 0.7).softmax(0).numpy()
     asked = [Utterance(str(seed), "Hi", seed=seed) for seed in range(3000)]
-    drawn = [int(spoken.ids[0]) for spoken in speak(model, asked, Sampling(temperature=0.7, max_tokens=1))]
+    drawn = [int(said.ids[0]) for said in generate(model, asked, Sampling(temperature=0.7, max_tokens=1))]
     seen = np.bincount(np.array(drawn) - int(allowed[0]), minlength=len(allowed))
     statistic = float((((seen - 3000 * odds) ** 2) / (3000 * odds)).sum())
     assert statistic < 63 + 4 * np.sqrt(2 * 63)  # chi-square with 63 degrees of freedom, 4 standard deviations
@@ -117,7 +117,7 @@ def test_a_repetition_penalty_makes_what_was_said_less_likely() -> None:
 def test_stopping_is_the_models_own_only_before_the_limit(models: dict[str, Any]) -> None:
     model = models["flat"]
     asked = [Utterance(str(seed), "Hi", seed=seed) for seed in range(20)]
-    cut, free = speak(model, asked, Sampling(max_tokens=5)), speak(model, asked, Sampling())
+    cut, free = generate(model, asked, Sampling(max_tokens=5)), generate(model, asked, Sampling())
     for short, whole in zip(cut, free, strict=True):
         assert short.stopped == (len(whole.ids) < 5)  # the fifth place is the end's, or the limit's
         assert short.ids.tolist() == whole.ids[:5].tolist()
@@ -125,9 +125,9 @@ def test_stopping_is_the_models_own_only_before_the_limit(models: dict[str, Any]
 
 def test_speech_ends_where_the_context_does(codecs: dict[str, Path]) -> None:
     model = tiny_lm(tiny_config(codec_of(codecs["flat"]), str(codecs["flat"]), positions=32))
-    spoken = speak(model, [Utterance(str(seed), "Hi", seed=seed) for seed in range(8)], Sampling(temperature=5.0))
-    assert any(not item.stopped for item in spoken)
-    assert max(len(item.prompt) + len(item.ids) for item in spoken) == 32
+    said = generate(model, [Utterance(str(seed), "Hi", seed=seed) for seed in range(8)], Sampling(temperature=5.0))
+    assert any(not item.stopped for item in said)
+    assert max(len(item.prompt) + len(item.ids) for item in said) == 32
 
 
 def test_a_repeated_step_is_counted() -> None:
@@ -140,10 +140,10 @@ def test_a_repeated_step_is_counted() -> None:
 def test_a_voice_prompt_of_another_language_stands_before_the_speech(models: dict[str, Any]) -> None:
     model = models["flat"]
     codes = np.arange(40) % 64
-    (spoken,) = speak(model, [Utterance("a", "Hello.", 0, "Привет, мир.", [codes])], Sampling(max_tokens=5))
-    first = model.vocabulary.block("codes-0")[0]
-    np.testing.assert_array_equal(spoken.prompt[-40:] - first, codes)
-    assert len(spoken.ids) <= 5
+    (said,) = generate(model, [Utterance("a", "Hello.", 0, "Привет, мир.", [codes])], Sampling(max_tokens=5))
+    first = model.tokenizer.vocabulary.block("codes-0")[0]
+    np.testing.assert_array_equal(said.prompt[-40:] - first, codes)
+    assert len(said.ids) <= 5
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_a_voice_prompt_of_another_language_stands_before_the_speech(models: dic
         (Utterance("a", "word " * 200), "no room"),
         (Utterance("a", "Hi", prompt_codes=[np.arange(3)]), "without its transcript"),
         (Utterance("a", "Hi", prompt_text="Hello."), "without its recording"),
-        (Utterance("a", "Hi", prompt_text="Hello.", prompt_codes=[np.array([64])]), "none of a codec"),
+        (Utterance("a", "Hi", prompt_text="Hello.", prompt_codes=[np.array([64])]), "do not fit a codec"),
     ],
 )
 def test_what_cannot_be_said_is_an_error(utterance: Utterance, words: str, models: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match=words):
-        speak(models["flat"], [utterance], Sampling())
+        generate(models["flat"], [utterance], Sampling())
 
 
 def test_logits_that_are_not_numbers_are_an_error_that_names_the_request(models: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ def test_logits_that_are_not_numbers_are_an_error_that_names_the_request(models:
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(SpeechEvalError, match="broken: the model's logits hold NaN"):
-        speak(model, [Utterance("broken", "Hi")], Sampling())
+        generate(model, [Utterance("broken", "Hi")], Sampling())
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_k": -1}, {"repetition_penalty": 0.5}])
@@ -235,5 +235,5 @@ def test_no_codes_are_no_sound(codecs: dict[str, Path]) -> None:
 def test_a_codec_with_other_books_is_refused(codecs: dict[str, Path]) -> None:
     with pytest.raises(BadInput, match=r"codebooks of \[64\], the model was trained on \[65536\]"):
         SpeechCodec(codec_of(codecs["flat"]), [65536], [50.0])
-    with pytest.raises(BadInput, match=r"frames a second: \[50.0\], the model was trained on \[75.0\]"):
+    with pytest.raises(BadInput, match=r"frames per second: \[50.0\], the model was trained on \[75.0\]"):
         SpeechCodec(codec_of(codecs["flat"]), [64], [75.0])

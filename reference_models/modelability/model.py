@@ -4,8 +4,11 @@
                                                 │
     x_0[t], …, x_S-1[t] ── Σ embed_s ──► Llama core ──► h[t]
 
-One stream reads text and the codes of all codebooks interleaved; S streams read the delay layout, a codebook each,
-with the text in stream 0. Nothing else differs, so that the two layouts compare.
+One stream reads text and the codes of all codebooks interleaved; S streams read the delay layout, one codebook each,
+with the text in stream 0. Nothing else differs, so that the two layouts can be compared.
+
+It is another model than `tts.model.SpeechLM`: each target is predicted among the ids of its set alone, and embeddings
+are scaled for a tied head. The protocol of codec-modelability fixes both.
 """
 
 from __future__ import annotations
@@ -17,15 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache, LlamaConfig, LlamaModel
 
-IGNORE = -100
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
 
 
 @dataclass(frozen=True)
 class CodeLMConfig:
     """`vocabularies[s]` ids in stream s; the rest is the Llama core's shape.
 
-    `choices[s]` are sets of ids as ranges (first, last + 1): what may stand at a place of the layout is known, so each
-    target is predicted among the ids of its set alone. An id is in one set at most.
+    `choices[s]` are sets of ids as ranges (first, last + 1): the layout fixes the set of each position, so each target
+    is predicted among the ids of its set alone. An id is in one set at most.
     """
 
     vocabularies: tuple[int, ...]
@@ -70,7 +73,7 @@ class CodeLM(nn.Module):
         return F.linear(hidden, self.embeddings[stream])
 
     def nll(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Nats of each target [B, S, T], 0 where it is `IGNORE`; `targets[..., t]` is what follows `tokens[..., t]`."""
+        """Nats of each target [B, S, T], 0 for `IGNORE`; `targets[..., t]` follows `tokens[..., t]`."""
         hidden = self.hidden(tokens)
         losses = []
         for s, sets in enumerate(self.config.choices):
@@ -87,7 +90,7 @@ class CodeLM(nn.Module):
         return torch.stack(losses, dim=1)
 
     def flops_per_step(self) -> float:
-        """Forward and backward floating-point operations of one position, 6 a weight; attention's own are left out."""
+        """Forward and backward floating-point operations of one position, 6 per weight, without attention's own."""
         core = sum(p.numel() for p in self.core.layers.parameters())
         rows = [max(sum(last - first for first, last in ranges) for ranges in sets) for sets in self.config.choices]
         return 6.0 * (core + sum(rows) * self.config.width)

@@ -17,21 +17,19 @@ from support.tiny_speech import codec_of, save_codec, tiny_config, tiny_lm  # no
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest  # noqa: E402
 from speech_eval.errors import BadInput  # noqa: E402
-from speech_eval.reference_models.recipes.schema import Size  # noqa: E402
+from speech_eval.reference_models.recipes.schema import ResolvedRecipe  # noqa: E402
+from speech_eval.reference_models.speech_lm.interface import Generation, Utterance  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.config import AlignmentConfig  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.dpo import DPO, dpo_loss, pair_of  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.grpo import GRPO, advantages, grpo_loss  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.guards import pitch_spread  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.rewards import Reward  # noqa: E402
-from speech_eval.reference_models.speech_lm.rl.rollout import (  # noqa: E402
-    Aligner,
-    AlignmentConfig,
-    Line,
-    Try,
-    log_probs,
-    pitch_spread,
-)
-from speech_eval.reference_models.speech_lm.rl.train import train_recipe  # noqa: E402
-from speech_eval.reference_models.speech_lm.sampling import Sampling, Spoken, Utterance, speak  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.rollout import Line, Rollout, log_probs  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.train import Aligner, AlignmentLog, align  # noqa: E402
+from speech_eval.reference_models.speech_lm.sampling import Sampling, generate  # noqa: E402
+from speech_eval.reference_models.training.loop import Loop  # noqa: E402
 from speech_eval.reference_models.tts import building  # noqa: E402
+from speech_eval.reference_models.tts.align import train_recipe  # noqa: E402
 
 torch.set_num_threads(1)
 LINES = [Line(str(number), text) for number, text in enumerate(("one", "two", "three", "four"))]
@@ -48,9 +46,9 @@ def model(codec: Path) -> Any:
     return tiny_lm(tiny_config(codec_of(codec), str(codec), positions=256))
 
 
-def low_codes(line: Line, spoken: Spoken) -> dict[str, Reward]:
+def low_codes(line: Line, said: Generation) -> dict[str, Reward]:
     """The toy's reward: the share of codes from the lower half of the book."""
-    codes = spoken.codes[0]
+    codes = said.codes[0]
     return {"duration": Reward(float((codes < HALF).mean()) if len(codes) else 0.0, True)}
 
 
@@ -65,9 +63,16 @@ def settings(method: str = "grpo", **change: Any) -> AlignmentConfig:
     return AlignmentConfig.model_validate({"method": method, "start": "-", **base, **change})
 
 
-def aligner(model: Any, judge: Any = low_codes, config: AlignmentConfig | None = None) -> Aligner:
+def aligner(model: Any, reward: Any = low_codes, config: AlignmentConfig | None = None) -> Aligner:
     config = config or settings()
-    return {"grpo": GRPO, "dpo": DPO}[config.method](model, LINES, judge, config, sampling=Sampling(max_tokens=40))
+    return {"grpo": GRPO, "dpo": DPO}[config.method](model, LINES, reward, config, sampling=Sampling(max_tokens=40))
+
+
+def run_of(found: Aligner, output: Path) -> list[dict[str, float]]:
+    """All steps of an aligner; the values of each step."""
+    loop = Loop(found.config, output, AlignmentLog(), name="toy")
+    align(found, loop, dict)
+    return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
 
 
 def weights(model: Any) -> Any:
@@ -81,30 +86,31 @@ def weights(model: Any) -> Any:
 def test_probabilities_are_those_of_the_draw(layout: str, text_stride: float | None, tmp_path: Path) -> None:
     path = save_codec(tmp_path, layout)
     model = tiny_lm(tiny_config(codec_of(path), str(path), layout, 128, text_stride))
-    spoken = speak(model, [Utterance("a", "Hi", 1), Utterance("b", "Hello you", 2)], Sampling(max_tokens=30))
+    tokenizer = model.tokenizer
+    drawn = generate(model, [Utterance("a", "Hi", 1), Utterance("b", "Hello you", 2)], Sampling(max_tokens=30))
     with torch.no_grad():
-        found, drawn = log_probs(model, spoken, temperature=0.7)
-        for row, item in enumerate(spoken):
-            said, tail = torch.from_numpy(item.prompt), [*item.ids, *([model.end] if item.stopped else [])]
-            assert int(drawn[row].sum()) == len(tail) and not found[row, len(tail) :].any()
+        found, mask = log_probs(model, drawn, temperature=0.7)
+        for row, item in enumerate(drawn):
+            ids, tail = torch.from_numpy(item.prompt), [*item.ids, *([tokenizer.end] if item.stopped else [])]
+            assert int(mask[row].sum()) == len(tail) and not found[row, len(tail) :].any()
             for step, token in enumerate(tail):
-                allowed = model.allowed(step)
-                odds = (model.head(model.hidden(said[None]))[0, -1][allowed] / 0.7).log_softmax(0)
+                allowed = tokenizer.allowed(step)
+                odds = (model.head(model.hidden(ids[None]))[0, -1][allowed] / 0.7).log_softmax(0)
                 assert float(odds[allowed == token]) == pytest.approx(float(found[row, step]), abs=1e-4)
-                said = torch.cat([said, torch.tensor([token])])
+                ids = torch.cat([ids, torch.tensor([token])])
 
 
 def test_advantages_are_standard_scores_within_a_group() -> None:
-    worth, kept = torch.tensor([[0.0, 1.0, 0.5, 0.5]]), torch.ones(1, 4, dtype=torch.bool)
-    found = advantages(worth, kept)
+    rewards, kept = torch.tensor([[0.0, 1.0, 0.5, 0.5]]), torch.ones(1, 4, dtype=torch.bool)
+    found = advantages(rewards, kept)
     assert float(found.mean()) == pytest.approx(0.0, abs=1e-6)
     assert float(found.square().mean()) == pytest.approx(1.0, abs=1e-5)
-    assert advantages(worth, kept, scale=False)[0].tolist() == [-0.5, 0.5, 0.0, 0.0]
+    assert advantages(rewards, kept, scale=False)[0].tolist() == [-0.5, 0.5, 0.0, 0.0]
 
 
 def test_what_was_cut_off_counts_neither_in_the_mean_nor_by_itself() -> None:
-    worth, kept = torch.tensor([[0.0, 1.0, 9.0]]), torch.tensor([[True, True, False]])
-    assert advantages(worth, kept)[0].tolist() == [-1.0, 1.0, 0.0]
+    rewards, kept = torch.tensor([[0.0, 1.0, 9.0]]), torch.tensor([[True, True, False]])
+    assert advantages(rewards, kept)[0].tolist() == [-1.0, 1.0, 0.0]
 
 
 def test_equal_rewards_have_no_advantage() -> None:
@@ -144,19 +150,19 @@ def test_dpo_prefers_the_chosen() -> None:
 # ------------------------------------------------------------------------------------------------- learning
 
 
-def same(line: Line, spoken: Spoken) -> dict[str, Reward]:
+def same(line: Line, said: Generation) -> dict[str, Reward]:
     return {"duration": Reward(0.25, True)}
 
 
 @pytest.mark.parametrize("method", ["grpo", "dpo"])
-def test_groups_that_are_worth_the_same_change_nothing(method: str, model: Any) -> None:
+def test_groups_of_equal_rewards_change_nothing(method: str, model: Any) -> None:
     before = weights(model)
     row = aligner(model, same, settings(method, steps=1)).step(0)
     assert row["gradient"] == 0.0 and torch.equal(weights(model), before)
 
 
 @pytest.mark.parametrize("method", ["grpo", "dpo"])
-def test_tries_that_were_cut_off_change_nothing(method: str, model: Any) -> None:
+def test_rollouts_that_were_cut_off_change_nothing(method: str, model: Any) -> None:
     run = aligner(model, low_codes, settings(method, steps=1))
     run.sampling = Sampling(max_tokens=1)
     before = weights(model)
@@ -165,10 +171,9 @@ def test_tries_that_were_cut_off_change_nothing(method: str, model: Any) -> None
 
 
 @pytest.mark.parametrize("method", ["grpo", "dpo"])
-def test_the_reward_rises(method: str, model: Any) -> None:
-    rows: list[dict[str, float]] = []
+def test_the_reward_rises(method: str, model: Any, tmp_path: Path) -> None:
     run = aligner(model, low_codes, settings(method, beta=0.02 if method == "grpo" else 0.2))
-    run.run(log=rows.append)
+    rows = run_of(run, tmp_path)
     rewards = [row["reward"] for row in rows]
     assert np.mean(rewards[-3:]) > np.mean(rewards[:3]) + 0.1
     if method == "dpo":
@@ -177,34 +182,33 @@ def test_the_reward_rises(method: str, model: Any) -> None:
         assert rows[0]["kl"] == pytest.approx(0.0, abs=1e-6) and rows[-1]["kl"] > 0.0
 
 
-def test_a_heavier_kl_term_keeps_the_model_nearer_to_its_start(codec: Path) -> None:
+def test_a_heavier_kl_term_keeps_the_model_nearer_to_its_start(codec: Path, tmp_path: Path) -> None:
     moved = []
     for beta in (0.0, 5.0):
         fresh = tiny_lm(tiny_config(codec_of(codec), str(codec), positions=256))
-        rows: list[dict[str, float]] = []
-        aligner(fresh, low_codes, settings(beta=beta, steps=3, updates=2)).run(log=rows.append)
+        rows = run_of(aligner(fresh, low_codes, settings(beta=beta, steps=3, updates=2)), tmp_path / str(beta))
         moved.append(rows[-1]["kl"])
     assert moved[1] < moved[0]
 
 
-def test_a_try_that_was_not_heard_is_worth_least(model: Any) -> None:
-    def half_deaf(line: Line, spoken: Spoken) -> dict[str, Reward]:
-        valid = len(spoken.ids) % 2 == 0
+def test_a_rollout_that_was_not_recognized_gets_the_least(model: Any) -> None:
+    def half_valid(line: Line, said: Generation) -> dict[str, Reward]:
+        valid = len(said.ids) % 2 == 0
         return {"duration": Reward(1.0 if valid else 0.0, valid)}
 
-    run = aligner(model, half_deaf)
-    tries = [item for group in run.tries(0) for item in group]
-    assert {item.worth.valid for item in tries} == {True, False}
-    assert all(item.worth.value == float(item.worth.valid) for item in tries)
+    run = aligner(model, half_valid)
+    found = [item for group in run.rollouts(0) for item in group]
+    assert {item.reward.valid for item in found} == {True, False}
+    assert all(item.reward.value == float(item.reward.valid) for item in found)
 
 
 def test_the_best_and_the_worst_of_a_group_make_the_pair(model: Any) -> None:
-    spoken = speak(model, [Utterance(str(i), "Hi", i) for i in range(4)], Sampling(max_tokens=80))
+    said = generate(model, [Utterance(str(i), "Hi", i) for i in range(4)], Sampling(max_tokens=80))
 
-    def group(*worths: float) -> list[Try]:
-        return [Try(LINES[0], item, {}, Reward(worth, True)) for item, worth in zip(spoken, worths, strict=False)]
+    def group(*rewards: float) -> list[Rollout]:
+        return [Rollout(LINES[0], item, {}, Reward(value, True)) for item, value in zip(said, rewards, strict=False)]
 
-    ended = [index for index, item in enumerate(spoken) if item.stopped]
+    ended = [index for index, item in enumerate(said) if item.stopped]
     assert len(ended) >= 2
     pair = pair_of(group(0.2, 0.9, 0.1, 0.5))
     assert pair is not None and pair[0].stopped and pair[1].stopped
@@ -230,14 +234,14 @@ def folder(path: Path) -> Path:
 
 
 @pytest.fixture
-def recipe(model: Any, tmp_path: Path) -> Callable[..., Size]:
+def recipe(model: Any, tmp_path: Path) -> Callable[..., ResolvedRecipe]:
     start = tmp_path / "start"
     save_codec(start / "codec")
     section = model.config.codec.model_copy(update={"spec": "codec"})
     model.config = model.config.model_copy(update={"codec": section})
     building.save(start, model, model.state_dict(), {"name": "tiny", "license": "apache-2.0"})
 
-    def make(**change: Any) -> Size:
+    def make(**change: Any) -> ResolvedRecipe:
         training = {
             "method": "grpo",
             "start": str(start),
@@ -247,13 +251,13 @@ def recipe(model: Any, tmp_path: Path) -> Callable[..., Size]:
             "learning_rate": 1e-3,
             "max_seconds": 1.0,
             "rewards": {"duration": 1.0},
-            "ears": {"recognizer": None},
+            "verifier": {"recognizer": None},
             "guards": {"recognizer": None},
-            "guard_every": 2,
+            "validate_every": 2,
             **change,
         }
         evaluation = {"task": "seed-tts"}
-        return Size.model_validate(
+        return ResolvedRecipe.model_validate(
             {"name": "tts/toy", "size": "smoke", "data": {}, "model": {}}
             | {"training": training, "evaluation": evaluation}
         )
@@ -263,7 +267,7 @@ def recipe(model: Any, tmp_path: Path) -> Callable[..., Size]:
 
 @pytest.mark.parametrize("method", ["grpo", "dpo"])
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
-    method: str, recipe: Callable[..., Size], tmp_path: Path
+    method: str, recipe: Callable[..., ResolvedRecipe], tmp_path: Path
 ) -> None:
     data, size = folder(tmp_path / "data"), recipe(method=method, voices=True)
     card = train_recipe(size, data, tmp_path / "whole")
@@ -272,21 +276,23 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     files = [tmp_path / name / "model.safetensors" for name in ("whole", "parts")]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert card["guards"] == again["guards"]
-    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
-    assert logs[0] == logs[1] and len(logs[0].splitlines()) == 4
+    logs = [[json.loads(line) for line in (tmp_path / name / "log.jsonl").open()] for name in ("whole", "parts")]
+    for row in (*logs[0], *logs[1]):
+        row.pop("seconds")
+    assert logs[0] == logs[1] and [row["step"] for row in logs[0]] == [1, 2, 3, 4]
 
 
-def test_what_comes_out_is_a_synthesizer_with_a_card(recipe: Callable[..., Size], tmp_path: Path) -> None:
+def test_what_comes_out_is_a_synthesizer_with_a_card(recipe: Callable[..., ResolvedRecipe], tmp_path: Path) -> None:
     card = train_recipe(recipe(), folder(tmp_path / "data"), tmp_path / "out")
     assert [row["step"] for row in card["guards"]] == [0.0, 2.0, 4.0]
     assert {"seconds", "stopped", "repeats", "voiced"} <= card["guards"][0].keys()
-    assert card["license"] == "apache-2.0" and card["alignment"]["tries"] == 24
+    assert card["license"] == "apache-2.0" and card["alignment"]["rollouts"] == 24
     model = modelspec.resolve(f"{tmp_path / 'out'},max_seconds=0.5").build()
     assert isinstance(model, SpeechSynthesizer)
     assert model.synthesize([SynthesisRequest("a", "One.", seed=1)])[0].rate == 16_000
 
 
-def test_another_recipe_does_not_resume_a_run(recipe: Callable[..., Size], tmp_path: Path) -> None:
+def test_another_recipe_does_not_resume_a_run(recipe: Callable[..., ResolvedRecipe], tmp_path: Path) -> None:
     data = folder(tmp_path / "data")
     train_recipe(recipe(), data, tmp_path / "out", stop_at=1)
     with pytest.raises(BadInput, match="already"):
@@ -298,11 +304,11 @@ def test_another_recipe_does_not_resume_a_run(recipe: Callable[..., Size], tmp_p
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"rewards": {"sim": 1.0}}, "no ear takes"),
-        ({"rewards": {"beauty": 1.0}}, "no ear takes"),
-        ({"ears": {"recognizer": "whisper-base"}, "guards": {"recognizer": "whisper-base"}}, "another model"),
+        ({"rewards": {"sim": 1.0}}, "verifier does not measure"),
+        ({"rewards": {"beauty": 1.0}}, "verifier does not measure"),
+        ({"verifier": {"recognizer": "whisper-base"}, "guards": {"recognizer": "whisper-base"}}, "another model"),
         (
-            {"ears": {"recognizer": "whisper-base,window_seconds=10"}, "guards": {"recognizer": "whisper-base"}},
+            {"verifier": {"recognizer": "whisper-base,window_seconds=10"}, "guards": {"recognizer": "whisper-base"}},
             "another model",
         ),
         ({"group": 1}, "group"),
@@ -311,7 +317,7 @@ def test_another_recipe_does_not_resume_a_run(recipe: Callable[..., Size], tmp_p
     ],
 )
 def test_a_recipe_that_cannot_be_used_is_an_error(
-    change: dict[str, Any], words: str, recipe: Callable[..., Size], tmp_path: Path
+    change: dict[str, Any], words: str, recipe: Callable[..., ResolvedRecipe], tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput, match=words):
         train_recipe(recipe(**change), folder(tmp_path / "data"), tmp_path / "out")

@@ -1,0 +1,78 @@
+"""Every key of an alignment. A recipe gives them under `training`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from speech_eval.reference_models.training.config import RunConfig, Section, knob
+
+
+class VerifierConfig(Section):
+    """The models that measure generated speech. A model that is null is not used."""
+
+    recognizer: str | None = knob("whisper-tiny.en", "Model spec of the recognizer, for `cer` and `nll`.")
+    speaker: str | None = knob(None, "Id of a speaker-similarity metric, for `sim`.")
+    opinion: str | None = knob(None, "Id of a predicted-opinion metric, for `mos`.")
+    likelihood: bool = knob(False, "Also ask the recognizer, a Whisper, how likely the text is, for `nll`.")
+
+
+class AlignmentConfig(RunConfig):
+    """How a speaking model is aligned by rewards."""
+
+    method: Literal["grpo", "dpo"] = knob(..., "`grpo`: policy gradient in groups. `dpo`: preference pairs.")
+    start: str = knob(
+        ...,
+        "What to start from: a checkpoint directory, the name of a shipped checkpoint, or a recipe and size to train "
+        "first: `tts/llasa@smoke`.",
+        resume_may_change=True,
+    )
+    texts: PositiveInt = knob(2000, "Texts to draw from.")
+    texts_per_step: PositiveInt = knob(4, "Texts per step.")
+    group: Annotated[int, Field(ge=2)] = knob(8, "Rollouts per text.")
+    updates: PositiveInt = knob(1, "Optimizer updates per step.")
+    learning_rate: PositiveFloat = knob(1e-6, "Learning rate of AdamW.")
+    clip_norm: PositiveFloat = knob(1.0, "Largest norm of the gradient; a longer one is scaled down.")
+    beta: NonNegativeFloat = knob(0.1, "Strength with which the model is held to its start.")
+    clip: tuple[PositiveFloat, PositiveFloat] = knob(
+        (0.2, 0.2), "grpo: bounds of the probability ratio, below and above."
+    )
+    scale: bool = knob(True, "grpo: divide advantages by the standard deviation of their group.")
+    temperature: PositiveFloat = knob(1.0, "Sampling temperature of the rollouts.")
+    max_seconds: PositiveFloat = knob(10.0, "Longest rollout; one that is cut off here is not learned from.")
+    rewards: dict[str, PositiveFloat] = knob(
+        {"cer": 1.0}, "Weights of the rewards: cer, nll, sim, duration, mos (see docs/training.md)."
+    )
+    form: Literal["mean", "harmonic"] = knob("mean", "How the rewards are joined; `harmonic` is 0 if one of them is.")
+    voices: bool = knob(False, "Speak every text in the voice of another recording of its speaker.")
+    verifier: VerifierConfig = knob(VerifierConfig(), "The models that the rewards come from.")
+    guards: VerifierConfig | None = knob(None, "Models that measure held-out texts; other models than the verifier's.")
+    guard_texts: PositiveInt = knob(16, "Held-out texts that the guards measure.")
+    micro_batch: PositiveInt = knob(8, "Rollouts per forward pass; a smaller number needs less memory.")
+    validate_every: PositiveInt = knob(50, "Steps between two measurements by the guards.", resume_may_change=True)
+    log_every: PositiveInt = knob(1, "Steps between two reports.", resume_may_change=True)
+    save_every: PositiveInt = knob(50, "Steps between two saved states.", resume_may_change=True)
+
+    @model_validator(mode="after")
+    def _fits(self) -> AlignmentConfig:
+        available = {
+            "cer": self.verifier.recognizer,
+            "nll": self.verifier.likelihood,
+            "sim": self.verifier.speaker and self.voices,
+            "mos": self.verifier.opinion,
+            "duration": True,
+        }
+        lacking = [name for name in self.rewards if not available.get(name)]
+        if lacking:
+            raise ValueError(
+                f"rewards: the verifier does not measure {lacking} (sim needs verifier.speaker and voices)"
+            )
+        for part in ("recognizer", "speaker"):
+            guard, own = (getattr(models, part) or "" for models in (self.guards or NO_MODELS, self.verifier))
+            if guard and guard.partition(",")[0] == own.partition(",")[0]:  # with any options
+                raise ValueError(f"guards.{part}: {guard} gives a reward already; a guard must be another model")
+        return self
+
+
+NO_MODELS = VerifierConfig(recognizer=None)

@@ -1,0 +1,94 @@
+"""How text and codes form one sequence: the codec, the layout, the text frontend and the prompt template."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveFloat, PositiveInt, model_validator
+
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.frontend import Frontend, symbols
+from speech_eval.reference_models.speech_lm.layouts import pattern, ratios_of
+from speech_eval.reference_models.speech_lm.vocabulary import SPECIALS, Vocabulary
+from speech_eval.reference_models.training.config import Section, knob
+
+TEXT = "{text}"
+# LLaSA and Orpheus: the text between its marks, then the mark that speech follows.
+TEMPLATE = ("<text-start>", TEXT, "<text-end>", "<speech-start>")
+
+
+class CodecSection(Section):
+    """The codec whose codes the model speaks. Filled in when the shards are prepared."""
+
+    spec: str = knob(..., "Model spec of the codec; a path is relative to the checkpoint.")
+    codebook_sizes: tuple[PositiveInt, ...] = knob((), "Codes in each codebook.")
+    frame_rates: tuple[PositiveFloat, ...] = knob((), "Frames per second of each codebook.")
+    weights_sha256: str = knob("", "Digest of the codec's weights; the model refuses to speak through others.")
+    sample_rate: int = knob(0, "Samples per second.")
+
+
+class SequenceConfig(Section):
+    """How text and codes form one sequence."""
+
+    layout: Literal["flat", "interleaved", "csm"] = knob(
+        "flat",
+        "`flat`: one codebook (LLaSA). `interleaved`: all codebooks in one stream (Orpheus). `csm`: one position per "
+        "frame, codebook 0 by the backbone and the others by a depth decoder.",
+    )
+    offsets: Literal["position", "book"] = knob(
+        "position", "interleaved: ids of their own for each `position` of a step (Orpheus) or for each code`book`."
+    )
+    frontend: Frontend = knob(
+        "bytes", "What the model reads: UTF-8 `bytes`, IPA `phonemes` by eSpeak NG, or the `tokenizer` of a text LLM."
+    )
+    language: str = knob("en-us", "eSpeak NG's language for `phonemes`.")
+    codec: CodecSection = knob(..., "The codec, as the recipe's part `codec` gives it.", filled_in=True)
+    template: tuple[str, ...] = knob(
+        TEMPLATE, "The prompt: `<name>` is a special token, anything else is text, with `{text}` for the words."
+    )
+
+    @model_validator(mode="after")
+    def _template_fits(self) -> SequenceConfig:
+        specials = [piece[1:-1] for piece in self.template if is_special(piece)]
+        unknown = [name for name in specials if name not in SPECIALS]
+        if unknown or sum(TEXT in piece for piece in self.template) != 1:
+            raise ValueError(f"template: it needs {TEXT} once and specials of {SPECIALS}, not {unknown}")
+        if self.template[-1] != "<speech-start>":
+            raise ValueError("template: it must end with <speech-start>")
+        return self
+
+    @property
+    def ratios(self) -> tuple[int, ...]:
+        """Frames of each codebook per step of the slowest. Raises `BadInput` if the layout cannot hold the codes."""
+        sizes, rates = self.codec.codebook_sizes, self.codec.frame_rates
+        if not sizes or len(sizes) != len(rates):
+            raise BadInput(f"{self.codec.spec}: its codebooks are not known.", "Prepare the token shards first.")
+        if self.layout == "flat" and len(sizes) != 1:
+            raise BadInput(
+                f"The layout flat needs one codebook, {self.codec.spec} has {len(sizes)}.", "Use interleaved or csm."
+            )
+        ratios = ratios_of(rates)
+        if self.layout == "csm" and set(ratios) != {1}:
+            raise BadInput("The layout csm needs codebooks of one frame rate.", "Use interleaved.")
+        return ratios
+
+    @property
+    def block(self) -> tuple[tuple[int, int], ...]:
+        """(codebook, frame in the step) of each position of a step."""
+        return pattern(self.ratios)
+
+    @property
+    def steps_per_second(self) -> float:
+        """Positions of speech per second."""
+        return self.codec.frame_rates[0] * (1 if self.layout == "csm" else len(self.block))
+
+    def table(self, base: int | None = None) -> Vocabulary:
+        """The table of ids; the `base` ids of a text LLM come first if there is one."""
+        sizes, block = self.codec.codebook_sizes, self.block
+        own = [sizes[book] for book, _ in block] if self.layout != "csm" and self.offsets == "position" else sizes
+        return Vocabulary.of_codec(own, base, symbols(self.frontend))
+
+
+def is_special(piece: str) -> bool:
+    """Whether a piece of a template is a special token."""
+    return piece.startswith("<") and piece.endswith(">")
