@@ -55,7 +55,7 @@ def config(layout: str, books: int = 1, size: int = 1000, **more: Any) -> TTSCon
 
 
 def sources(model: Any, count: int) -> list[Source]:
-    """Utterances of 2 to 12 s with sixteen characters a second, as sentences are."""
+    """Utterances of 2 to 12 s with sixteen characters per second, as in sentences."""
     random = np.random.default_rng(0)
     lengths = np.clip(random.lognormal(1.4, 0.4, count), 2, 12)
     books = model.config.codec.codebook_sizes
@@ -69,7 +69,7 @@ def sources(model: Any, count: int) -> list[Source]:
 
 
 def train(rounds: int) -> None:
-    """Seconds of a step, tokens a second and MFU."""
+    """Seconds per step, tokens per second and MFU."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         codec = CodecConfig.model_validate(

@@ -1,8 +1,8 @@
-"""What speaking costs on one CPU core: tokens a second as a batch grows, and time to the first sound of a stream.
+"""The cost of speech generation on one CPU core: tokens per second as a batch grows, time to a stream's first audio.
 
     python benchmarks/tts_streaming.py [--rounds 5] [--seconds 4]
 
-batch   tokens a second of B requests at once, over those of the same requests one by one
+batch   tokens per second of B requests at once, compared with the same requests one by one
 stream  milliseconds to the first chunk, over those of the whole utterance, as utterances grow longer
 
 Weights are random: cost does not depend on them. Both sides of a pair are timed one after the other in every round, and
@@ -61,7 +61,7 @@ def main() -> None:
         config = tiny_config(adapter, str(path)).model_copy(update={"core": core})
         model, codec = endless(building.build(config).eval()), SpeechCodec(adapter)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        print(json.dumps({"parameters": parameters, "codes a second": codec.step_rate}))
+        print(json.dumps({"parameters": parameters, "codes per second": codec.step_rate}))
         for size in (1, 4, 16):
             asked = [Utterance(str(i), TEXT, seed=i) for i in range(size)]
             sampling = Sampling(max_tokens=round(options.seconds * codec.step_rate))
@@ -75,7 +75,11 @@ def main() -> None:
             rate = size * round(options.seconds * codec.step_rate) / median(a for a, _ in pairs)
             print(
                 json.dumps(
-                    {"batch": size, "tokens a second": round(rate), "ratio": round(median(b / a for a, b in pairs), 2)}
+                    {
+                        "batch": size,
+                        "tokens per second": round(rate),
+                        "ratio": round(median(b / a for a, b in pairs), 2),
+                    }
                 )
             )
         for seconds in (2.0, 4.0, 8.0):
