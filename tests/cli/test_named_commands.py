@@ -23,6 +23,7 @@ FOREIGN = {
     *("--query-gpu", "--format"),  # nvidia-smi
     *("--no-python", "--nproc-per-node"),  # torchrun
     "--voice",  # hibari
+    "--teacher",  # the stack that docs/recipes.md writes
 }
 # A command in a text, not a sentence about the project: at the start of a line, in backticks, or after such a word.
 COMMAND = re.compile(r"(?:^\s*|[`(]|: +|\b(?:with|use|run|by) )speech-eval((?: +[a-z][a-z-]*)+)", re.MULTILINE | re.I)
