@@ -105,7 +105,8 @@ def test_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
             (tmp_path / block.file).write_text(block.text, "utf-8")
             if block.file in typed:
                 continue
-        words = [sys.executable, "-c", block.text] if block.language == "python" else ["bash", "-euc", block.text]
+        python = [sys.executable, *([block.file] if block.file else ["-c", block.text])]
+        words = python if block.language == "python" else ["bash", "-euc", block.text]
         environment = os.environ | {"PATH": path, "COLUMNS": "200"}
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"

@@ -30,6 +30,7 @@ SENTENCES = (
 )
 
 
+@pytest.mark.slow
 def test_held_out_sentences_are_understood(tmp_path: Path) -> None:
     manifest = tmp_path / "sentences.jsonl"
     rows = [{"id": f"s{i}", "text": text, "language": "en"} for i, text in enumerate(SENTENCES)]

@@ -110,6 +110,7 @@ finish(TTSTrainer(config, training, Path(data), Path(output), name="tts", overfi
 """
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_one_with_a_batch_twice_as_large(tmp_path: Path) -> None:
     one = trainer("flat", tmp_path / "one", steps=4, batch_size=2, log_every=1)
     finish(one)
