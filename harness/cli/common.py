@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,9 +21,3 @@ Language = Annotated[
     str | None, typer.Option(help="Language of samples that state none: a code or name such as de, zh-Hant, german.")
 ]
 Metrics = Annotated[str | None, typer.Option(help="Comma-separated metric ids instead of the task's own.")]
-
-
-def table(rows: list[dict[str, Any]]) -> None:
-    from speech_eval.cli import console
-
-    console.table(rows)
