@@ -52,7 +52,7 @@ def load_dataset(name_or_path: str | Path, wanted: str = "", *, language: str | 
         return union(name, [load_dataset(member.strip(), wanted, language=language) for member in name.split(",")])
     entry = _entry(name)
     if entry and entry.manifest:
-        return formats.read(entry.manifest, entry)
+        return settle(formats.read(entry.manifest, entry), language)
     if entry:
         path = present(catalog().aliases.get(name, name))
     else:

@@ -160,7 +160,7 @@ class UnicodeWER(ErrorRate):
 
     id = "wer[unicode@1]"
     description = "Word error rate, corpus level, in any language: marks kept, optional points and punctuation removed"
-    source = "This project, docs/protocols.md; Unicode 15 NFKC and case folding; jiwer 4"
+    source = "This project, docs/protocols.md; NFKC and case folding of Unicode; jiwer 4"
     units = "words"
     summaries = _summaries("wer", units)
 

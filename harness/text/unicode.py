@@ -15,13 +15,19 @@ import unicodedata
 from rapidfuzz.distance import Levenshtein
 
 from speech_eval.text.chinese import simplified
-from speech_eval.text.invisible import NON_JOINER, ZERO_WIDTH_SPACE, without_invisible
+from speech_eval.text.invisible import JOINER, NON_JOINER, ZERO_WIDTH_SPACE, without_invisible
 from speech_eval.text.language import CHINESE, primary_language, separates_words
 
 # Languages that separate words, where they do at all, by a zero-width space.
 _ZERO_WIDTH_SPACED = {"th", "lo", "my", "km", "shn"}
 # Languages that write the non-joiner inside words, and in its place often a space or nothing.
 _NON_JOINED = {"fa", "ckb", "ps", "ur", "sd", "glk", "mzn", "lrc"}
+# Invisible characters that are read, by language: in Malayalam and Bengali the joiner is part of a letter.
+_VISIBLE = {
+    **dict.fromkeys(_ZERO_WIDTH_SPACED, ZERO_WIDTH_SPACE),
+    **dict.fromkeys(_NON_JOINED, NON_JOINER),
+    **dict.fromkeys(("ml", "bn", "as"), JOINER),
+}
 _POINTS_ARE_LETTERS = {"yi", "ks"}
 
 _APOSTROPHES = "'’‘‛ʼʻʾʿˈ′`´＇׳"
@@ -92,14 +98,13 @@ def _pair(reference: str, hypothesis: str, language: str) -> tuple[str, str]:
 def _plain(text: str, language: str) -> str:
     """One side, with single spaces; the non-joiner stays in the languages of `_NON_JOINED`."""
     language = primary_language(language)
+    text = without_invisible(text, keep=_VISIBLE.get(language, ""))
     text = "".join(str(unicodedata.decimal(c)) if unicodedata.category(c) == "Nd" else c for c in text)
     text = _GROUPED.sub(lambda number: re.sub(_SEPARATOR, "", number[0]), text)
     text = _apostrophes(text, language)
     text = _folded(unicodedata.normalize("NFKC", text), language)
     text = _one_spelling(text, language)
-    if language in _ZERO_WIDTH_SPACED:
-        text = text.replace(ZERO_WIDTH_SPACE, " ")
-    text = without_invisible(text, keep=NON_JOINER if language in _NON_JOINED else "")
+    text = text.replace(JOINER, "").replace(ZERO_WIDTH_SPACE, " ")
     text = unicodedata.normalize("NFC", text)
     if language not in _POINTS_ARE_LETTERS:
         text = _POINTS.sub("", text)
