@@ -25,6 +25,7 @@ from speech_eval.text import (
     without_invisible,
 )
 from speech_eval.text.detect import UNKNOWN
+from speech_eval.text.whisper import breaks_a_number
 
 _ratio = partial(Summary, estimator="ratio", unit="%", direction="lower", scale=100.0)
 _mean = partial(Summary, estimator="mean", unit="%", direction="lower", scale=100.0)
@@ -129,7 +130,7 @@ class _Whisper(ErrorRate):
     def caution(cls, sample: Sample) -> str:
         text = unicodedata.normalize("NFKC", sample.text or "")
         if primary_language(sample.language) == "en":
-            return ""
+            return f"{cls.id} writes the 1 of $1, 1% and 1.5 as a word: {_INSTEAD}" if breaks_a_number(text) else ""
         if any(unicodedata.category(char)[0] == "M" for char in text):
             return f"{cls.id} drops the vowel signs, tones and points of {language_name(sample.language)}: {_INSTEAD}"
         if not separates_words(sample.language):
