@@ -101,3 +101,25 @@ def test_a_measurement_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text(json.dumps(record) + "\n")
     with pytest.raises(BadInput, match="line 1: `wall_seconds`"):
         evaluate("throughput[closed-loop@1]", tmp_path / "records.jsonl")
+
+
+def test_the_language_of_records_that_state_none_is_told_by_their_references_or_said(tmp_path: Path) -> None:
+    file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "мир", "reference": "мир"})
+    with pytest.raises(BadInput, match="language of sample a is not known"):
+        evaluate("wer[unicode@1]", file)
+    assert evaluate("wer[unicode@1]", file, "bg")["notes"] == []
+    file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "non lo so", "reference": "non lo so"})
+    assert evaluate("wer[unicode@1]", file)["notes"] == ["No language is stated; by the references it is Italian (it)."]
+
+
+def test_an_unknown_language_of_a_record_is_named(tmp_path: Path) -> None:
+    file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "x", "reference": "x", "language": "klingon"})
+    with pytest.raises(BadInput, match="line 1: 'klingon' is not a language"):
+        evaluate("wer[unicode@1]", file)
+
+
+def test_a_former_metric_id_is_taken_and_its_present_id_is_said(tmp_path: Path) -> None:
+    file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "x", "reference": "x", "language": "en"})
+    found = evaluate("wer[open-asr@B]", file)
+    assert found["metric"] == "wer[open-asr@B-31c5b6f]"
+    assert found["notes"] == ["wer[open-asr@B] is now called wer[open-asr@B-31c5b6f]."]
