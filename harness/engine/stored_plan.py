@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
@@ -100,7 +101,7 @@ def _dataset(directory: RunDirectory, stored: Dataset, record: TaskRecord, setti
     location = record.dataset.location
     if not location:
         raise BadInput(f"{directory.origin}: the run does not say where its recordings are.", "Give them with --data.")
-    found = datasets.load_dataset(location)
+    found = _loaded(directory, location)
     if not _registered(location):
         known = {sample.id: sample for sample in found.samples}
         if any(_as_asked(known.get(sample.item or sample.id), sample) != sample for sample in stored.samples):
@@ -109,6 +110,21 @@ def _dataset(directory: RunDirectory, stored: Dataset, record: TaskRecord, setti
                 "If you want them used all the same, name them yourself with --data.",
             )
     return replace(found, samples=stored.samples)
+
+
+def _loaded(directory: RunDirectory, location: str) -> Dataset:
+    """The dataset at a place that the run names. Raises `BadInput` for whatever it is instead."""
+    place = f"{directory.origin}: the data at '{brief(location)}'"
+    remedy = "Name the data yourself with --data."
+    try:
+        path = Path(location)
+        if path.is_file() and path.stat().st_size == 0:  # also what the system makes up, such as /proc/kmsg
+            raise BadInput(f"{place} are empty.", remedy)
+        return datasets.load_dataset(location)
+    except SpeechEvalError:
+        raise
+    except Exception as error:
+        raise BadInput(f"{place} cannot be read ({type(error).__name__}: {brief(str(error))}).", remedy) from error
 
 
 def _as_asked(known: Sample | None, sample: Sample) -> Sample | None:
