@@ -91,8 +91,8 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
 
     Recognition and chat give the bound sample's `text`. Synthesis gives the sample's own recording where it has one,
     else `tones(text)`. The codec is the identity up to 16 bits: one codebook of 65 536 codes at the sample rate. The
-    duplex agent knows when the user's turn ends (`turn_end` of the sample) and then speaks two seconds of tones. Without
-    that annotation it decides by what it hears: it speaks after 0.2 s of silence, and is silent while it hears sound.
+    duplex agent knows when the user's turn ends (the sample's `turn_end`) and then speaks two seconds of tones; without
+    that annotation it speaks after 0.2 s of silence, and is silent while it hears sound.
 
     Simulated times: the first chunk of a stream comes after `ttfb` seconds, every further `chunk_seconds` of audio
     after `chunk_interval`; a transcript, a reply or the codes of a waveform take `answer_seconds`. Concurrent requests
@@ -237,7 +237,7 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         return Audio(np.pad(spoken, (0, frames - len(spoken))), user_chunk.rate)
 
     def speech_probabilities(self, user: Audio) -> tuple[NDArray[np.float64], float]:
-        """1 for every 10 ms before the end of the user's turn and 0 after it; without an annotation, 1 where sound is."""
+        """1 for every 10 ms of the user's turn and 0 after it; without its annotated end, 1 where there is sound."""
         self._raise_failures([(self._expected or _content(user.samples), 0)])
         size = user.rate // 100
         frames = user.samples[: len(user.samples) // size * size].reshape(-1, size)
