@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from speech_eval.cli.common import Data, Executor, Json, Language, Metrics, Plugins, RayAddress, Recognizer, Run, Workers
+from speech_eval.cli.common import (
+    Data,
+    Executor,
+    Json,
+    Language,
+    Metrics,
+    Plugins,
+    RayAddress,
+    Recognizer,
+    Run,
+    Workers,
+)
 from speech_eval.cli.verbose import Verbose
 
 

@@ -378,7 +378,7 @@ def test_calls_are_pooled_when_a_run_is_aggregated(tmp_path: Path) -> None:
     scores = [
         score
         for sample, output in zip(samples, outputs, strict=True)
-        for score in score_sample(Job(run.path, sample, output, (name,), None, None, False, None, {}, ())).scores
+        for score in score_sample(Job(sample, output, None, (name,), None, None, False, None, {}, ())).scores
     ]
     run.replace("samples", "calls", samples)
     run.replace("outputs", "calls", outputs)
