@@ -30,7 +30,7 @@ INVALID = Reward(0.0, False)
 
 
 def character_error_rate(text: str, transcript: str, language: str = "en") -> float | None:
-    """Edits per character of `text`, both normalized by the rules of the language; None for a transcript without letters.
+    """Edits per character of `text`, both normalized by the language; None for a transcript without letters.
 
     Raises `BadInput` for a text without letters.
     """
