@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from speech_eval.metrics.base import ScoringItem as ScoringItem
     from speech_eval.metrics.base import Summary as Summary
     from speech_eval.metrics.base import Unscorable as Unscorable
+    from speech_eval.metrics.base import BadData as BadData
     from speech_eval.metrics.base import Value as Value
     from speech_eval.metrics.catalog import register_metric as register_metric
     from speech_eval.records import ModelInfo as ModelInfo
@@ -107,7 +108,7 @@ _PUBLIC = {
         "engine.generate.timed": "Timed",
         "engine.task": "Task Variant register_group register_task",
         "errors": "SpeechEvalError",
-        "metrics.base": "Metric ScoringItem Summary Unscorable Value",
+        "metrics.base": "BadData Metric ScoringItem Summary Unscorable Value",
         "metrics.catalog": "register_metric",
         "records": "ModelInfo Sample",
     }.items()
