@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, Summary, Unit
+from speech_eval.metrics.base import BadData, Metric, Summary, Unit
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import (
     NOT_COUNTED,
@@ -109,7 +109,8 @@ def _scored(
     outputs: dict[str, Output],
     scores: dict[tuple[str, str], Score],
 ) -> list[Unit | None]:
-    """Every expected sample as a unit, None where it is not counted; raises `BadInput` where an output has not been scored."""
+    """Every expected sample as a unit, None where it is not counted. Raises `BadInput` where an output has not been
+    scored."""
     units = []
     for sample in samples:
         stored = scores.get((sample.id, metric.id))
@@ -153,5 +154,8 @@ def unit(metric: Metric, sample: Sample, score: Score | None) -> Unit | None:
     if metric.lacks(sample) or (score is not None and score.status in NOT_COUNTED):
         return None
     if score is None:
-        return Unit(sample, metric.failure(sample), metric.compat_failure(sample))
+        try:
+            return Unit(sample, metric.failure(sample), metric.compat_failure(sample))
+        except BadData:
+            return None
     return Unit(sample, score.parts, score.compat_parts(), score.detail)

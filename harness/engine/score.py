@@ -36,7 +36,7 @@ BROKEN_AT_FIRST = 5  # samples after which a metric that has scored none is give
 
 @dataclass(frozen=True)
 class Job:
-    """All that a scoring process needs to score one sample."""
+    """What a scoring process needs to score one sample."""
 
     run: Path
     sample: Sample
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of a job."""
+    """The outcome of a job."""
 
     scores: list[Score]
     transcript: Transcript | None
@@ -124,8 +124,8 @@ class _Breakages:
             if metric not in self._sound and len(broken) >= times:
                 raise SpeechEvalError(
                     f"{metric} broke on sample {broken[0].id}: {broken[0].detail['reason']}",
-                    "Scores so far are kept; mend the metric or leave it out, or name another recognizer with "
-                    "--recognizer, then run: speech-eval score",
+                    "Scores so far are kept. Correct the metric or leave it out, or choose another --recognizer, then run: "
+                    "speech-eval score RUN",
                 )
 
 
@@ -187,7 +187,7 @@ def _jobs(
 
 
 def _originals(run: RunDirectory, task: Task, recognizer: str | None) -> dict[str, str]:
-    """What was heard in the recordings at other points of the same sweep, whose recordings are the same."""
+    """The transcripts of the recordings at other points of the same sweep, whose recordings are the same."""
     if task.point is None:
         return {}
     records = run.manifest().tasks.items()
@@ -353,7 +353,7 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
 
 
 def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset: where it cannot be used, the data is at fault. (Damage of the run's own files stops.)"""
+    """A recording of the dataset. `BadData` where it cannot be used; damage of the run's own files stops the scoring."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None
@@ -367,7 +367,7 @@ def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, rate: int | None) -> Audio:
-    """Decoded once and resampled once a rate, whatever the number of metrics that ask."""
+    """Decoded once, and resampled once per rate, however many metrics ask."""
     return load(path) if rate is None else _read(path, None).resampled(rate)
 
 
