@@ -66,11 +66,11 @@ if TYPE_CHECKING:
     from speech_eval.engine.task import register_group as register_group
     from speech_eval.engine.task import register_task as register_task
     from speech_eval.errors import SpeechEvalError as SpeechEvalError
+    from speech_eval.metrics.base import BadData as BadData
     from speech_eval.metrics.base import Metric as Metric
     from speech_eval.metrics.base import ScoringItem as ScoringItem
     from speech_eval.metrics.base import Summary as Summary
     from speech_eval.metrics.base import Unscorable as Unscorable
-    from speech_eval.metrics.base import BadData as BadData
     from speech_eval.metrics.base import Value as Value
     from speech_eval.metrics.catalog import register_metric as register_metric
     from speech_eval.records import ModelInfo as ModelInfo

@@ -15,6 +15,9 @@ from speech_eval.progress import Progress
 from speech_eval.records import DatasetInfo, Sample
 
 SPLITS = ("train", "held-out")
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".wma", ".aif", ".aiff", ".au", ".sph")
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Dataset:
     their files (None: all files lie in assets, or in the `parts`).
 
     `limit` is the number of samples asked for, set on a subset only. `parts` are the datasets of a union; the name of
-    a part begins the paths of its samples.
+    a part begins the paths of its samples. Of one's own data, `columns` are those of the file and `note` says what the
+    data was taken for.
     """
 
     info: DatasetInfo
@@ -32,6 +36,8 @@ class Dataset:
     root: Path | None = None
     limit: int | None = None
     parts: Mapping[str, Dataset] = dataclasses.field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    note: str = ""
 
     @classmethod
     def of(cls, info: DatasetInfo, samples: Iterable[Sample], root: Path | None = None) -> Dataset:
@@ -149,7 +155,9 @@ def union(name: str, parts: Sequence[Dataset]) -> Dataset:
         source="; ".join(dict.fromkeys(info.source for info in infos)),
         attribution="; ".join(dict.fromkeys(info.attribution for info in infos if info.attribution)),
     )
-    return dataclasses.replace(Dataset.of(info, samples), parts=by_name)
+    notes = {part.info.name: part.note for part in parts if part.note}
+    note = " ".join(f"{name}: {text}" for name, text in notes.items())
+    return dataclasses.replace(Dataset.of(info, samples), parts=by_name, note=note)
 
 
 def held_out(sample_id: str) -> bool:

@@ -124,8 +124,8 @@ class _Breakages:
             if metric not in self._sound and len(broken) >= times:
                 raise SpeechEvalError(
                     f"{metric} broke on sample {broken[0].id}: {broken[0].detail['reason']}",
-                    "Scores so far are kept. Correct the metric or leave it out, or choose another --recognizer, then run: "
-                    "speech-eval score RUN",
+                    "Scores so far are kept. Correct the metric or leave it out, or choose another --recognizer, then "
+                    "run: speech-eval score RUN",
                 )
 
 
@@ -353,7 +353,7 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
 
 
 def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset. `BadData` where it cannot be used; damage of the run's own files stops the scoring."""
+    """A recording of the dataset. Raises `BadData` where it cannot be used; damage of the run's own files stops."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None

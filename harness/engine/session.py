@@ -22,7 +22,7 @@ from speech_eval.audio import load
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.executors import executor
-from speech_eval.engine.generate.strategy import Work
+from speech_eval.engine.generate.strategy import Work, sample_seed
 from speech_eval.engine.manifest import add_event, check_same_run, names_of, open_manifest, recorded
 from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
 from speech_eval.engine.run_directory import RunDirectory
@@ -33,7 +33,7 @@ from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
-from speech_eval.records import Results, TaskRecord
+from speech_eval.records import Output, Results, TaskRecord
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,7 @@ class Session:
     directory: RunDirectory
     adapter: Adapter
     groups: list[list[Planned]]
+    invalid: list[dict[str, str]]  # of each group: ids of samples whose data is defective, and why
     settings: Settings
     progress: Progress
 
@@ -115,19 +116,31 @@ class Session:
         if directory.has_manifest():
             check_same_run(directory, model.redacted, planned.items, settings)
         adapter = models.enter_context(_loaded(model))
-        items = [fetch(item, adapter.reads_audio, settings, progress) for item in planned.items]
+        items = [fetch(item, settings, progress) for item in planned.items]
         for item in items:
             if item.note:
                 say(f"{item.task.name}: {item.note}")
         groups = [item.at_points(adapter, settings.rounds) for item in items]
+        invalid = [group[0].defects(directory.outputs(group[0].task.name), progress) for group in groups]
+        for item, found in zip(items, invalid, strict=True):
+            if found:
+                first = next(iter(found.values()))
+                say(f"{item.task.name}: the data of {len(found)} samples is defective; they do not count: {first}")
         info = model.describe(adapter)
         open_manifest(directory, info, [item for group in groups for item in group], settings, type(adapter))
-        return cls(directory, adapter, groups, settings, progress)
+        return cls(directory, adapter, groups, invalid, settings, progress)
 
     def store_samples(self) -> None:
-        """Store what each task, or each point of a sweep, asks for."""
-        for item in (item for group in self.groups for item in group):
-            self.directory.replace("samples", item.task.name, item.dataset.samples)
+        """Store what each task, or each point of a sweep, asks for, and which samples the model is not asked about."""
+        for group, invalid in zip(self.groups, self.invalid, strict=True):
+            for name in (item.task.name for item in group):
+                self.directory.replace("samples", name, group[0].dataset.samples)
+                seeds = {key: sample_seed(self.settings.seed, name, key) for key in invalid}
+                outputs = [
+                    Output(id=key, task=name, status="invalid", seed=seeds[key], error=why)
+                    for key, why in invalid.items()
+                ]
+                self.directory.append("outputs", name, outputs)
 
     def generate(self, group: Sequence[Planned], number: int | None = None, call: str | None = None) -> None:
         """The answers of a task, of all points of a sweep at once, or of one round of one point.
