@@ -17,7 +17,7 @@ RESULT_COLUMNS = (
     *("model", "seed", "task", "task_version", "protocol", "interface", "dataset", "dataset_sha256", "limit"),
     *("leaderboard_grade", "ranked", "axis", "metric", "name", "unit", "direction", "primary", "scorer", "calibrated"),
     *("strict", "strict_low", "strict_high", "strict_n", "compat", "compat_low", "compat_high", "compat_n"),
-    *("expected", "ok", "empty", "failed", "missing"),
+    *("expected", "ok", "empty", "failed", "missing", "invalid"),
 )
 
 

@@ -10,6 +10,8 @@ from speech_eval.engine.run_directory import RunDirectory
 
 SHOWN = 3  # samples that a line names
 NO_OUTPUT = "no output is stored"
+# What begins the reason of a sample that is not counted, by status.
+NOT_THE_MODELS = {"invalid": "not counted, defective data: ", "unscored": "not counted, the scorer broke: "}
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,13 @@ def failure_reasons(run: RunDirectory, task: str) -> list[Reason]:
         output = outputs.get(sample.id)
         if output is None or output.status != "ok":
             text = NO_OUTPUT if output is None else output.error or "the answer was empty"
+            text = f"{NOT_THE_MODELS['invalid']}{text}" if output and output.status == "invalid" else text
             lost.setdefault(("", _kind(text, sample.id)), []).append((sample.id, text))
             continue
         for name in sorted({metric for key, metric in scores if key == sample.id}):
             score = scores[sample.id, name]
-            if score.status == "failed":
-                text = str(score.detail.get("reason", "no value"))
+            if score.status != "ok":
+                text = NOT_THE_MODELS.get(score.status, "") + str(score.detail.get("reason", "no value"))
                 lost.setdefault((name, _kind(text, sample.id)), []).append((sample.id, text))
     found = [
         Reason(" ".join(items[0][1].split()), tuple(sample for sample, _ in items), metric or None)

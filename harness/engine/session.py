@@ -125,7 +125,8 @@ class Session:
         for item, found in zip(items, invalid, strict=True):
             if found:
                 first = next(iter(found.values()))
-                say(f"{item.task.name}: the data of {len(found)} samples is defective; they do not count: {first}")
+                size = len(item.dataset)
+                say(f"{item.task.name}: {len(found)} of {size} samples have defective data and are not counted: {first}")
         info = model.describe(adapter)
         open_manifest(directory, info, [item for group in groups for item in group], settings, type(adapter))
         return cls(directory, adapter, groups, invalid, settings, progress)
