@@ -10,6 +10,7 @@ from pathlib import Path
 
 from speech_eval.assets import store as assets
 from speech_eval.assets.archives import safe_relative
+from speech_eval.datasets.roots import absolute
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.progress import Progress
 from speech_eval.records import DatasetInfo, Sample
@@ -87,7 +88,7 @@ class Dataset:
                 f"{self.info.name}: '{relative}' lies in no asset of the dataset.",
                 f"Begin it with one of: {', '.join(self.info.assets) or '(the dataset names no assets)'}.",
             )
-        return self.root / path
+        return absolute(str(path), self.root)
 
     def audio_files(self) -> dict[str, str | None]:
         """Every audio path that the samples name, prompts included, with its sha256 where a sample states one."""

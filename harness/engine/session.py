@@ -126,7 +126,9 @@ class Session:
             if found:
                 first = next(iter(found.values()))
                 size = len(item.dataset)
-                say(f"{item.task.name}: {len(found)} of {size} samples have defective data and are not counted: {first}")
+                say(
+                    f"{item.task.name}: {len(found)} of {size} samples have defective data and are not counted: {first}"
+                )
         info = model.describe(adapter)
         open_manifest(directory, info, [item for group in groups for item in group], settings, type(adapter))
         return cls(directory, adapter, groups, invalid, settings, progress)
