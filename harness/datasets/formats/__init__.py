@@ -77,7 +77,7 @@ def read_folder(folder: Path, entry: Entry | None = None) -> Dataset:
         split, note = chosen(splits)
         found = read_folder(folder / split, entry)
         info = found.info.model_copy(update={"name": f"{folder.resolve().name}-{split}"})
-        return dataclasses.replace(found, info=info, note=f"{found.note} {_sentence(folder, note)}".strip())
+        return dataclasses.replace(found, info=info, note=_noted(found.note, note))
     if files := recordings.files_of(folder):
         return recordings.read_folder(folder, files)
     raise BadInput(
@@ -97,11 +97,11 @@ def _of_split(files: Sequence[Path]) -> Dataset:
     by_name = {file.name.split(".")[0]: file for file in files}
     name, note = chosen(by_name)
     found = read(by_name[name])
-    return dataclasses.replace(found, note=f"{found.note} {_sentence(by_name[name].parent, note)}".strip())
+    return dataclasses.replace(found, note=_noted(found.note, note))
 
 
-def _sentence(folder: Path, note: str) -> str:
-    return f"{folder.name}: {note.strip('()')}." if note else ""
+def _noted(note: str, split: str) -> str:
+    return f"{note} It is the {split}.".strip() if split else note
 
 
 def _is_json(path: Path) -> bool:

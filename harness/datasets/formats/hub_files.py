@@ -47,7 +47,7 @@ def read_shards(source: Path, files: Sequence[Path], *, split: str = "", note: s
             except (pyarrow.ArrowException, OSError) as error:
                 raise BadInput(f"{file}: not a readable parquet file ({error}).", "Download it again.") from None
 
-    return _imported(source, files, rows, " ".join(filter(None, ("parquet", note))), split)
+    return _imported(source, files, rows, f"parquet ({note})" if note else "parquet", split)
 
 
 def read_saved(folder: Path) -> Dataset:
@@ -69,9 +69,8 @@ def read_saved(folder: Path) -> Dataset:
         yield from found
 
     files = sorted(place.glob("*.arrow"))
-    return _imported(
-        folder, [place / SAVED, *files], rows, " ".join(filter(None, ("save_to_disk of datasets", note))), split
-    )
+    taken_for = f"save_to_disk of datasets ({note})" if note else "save_to_disk of datasets"
+    return _imported(folder, [place / SAVED, *files], rows, taken_for, split)
 
 
 def _imported(

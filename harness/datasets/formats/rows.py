@@ -80,10 +80,9 @@ def dataset(
         license="unknown",
         source="local files",
     )
-    read = ", ".join(
-        filter(None, (taken_for and f"{path.name} is read as {taken_for}", columns.said(columns.which(names))))
-    )
-    note = f"{read[0].upper()}{read[1:]}." if read else ""
+    used = columns.said(columns.which(names))
+    read = ", ".join(filter(None, (taken_for and f"{path.name} is read as {taken_for}", used)))
+    note = read and f"{read if taken_for else f'{read[0].upper()}{read[1:]}'}."
     return dataclasses.replace(Dataset.of(info, found, root), columns=names, note=note)
 
 

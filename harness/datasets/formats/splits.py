@@ -20,10 +20,9 @@ def is_split(name: str) -> bool:
 
 
 def chosen(splits: Iterable[str]) -> tuple[str, str]:
-    """The split to evaluate, and a note that names the others; empty where there are none."""
+    """The split to evaluate, and `split 'test' of test, train` where there are several."""
     found = sorted(splits, key=lambda name: (_rank(name), name))
-    others = ", ".join(found[1:])
-    return found[0], f"(the split '{found[0]}'; there are also {others})" if others else ""
+    return found[0], f"split '{found[0]}' of {', '.join(found)}" if len(found) > 1 else ""
 
 
 def _rank(name: str) -> int:

@@ -34,7 +34,7 @@ def read_folder(folder: Path, files: Sequence[Path]) -> Dataset:
 
 def read_shards(source: Path, files: Sequence[Path], note: str = "") -> Dataset:
     """The dataset of shards that belong together: recordings, `.txt` as texts, the fields of `.json` as columns."""
-    taken_for = " ".join(filter(None, ("webdataset", note)))
+    taken_for = f"webdataset ({note})" if note else "webdataset"
     return imported.read(
         source, files, lambda: _rows(files), taken_for=taken_for, name=source.resolve().name.split(".")[0]
     )
