@@ -1,6 +1,6 @@
 """Datasets: `load_dataset(name_or_path)` gives one, `names()` lists what is known by name."""
 
-from speech_eval.datasets.check import check, inspect
+from speech_eval.datasets.check import check, inspect, remarks
 from speech_eval.datasets.dataset import SPLITS, Dataset, held_out, split, union
 from speech_eval.datasets.fetch import fetch
 from speech_eval.datasets.load import bundled, fallback, load_dataset, locate, names, summary
@@ -17,6 +17,7 @@ __all__ = [
     "load_dataset",
     "locate",
     "names",
+    "remarks",
     "split",
     "summary",
     "union",

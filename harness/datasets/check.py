@@ -31,10 +31,16 @@ def check(dataset: Dataset) -> list[str]:
 
     Finds files that are missing, differ from their sha256, cannot be read, hold NaN, are silent (peak below
     `SILENT_PEAK`) though words are said, or have a rate below `LOWEST_RATE`; samples with neither text nor audio, and
-    samples without text where others have one; samples that repeat the text and audio of another; and recordings in the
-    folder that no sample names.
+    samples without text where others have one; and samples that repeat the text and audio of another.
     """
     return list(_problems(dataset))
+
+
+def remarks(dataset: Dataset) -> list[str]:
+    """What the data was taken for, and recordings in its folder that no sample names."""
+    unnamed = _unnamed(dataset)
+    found = [f"{len(unnamed)} audio files in the folder that no sample names: {_some(unnamed)}"] if unnamed else []
+    return [dataset.note, *found] if dataset.note else found
 
 
 def inspect(dataset: Dataset, relative: str, sha256: str | None) -> Finding | None:
@@ -71,8 +77,6 @@ def _problems(dataset: Dataset) -> Iterator[str]:
     yield from (
         f"{audio}: {count} samples with this audio and text" for (_, audio), count in pairs.items() if count > 1
     )
-    if unnamed := _unnamed(dataset):
-        yield f"{len(unnamed)} audio files that no sample names: {_some(unnamed)}"
 
 
 def _unnamed(dataset: Dataset) -> list[str]:

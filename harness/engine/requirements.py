@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from speech_eval import datasets
 from speech_eval.datasets.dataset import Dataset
+from speech_eval.engine.score import data_fault, data_reader
 from speech_eval.engine.task import Task
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric
+from speech_eval.metrics.base import Metric, ScoringItem
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, silent
-from speech_eval.records import Sample
+from speech_eval.records import Output, Sample
 
 HEARING = ("SpeechRecognizer", "AudioCodec", "DuplexAgent")  # interfaces whose requests are a recording
 READERS = 4  # threads that read recordings
@@ -75,6 +76,40 @@ def _refuse_all(dataset: Dataset, lacking: Mapping[str, int], what: str) -> None
         f"{dataset.info.name}: {what} needs a {' or '.join(lacking)}, and no sample has one.{columns}",
         "Name the columns as docs/data.md says, or give other data with --data.",
     )
+
+
+def check(task: Task, dataset: Dataset) -> tuple[list[str], list[str]]:
+    """Problems that the data poses to the task for any model, and notes on what the task leaves out, one line each.
+
+    Reads the recordings that the metrics without a model compare with. Recordings that cannot be read at all are for
+    `datasets.check` to find.
+    """
+    problems, notes = list[str](), list[str]()
+    for interface, variant in task.variants.items():
+        try:
+            metrics, left_out = scorable(task, interface, variant.metrics, dataset, hears=True)
+        except BadInput as error:
+            problems.append(error.problem)
+            continue
+        notes += left_out
+        invalid = defects(dataset, interface, frozenset({"reference", "prompt"}), hears=True)
+        samples = [sample for sample in dataset.samples if sample.id not in invalid]
+        for name in metrics:
+            cls: type[Metric] = METRICS.get(name)
+            if "audio" in cls.needs and cls.needs & {"reference", "prompt"} and not cls.assets:
+                problems += _without_value(cls(), dataset, samples)
+    return list(dict.fromkeys(problems)), list(dict.fromkeys(notes))
+
+
+def _without_value(metric: Metric, dataset: Dataset, samples: Sequence[Sample]) -> Iterator[str]:
+    """The samples for which the metric has no value even if the recording itself is the answer."""
+    for sample in samples:
+        paths = {"reference": sample.audio, "prompt": sample.prompt_audio}
+        load = {key: None if path is None else data_reader(dataset.audio_path(path)) for key, path in paths.items()}
+        output = Output(id=sample.id, task="", status="ok", seed=0)
+        item = ScoringItem(sample, output, load_reference=load["reference"], load_prompt=load["prompt"])
+        if fault := data_fault(metric, item):
+            yield f"{sample.id}: not counted in {metric.id}: {fault}"
 
 
 def defects(

@@ -278,14 +278,14 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
     answered = job.output.status == "ok" or (job.output.status == "empty" and job.output.text is not None)
     try:
         if not answered:
-            fault = _data_fault(metric, item)
+            fault = data_fault(metric, item)
             return not_counted("invalid", fault) if fault else lost(job.output.error or "the answer was empty")
         if deaf and "hypothesis" in metric.needs:
             return not_counted("unscored", deaf)
         try:
             value = metric.score(item)
         except Unscorable as error:
-            fault = _data_fault(metric, item)
+            fault = data_fault(metric, item)
             return not_counted("invalid", fault) if fault else lost(error.problem)
     except BadData as error:
         return not_counted("invalid", error.problem)
@@ -296,7 +296,7 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
     return made("ok", value.parts, value.compat, value.detail)
 
 
-def _data_fault(metric: Metric, item: ScoringItem) -> str:
+def data_fault(metric: Metric, item: ScoringItem) -> str:
     """Why no answer could have had a value: the recording or prompt cannot be read, or has no value when it is the
     answer itself. Empty where the data is sound."""
     given = {"reference": (item.load_reference, "recording"), "prompt": (item.load_prompt, "voice prompt")}
@@ -343,8 +343,8 @@ def _item(job: Job) -> ScoringItem:
         sample=job.sample,
         output=job.output,
         load_audio=None if stored is None else _reader(RunDirectory(job.run).audio_path(stored)),
-        load_prompt=_data_reader(job.audio_files.get("prompt")),
-        load_reference=_data_reader(job.audio_files.get("reference")),
+        load_prompt=data_reader(job.audio_files.get("prompt")),
+        load_reference=data_reader(job.audio_files.get("reference")),
     )
 
 
@@ -352,7 +352,7 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
     return None if path is None else (lambda rate: _read(path, rate))
 
 
-def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
+def data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
     """A recording of the dataset. Raises `BadData` where it cannot be used; damage of the run's own files stops."""
 
     def read(rate: int | None) -> Audio:
