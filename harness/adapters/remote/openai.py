@@ -34,8 +34,9 @@ from speech_eval.adapters.base import (
 )
 from speech_eval.adapters.catalog import Target
 from speech_eval.adapters.options import choice, number, whole
-from speech_eval.adapters.remote.wav_stream import PCMReader, WAVReader, wav_bytes
-from speech_eval.audio import Audio
+from speech_eval.audio import Audio, read, wav_bytes
+from speech_eval.audio import stream as audio_stream
+from speech_eval.audio.wav import PCMReader
 from speech_eval.errors import BadInput, SpeechEvalError, require
 from speech_eval.records import ModelInfo
 
@@ -240,16 +241,12 @@ class OpenAISpeech(Endpoint, SpeechSynthesizer):
             "response_format": self.response_format,
         }
         what = f"{self.url}/audio/speech"
-        reader = WAVReader(what) if self.response_format == "wav" else PCMReader(self.pcm_rate, what)
+        rate = self.pcm_rate if self.response_format == "pcm" else None
         with self._post("audio/speech", json=body) as response:
             try:
-                for data in response.iter_bytes():
-                    samples = reader.feed(data)
-                    if len(samples):
-                        yield Audio(samples, reader.rate)
+                yield from audio_stream(response.iter_bytes(), what, rate)
             except self._httpx.HTTPError as error:
                 raise self._unreachable(error) from error
-        reader.finish()
 
 
 class OpenAIChat(Endpoint, AudioLanguageModel):
@@ -325,13 +322,11 @@ class OpenAIChat(Endpoint, AudioLanguageModel):
 
     def _decode(self, data: str) -> Audio:
         what = f"{self.url}/chat/completions"
-        reader = WAVReader(what)
         try:
-            samples = reader.feed(base64.b64decode(data, validate=True))
+            content = base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError, TypeError) as error:
             raise EndpointError(f"{what}: the audio is not base64.", "See the server's log.") from error
-        reader.finish()
-        return Audio(samples, reader.rate)
+        return read(content, what)
 
 
 class OpenAIEndpoint(OpenAITranscription, OpenAISpeech, OpenAIChat):
