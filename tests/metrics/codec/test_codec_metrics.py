@@ -133,10 +133,10 @@ def test_a_failure_is_no_better_than_noise_in_place_of_speech(name: str) -> None
 @pytest.mark.parametrize("name", METRICS)
 def test_silence_is_unscorable_on_the_side_of_the_output(name: str) -> None:
     silence = Audio(np.zeros_like(speech().samples), speech().rate)
-    with pytest.raises(Unscorable, match="answer .*audible") as caught:
+    with pytest.raises(Unscorable, match=r"answer .*audible") as caught:
         metric(name).score(pair_item(speech(), silence))
     assert caught.value.compat is None or all(np.isfinite(part) for part in caught.value.compat.values())
-    with pytest.raises(Unscorable, match="(recording|prompt) .*audible"):
+    with pytest.raises(Unscorable, match=r"(recording|prompt) .*audible"):
         metric(name).score(pair_item(silence, speech()))
 
 
