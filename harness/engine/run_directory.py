@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -98,6 +99,13 @@ class RunDirectory:
     def replace(self, kind: str, task: str, records: Iterable[Record]) -> None:
         """Write a whole file of lines at once, in one step."""
         write_atomically(self.file(kind, task), "".join(record.line() + "\n" for record in records).encode())
+
+    def forget(self, task: str) -> None:
+        """Drop the answers of a task and what was made of them: transcripts, scores, and the files of its strategy."""
+        for kind in ("outputs", "transcripts", "scores"):
+            if self.file(kind, task).exists():
+                self.replace(kind, task, [])
+        shutil.rmtree(self.path / "work" / task, ignore_errors=True)
 
     def samples(self, task: str) -> list[Sample]:
         return read_lines(self.file("samples", task), Sample)
