@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from speech_eval.api.scoring import score as score
     from speech_eval.api.scoring import score_records as score_records
     from speech_eval.api.scoring import verify as verify
+    from speech_eval.api.training import describe_recipe as describe_recipe
+    from speech_eval.api.training import list_recipes as list_recipes
     from speech_eval.api.training import reproduce as reproduce
     from speech_eval.api.training import train as train
     from speech_eval.audio import Audio as Audio
@@ -97,7 +99,7 @@ _PUBLIC = {
         "api.listing": "list_data list_metrics list_models list_tasks",
         "api.run": "Run load_run",
         "api.scoring": "report score score_records verify",
-        "api.training": "reproduce train",
+        "api.training": "describe_recipe list_recipes reproduce train",
         "audio": "Audio",
         "datasets": "load_dataset",
         "engine.generate.answer": "Answer",
