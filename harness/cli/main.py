@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from speech_eval import __version__
-from speech_eval.cli import best_of, compare, data, gate, leaderboard, listing, report, run, score, train
+from speech_eval.cli import best_of, compare, data, gate, leaderboard, listing, power, report, run, score, train
 from speech_eval.cli.verbose import Verbose
 from speech_eval.errors import SpeechEvalError
 from speech_eval.safety import guest
@@ -82,6 +82,7 @@ app.command()(score.verify)
 app.command()(score.metric)
 app.command()(report.report)
 app.command()(compare.compare)
+app.command()(power.power)
 app.add_typer(gate.app, name="gate")
 app.command("list")(listing.list_)
 app.command()(listing.doctor)

@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 class Job:
     """What a scoring process needs to score one sample."""
 
-    run: Path
     sample: Sample
     output: Output
+    audio: Path | None  # the output's
     metrics: tuple[str, ...]
     recognizer: str | None  # model spec; only where a transcript has to be made
     transcript: Transcript | None
@@ -139,9 +139,9 @@ def _jobs(
             raise BadInput(f"Task '{task.name}' scores speech by text and names no recognizer.", "Give --recognizer.")
         jobs.append(
             Job(
-                run=run.path,
                 sample=sample,
                 output=output,
+                audio=None if output.audio is None else run.audio_path(output.audio),
                 metrics=wanted,
                 recognizer=recognizer if listens else None,
                 transcript=transcript if spoken else None,
@@ -267,11 +267,10 @@ def _transcribe(job: Job, item: ScoringItem) -> Transcript:
 
 
 def _item(job: Job) -> ScoringItem:
-    stored = job.output.audio
     return ScoringItem(
         sample=job.sample,
         output=job.output,
-        load_audio=None if stored is None else _reader(RunDirectory(job.run).audio_path(stored)),
+        load_audio=_reader(job.audio),
         load_prompt=_data_reader(job.audio_files.get("prompt"), job.sample.prompt_audio_sha256),
         load_reference=_data_reader(job.audio_files.get("reference"), job.sample.audio_sha256),
     )
@@ -282,7 +281,7 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
 
 
 def _data_reader(path: Path | None, sha256: str | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset, which may state its sha256. One that cannot be used leaves the metric without value."""
+    """A recording of the dataset, which may state its sha256. One that cannot be used leaves no value."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None

@@ -27,8 +27,9 @@ _HEADER = re.compile(
     r"(?P<name>\b(?:proxy-)?authorization|\b(?:set-)?cookie)(?P<between>[\"']?\s*:\s*)" rf"(?:{_QUOTED}|[^\r\n]+)",
     re.IGNORECASE,
 )
+# `key=value` is how messages name an option.
 _OPTION = re.compile(
-    rf"(?P<name>{_NAME})(?P<between>[\"']?\s*=\s*)(?:{_BRACKETED}|{_QUOTED}|[^,\]\[\s&;\"']+)", re.IGNORECASE
+    rf"(?P<name>{_NAME})(?P<between>[\"']?\s*=\s*)(?!value\b)(?:{_BRACKETED}|{_QUOTED}|[^,\]\[\s&;\"']+)", re.IGNORECASE
 )
 _SPEC_OPTION = re.compile(rf"(?P<name>{_NAME})(?P<between>\s*=)(?:{_BRACKETED}|[^,\]]+)", re.IGNORECASE)
 _COMPOUND = r"\b[\w-]*(?:(?:api|access|secret|private|auth)[_-]?(?:key|token)|password|passphrase|secret)"
