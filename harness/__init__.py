@@ -42,12 +42,15 @@ if TYPE_CHECKING:
     from speech_eval.api.listing import list_metrics as list_metrics
     from speech_eval.api.listing import list_models as list_models
     from speech_eval.api.listing import list_tasks as list_tasks
+    from speech_eval.api.power import power as power
     from speech_eval.api.run import Run as Run
     from speech_eval.api.run import load_run as load_run
     from speech_eval.api.scoring import report as report
     from speech_eval.api.scoring import score as score
     from speech_eval.api.scoring import score_records as score_records
     from speech_eval.api.scoring import verify as verify
+    from speech_eval.api.training import describe_recipe as describe_recipe
+    from speech_eval.api.training import list_recipes as list_recipes
     from speech_eval.api.training import reproduce as reproduce
     from speech_eval.api.training import train as train
     from speech_eval.audio import Audio as Audio
@@ -95,9 +98,10 @@ _PUBLIC = {
         "api.judging": "calibrate compare gate selftest",
         "api.leaderboard": "build_leaderboard",
         "api.listing": "list_data list_metrics list_models list_tasks",
+        "api.power": "power",
         "api.run": "Run load_run",
         "api.scoring": "report score score_records verify",
-        "api.training": "reproduce train",
+        "api.training": "describe_recipe list_recipes reproduce train",
         "audio": "Audio",
         "datasets": "load_dataset",
         "engine.generate.answer": "Answer",

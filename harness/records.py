@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 SCHEMA_VERSION = 2  # of a run directory's manifest, outputs, transcripts and scores
 DATA_VERSION = 1  # of samples and dataset headers: part of a dataset's sha256
@@ -236,6 +236,13 @@ class Formula(Record):
     estimator: Literal["mean", "ratio", "quantile", "function"]
     parts: list[str]
     scale: float = 1.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> Formula:
+        needed = {"mean": 1, "ratio": 2, "quantile": 1, "function": 0}[self.estimator]
+        if len(self.parts) < needed:
+            raise ValueError(f"a {self.estimator} has {needed} parts, here are {len(self.parts)}")
+        return self
 
 
 class MetricResult(Record):

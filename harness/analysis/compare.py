@@ -10,7 +10,7 @@ from pydantic import Field
 from speech_eval.analysis.aligned import Aligned, aligned, obstacles
 from speech_eval.analysis.report import number, quantity
 from speech_eval.analysis.shown import Shown
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import NotComparable
 from speech_eval.records import Estimate, Output, Record
 from speech_eval.statistics.multiple import holm
@@ -116,6 +116,7 @@ class Comparison(Shown):
         ]
 
 
+@charged_to_runs
 def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Comparison:
     """Compare all tasks and metrics that both runs have.
 

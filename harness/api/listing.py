@@ -9,6 +9,7 @@ from typing import Any
 from speech_eval import datasets
 from speech_eval.adapters.base import INTERFACES
 from speech_eval.adapters.catalog import MODELS, Entry
+from speech_eval.engine.task import GROUPS as TASK_GROUPS
 from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.metrics.catalog import METRICS
@@ -46,6 +47,12 @@ def list_metrics() -> list[dict[str, Any]]:
 def list_data() -> list[dict[str, Any]]:
     """One row per dataset: languages, size, license, and whether the recordings are on this machine."""
     return rows("data")
+
+
+def task_groups() -> dict[str, tuple[str, ...]]:
+    """The names that stand for several tasks, with those tasks."""
+    TASKS.names()  # imports the packages that name groups
+    return dict(sorted(TASK_GROUPS.items()))
 
 
 def rows(kind: str, interface: str | None = None) -> list[dict[str, Any]]:

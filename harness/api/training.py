@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval.api.evaluate import PathLike_
-from speech_eval.progress import Progress, drawn
+from speech_eval.progress import Progress, Say, drawn
 from speech_eval.registry import load_attr
 
 logger = logging.getLogger(__name__)
-_RECIPES = "speech_eval.reference_models.recipes.reproduce"
+_RECIPES = "speech_eval.reference_models.recipes"
 
 
 def train(
@@ -22,6 +22,7 @@ def train(
     data: PathLike_ | None = None,
     resume: bool = False,
     progress: bool | Progress = False,
+    say: Say = logger.info,
     **options: Any,
 ) -> dict[str, Any]:
     """Train a reference model and return its card.
@@ -31,18 +32,24 @@ def train(
     size     smoke, cpu, reference or scale
     data     AudioFolder to train on instead of the recipe's
     resume   continue from the state in `output`
-    options  those of the recipe's stack, by the names of the command's options
+    options  `overfit`, and those of the recipe's stack, by the names of the command's options
+    say      called with each line worth reading; default: log it
     """
     folder = None if data is None else Path(data)
     with drawn(progress) as shown:
-        card: dict[str, Any] = load_attr(f"{_RECIPES}:train")(
-            recipe, size, Path(output), data=folder, resume=resume, progress=shown, say=logger.info, **options
+        card: dict[str, Any] = load_attr(f"{_RECIPES}.reproduce:train")(
+            recipe, size, Path(output), data=folder, resume=resume, progress=shown, say=say, **options
         )
     return card
 
 
 def reproduce(
-    recipe: str, *, size: str = "smoke", output: PathLike_ | None = None, progress: bool | Progress = False
+    recipe: str,
+    *,
+    size: str = "smoke",
+    output: PathLike_ | None = None,
+    progress: bool | Progress = False,
+    say: Say = logger.info,
 ) -> Any:
     """Prepare, train and evaluate a recipe, and compare its numbers with the recorded ones.
 
@@ -51,4 +58,16 @@ def reproduce(
     """
     folder = Path(output or Path("reproduced") / f"{recipe.replace('/', '-')}-{size}")
     with drawn(progress) as shown:
-        return load_attr(f"{_RECIPES}:reproduce")(recipe, size, folder, progress=shown, say=logger.info)
+        return load_attr(f"{_RECIPES}.reproduce:reproduce")(recipe, size, folder, progress=shown, say=say)
+
+
+def list_recipes() -> list[dict[str, Any]]:
+    """One row per recipe of the installed stacks: its sizes, their recorded minutes, the extra, and what it trains."""
+    rows: list[dict[str, Any]] = load_attr(f"{_RECIPES}.show:recipes")()
+    return rows
+
+
+def describe_recipe(recipe: str, *, size: str = "smoke") -> dict[str, Any]:
+    """Every key of a recipe at one size: its value, default, type and meaning."""
+    found: dict[str, Any] = load_attr(f"{_RECIPES}.show:describe")(recipe, size)
+    return found

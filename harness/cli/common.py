@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,13 +14,8 @@ Plugins = Annotated[
 Run = Annotated[Path, typer.Argument(help="Run directory.", metavar="RUN")]
 Runs = Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN...")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Scoring processes (default: cores, at most 4).")]
+Data = Annotated[str | None, typer.Option(help="Dataset name or path instead of the one that the run names.")]
 Executor = Annotated[str, typer.Option(help="Where scoring runs: local or ray.")]
 RayAddress = Annotated[str | None, typer.Option(help="Address of a Ray cluster (default: Ray on this machine).")]
 Recognizer = Annotated[str | None, typer.Option(help="Model spec of the recognizer that transcribes speech outputs.")]
 Metrics = Annotated[str | None, typer.Option(help="Comma-separated metric ids instead of the task's own.")]
-
-
-def table(rows: list[dict[str, Any]]) -> None:
-    from speech_eval.cli import console
-
-    console.table(rows)

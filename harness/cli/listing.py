@@ -21,7 +21,7 @@ def list_(
     """List what is registered; --json prints every field."""
     from speech_eval.api import listing
     from speech_eval.api.evaluate import load_plugins
-    from speech_eval.cli.console import emit, table
+    from speech_eval.cli.console import emit, line, table
 
     if kind == "recipes":
         return list_recipes(json)
@@ -29,6 +29,8 @@ def list_(
     if json:
         return emit({kind: listing.rows(kind, interface)})
     table(listing.short(kind, interface))
+    for group, members in listing.task_groups().items() if kind == "tasks" else ():
+        line(f"group {group}: {', '.join(members)}")
 
 
 def doctor(

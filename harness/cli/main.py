@@ -7,12 +7,13 @@ an error, or the gate could not judge · 3 done, with more failed samples than -
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from speech_eval import __version__
-from speech_eval.cli import best_of, compare, data, gate, leaderboard, listing, report, run, score, train
+from speech_eval.cli import best_of, compare, data, gate, leaderboard, listing, power, report, run, score, train
 from speech_eval.cli.verbose import Verbose
 from speech_eval.errors import SpeechEvalError
 
@@ -22,12 +23,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog="Exit codes: 0 done; 1 a regression, or a number that does not follow from the outputs; 2 wrong options or "
+    "input, an error, or the gate could not judge; 3 more failed samples than --max-failures; 130 interrupted.",
 )
 
 
 def main() -> None:
     """Console entry point: each error becomes a message and an exit code other than 1, which means a regression."""
-    from speech_eval.cli.console import err, say
+    from speech_eval.cli.console import say
 
     try:
         app()
@@ -38,7 +41,8 @@ def main() -> None:
         say("interrupted; give the same command again to continue")
         sys.exit(130)
     except Exception:
-        err.print_exception()
+        for text in traceback.format_exc().splitlines():
+            say(text)
         sys.exit(2)
 
 
@@ -64,6 +68,7 @@ app.command()(score.verify)
 app.command()(score.metric)
 app.command()(report.report)
 app.command()(compare.compare)
+app.command()(power.power)
 app.add_typer(gate.app, name="gate")
 app.command("list")(listing.list_)
 app.command()(listing.doctor)

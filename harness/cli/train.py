@@ -31,12 +31,13 @@ def train(
     **stack_options: Any,
 ) -> None:
     """Train a recipe into a checkpoint directory, which is a model spec. Options named after a stack are its own."""
+    from speech_eval.api.training import train as train_model
     from speech_eval.cli.console import bars, emit, line, say
 
     given = {name: value for name, value in stack_options.items() if value}
-    options = {"data": data, "resume": resume, "overfit": overfit, **given}
+    options: dict[str, Any] = {"data": data, "resume": resume, "overfit": overfit, **given}
     with bars() as progress:
-        card = load_attr(f"{_RECIPES}.reproduce:train")(recipe, size, output, progress=progress, say=say, **options)
+        card = train_model(recipe, output, size=size, progress=progress, say=say, **options)
     if json:
         return emit({"checkpoint": str(output), "card": card})
     line(f"checkpoint: {output}")
@@ -85,11 +86,11 @@ def reproduce(
     json: Json = False,
 ) -> None:
     """Prepare, train and evaluate a recipe: exit 0 as recorded, 1 not, 2 nothing is recorded for this size."""
+    from speech_eval.api.training import reproduce as reproduce_recipe
     from speech_eval.cli.console import bars, emit, line, say, table
 
-    folder = output or Path("reproduced") / f"{recipe.replace('/', '-')}-{size}"
     with bars() as progress:
-        done = load_attr(f"{_RECIPES}.reproduce:reproduce")(recipe, size, folder, progress=progress, say=say)
+        done = reproduce_recipe(recipe, size=size, output=output, progress=progress, say=say)
     if json:
         emit(done.as_dict())
     else:
@@ -113,9 +114,10 @@ def reproduce(
 
 def list_recipes(json: bool) -> None:
     """The recipes of all installed stacks, for `speech-eval list recipes`."""
+    from speech_eval.api import training
     from speech_eval.cli.console import emit, table
 
-    rows = load_attr(f"{_RECIPES}.show:recipes")()
+    rows = training.list_recipes()
     if json:
         return emit({"recipes": rows})
     table([load_attr(f"{_RECIPES}.show:short")(row) for row in rows])
@@ -124,9 +126,10 @@ def list_recipes(json: bool) -> None:
 @recipe_app.command("show")
 def show(recipe: Recipe, size: RecipeSize = "smoke", json: Json = False) -> None:
     """Show every key of a recipe at one size: its value, default, type and meaning."""
+    from speech_eval.api.training import describe_recipe
     from speech_eval.cli.console import emit, line
 
-    found = load_attr(f"{_RECIPES}.show:describe")(recipe, size)
+    found = describe_recipe(recipe, size=size)
     if json:
         return emit(found)
     for text in load_attr(f"{_RECIPES}.show:as_text")(found):

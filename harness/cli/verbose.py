@@ -32,6 +32,11 @@ def set_level(count: int) -> int:
 Verbose = Annotated[
     int,
     typer.Option(
-        "--verbose", "-v", count=True, callback=set_level, help="Log each step on standard error; -vv logs details."
+        "--verbose",
+        "-v",
+        count=True,
+        callback=set_level,
+        show_default=False,
+        help="Log each step on standard error; -vv logs details.",
     ),
 ]

@@ -14,6 +14,7 @@ from speech_eval.adapters.base import Adapter
 from speech_eval.cache import file_sha256
 from speech_eval.engine.plan import Planned
 from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_files import brief
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task
 from speech_eval.environment import environment
@@ -113,15 +114,15 @@ def recorded(name: str, record: TaskRecord) -> Task:
 def names_of(directory: RunDirectory) -> Iterator[Manifest]:
     """A run's manifest, for work that looks up the names of its tasks and metrics.
 
-    Where a name is not registered and the run was made with plug-ins, the error names them. They are the user's to
-    give again: what a run says never loads code.
+    Where a name is not registered, the error names the run, and the plug-ins that it was made with. They are the user's
+    to give again: what a run says never loads code.
     """
     manifest = directory.manifest()
     try:
         yield manifest
     except UnknownName as error:
         if not manifest.plugins:
-            raise
+            raise UnknownName(f"{directory.path}: {brief(error.problem)}", error.remedy) from error
         paths = [plugin.path for plugin in manifest.plugins]
         raise UnknownName(
             f"{error.problem} {directory.path} was made with the plug-in {', '.join(paths)}.",

@@ -34,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """All that a scoring process needs to score one sample."""
+    """What a scoring process needs to score one sample."""
 
-    run: Path
     sample: Sample
     output: Output
+    audio: Path | None  # the output's
     metrics: tuple[str, ...]
     recognizer: str | None  # model spec; only where a transcript has to be made
     transcript: Transcript | None
@@ -50,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of a job."""
+    """The outcome of a job."""
 
     scores: list[Score]
     transcript: Transcript | None
@@ -139,9 +139,9 @@ def _jobs(
             raise BadInput(f"Task '{task.name}' scores speech by text and names no recognizer.", "Give --recognizer.")
         jobs.append(
             Job(
-                run=run.path,
                 sample=sample,
                 output=output,
+                audio=None if output.audio is None else run.audio_path(output.audio),
                 metrics=wanted,
                 recognizer=recognizer if listens else None,
                 transcript=transcript if spoken else None,
@@ -155,7 +155,7 @@ def _jobs(
 
 
 def _originals(run: RunDirectory, task: Task, recognizer: str | None) -> dict[str, str]:
-    """What was heard in the recordings at other points of the same sweep, whose recordings are the same."""
+    """The transcripts of the recordings at other points of the same sweep, whose recordings are the same."""
     if task.point is None:
         return {}
     records = run.manifest().tasks.items()
@@ -237,7 +237,7 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
     except Exception as error:
         raise SpeechEvalError(
             f"{metric.id} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
-            "Scores so far are kept; mend the metric or leave it out, then run: speech-eval score",
+            "Scores so far are kept. Correct the metric or leave it out, then run: speech-eval score RUN",
         ) from error
     return made("ok", value.parts, value.compat, value.detail)
 
@@ -255,7 +255,7 @@ def _transcribe(job: Job, item: ScoringItem) -> Transcript:
         except Exception as error:
             raise SpeechEvalError(
                 f"The recognizer {identity} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
-                "Scores so far are kept; name another one with --recognizer, or mend it, then run: speech-eval score",
+                "Scores so far are kept. Correct it or choose another --recognizer, then run: speech-eval score RUN",
             ) from error
 
     original = job.original
@@ -267,11 +267,10 @@ def _transcribe(job: Job, item: ScoringItem) -> Transcript:
 
 
 def _item(job: Job) -> ScoringItem:
-    stored = job.output.audio
     return ScoringItem(
         sample=job.sample,
         output=job.output,
-        load_audio=None if stored is None else _reader(RunDirectory(job.run).audio_path(stored)),
+        load_audio=_reader(job.audio),
         load_prompt=_data_reader(job.audio_files.get("prompt")),
         load_reference=_data_reader(job.audio_files.get("reference")),
     )
@@ -282,7 +281,7 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
 
 
 def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset: where it cannot be used there is no value. (Damage of the run's own files stops.)"""
+    """A recording of the dataset. One that cannot be used leaves the metric without a value."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None
@@ -296,7 +295,7 @@ def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, rate: int | None) -> Audio:
-    """Decoded once and resampled once a rate, whatever the number of metrics that ask."""
+    """Decoded once, and resampled once per rate, however many metrics ask."""
     return load(path) if rate is None else _read(path, None).resampled(rate)
 
 

@@ -9,12 +9,12 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from uuid import uuid4
 
-from speech_eval import datasets
+from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import Adapter, ReferenceAware
 from speech_eval.adapters.spec import ResolvedModel
 from speech_eval.assets import store as assets
@@ -23,17 +23,18 @@ from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.executors import executor
 from speech_eval.engine.generate.strategy import Work
-from speech_eval.engine.manifest import add_event, check_same_run, names_of, open_manifest, recorded
+from speech_eval.engine.manifest import add_event, check_same_run, names_of, open_manifest
 from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.engine.score import score
 from speech_eval.engine.settings import Settings
+from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
-from speech_eval.records import Results, TaskRecord
+from speech_eval.records import Results
 
 logger = logging.getLogger(__name__)
 
@@ -238,41 +239,38 @@ def _fetch_scorers(item: Planned, progress: Progress) -> None:
         assets.ensure(item.recognizer, progress)
 
 
-def rescore(path: Path, settings: Settings, progress: Progress = silent) -> Results:
-    """Score a run's stored outputs again, with the metrics it names or those of `settings`; no model is needed."""
-    directory = RunDirectory(path)
+def rescore(run: Path | RunDirectory, settings: Settings, progress: Progress = silent) -> Results:
+    """Score a run's stored outputs again, with the metrics it names or those of `settings`; no model is needed.
+
+    Raises `BadInput` where the run names a recognizer or data that only the user may name (see `stored_plan`).
+    """
+    directory = run if isinstance(run, RunDirectory) else RunDirectory(run)
     with names_of(directory) as manifest, directory.writing():
         tasks = {}
         for name, record in manifest.tasks.items():
-            item = _stored(directory, name, record, settings)
+            item = stored_plan(directory, name, record, settings)
             if item.needs & {"prompt", "reference"}:
                 item.dataset.ensure_audio(progress)
             _score(directory, item, settings, progress, fresh=True)
             merged = list(dict.fromkeys([*record.metrics, *item.metrics]))
-            tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": item.recognizer})
+            recognizer = None if item.recognizer is None else modelspec.redact(item.recognizer)
+            tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": recognizer})
         directory.write_manifest(directory.manifest().model_copy(update={"tasks": tasks}))
         results = aggregate(directory)
         directory.write_results(results)
     return results
 
 
-def _stored(directory: RunDirectory, name: str, record: TaskRecord, settings: Settings) -> Planned:
-    """The plan of a task whose outputs are stored already."""
-    task = recorded(name, record)
-    dataset = datasets.load_dataset(settings.data or record.dataset.location)
-    return Planned(
-        task=task,
-        interface=record.interface,
-        dataset=replace(dataset, samples=tuple(directory.samples(name))),
-        metrics=settings.metrics or tuple(record.metrics),
-        recognizer=settings.recognizer or record.recognizer,
-    )
-
-
 def report(path: Path) -> Results:
-    """Write `results.json` again from the stored scores."""
+    """Write `results.json` again from the stored scores, where it says something else. Otherwise nothing is written, so
+    that a run on a read-only disk can be reported."""
     directory = RunDirectory(path)
-    with names_of(directory), directory.writing():
-        results = aggregate(directory)
-        directory.write_results(results)
+    with names_of(directory):
+        results = _aggregated(directory)
+        if not directory.states(results):
+            with directory.writing():
+                directory.write_results(results)
     return results
+
+
+_aggregated = charged_to_runs(aggregate)

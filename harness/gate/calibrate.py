@@ -20,7 +20,7 @@ from speech_eval.analysis.aligned import aligned, obstacles
 from speech_eval.analysis.report import number
 from speech_eval.analysis.shown import Shown
 from speech_eval.cache import write_atomically
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import BadInput, NotComparable
 from speech_eval.records import Record
 from speech_eval.statistics.bootstrap import RESAMPLES, joint_bootstrap
@@ -96,6 +96,7 @@ class Calibration(Shown):
         return [noise.model_dump() for noise in self.noise]
 
 
+@charged_to_runs
 def calibrate(
     runs: Sequence[RunDirectory], *, alpha: float = 0.05, power: float = 0.8, detect: float | None = None
 ) -> Calibration:

@@ -28,7 +28,7 @@ Schema = Mapping[str, type[Section]]
 
 @dataclass(frozen=True)
 class TrainOption:
-    """An option of `speech-eval train` that belongs to a stack: `--name VALUE`, or a flag. It arrives at the trainer as
+    """An option of `speech-eval train` that belongs to a stack: `--NAME VALUE`, or a flag. It arrives at the trainer as
     the keyword `name` if it is given."""
 
     name: str

@@ -16,9 +16,14 @@ FUNCTIONS = {
     **{"run": "evaluate", "metric": "score_records", "list": "list_models", "gate calibrate": "calibrate"},
     **{"gate selftest": "selftest", "leaderboard build": "build_leaderboard"},
     **{name: name for name in ("doctor", "score", "verify", "compare", "gate", "report", "train", "reproduce")},
-    **{"data fetch": "fetch_data", "data check": "check_data", "data list": "list_data"},
+    **{
+        "data fetch": "fetch_data",
+        "data check": "check_data",
+        "data list": "list_data",
+        "recipe show": "describe_recipe",
+    },
 }
-WITHOUT = {"leaderboard serve", "data prepare", "best-of", "recipe show"}  # the terminal's alone
+WITHOUT = {"leaderboard serve", "data prepare", "best-of"}  # the terminal's alone
 
 
 def _commands(text: str, *languages: str) -> set[str]:

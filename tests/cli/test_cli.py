@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +76,23 @@ def test_report_formats(tmp_path: Path, format: str) -> None:
     said("run", "--model", "noisy", "--tasks", "asr", "--limit", "5", "--output", str(tmp_path), "--json")
     done = runner.invoke(app, ["report", str(tmp_path), "--format", format])
     assert done.exit_code == 0 and "noisy" in done.stdout and "wer" in done.stdout
+
+
+def test_reading_commands_import_no_torch(tmp_path: Path) -> None:
+    for name in ("noisy", "oracle"):
+        said("run", "--model", name, "--tasks", "asr", "--limit", "25", "--output", str(tmp_path / name), "--json")
+    (tmp_path / "rules.yaml").write_text("- {task: asr, failures: 0}\n")
+    a, b, rules, site = (str(tmp_path / name) for name in ("noisy", "oracle", "rules.yaml", "site"))
+    for words in (
+        ["compare", a, b],
+        ["gate", a, "--rules", rules, "--baseline", b],
+        ["report", a],
+        ["leaderboard", "build", a, b, "-o", site],
+        ["list", "metrics"],
+    ):
+        code = (
+            "import sys; from typer.testing import CliRunner; from speech_eval.cli.main import app; "
+            f"assert CliRunner().invoke(app, {words!r}).exit_code == 0; print('torch' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "False", words
