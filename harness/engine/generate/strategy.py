@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import logging
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,8 +29,6 @@ from speech_eval.safety.guest import TimedOut
 
 if TYPE_CHECKING:
     from speech_eval.engine.task import Task
-
-logger = logging.getLogger(__name__)
 
 # ask(samples, seeds, load) -> one answer per sample
 Ask = Callable[[Sequence[Sample], Sequence[int], LoadAudio], list[RawAnswer]]
@@ -151,7 +148,6 @@ class Work:
             return self._failed(task, sample, ValueError(f"the answer cannot be stored: {error}"))
 
     def _failed(self, task: Task, sample: Sample, error: Exception) -> Output:
-        logger.info("%s: sample %s failed", task.name, sample.id, exc_info=error)
         return Output(
             **self._identity(task, sample),
             status="failed",
