@@ -46,6 +46,8 @@ class Options(TypedDict, total=False):
     executor: str
     ray_address: str | None
     retry_failed: bool
+    regenerate: bool
+    timeout: float | None
     trust_remote_code: bool
     plugin: Iterable[PathLike_]
 
@@ -68,6 +70,8 @@ def evaluate(
     executor: str = "local",
     ray_address: str | None = None,
     retry_failed: bool = False,
+    regenerate: bool = False,
+    timeout: float | None = None,
     trust_remote_code: bool = False,
     plugin: Iterable[PathLike_] = (),
     progress: bool | Progress = False,
@@ -89,6 +93,8 @@ def evaluate(
     workers     scoring processes; default: the number of cores, at most 4
     executor, ray_address   where scoring runs: `local`, or `ray` and the address of its cluster
     retry_failed       ask again for samples that failed before
+    regenerate         drop the answers in `output` and make every one anew, for a model that has changed
+    timeout            seconds that the model has for one sample; default: the task's, mostly 600
     trust_remote_code  let a checkpoint run its own code
     plugin      Python files that register tasks, metrics or models
     progress    True draws bars; or a function `progress(description, done, total)`
@@ -114,6 +120,8 @@ def evaluate(
         executor=executor,
         ray_address=ray_address,
         retry_failed=retry_failed,
+        regenerate=regenerate,
+        timeout=timeout,
         trust_remote_code=trust_remote_code,
         plugin=plugin,
     )[0]

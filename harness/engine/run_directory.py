@@ -152,6 +152,13 @@ class RunDirectory:
         """Write a whole file of lines at once, in one step."""
         run_files.replace(self.path, _lines_file(kind, task), _encoded(records))
 
+    def forget(self, task: str) -> None:
+        """Drop the answers of a task and what was made of them: transcripts, scores, and the files of its strategy."""
+        for kind in ("outputs", "transcripts", "scores"):
+            if run_files.exists(self.path, _lines_file(kind, task)):
+                self.replace(kind, task, [])
+        shutil.rmtree(run_files.inside(self.path, f"work/{task}"), ignore_errors=True)
+
     def samples(self, task: str) -> list[Sample]:
         return read_lines(self.path, _lines_file("samples", task), Sample)
 
