@@ -161,7 +161,7 @@ class Output(Record):
 
     `seconds` is the wall time of the answer (an equal share of its batch's). The harness measures `seconds`, `chunks`,
     `timing` and `codes`; `metadata` holds only what the adapter says of its answer (`Speech.metadata`). A failed sample
-    keeps its `error`; nothing is scored in its place.
+    keeps its `error`, and the first ones of a kind their `traceback`; nothing is scored in its place.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -172,6 +172,7 @@ class Output(Record):
     text: str | None = None
     audio: StoredAudio | None = None
     error: str | None = None
+    traceback: str | None = None
     seconds: float | None = None
     chunks: list[Chunk] | None = None
     timing: Timing | None = None
@@ -321,7 +322,8 @@ class Results(Record):
 class ModelInfo(Record):
     """What identifies a model: its name, revision and the digest of its weights.
 
-    An adapter leaves out `spec`, `interfaces` and `options`; the harness fills them in.
+    An adapter leaves out `spec`, `interfaces`, `options` and `code`, the sha256 of each file of the user's own code;
+    the harness fills them in.
     """
 
     spec: str = ""
@@ -332,6 +334,7 @@ class ModelInfo(Record):
     license: str = ""
     parameters: int | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    code: dict[str, str] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -395,7 +398,7 @@ class Event(Record):
     per `round`; `call` identifies the call of `speech-eval run`, and `load_average` is that of the machine.
     """
 
-    event: Literal["started", "generated", "scored", "finished"]
+    event: Literal["started", "regenerated", "generated", "scored", "finished"]
     at: str
     task: str | None = None
     tasks: list[str] | None = None

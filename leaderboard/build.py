@@ -27,6 +27,7 @@ from speech_eval.leaderboard.export import (
     feed,
     json_schema,
     run_data,
+    shown,
     site_data,
     write_both,
     write_json,
@@ -367,6 +368,7 @@ def _templates() -> Any:
         auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=shown,
     )
     environment.globals["version"] = speech_eval.__version__
     environment.globals["report"] = report

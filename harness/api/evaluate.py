@@ -46,6 +46,8 @@ class Options(TypedDict, total=False):
     executor: str
     ray_address: str | None
     retry_failed: bool
+    regenerate: bool
+    timeout: float | None
     trust_remote_code: bool
     plugin: Iterable[PathLike_]
 
@@ -68,6 +70,8 @@ def evaluate(
     executor: str = "local",
     ray_address: str | None = None,
     retry_failed: bool = False,
+    regenerate: bool = False,
+    timeout: float | None = None,
     trust_remote_code: bool = False,
     plugin: Iterable[PathLike_] = (),
     progress: bool | Progress = False,
@@ -89,6 +93,8 @@ def evaluate(
     workers     scoring processes; default: the number of cores, at most 4
     executor, ray_address   where scoring runs: `local`, or `ray` and the address of its cluster
     retry_failed       ask again for samples that failed before
+    regenerate         drop the answers in `output` and make every one anew, for a model that has changed
+    timeout            seconds that the model has for one sample; default: the task's, mostly 600
     trust_remote_code  let a checkpoint run its own code
     plugin      Python files that register tasks, metrics or models
     progress    True draws bars; or a function `progress(description, done, total)`
@@ -114,6 +120,8 @@ def evaluate(
         executor=executor,
         ray_address=ray_address,
         retry_failed=retry_failed,
+        regenerate=regenerate,
+        timeout=timeout,
         trust_remote_code=trust_remote_code,
         plugin=plugin,
     )[0]
@@ -188,13 +196,13 @@ def plan(
 
 def execute(jobs: Sequence[Job], progress: Progress = silent, say: Say = logger.warning) -> list[Run]:
     """Run planned jobs: one model after the other, or in turns where timed tasks have several rounds."""
-    pairs = [(job.plan, job.output) for job in jobs]
+    pairs = [(job.plan, job.output.absolute()) for job in jobs]  # before a model changes the working directory
     if jobs[0].plan.settings.rounds > 1:
         session.execute(pairs, progress, say)
     else:
         for job, pair in zip(jobs, pairs, strict=True):
             session.execute([pair], progress if len(jobs) == 1 else labeled(progress, job.model), say)
-    return [Run(job.output) for job in jobs]
+    return [Run(output) for _, output in pairs]
 
 
 def settings_of(**options: Unpack[Options]) -> Settings:

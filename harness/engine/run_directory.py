@@ -104,7 +104,7 @@ class RunDirectory:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise BadInput(f"{self.path}: not a folder ({error.strerror}).", "Choose another --output.") from error
+            raise BadInput(f"{self.path}: cannot be written ({error.strerror}).", "Choose another --output.") from error
         if MANIFEST in names:
             self.manifest()
         elif foreign := sorted(name for name in names - _HARMLESS if not TEMPORARY.fullmatch(name)):
@@ -151,6 +151,13 @@ class RunDirectory:
     def replace(self, kind: str, task: str, records: Iterable[Record]) -> None:
         """Write a whole file of lines at once, in one step."""
         run_files.replace(self.path, _lines_file(kind, task), _encoded(records))
+
+    def forget(self, task: str) -> None:
+        """Drop the answers of a task and what was made of them: transcripts, scores, and the files of its strategy."""
+        for kind in ("outputs", "transcripts", "scores"):
+            if run_files.exists(self.path, _lines_file(kind, task)):
+                self.replace(kind, task, [])
+        shutil.rmtree(run_files.inside(self.path, f"work/{task}"), ignore_errors=True)
 
     def samples(self, task: str) -> list[Sample]:
         return read_lines(self.path, _lines_file("samples", task), Sample)

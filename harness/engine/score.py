@@ -18,7 +18,7 @@ from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.audio import Audio, load
-from speech_eval.datasets.dataset import Dataset
+from speech_eval.datasets.dataset import Dataset, check_digest
 from speech_eval.engine.executors import Executor, run_inline, run_processes
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
@@ -173,9 +173,9 @@ def _audio_files(dataset: Dataset, sample: Sample, classes: dict[str, type[Metri
     needs = frozenset().union(*(cls.needs for cls in classes.values()))
     files = {}
     if "prompt" in needs and sample.prompt_audio is not None:
-        files["prompt"] = dataset.audio_path(sample.prompt_audio)
+        files["prompt"] = dataset.located(sample.prompt_audio)
     if "reference" in needs and sample.audio is not None:
-        files["reference"] = dataset.audio_path(sample.audio)
+        files["reference"] = dataset.located(sample.audio)
     return files
 
 
@@ -283,8 +283,8 @@ def _item(job: Job) -> ScoringItem:
         sample=job.sample,
         output=job.output,
         load_audio=_reader(job.audio),
-        load_prompt=_data_reader(job.audio_files.get("prompt")),
-        load_reference=_data_reader(job.audio_files.get("reference")),
+        load_prompt=_data_reader(job.audio_files.get("prompt"), job.sample.prompt_audio_sha256),
+        load_reference=_data_reader(job.audio_files.get("reference"), job.sample.audio_sha256),
     )
 
 
@@ -292,12 +292,13 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
     return None if path is None else (lambda rate: _read(path, rate))
 
 
-def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset. One that cannot be used leaves the metric without a value."""
+def _data_reader(path: Path | None, sha256: str | None) -> Callable[[int | None], Audio] | None:
+    """A recording of the dataset, which may state its sha256. One that cannot be used leaves no value."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None
         try:
+            check_digest(path, sha256)
             return _read(path, rate)
         except BadAudio as error:
             raise Unscorable(error.problem, error.remedy) from error

@@ -7,23 +7,31 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from uuid import uuid4
 
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import Adapter, ReferenceAware
+from speech_eval.adapters.base import Adapter, ChecksSamples, ReferenceAware
 from speech_eval.adapters.spec import ResolvedModel
 from speech_eval.assets import store as assets
 from speech_eval.audio import load
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.executors import executor
+from speech_eval.engine.generate.guest import Guest
 from speech_eval.engine.generate.strategy import Work
-from speech_eval.engine.manifest import add_event, check_same_run, names_of, open_manifest
+from speech_eval.engine.manifest import (
+    add_event,
+    check_owner,
+    check_same_run,
+    forget_answers,
+    names_of,
+    open_manifest,
+)
 from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.engine.score import score
@@ -72,6 +80,7 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
     slower or faster all the while favors none.
     """
     settings = jobs[0][0].settings
+    jobs = [(planned, output.absolute()) for planned, output in jobs]  # before a model changes the working directory
     executor(settings.executor, settings.ray_address)  # raises now rather than after the model's work
     with ExitStack() as locks:
         sessions = []
@@ -90,18 +99,25 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
                     for item in (item for group in session.groups for item in group):
                         if item.task.generate.in_rounds:
                             session.generate([item], number, call)
-        return [session.finish() for session in sessions]
+        results = [session.finish() for session in sessions]
+    if failed := [session.closing[0] for session in sessions if session.closing]:
+        raise failed[0]
+    return results
 
 
 @dataclass(frozen=True)
 class Session:
-    """A model at work in its run directory: the plan of its tasks, the points of a sweep in one group."""
+    """A model at work in its run directory: the plan of its tasks, the points of a sweep in one group.
+
+    `closing` gets what closing the model raised, which is told once the results are written.
+    """
 
     directory: RunDirectory
-    adapter: Adapter
+    guest: Guest
     groups: list[list[Planned]]
     settings: Settings
     progress: Progress
+    closing: list[SpeechEvalError] = field(default_factory=list)
 
     @classmethod
     def begin(
@@ -113,17 +129,35 @@ class Session:
             raise BadInput(f"No task fits the model: {'; '.join(planned.skipped)}.", "See: speech-eval list tasks")
         directory = RunDirectory(output)
         locks.enter_context(directory.writing())
-        if directory.has_manifest():
+        fresh = settings.regenerate or not directory.has_manifest()
+        if not fresh:
             check_same_run(directory, model.redacted, planned.items, settings)
-        adapter = models.enter_context(_loaded(model))
-        items = [fetch(item, adapter.reads_audio, settings, progress) for item in planned.items]
+            fresh = _mended(directory, model.code, say)
+        guest = _loaded(model, settings)
+        closing: list[SpeechEvalError] = []
+        models.callback(lambda: closing.extend(filter(None, [guest.close()])))
+        items = [fetch(item, guest.adapter.reads_audio, settings, progress) for item in planned.items]
         for item in items:
+            if isinstance(guest.adapter, ChecksSamples) and (note := guest.adapter.check_samples(item.dataset.samples)):
+                say(f"{item.task.name}: {note}")
             if item.note:
                 say(f"{item.task.name}: {item.note}")
-        groups = [item.at_points(adapter, settings.rounds) for item in items]
-        info = model.describe(adapter)
-        open_manifest(directory, info, [item for group in groups for item in group], settings, type(adapter))
-        return cls(directory, adapter, groups, settings, progress)
+        groups = [item.at_points(guest.adapter, settings.rounds) for item in items]
+        info = model.describe(guest.adapter)
+        if fresh and directory.has_manifest():
+            check_owner(directory, model.redacted, settings)
+            forget_answers(directory)
+        open_manifest(directory, info, [item for group in groups for item in group], settings, type(guest.adapter))
+        session = cls(directory, guest, groups, settings, progress, closing)
+        session._tell_failures(say)
+        return session
+
+    def _tell_failures(self, say: Say) -> None:
+        """Say that failures of an earlier call stay, where they do."""
+        names = [item.task.name for group in self.groups for item in group]
+        failed = {name: _failed(self.directory, name) for name in names if not self.settings.retry_failed}
+        if shown := ", ".join(f"{count} of {name}" for name, count in failed.items() if count):
+            say(f"Failed answers of an earlier call are kept: {shown}. --retry-failed asks for them again.")
 
     def store_samples(self) -> None:
         """Store what each task, or each point of a sweep, asks for."""
@@ -136,14 +170,14 @@ class Session:
         The event of a round says in which call the answers were asked for: models of one call took turns.
         """
         first = group[0]
-        _lend_references(self.adapter, first.dataset)
+        _lend_references(self.guest.adapter, first.dataset)
         start, load_average = perf_counter(), _load_average()
         work = Work(
             directory=self.directory,
             tasks=[item.task for item in group],
             interface=first.interface,
             dataset=first.dataset,
-            adapter=self.adapter,
+            guest=self.guest,
             seed=self.settings.seed,
             batch_size=self.settings.batch_size,
             retry_failed=self.settings.retry_failed,
@@ -152,6 +186,7 @@ class Session:
         )
         logger.info("generate: %s, %d samples", work.name, len(first.dataset.samples))
         warm_up = first.task.generate.generate(work)
+        self.guest.settle()
         timed = {} if number is None else {"round": number, "call": call, "load_average": load_average}
         seconds = round(perf_counter() - start, 3)
         logger.info("generate: %s in %.1f s", work.name, seconds)
@@ -172,28 +207,46 @@ def _load_average() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-@contextmanager
-def _loaded(model: ResolvedModel) -> Iterator[Adapter]:
-    """The model, closed at the end unless the caller gave it as an object.
+def _loaded(model: ResolvedModel, settings: Settings) -> Guest:
+    """The model, loaded, or the object that the caller gave."""
 
-    Raises `SpeechEvalError` that names the model where closing fails.
+    def build() -> Adapter:
+        start = perf_counter()
+        adapter = model.build()
+        logger.info("load: %s in %.1f s", model.redacted, perf_counter() - start)
+        return adapter
+
+    return Guest(
+        build(),
+        name=model.redacted,
+        rebuild=None if model.instance else build,
+        timeout=settings.timeout,
+        secrets=model.spec.secrets,
+    )
+
+
+def _failed(directory: RunDirectory, task: str) -> int:
+    """The number of samples of a task whose newest answer is a failure."""
+    return sum(output.status == "failed" for output in directory.outputs(task).values())
+
+
+def _mended(directory: RunDirectory, code: Mapping[str, str], say: Say) -> bool:
+    """Whether the user's code has changed since the run began and no answer is stored that the old code gave.
+
+    Raises `BadInput` that names the files where there are such answers.
     """
-    start = perf_counter()
-    adapter = model.build()
-    logger.info("load: %s in %.1f s", model.redacted, perf_counter() - start)
-    try:
-        yield adapter
-    finally:
-        try:
-            if model.instance is None:
-                adapter.close()
-        except SpeechEvalError:
-            raise
-        except Exception as error:
-            raise SpeechEvalError(
-                f"{model.redacted}: {type(adapter).__name__}.close() failed ({type(error).__name__}: {error}).",
-                "Correct the method and give the same command again; answers so far are kept.",
-            ) from error
+    held = directory.manifest().model.code
+    if held == code:
+        return False
+    files = ", ".join(sorted(name for name in {*held, *code} if held.get(name) != code.get(name)))
+    stored = [o for name in directory.manifest().tasks for o in directory.outputs(name).values()]
+    if any(output.status != "failed" for output in stored):
+        raise BadInput(
+            f"{directory.path}: the model's code has changed since this run began: {files}.",
+            "Make every answer anew with --regenerate, or choose another --output.",
+        )
+    say(f"The model's code has changed ({files}), and every answer of the run had failed: all are made anew.")
+    return True
 
 
 def _lend_references(adapter: Adapter, dataset: Dataset) -> None:

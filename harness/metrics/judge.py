@@ -116,7 +116,7 @@ class Judge:
 
     @cached_property
     def _endpoint(self) -> Any:
-        from speech_eval.adapters.remote.openai import Endpoint, EndpointError
+        from speech_eval.adapters.remote.endpoint import Endpoint, EndpointError
 
         class ChatEndpoint(Endpoint):
             def complete(self, body: dict[str, Any]) -> list[str]:

@@ -31,7 +31,6 @@ FORMATS = [
     ("matroska", "libmp3lame", 0.95),
     ("asf", "wmav1", 0.95),
     ("asf", "wmav2", 0.95),
-    ("ogg", "libvorbis", 0.95),
     ("ogg", "libopus", 0.95),
     ("ogg", "flac", 1.0),
     ("mp3", "libmp3lame", 0.95),
@@ -51,7 +50,7 @@ FORMATS = [
     ("ac3", "ac3", 0.85),
     ("eac3", "eac3", 0.85),
 ]
-DELAY = 2200  # samples at 16 kHz by which codecs without a stated delay are late
+DELAY = 2200  # samples at 16 kHz by which codecs that state no delay are late or early at most
 
 
 def voice() -> NDArray[np.float32]:
@@ -71,6 +70,7 @@ def written(container: str, codec: str, channels: Samples) -> bytes:
         rate = RATE if rates is None or RATE in rates else 48_000
         with av.open(buffer, "w", format=container) as out:
             track = out.add_stream(codec, rate=rate, layout=layout, options={"strict": "experimental"})
+            track.bit_rate = 96_000
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels), format="fltp", layout=layout)
             frame.sample_rate, frame.pts = RATE, 0
             resampler = av.AudioResampler(format=encoder.audio_formats[0].name, layout=layout, rate=rate)
@@ -87,11 +87,10 @@ def pieces(data: bytes, size: int = 700) -> Iterator[bytes]:
 
 
 def likeness(audio: Audio, sound: Samples) -> float:
-    """The largest correlation with `sound` over the delays of codecs."""
-    heard = audio.resampled(RATE).samples
-    heard = np.pad(heard, (0, max(0, len(sound) + DELAY - len(heard))))
-    spans = np.lib.stride_tricks.sliding_window_view(heard, len(sound))[:DELAY]
-    return max(float(np.corrcoef(span, sound)[0, 1]) for span in spans[::8]) if len(spans) > 1 else 0.0
+    """The largest correlation with the middle of `sound` over the delays of codecs, early or late."""
+    heard, middle = audio.resampled(RATE).samples, sound[DELAY:-DELAY]
+    spans = np.lib.stride_tricks.sliding_window_view(heard, len(middle))[: 2 * DELAY : 4]
+    return max(float(np.corrcoef(span, middle)[0, 1]) for span in spans)
 
 
 @pytest.mark.parametrize(("container", "codec", "least"), FORMATS, ids=lambda value: str(value))

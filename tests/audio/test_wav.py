@@ -43,8 +43,7 @@ def test_a_wav_is_read_the_same_however_it_is_cut(piece: int) -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "MS_ADPCM"])
 def test_every_encoding_is_read_as_libsndfile_reads_it(subtype: str, channels: int) -> None:
-    if subtype == "MS_ADPCM" and channels > 2:
-        pytest.skip("the format has two channels at most")
+    channels = min(channels, 2) if subtype == "MS_ADPCM" else channels  # the most that the format takes
     data = wav(np.stack([SPEECH * gain for gain in (1, 0.5, 0.25)[:channels]], axis=1), subtype=subtype)
     expected, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     np.testing.assert_allclose(read(data, "test").samples, expected.mean(axis=1), atol=1e-7)
