@@ -13,7 +13,7 @@ from speech_eval.analysis.shown import Shown
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import NotComparable
 from speech_eval.records import Estimate, Output, Record
-from speech_eval.statistics.multiple import holm
+from speech_eval.statistics.multiple import ADJUST, NAMES, Correction
 from speech_eval.statistics.paired import paired_test
 from speech_eval.statistics.summaries import finite
 
@@ -25,9 +25,10 @@ class Difference(Record):
     """One number of run A and of run B on the same samples, and `difference` = A - B, all in `unit`.
 
     `p_value` is two-sided: for means and ratios from random swaps of the two runs' outputs within clusters, for
-    quantiles and composites from the bootstrap (`test` says which). `adjusted` is Holm's correction over all numbers of
-    the comparison. `effect_size` is the difference over the standard deviation of its units (Cohen's d of paired data).
-    `detectable` is the least true difference that data like these show in four of five experiments (two-sided, 5 %).
+    quantiles and composites from the bootstrap (`test` says which). `adjusted` is the comparison's `correction` over
+    all of its numbers. `effect_size` is the difference over the standard deviation of its units (Cohen's d of paired
+    data). `detectable` is the least true difference that data like these show in four of five experiments (two-sided,
+    5 %).
     """
 
     task: str
@@ -81,6 +82,7 @@ class Comparison(Shown):
     a: str
     b: str
     forced: list[str] = Field(default_factory=list)
+    correction: Correction = "holm"
     differences: list[Difference]
     changed: list[Changed] = Field(default_factory=list)
 
@@ -97,7 +99,7 @@ class Comparison(Shown):
                 "A": quantity(d.a, d.unit),
                 "B": quantity(d.b, d.unit),
                 "A - B": quantity(d.difference, d.unit),
-                "p (Holm)": "" if d.adjusted is None else f"{d.adjusted:.4f}",
+                f"p ({NAMES[self.correction]})": "" if d.adjusted is None else f"{d.adjusted:.4f}",
                 "effect": "" if d.effect_size is None else f"{d.effect_size:.2f}",
                 "detectable": "" if d.detectable is None else f"{number(d.detectable, 3)} {d.unit}".strip(),
                 "n": d.n if d.n == d.units else f"{d.n} in {d.units}",
@@ -117,8 +119,9 @@ class Comparison(Shown):
 
 
 @charged_to_runs
-def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Comparison:
-    """Compare all tasks and metrics that both runs have.
+def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, correction: Correction = "holm") -> Comparison:
+    """Compare all tasks and metrics that both runs have. `correction` of the p-values: Holm's, which bounds the
+    probability of any false finding, or that of Benjamini and Hochberg, which bounds their share.
 
     Raises `NotComparable` where they have no task in common, or where dataset, protocol, conditions or scorer differ
     and `force` is off.
@@ -142,7 +145,8 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Compari
         a=a.manifest().model.spec,
         b=b.manifest().model.spec,
         forced=reasons,
-        differences=with_holm(differences),
+        correction=correction,
+        differences=_corrected(differences, correction),
         changed=changed,
     )
 
@@ -167,10 +171,10 @@ def _difference(task: str, pair: Aligned) -> Difference:
     )
 
 
-def with_holm(differences: list[Difference]) -> list[Difference]:
-    """The differences with `adjusted`: Holm's correction over all p-values of a comparison."""
+def _corrected(differences: list[Difference], correction: Correction) -> list[Difference]:
+    """The differences with `adjusted`: the correction over all p-values of a comparison."""
     tested = [(i, d.p_value) for i, d in enumerate(differences) if d.p_value is not None]
-    adjusted = dict(zip((i for i, _ in tested), holm([p for _, p in tested]).tolist(), strict=True))
+    adjusted = dict(zip((i for i, _ in tested), ADJUST[correction]([p for _, p in tested]).tolist(), strict=True))
     return [d.model_copy(update={"adjusted": adjusted.get(i)}) for i, d in enumerate(differences)]
 
 

@@ -18,17 +18,21 @@ from speech_eval.gate.decisions import Verdict
 from speech_eval.gate.rules import Rule, load_rules
 from speech_eval.gate.selftest import Selftest
 from speech_eval.progress import Progress, drawn
+from speech_eval.statistics.multiple import Correction
 
 Rules = PathLike_ | Sequence[Rule]
 
 
-def compare(a: PathLike_, b: PathLike_, *, force: bool = False) -> Comparison:
+def compare(a: PathLike_, b: PathLike_, *, force: bool = False, correction: Correction = "holm") -> Comparison:
     """Compare two runs sample by sample: differences with intervals, paired tests, and the most changed samples.
+
+    correction  of the p-values for the number of tests: `holm` bounds the probability of any false finding, `bh`
+                (Benjamini and Hochberg) the share of false findings among the findings
 
     Raises `NotComparable` where the runs have no task in common, or differ in dataset, protocol, conditions or scorer
     and `force` is off.
     """
-    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force)
+    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force, correction=correction)
 
 
 def gate(
