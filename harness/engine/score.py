@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from speech_eval import registry
@@ -30,6 +31,7 @@ from speech_eval.progress import Progress
 from speech_eval.records import Output, Sample, Score, Status, Transcript
 
 logger = logging.getLogger(__name__)
+_STORE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,14 @@ def score(
     workers: int,
     plugins: Sequence[str],
     progress: Progress,
-    fresh: bool = False,
     executor: Executor | None = None,
 ) -> dict[str, str]:
-    """Score every stored output by every metric, leaving out what is scored already unless `fresh`.
+    """Score every stored output by every metric, leaving out what is scored already.
 
     Without an `executor`, worker processes of this machine where a metric loads a model, else this process. Returns
     the packages that were loaded where scores were made, name to version.
     """
-    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins, fresh)
+    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins)
     total = len(dataset.samples)
     done = total - len(jobs)
     label = f"{task.name}: score"
@@ -88,14 +89,44 @@ def score(
         answers = executor(score_sample, jobs, workers)
     else:
         answers = run_processes(score_sample, jobs, workers) if heavy else run_inline(score_sample, jobs)
-    for answer in answers:
-        if answer.transcript is not None:
-            run.append("transcripts", task.name, [answer.transcript])
-        run.append("scores", task.name, answer.scores)
-        used |= answer.packages
-        done += 1
-        progress(label, done, total)
+    waiting: list[Scored] = []
+    stored_at = perf_counter()
+    try:
+        for answer in answers:
+            waiting.append(answer)
+            used |= answer.packages
+            done += 1
+            progress(label, done, total)
+            if perf_counter() - stored_at >= _STORE_SECONDS:
+                _store(run, task.name, waiting)
+                stored_at = perf_counter()
+    finally:
+        _store(run, task.name, waiting)
     return used
+
+
+def _store(run: RunDirectory, task: str, waiting: list[Scored]) -> None:
+    """Write the answers and empty the list. Waiting for the disk once per sample would take longer than a quick
+    metric."""
+    run.append("transcripts", task, [one.transcript for one in waiting if one.transcript is not None])
+    run.append("scores", task, [score for one in waiting for score in one.scores])
+    waiting.clear()
+
+
+def scored(run: RunDirectory, task: Task, metric_ids: Sequence[str], dataset: Dataset) -> bool:
+    """Whether every stored output has a score by every metric."""
+    outputs, scores = run.outputs(task.name), run.scores(task.name)
+    digests = {sample.id: outputs[sample.id].digest() for sample in dataset.samples if sample.id in outputs}
+    held = {key: score.output for key, score in scores.items()}
+    return all(held.get((key, name)) == digest for key, digest in digests.items() for name in metric_ids)
+
+
+def forget_scores(run: RunDirectory, task: Task, metric_ids: Sequence[str]) -> None:
+    """Remove the scores of these metrics, and the transcripts where one of them reads those."""
+    kept = [score for (_, metric), score in run.scores(task.name).items() if metric not in metric_ids]
+    run.replace("scores", task.name, kept)
+    if any("hypothesis" in METRICS.get(name).needs for name in metric_ids):
+        run.replace("transcripts", task.name, [])
 
 
 def _jobs(
@@ -105,13 +136,12 @@ def _jobs(
     dataset: Dataset,
     recognizer: str | None,
     plugins: Sequence[str],
-    fresh: bool,
 ) -> list[Job]:
     outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.scores(task.name)
     classes: dict[str, type[Metric]] = {name: METRICS.get(name) for name in metric_ids}
     hears = any("hypothesis" in cls.needs for cls in classes.values())
     compares = any("original-hypothesis" in cls.needs for cls in classes.values())
-    originals = _originals(run, task, recognizer) if compares and not fresh else {}
+    originals = _originals(run, task, recognizer) if compares else {}
     jobs = []
     for sample in dataset.samples:
         output = outputs.get(sample.id)
@@ -120,15 +150,14 @@ def _jobs(
         digest = output.digest()
         transcript = transcripts.get(sample.id)
         spoken = hears and output.audio is not None and output.text is None
-        if transcript and (fresh or transcript.output != digest or not _same_recognizer(transcript, recognizer)):
+        if transcript and (transcript.output != digest or not _same_recognizer(transcript, recognizer)):
             transcript = None
         if transcript and compares and transcript.original is None and sample.audio is not None:
             transcript = None
         wanted = tuple(
             name
             for name in metric_ids
-            if fresh
-            or (stored := scores.get((sample.id, name))) is None
+            if (stored := scores.get((sample.id, name))) is None
             or stored.output != digest
             or (spoken and "hypothesis" in classes[name].needs and transcript is None)
         )

@@ -26,7 +26,7 @@ from speech_eval.engine.generate.strategy import Work
 from speech_eval.engine.manifest import add_event, check_same_run, names_of, open_manifest, recorded
 from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.engine.score import score
+from speech_eval.engine.score import forget_scores, score, scored
 from speech_eval.engine.settings import Settings
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
@@ -206,9 +206,7 @@ def _lend_references(adapter: Adapter, dataset: Dataset) -> None:
 # ------------------------------------------------------------------------------------------------ scoring
 
 
-def _score(
-    directory: RunDirectory, item: Planned, settings: Settings, progress: Progress, *, fresh: bool = False
-) -> None:
+def _score(directory: RunDirectory, item: Planned, settings: Settings, progress: Progress) -> None:
     start = perf_counter()
     _fetch_scorers(item, progress)
     used = score(
@@ -221,7 +219,6 @@ def _score(
         executor=executor(settings.executor, settings.ray_address),
         plugins=settings.plugins,
         progress=progress,
-        fresh=fresh,
     )
     seconds = round(perf_counter() - start, 3)
     logger.info("score: %s in %.1f s", item.task.name, seconds)
@@ -239,15 +236,25 @@ def _fetch_scorers(item: Planned, progress: Progress) -> None:
 
 
 def rescore(path: Path, settings: Settings, progress: Progress = silent) -> Results:
-    """Score a run's stored outputs again, with the metrics it names or those of `settings`; no model is needed."""
+    """Score a run's stored outputs, with the metrics it names or those of `settings`; no model is needed.
+
+    A scoring that was interrupted goes on: outputs without a score get one. Where every output has its scores already,
+    all are made again.
+    """
     directory = RunDirectory(path)
     with names_of(directory) as manifest, directory.writing():
-        tasks = {}
-        for name, record in manifest.tasks.items():
-            item = _stored(directory, name, record, settings)
+        items = {name: _stored(directory, name, record, settings) for name, record in manifest.tasks.items()}
+        for item in items.values():
+            _fetch_scorers(item, progress)
             if item.needs & {"prompt", "reference"}:
                 item.dataset.ensure_audio(progress)
-            _score(directory, item, settings, progress, fresh=True)
+        if all(scored(directory, item.task, item.metrics, item.dataset) for item in items.values()):
+            for item in items.values():
+                forget_scores(directory, item.task, item.metrics)
+        tasks = {}
+        for name, item in items.items():
+            _score(directory, item, settings, progress)
+            record = manifest.tasks[name]
             merged = list(dict.fromkeys([*record.metrics, *item.metrics]))
             tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": item.recognizer})
         directory.write_manifest(directory.manifest().model_copy(update={"tasks": tasks}))
