@@ -35,7 +35,7 @@ from speech_eval.leaderboard.media import OUTPUT, AudioShelf
 from speech_eval.leaderboard.recordings import Choice
 from speech_eval.leaderboard.run_page import SampleView, TaskView, choose, manifest_json, run_facts, task_view
 from speech_eval.progress import Progress, silent
-from speech_eval.records import TaskResult
+from speech_eval.records import Results, TaskResult
 from speech_eval.statistics.ranking import Shares, shares
 
 PAGE_ROWS = 25  # rows of a board in the page itself; `static/board.js` shows as many at a time
@@ -67,6 +67,7 @@ class _Work:
     templates: Any
     max_samples: int
     anchors: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, task) → board
+    humans: list[Results] = field(default_factory=list)  # of human recordings
     also: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (task, data) → samples that pages show
     cache: dict[tuple[str, str], TaskLines] = field(default_factory=dict)
     clips: dict[tuple[str, str], list[dict[str, str]]] = field(default_factory=dict)
@@ -116,7 +117,7 @@ def build(
     found, skipped = find(runs)
     _claim(out)
     work = _Work(out, shelf, _templates(), max_samples)
-    work.anchors = anchors(found)
+    work.anchors, work.humans = anchors(found), [run.results for run in found if run.human]
     if len(found) <= _FEW:
         _agree_on_samples(work, found)
     shown: list[Run] = []
@@ -149,7 +150,7 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
         {(run.id, task.task): work.anchors[run.id, task.task] for run in bundle for task in run.results.tasks}
         for bundle in bundles
     ]
-    settings = (work.out, work.shelf.enabled, work.shelf.recordings.choice, work.max_samples)
+    settings = (work.out, work.shelf.enabled, work.shelf.recordings.choice, work.max_samples, work.humans)
     job = functools.partial(_bundle, *settings)
     # reading a run again is quicker than sending thousands of records to another process
     given = [[(run.path, run.named) for run in bundle] for bundle in bundles]
@@ -183,10 +184,11 @@ def _bundle(
     audio: bool,
     recordings: Choice,
     max_samples: int,
+    humans: list[Results],
     runs: list[tuple[Path, bool]],
     anchors: dict[tuple[str, str], str],
 ) -> tuple[list[BadInput | None], _Made]:
-    work = _Work(out, AudioShelf(out, audio, recordings), _process_templates(), max_samples, anchors)
+    work = _Work(out, AudioShelf(out, audio, recordings), _process_templates(), max_samples, anchors, humans)
     problems = [_try_page(work, functools.partial(read, path, named)) for path, named in runs]
     return problems, _Made(work.written, work.clips, work.held, work.shelf.used, work.shelf.own)
 
@@ -222,7 +224,7 @@ def _run_page(work: _Work, run: Run) -> None:
     for result in run.results.tasks:
         read = work.cache.pop((run.id, result.task), None) or lines(run, result)
         also = work.also.get((result.task, result.dataset_sha256), ())
-        view = task_view(run, result, read, work.shelf, work.max_samples, also)
+        view = task_view(run, result, read, work.shelf, work.max_samples, also, work.humans)
         views.append(view)
         heard[result.task] = {sample.id: _heard(sample) for sample in [*view.samples, *view.others]}
         work.clips[run.id, result.task] = _sounds(view)

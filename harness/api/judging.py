@@ -22,13 +22,16 @@ from speech_eval.progress import Progress, drawn
 Rules = PathLike_ | Sequence[Rule]
 
 
-def compare(a: PathLike_, b: PathLike_, *, force: bool = False) -> Comparison:
+def compare(a: PathLike_, b: PathLike_, *, force: bool = False, everything: bool = False) -> Comparison:
     """Compare two runs sample by sample: differences with intervals, paired tests, and the most changed samples.
+
+    The table shows the headline numbers, or with `everything` all numbers; Holm's correction runs over those it shows,
+    task by task.
 
     Raises `NotComparable` where the runs have no task in common, or differ in dataset, protocol, conditions or scorer
     and `force` is off.
     """
-    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force)
+    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force, everything=everything)
 
 
 def gate(

@@ -67,11 +67,11 @@ class Run:
 
     def rows(self) -> list[dict[str, Any]]:
         """The headline numbers as the command line shows them, one row per number."""
-        names = ("task", "model", "metric", "value [95 % interval]", "compat", "n", "failures")
+        names = ("task", "model", "metric", "scorer", "value [95 % interval]", "compat", "n", "failures")
         return [
             dict(zip(names, row.cells(report.short(row.metric, row.task)), strict=True))
             for row in report.rows([self.results])
-            if row.metric.headline or row.metric.primary
+            if row.shown
         ]
 
     def __fspath__(self) -> str:
