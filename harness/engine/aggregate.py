@@ -90,7 +90,7 @@ def _scored(
     outputs: dict[str, Output],
     scores: dict[tuple[str, str], Score],
 ) -> list[Unit]:
-    """Every expected sample as a unit; raises `BadInput` where an output has not been scored."""
+    """Every expected sample as a unit. Raises `BadInput` where an output has not been scored."""
     units = []
     for sample in samples:
         stored = scores.get((sample.id, metric.id))

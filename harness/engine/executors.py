@@ -17,7 +17,7 @@ from speech_eval.errors import BadInput, SpeechEvalError, require
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 
-# One thread a process: the answer then does not depend on the number of cores, and busy threads do not compete.
+# One thread per process: the answer then does not depend on the number of cores, and busy threads do not compete.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -50,12 +50,12 @@ class Executor(Protocol):
 
 
 def executor(name: str, ray_address: str | None = None) -> Executor | None:
-    """The executor of that name; None for `local`, which takes processes only for work that is worth them."""
+    """The executor of that name; None for `local`, which uses processes only where a metric loads a model."""
     if name == "ray":
         require("ray", "ray")
         return partial(run_ray, address=ray_address)
     if name != "local":
-        raise BadInput(f"There is no executor '{name}'.", "Use local or ray.")
+        raise BadInput(f"Unknown executor '{name}'.", "Use local or ray.")
     if ray_address is not None:
         raise BadInput("A Ray address was given without Ray.", "Add --executor ray.")
     return None
@@ -91,7 +91,7 @@ def run_processes(function: Callable[[Job], Answer], jobs: Sequence[Job], worker
                 yield from (future.result() for future in done)
         except BrokenProcessPool as error:
             raise SpeechEvalError(
-                "A scoring process died, most likely for want of memory. Scores so far are kept.",
+                "A scoring process died, probably because memory ran out. Scores so far are kept.",
                 "Give the same command again with fewer --workers.",
             ) from error
         finally:
@@ -123,7 +123,7 @@ def run_ray(
 
 
 class _Worker:
-    """What an actor is made of: it keeps the models that its first job loads."""
+    """An actor: it keeps the models that its first job loads."""
 
     def run(self, function: Callable[[Any], Any], job: Any) -> Any:
         return function(job)
@@ -131,7 +131,7 @@ class _Worker:
 
 def _from_actors(ray: Any, function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[Answer]:
     threads = {**dict.fromkeys(_THREAD_VARIABLES, "1"), "TOKENIZERS_PARALLELISM": "false"}
-    # A cluster has graphics cards of its own to give; scoring is to come out the same with and without them.
+    # No GPU is asked for: scores are the same with and without one.
     make = ray.remote(num_cpus=1, runtime_env={"env_vars": threads})(_Worker)
     actors = [make.remote() for _ in range(workers)]
     queue = iter(jobs)
@@ -147,7 +147,7 @@ def _from_actors(ray: Any, function: Callable[[Job], Answer], jobs: Sequence[Job
         raise error.cause from error
     except ray.exceptions.RayActorError as error:
         raise SpeechEvalError(
-            "A Ray actor died while scoring, most likely for want of memory. Scores so far are kept.",
+            "A Ray actor died while scoring, probably because memory ran out. Scores so far are kept.",
             "Give the same command again with fewer --workers.",
         ) from error
     finally:

@@ -1,4 +1,4 @@
-"""How many samples of a run have no answer or no value, and why: the same reason once, with how often and where."""
+"""How many samples of a run have no answer or no value, and why: each reason once, with its count and samples."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Reason:
 
 
 def failure_reasons(run: RunDirectory, task: str) -> list[Reason]:
-    """The reasons of a task, most frequent first: answers that are missing, failed or empty, then values that are."""
+    """The reasons of a task, most frequent first: missing, failed or empty answers, then metrics without a value."""
     lost: dict[tuple[str, str], list[tuple[str, str]]] = {}
     outputs, unscored = run.outputs(task), _unscored(run, task)
     for sample in sorted(run.samples(task), key=lambda sample: sample.id):

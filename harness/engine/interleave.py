@@ -1,6 +1,6 @@
-"""Rounds: every sample asked for several times, so that two models can take turns and the machine's drift hits both.
+"""Rounds: every sample is asked for several times, so that models take turns and drift of the machine affects both.
 
-The contract of the records. In a run with `--rounds R`, R > 1, each sample of a timed task stands R times in
+The contract of the records. In a run with `--rounds R`, R > 1, each sample of a timed task occurs R times in
 `samples/<task>.jsonl`: its id is `<id>@<round>`, `round` counts from 1 to R, and `item` is the id that
 the dataset gave it; its `cluster` is the dataset's own or else `item <id>`, for repetitions of one item are not
 independent. Everything else is as in the dataset. A sample without `round` was asked for once: round 1. Two runs that
@@ -17,7 +17,7 @@ from speech_eval.records import Manifest, Sample
 
 
 def expand(dataset: Dataset, rounds: int) -> Dataset:
-    """Every sample once a round, round after round; the dataset itself for one round. `sha256` stays: it is of the
+    """Every sample once per round, round after round; the dataset itself for one round. `sha256` stays: it is of the
     data, and the number of rounds is in the task's record."""
     if rounds < 1:
         raise BadInput(f"{rounds} rounds leave nothing to do.", "Give 1 or more.")

@@ -1,11 +1,11 @@
-"""The run directory: the only database. Append-only JSON lines, one a sample, flushed and fsynced; audio as FLAC.
+"""The run directory: the only database. Append-only JSON lines, one per sample, flushed and fsynced; audio as FLAC.
 
     RUN/manifest.json              what makes the numbers comparable, and what depends on time and machine
     RUN/samples/<task>.jsonl       the dataset samples the task used
     RUN/outputs/<task>.jsonl       the model's raw answers
     RUN/audio/<task>/*.flac        speech the model made
     RUN/transcripts/<task>.jsonl   what the scoring recognizer heard in that speech
-    RUN/scores/<task>.jsonl        one line a sample and metric
+    RUN/scores/<task>.jsonl        one line per sample and metric
     RUN/results.json               the numbers; depends on the stored lines alone
 
 One process writes at a time. A line cut short by a kill is dropped when the directory is next opened for writing.
@@ -54,7 +54,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[RunDirectory]:
-        """Hold the run for writing, and mend lines that a killed writer cut short."""
+        """Hold the run for writing, and drop lines that a killed writer cut short."""
         from filelock import FileLock, Timeout
 
         with disk_errors(self.path):
@@ -161,7 +161,7 @@ def safe_name(text: str) -> str:
 
 
 def read_lines(path: Path, model: type[R]) -> list[R]:
-    """Parse a JSONL file; a missing file is no lines, a torn last line is left out, any other bad line is an error."""
+    """Parse a JSONL file. A missing file has no lines, a torn last line is skipped, any other bad line is an error."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -192,7 +192,7 @@ def _many(model: type[R]) -> TypeAdapter[list[R]]:
 
 
 def read_json(path: Path, model: type[R]) -> R:
-    """Parse a JSON file of a run as one record. Raises `BadInput` for another schema version, and what is no record."""
+    """Parse a JSON file of a run as one record. Raises `BadInput` for another schema version or another content."""
     if not path.is_file():
         raise BadInput(f"{path}: no such file.", "Give a run directory made by: speech-eval run")
     data, expected = path.read_bytes(), model.model_fields["schema_version"].default

@@ -36,7 +36,7 @@ _STORE_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Job:
-    """All that a scoring process needs to score one sample."""
+    """What a scoring process needs to score one sample."""
 
     run: Path
     sample: Sample
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of a job."""
+    """The outcome of a job."""
 
     scores: list[Score]
     transcript: Transcript | None
@@ -184,7 +184,7 @@ def _jobs(
 
 
 def _originals(run: RunDirectory, task: Task, recognizer: str | None) -> dict[str, str]:
-    """What was heard in the recordings at other points of the same sweep, whose recordings are the same."""
+    """The transcripts of the recordings at other points of the same sweep, whose recordings are the same."""
     if task.point is None:
         return {}
     records = run.manifest().tasks.items()
@@ -266,7 +266,7 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
     except Exception as error:
         raise SpeechEvalError(
             f"{metric.id} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
-            "Scores so far are kept; mend the metric or leave it out, then run: speech-eval score",
+            "Scores so far are kept. Correct the metric or leave it out, then run: speech-eval score RUN",
         ) from error
     return made("ok", value.parts, value.compat, value.detail)
 
@@ -284,7 +284,7 @@ def _transcribe(job: Job, item: ScoringItem) -> Transcript:
         except Exception as error:
             raise SpeechEvalError(
                 f"The recognizer {identity} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
-                "Scores so far are kept; name another one with --recognizer, or mend it, then run: speech-eval score",
+                "Scores so far are kept. Correct it or choose another --recognizer, then run: speech-eval score RUN",
             ) from error
 
     original = job.original
@@ -311,7 +311,7 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
 
 
 def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset: where it cannot be used there is no value. (Damage of the run's own files stops.)"""
+    """A recording of the dataset. One that cannot be used leaves the metric without a value."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None
@@ -325,7 +325,7 @@ def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, rate: int | None) -> Audio:
-    """Decoded once and resampled once a rate, whatever the number of metrics that ask."""
+    """Decoded once, and resampled once per rate, however many metrics ask."""
     return load(path) if rate is None else _read(path, None).resampled(rate)
 
 

@@ -19,7 +19,7 @@ from speech_eval.records import Record, Results
 
 
 class Verification(Record):
-    """What verifying came to. `differences` is empty where every published number was found again."""
+    """The outcome of verifying. `differences` is empty where every published number was found again."""
 
     schema_version: int = 1
     run: str
@@ -62,7 +62,7 @@ def _changed_audio(directory: RunDirectory) -> Iterator[str]:
                 continue
             file = directory.audio_path(output.audio)
             if not file.is_file():
-                yield f"{name}: the audio of sample {output.id} is gone ({output.audio.path})"
+                yield f"{name}: the audio of sample {output.id} is missing ({output.audio.path})"
             elif file_sha256(file) != output.audio.sha256:
                 yield f"{name}: the audio of sample {output.id} is not what was stored ({output.audio.path})"
 

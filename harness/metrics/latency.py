@@ -99,7 +99,7 @@ class RealTimeFactor(Metric):
         if output.audio is not None:
             kind, duration = "produced", output.audio.frames / output.audio.rate
         elif output.text is not None:
-            kind, duration = "heard", item.reference().seconds
+            kind, duration = "heard", item.reference_seconds()
         else:
             raise Unscorable(f"Sample {item.sample.id}: the answer is empty.", "Check the model's output.")
         if duration <= 0:
@@ -301,7 +301,7 @@ class Throughput(Metric):
         wall = None if output.timing is None else output.timing.wall_seconds
         if wall is None:
             raise BadInput(f"Sample {item.sample.id} has no share of wall time.", "Use the task latency.")
-        audio = item.reference().seconds if output.audio is None else output.audio.frames / output.audio.rate
+        audio = item.reference_seconds() if output.audio is None else output.audio.frames / output.audio.rate
         return Value(parts={"audio_seconds": audio, "requests": 1.0, "wall_seconds": wall})
 
     def failure(self, sample: Sample) -> dict[str, float]:

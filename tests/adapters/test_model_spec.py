@@ -99,7 +99,7 @@ def test_an_adapter_object_is_a_model_too() -> None:
     oracle = Oracle()
     model = resolve(oracle)
     assert model.build() is oracle and model.interfaces == resolve("oracle").interfaces
-    assert model.describe(oracle).spec == model.redacted == "speech_eval.testing.fakes:Oracle"
+    assert model.describe(oracle).spec == model.redacted == "object:Oracle"
 
 
 @pytest.mark.parametrize(

@@ -66,3 +66,34 @@ def test_malformed_records_are_named(tmp_path: Path, text: str, message: str) ->
     (tmp_path / "r.jsonl").write_text(text)
     with pytest.raises(BadInput, match=message.replace("[", r"\[")):
         evaluate("wer[whisper-normalizer]", tmp_path / "r.jsonl")
+
+
+BOOK = {"frames": 100, "frame_rate": 50, "size": 1024, "histogram": [[1, 100]]}
+
+
+@pytest.mark.parametrize(
+    ("metric", "record", "number", "value"),
+    [
+        ("throughput[closed-loop@1]", {"hypothesis": "yes", "duration": 4.0, "wall_seconds": 0.5}, "throughput", 8.0),
+        ("rtfx[open-asr]", {"duration": 4.0, "time": 0.5}, "rtfx", 8.0),
+        ("token-bill[layouts@1]", {"seconds": 2.0, "codebooks": [BOOK]}, "flattened", 50.0),
+        (
+            "modelability[flattened@smoke-1]",
+            {"seconds": 2.0, "codebooks": [BOOK], "lm_bits": 500, "lm_bits_given_text": 400, "ended": True},
+            "bits-per-token",
+            5.0,
+        ),
+    ],
+)
+def test_the_measurements_of_a_record_are_those_of_its_answer(
+    tmp_path: Path, metric: str, record: dict[str, object], number: str, value: float
+) -> None:
+    (tmp_path / "records.jsonl").write_text(json.dumps({"id": "1", **record}) + "\n")
+    assert evaluate(metric, tmp_path / "records.jsonl")["aggregate"]["strict"][number] == value
+
+
+def test_a_measurement_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    record = {"id": "1", "hypothesis": "yes", "wall_seconds": "soon"}
+    (tmp_path / "records.jsonl").write_text(json.dumps(record) + "\n")
+    with pytest.raises(BadInput, match="line 1: `wall_seconds`"):
+        evaluate("throughput[closed-loop@1]", tmp_path / "records.jsonl")

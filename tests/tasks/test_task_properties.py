@@ -148,7 +148,7 @@ def test_a_failure_moves_its_own_row_and_no_other(case: Case, tmp_path: Path) ->
         assert (task.counts.ok, task.counts.failed) == (3, 1)
     before, after = rows(run), rows(tmp_path / "run")
     # Requests that are under way at once share the time that passes, and a failed one leaves its share to the others.
-    shared = world.task.sweep == "concurrency"
+    shared = world.task.name == "latency-load"
     moved = {key for key in before if before[key] != after[key]}
     assert {sample for _, sample, metric in moved if not (shared and metric.startswith("throughput["))} == {lost}
     reasons = {out.error for (_, key), out in outputs(tmp_path / "run").items() if key == lost}

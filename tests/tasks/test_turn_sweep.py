@@ -70,7 +70,7 @@ def test_an_output_without_probabilities_is_an_error_that_names_the_task() -> No
 
 
 def test_an_agent_without_probabilities_is_refused_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="gives no speech probability"):
+    with pytest.raises(BadInput, match="no speech probability"):
         runner.run(modelspec.parse("turn-oracle"), ["turn-taking-policy"], tmp_path / "run", Settings(limit=1))
 
 

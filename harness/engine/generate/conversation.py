@@ -1,4 +1,4 @@
-"""A conversation with a duplex agent: the user's channel goes in chunk by chunk, the agent's comes out."""
+"""A conversation with a duplex agent: the user's channel goes in chunk by chunk, the agent's channel comes out."""
 
 from __future__ import annotations
 

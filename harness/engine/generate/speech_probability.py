@@ -27,7 +27,7 @@ class SpeechProbability(Batched):
         agent = work.adapter
         if not isinstance(agent, ScoresFrames):
             raise BadInput(
-                f"{work.adapter.info().name} gives no speech probability per frame, so there is no rule to sweep.",
+                f"{work.adapter.info().name} has no speech probability per frame to sweep rules over.",
                 "Run turn-taking, or give the agent a method speech_probabilities (docs/adapters.md).",
             )
 

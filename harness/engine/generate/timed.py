@@ -157,7 +157,7 @@ class _Pass:
 
 
 class _Request(ABC, Generic[Piece]):
-    """One sample's request, with all it needs in memory. `ask` is what is timed; `answer` sorts out what came."""
+    """One sample's request, with all it needs in memory. `ask` is timed; `answer` puts the pieces together."""
 
     def __init__(self, adapter: Any, sample: Sample, seed: int, load: LoadAudio) -> None:
         self.adapter, self.sample, self.seed = adapter, sample, seed
@@ -176,10 +176,10 @@ class _Request(ABC, Generic[Piece]):
 
     @abstractmethod
     def answer(self) -> RawAnswer:
-        """The answer, checked. Raises for what is no answer."""
+        """The answer, checked. Raises for anything else."""
 
     def ask(self, start: float) -> None:
-        """Take the pieces as they come; `start` is when the request was sent."""
+        """Take the pieces as they come; `start` is the moment at which the request was sent."""
         now, pieces = self.clock.now, self.pieces
         for piece in self.stream():
             pieces.append((now() - start, piece))
@@ -250,8 +250,8 @@ class _Reply(_Request[ChatReply]):
 
 
 class _Reconstruction(_Request[Audio]):
-    """Encoding, then decoding as a stream. Times of the chunks run from the moment the codes are there: what a receiver
-    waits for."""
+    """Encoding, then decoding as a stream. Times of the chunks run from the moment the codes are complete, when a
+    receiver begins to wait."""
 
     def load(self, load: LoadAudio) -> None:
         self.audio = recording(self.sample, self.adapter.sample_rate, load)
@@ -276,12 +276,12 @@ class _Reconstruction(_Request[Audio]):
 
 
 def arrivals(pieces: Sequence[tuple[float, Audio]]) -> list[Chunk]:
-    """When how many samples came."""
+    """The arrival time and the number of samples of each piece."""
     return [Chunk(seconds=round(at, 6), frames=len(piece.samples)) for at, piece in pieces]
 
 
 def joined(pieces: Sequence[tuple[float, Audio]], sample: Sample) -> Audio | None:
-    """The chunks as one waveform, None where there is no sample in any of them. Raises for a rate that changes."""
+    """The chunks as one waveform, None where they are all empty. Raises for a sample rate that changes."""
     if not any(len(piece.samples) for _, piece in pieces):
         return None
     rates = {piece.rate for _, piece in pieces}
