@@ -142,7 +142,7 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
     """Write every run's page, or yield why a run cannot be shown. Many runs are shared among processes."""
     if len(runs) <= _FEW or (os.cpu_count() or 1) == 1:
         for index, run in enumerate(runs):
-            progress(f"Page of {report.plain(run.results.model)}", index, len(runs))
+            progress(f"Page of {report.plain(run.results.name)}", index, len(runs))
             yield run, _try_page(work, lambda run=run: run)  # type: ignore[misc]
         return
     bundles = [runs[start : start + _BUNDLE] for start in range(0, len(runs), _BUNDLE)]
@@ -234,7 +234,7 @@ def _run_page(work: _Work, run: Run) -> None:
     context = {"facts": run_facts(run), "manifest": manifest_json(run), "anchors": anchors}
     work.page("run.html", f"runs/{run.id}.html", run=run, tasks=views, **context)
     work.json(f"data/runs/{run.id}.json", run_data(run).model_dump(mode="json"))
-    work.script(f"samples/{run.id}", {"run": run.id, "model": run.results.model, "tasks": heard})
+    work.script(f"samples/{run.id}", {"run": run.id, "model": run.results.name, "tasks": heard})
 
 
 def _shares(run: Run, result: TaskResult, read: TaskLines) -> Shares | None:
@@ -283,7 +283,7 @@ def _site_pages(work: _Work, made: Sequence[Board], shown: Sequence[Run], skippe
     work.page("charts.html", "charts.html", charts=drawn, space=space, plotly=_plotly(work))
     licenses = sorted(Counter(run.manifest.model.license for run in shown if run.manifest.model.license))
     context = {"boards": made, "runs": shown, "skipped": skipped, "licenses": licenses, "page_rows": PAGE_ROWS}
-    work.page("index.html", "index.html", models=len({run.results.model for run in shown}), **context)
+    work.page("index.html", "index.html", models=len({run.results.name for run in shown}), **context)
 
 
 def _plotly(work: _Work) -> bool:

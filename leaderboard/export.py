@@ -161,7 +161,7 @@ def _row(row: Row, columns: Sequence[Column]) -> RowData:
     return RowData(
         run=row.run.id,
         page=f"runs/{row.run.id}.html",
-        model=row.run.results.model,
+        model=row.run.results.name,
         license=model.license,
         parameters=model.parameters,
         seed=row.run.results.seed,
@@ -213,7 +213,7 @@ def site_data(
         runs=[
             {
                 "id": run.id,
-                "model": run.results.model,
+                "model": run.results.name,
                 "page": f"runs/{run.id}.html",
                 "file": f"data/runs/{run.id}.json",
                 "at": run.at,
@@ -247,7 +247,7 @@ def feed(runs: Sequence[Run]) -> str:
     _add(root, "link", rel="alternate", href="index.html")
     for run in dated:
         entry = _add(root, "entry")
-        _add(entry, "title", run.results.model)
+        _add(entry, "title", run.results.name)
         _add(entry, "id", f"tag:speech-eval,2026:run/{run.id}")
         _add(entry, "updated", run.at)
         _add(entry, "link", rel="alternate", href=f"runs/{run.id}.html")

@@ -32,7 +32,7 @@ def place(pair: Pair) -> tuple[object, ...]:
     point = 0 if result.sweep is None else result.sweep.value
     along: tuple[object, ...] = (point, best, run.id) if result.ranked else (best, run.id)
     if not result.ranked and result.sweep is not None:
-        along = (run.results.model, run.id, point)
+        along = (run.results.name, run.id, point)
     return not run.human, not result.leaderboard_grade, along
 
 

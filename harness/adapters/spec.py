@@ -88,6 +88,13 @@ class ResolvedModel:
         """The redacted spec and the digest of the weights (or the revision): what names a scorer in a run."""
         return f"{self.redacted}@{(info.weights_sha256 or info.revision)[:12]}"
 
+    def own_name(self, info: ModelInfo) -> str:
+        """What the model calls itself, with the options of its spec; empty for a model of the catalog, whose spec is
+        its name."""
+        if self.instance is None and self.spec.target in MODELS:
+            return ""
+        return ",".join([info.name, *split(self.redacted, ",")[1:]])
+
     def build(self) -> Adapter:
         """Load the model. Whatever a broken checkpoint raises becomes `BadInput` that names the spec."""
         adapter = self.instance or self._construct()

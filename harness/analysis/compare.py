@@ -10,7 +10,7 @@ from pydantic import Field
 
 from speech_eval.analysis.aligned import Aligned, aligned, obstacles
 from speech_eval.analysis.human_baseline import uncalibrated
-from speech_eval.analysis.report import difference_unit, number, provenance, quantity
+from speech_eval.analysis.report import difference_unit, names, number, provenance, quantity
 from speech_eval.analysis.shown import Shown
 from speech_eval.analysis.significance import adjusted, is_shown, paired
 from speech_eval.engine.run_directory import RunDirectory
@@ -159,8 +159,8 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, everything
         differences += _corrected(found, kept)
         changed += [item for pair in pairs if pair.primary for item in _changed(a, b, task, pair)]
     return Comparison(
-        a=sides[0].model,
-        b=sides[1].model,
+        a=names(sides)[0],
+        b=names(sides)[1],
         forced=reasons,
         everything=everything,
         differences=differences,

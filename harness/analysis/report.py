@@ -147,10 +147,11 @@ def differs(metric: MetricResult) -> bool:
 
 @dataclass(frozen=True)
 class Row:
-    """One number of a report. `mark` says how the task's numbers differ from others: ` (subset of 40)`; `calibrated` is
-    that of the number."""
+    """One number of a report. `name` is what the table calls the run; `mark` says how the task's numbers differ from
+    others: ` (subset of 40)`; `calibrated` is that of the number."""
 
     result: Results
+    name: str
     task: TaskResult
     metric: MetricResult
     mark: str
@@ -172,7 +173,7 @@ class Row:
         arrow = "↓" if self.metric.direction == "lower" else "↑"
         return [
             plain(self.task.task + self.mark),
-            plain(self.result.model),
+            plain(self.name),
             plain(f"{name} {arrow}" + (" *" if self.metric.primary else "")),
             self.scorer,
             plain(quantity(self.metric.strict, self.metric.unit)),
@@ -185,14 +186,31 @@ class Row:
 def rows(results: Sequence[Results]) -> list[Row]:
     """All numbers, with the derived ones: tasks in the order of the runs, models best first, primary numbers first."""
     results = with_derived(results)
-    names = dict.fromkeys(task.task for result in results for task in result.tasks)
+    tasks = dict.fromkeys(task.task for result in results for task in result.tasks)
+    named = list(zip(results, names(results), strict=True))
     found: list[Row] = []
-    for name in names:
-        pairs = [(result, task) for result in results for task in result.tasks if task.task == name]
-        pairs.sort(key=lambda pair: (pair[1].dataset, sort_value(primary(pair[1]))))
-        for result, task in pairs:
+    for wanted in tasks:
+        entries = [(result, name, task) for result, name in named for task in result.tasks if task.task == wanted]
+        entries.sort(key=lambda entry: (entry[2].dataset, sort_value(primary(entry[2]))))
+        for result, name, task in entries:
             lacking = uncalibrated(task, results)
-            found += [Row(result, task, m, _mark(task), m.metric not in lacking) for m in ordered(task.metrics)]
+            found += [Row(result, name, task, m, _mark(task), m.metric not in lacking) for m in ordered(task.metrics)]
+    return found
+
+
+def names(results: Sequence[Results]) -> list[str]:
+    """What a table calls each run: its label or model, with the model spec or the seed where others of the same name
+    have another one."""
+    models: dict[str, set[str]] = {}
+    seeds: dict[str, set[int]] = {}
+    for result in results:
+        models.setdefault(result.name, set()).add(result.model)
+        seeds.setdefault(result.name, set()).add(result.seed)
+    found = []
+    for result in results:
+        model = f" ({result.model})" if len(models[result.name]) > 1 else ""
+        seed = f", seed {result.seed}" if len(seeds[result.name]) > 1 else ""
+        found.append(f"{result.name}{model}{seed}")
     return found
 
 

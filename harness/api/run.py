@@ -81,7 +81,7 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
-        return html_table(self.rows(), f"{self.results.model} · {self.path}")
+        return html_table(self.rows(), f"{self.results.name} · {self.path}")
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:

@@ -29,7 +29,15 @@ def limit_of(text: str) -> int | float:
 def run(
     model: Annotated[list[str], typer.Option("--model", "-m", help="Model spec; repeatable.")],
     tasks: Annotated[str, typer.Option("--tasks", "-t", help="Comma-separated names, groups or patterns: 'asr*'.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory (default: runs/MODEL).")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Run directory (default: runs/MODEL); with several models the folder around theirs."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="What tables call the run; with several models one per model.")
+    ] = None,
     limit: Annotated[
         float | None,
         typer.Option(
@@ -66,6 +74,7 @@ def run(
         model,
         tasks,
         output=output,
+        labels=label or (),
         limit=limit,
         rounds=rounds,
         seed=seed,

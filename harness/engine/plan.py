@@ -94,6 +94,7 @@ class Plan:
     settings: Settings
     items: list[Planned]
     skipped: list[str]
+    label: str = ""  # what tables call the run; empty for the model's own name
 
 
 def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:

@@ -121,7 +121,9 @@ class Session:
                 say(f"{item.task.name}: {item.note}")
         groups = [item.at_points(adapter, settings.rounds) for item in items]
         info = model.describe(adapter)
-        open_manifest(directory, info, [item for group in groups for item in group], settings, type(adapter))
+        held = directory.manifest().label if directory.has_manifest() else model.own_name(info)
+        label = planned.label or held
+        open_manifest(directory, info, label, [item for group in groups for item in group], settings, type(adapter))
         return cls(directory, adapter, groups, settings, progress)
 
     def store_samples(self) -> None:

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 
 from speech_eval.analysis.human_baseline import NOT_CALIBRATED, uncalibrated
-from speech_eval.analysis.report import brief_scorer, decimals, interval, number, plain, primary, short, sort_value
+from speech_eval.analysis.report import (
+    brief_scorer,
+    decimals,
+    interval,
+    names,
+    number,
+    plain,
+    primary,
+    short,
+    sort_value,
+)
 from speech_eval.analysis.significance import Family, Number, family
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.records import MetricResult, Results, TaskResult
@@ -37,11 +47,11 @@ def latex(runs: Sequence[RunDirectory], results: Sequence[Results]) -> str:
     for position, result in enumerate(results):
         for task in result.tasks:
             pools.setdefault((task.task, task.dataset_sha256), []).append((position, task))
-    tables = []
+    tables, called = [], names(results)
     for found in pools.values():
         ordered = sorted(found, key=lambda item: sort_value(primary(item[1])))
         tested = family([runs[position] for position, _ in ordered], ordered[0][1].task) if len(found) > 1 else None
-        tables += _Pool([results[position] for position, _ in ordered], [task for _, task in ordered], tested).tables(
+        tables += _Pool([called[position] for position, _ in ordered], [task for _, task in ordered], tested).tables(
             results
         )
     return "\n".join(tables)
@@ -49,9 +59,9 @@ def latex(runs: Sequence[RunDirectory], results: Sequence[Results]) -> str:
 
 @dataclass(frozen=True)
 class _Pool:
-    """The runs of one task and dataset, best first. `tested` is the family of their paired tests."""
+    """The named runs of one task and dataset, best first. `tested` is the family of their paired tests."""
 
-    runs: Sequence[Results]
+    names: Sequence[str]
     tasks: Sequence[TaskResult]
     tested: Family | None
 
@@ -102,7 +112,7 @@ class _Pool:
                 daggers |= dagger
                 cells.append(_latex_cell(own, bold[_key(metric)] == row, dagger, other))
             # after the end of a row, LaTeX would read a bracket or a star as an argument
-            name = re.sub(r"^(?=[\[*])", "{}", _latex_text(self.runs[row].model))
+            name = re.sub(r"^(?=[\[*])", "{}", _latex_text(self.names[row]))
             lines.append(" & ".join([name, *cells]) + r" \\")
         caption = _latex_text(self._caption([metric for _, metric in columns], part))
         caption += rf" $^\dagger${NOT_CALIBRATED}." if daggers else ""

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from speech_eval.analysis.human_baseline import uncalibrated
-from speech_eval.analysis.report import label
+from speech_eval.analysis.report import label, names
 from speech_eval.engine.run_directory import safe_name
 from speech_eval.records import Results, TaskResult
 
@@ -26,9 +26,9 @@ def model_index(results: Sequence[Results]) -> str:
     """The `model-index` of a Hugging Face model card, as YAML for its header: `strict` headline numbers, with their
     interval, n and scorer as `args`, and the dataset's sha256 as its revision."""
     cards: dict[str, list[dict[str, Any]]] = {}
-    for result in results:
+    for result, name in zip(results, names(results), strict=True):
         made = [_card_result(task, uncalibrated(task, results)) for task in result.tasks]
-        cards.setdefault(result.model, []).extend(made)
+        cards.setdefault(name, []).extend(made)
     data = {"model-index": [{"name": name, "results": found} for name, found in cards.items()]}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000)
 
