@@ -157,7 +157,7 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, everything
         found = [_difference(task, pair, sides) for pair in pairs]
         kept = [everything or is_shown(pair) for pair in pairs]
         differences += _corrected(found, kept)
-        changed += [item for pair in pairs if pair.primary for item in _changed(a, b, task, pair)]
+        changed += [item for pair in pairs if pair.primary for item in changed_samples(a, b, task, pair)]
     return Comparison(
         a=names(sides)[0],
         b=names(sides)[1],
@@ -211,16 +211,21 @@ def _corrected(differences: Sequence[Difference], shown: Sequence[bool]) -> list
 # --------------------------------------------------------------------------------------- changed samples
 
 
-def _changed(a: RunDirectory, b: RunDirectory, task: str, pair: Aligned) -> list[Changed]:
-    """The samples that differ most between the runs, in the first part that differs; largest change first."""
+def changed_samples(
+    a: RunDirectory, b: RunDirectory, task: str, pair: Aligned, *, worse: bool = False
+) -> list[Changed]:
+    """The samples that differ most between the runs, in the first part that differs; largest change first. `worse`:
+    only those of which A's part is farther from the metric's better direction."""
     one, other = pair.parts
     part = next((p for p in pair.summary.parts if _column(one, p) != _column(other, p)), pair.summary.parts[0])
     left, right = (np.array(_column(side, part)) for side in pair.parts)
     with np.errstate(invalid="ignore"):
         change = np.where(left == right, 0.0, left - right)
-    order = [i for i in np.argsort(-np.abs(change), kind="stable")[:SHOWN] if change[i] != 0]
+    sign = 1.0 if pair.summary.direction == "lower" else -1.0
+    kept = sign * change > 0 if worse else change != 0
+    order = [i for i in np.argsort(-np.abs(change), kind="stable") if kept[i]][:SHOWN]
     samples = {sample.id: sample for sample in a.samples(task)}
-    sides = [_Answers(a, task), _Answers(b, task)]
+    sides = [Answers(a, task), Answers(b, task)]
     found = []
     for index in order:
         key = pair.ids[index]
@@ -245,7 +250,7 @@ def _column(side: list[dict[str, float]], part: str) -> list[float]:
     return [float(parts.get(part, np.inf)) for parts in side]
 
 
-class _Answers:
+class Answers:
     """Outputs and transcripts of one run's task, read once."""
 
     def __init__(self, run: RunDirectory, task: str) -> None:
