@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from speech_eval.api.listing import list_metrics as list_metrics
     from speech_eval.api.listing import list_models as list_models
     from speech_eval.api.listing import list_tasks as list_tasks
+    from speech_eval.api.power import power as power
     from speech_eval.api.run import Run as Run
     from speech_eval.api.run import load_run as load_run
     from speech_eval.api.scoring import report as report
@@ -97,6 +98,7 @@ _PUBLIC = {
         "api.judging": "calibrate compare gate selftest",
         "api.leaderboard": "build_leaderboard",
         "api.listing": "list_data list_metrics list_models list_tasks",
+        "api.power": "power",
         "api.run": "Run load_run",
         "api.scoring": "report score score_records verify",
         "api.training": "describe_recipe list_recipes reproduce train",

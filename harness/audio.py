@@ -17,6 +17,9 @@ Samples = NDArray[np.float32]
 
 LONGEST_SECONDS = 3600.0  # a recording or an answer; an hour at 48 kHz is 0.7 GB in memory
 LONGEST_VARIABLE = "SPEECH_EVAL_MAX_AUDIO_SECONDS"
+MOST_CHANNELS = 32
+HIGHEST_RATE = 384_000
+_LARGEST_RATE = 96_000  # Hz × channels of the longest audio that is decoded: 1.4 GB of float32 for an hour
 _STREAMED = 1 << 40  # frames a header states that was written before the end was known
 
 
@@ -48,7 +51,7 @@ def longest_seconds() -> float:
     except ValueError:
         longest = 0.0
     if not 0.0 < longest < float("inf"):
-        raise BadInput(f"{LONGEST_VARIABLE}={text} is no number of seconds.", "Give seconds, such as 7200.")
+        raise BadInput(f"{LONGEST_VARIABLE}={text} is not a number of seconds.", "Give seconds, such as 7200.")
     return longest
 
 
@@ -62,13 +65,43 @@ def check_length(seconds: float, what: str) -> None:
         )
 
 
-def check_waveform(samples: object, rate: int, what: str) -> Audio:
+def check_header(rate: int, channels: int, frames: int, what: str) -> None:
+    """Raise `BadAudio` for audio that must not be decoded, from what its header states: `frames` per channel.
+
+    A small file may state any rate, length and number of channels, and decoding it would fill the memory.
+    """
+    _check_rate(rate, what)
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise BadAudio(f"{what}: {channels} channels.", "Mix down to mono.")
+    check_length(frames / rate, what)
+    if frames * channels > longest_seconds() * _LARGEST_RATE:
+        raise BadAudio(
+            f"{what}: {channels} channels of {frames / rate:.0f} s at {rate} Hz are too much to decode.",
+            f"Mix down to mono, resample, cut it into pieces, or set {LONGEST_VARIABLE}.",
+        )
+
+
+def _check_rate(rate: object, what: str) -> int:
+    real = isinstance(rate, int | float | np.integer | np.floating) and 1000 <= rate <= HIGHEST_RATE
+    if not real or rate != int(rate):  # type: ignore[call-overload]
+        raise BadAudio(f"{what}: a sample rate of {rate!r} Hz is not plausible.", "Give the rate in Hz, such as 16000.")
+    return int(rate)  # type: ignore[call-overload,no-any-return]
+
+
+def check_waveform(samples: object, rate: object, what: str) -> Audio:
     """Turn what a model or a file gave into `Audio`.
 
-    Takes [frames], [1, frames] or [frames, 1]. Raises `BadAudio` for two or more channels, no samples, NaN or
-    infinity, a rate outside 1–384 kHz, or more than `longest_seconds`; `what` names the thing in the message.
+    Takes [frames], [1, frames] or [frames, 1]. Raises `BadAudio` for two or more channels, no samples, other numbers
+    than floats, NaN or infinity (in float32), a rate outside 1–384 kHz, or more than `longest_seconds`; `what` names
+    the thing in the message.
     """
-    array = np.asarray(samples)
+    try:
+        array = np.asarray(samples)
+    except Exception as error:
+        raise BadAudio(
+            f"{what}: {type(samples).__name__} is not an array ({type(error).__name__}: {error}).",
+            "Give a NumPy array of float32 in [-1, 1].",
+        ) from error
     if array.ndim == 2 and 1 in array.shape:
         array = array.reshape(-1)
     if array.ndim != 1:
@@ -77,12 +110,14 @@ def check_waveform(samples: object, rate: int, what: str) -> Audio:
         raise BadAudio(f"{what}: the audio has no samples.", "Leave the sample out or record it again.")
     if not np.issubdtype(array.dtype, np.floating):
         raise BadAudio(f"{what}: samples are {array.dtype}, not floats.", "Give float32 samples in [-1, 1].")
-    if not 1000 <= int(rate) <= 384_000:
-        raise BadAudio(f"{what}: a sample rate of {rate} Hz is not plausible.", "Give the rate in Hz, such as 16000.")
-    check_length(array.size / int(rate), what)
-    if not np.isfinite(array).all():
-        raise BadAudio(f"{what}: the audio holds NaN or infinity.", "Check the model or file that made it.")
-    return Audio(np.ascontiguousarray(array, dtype=np.float32), int(rate))
+    hertz = _check_rate(rate, what)
+    check_length(array.size / hertz, what)
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(converted).all():
+        found = "NaN or infinity" if not np.isfinite(array).all() else f"{array.dtype} numbers beyond float32"
+        raise BadAudio(f"{what}: the audio holds {found}.", "Check the model or file that made it.")
+    return Audio(converted, hertz)
 
 
 def load(path: str | os.PathLike[str], rate: int | None = None) -> Audio:
@@ -106,7 +141,9 @@ def _load_soundfile(path: Path) -> Audio:
             rate, stated = file.samplerate, file.frames
             if stated >= _STREAMED:
                 raise BadAudio(f"{path}: the header does not say how long the audio is.", "Write it to a file anew.")
-            check_length(stated / rate, str(path))
+            check_header(rate, file.channels, stated, str(path))
+            if file.channels > 1:
+                raise BadAudio(f"{path}: audio of {file.channels} channels is not one channel.", "Mix down to mono.")
             samples = file.read(dtype="float32", always_2d=False)
             cut = _cut_short(file.extra_info)
     except soundfile.LibsndfileError as error:

@@ -6,9 +6,12 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from speech_eval.errors import SpeechEvalError
@@ -20,19 +23,39 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def file_sha256_once(path: Path) -> str:
+    """`file_sha256`, read once in this process for each state of the file (size and times of change)."""
+    found = path.stat()
+    return _hashed(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@lru_cache(maxsize=1 << 16)
+def _hashed(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> str:
+    return file_sha256(path)
+
+
+# The files that `write_atomically` leaves where it is killed.
+TEMPORARY = re.compile(r"\.speech-eval-[0-9a-f]{16}\.tmp")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a kill, sees the old content or the whole new one.
 
-    Raises `SpeechEvalError` that names the file where the file system refuses.
+    A link at `path` is replaced, not followed. Raises `SpeechEvalError` that names the file where the file system
+    refuses.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f".speech-eval-{secrets.token_hex(8)}.tmp")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("xb") as handle:  # a new file: never one that somebody else put there
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -46,7 +69,8 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path}: no space left on the disk. What was done so far is kept.",
                 "Free some space and give the same command again.",
             ) from error
-        raise SpeechEvalError(f"{path}: cannot be written ({error.strerror}).", "Choose another --output.") from error
+        reason = error.strerror or str(error)
+        raise SpeechEvalError(f"{path}: cannot be written ({reason}).", "Choose another --output.") from error
 
 
 def make_once(target: Path, make: Callable[[Path], None]) -> Path:

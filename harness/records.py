@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 SCHEMA_VERSION = 2  # of a run directory's manifest, outputs, transcripts and scores
 DATA_VERSION = 1  # of samples and dataset headers: part of a dataset's sha256
@@ -161,7 +161,7 @@ class Output(Record):
 
     `seconds` is the wall time of the answer (an equal share of its batch's). The harness measures `seconds`, `chunks`,
     `timing` and `codes`; `metadata` holds only what the adapter says of its answer (`Speech.metadata`). A failed sample
-    keeps its `error`; nothing is scored in its place.
+    keeps its `error`, and the first ones of a kind their `traceback`; nothing is scored in its place.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -172,6 +172,7 @@ class Output(Record):
     text: str | None = None
     audio: StoredAudio | None = None
     error: str | None = None
+    traceback: str | None = None
     seconds: float | None = None
     chunks: list[Chunk] | None = None
     timing: Timing | None = None
@@ -236,6 +237,13 @@ class Formula(Record):
     estimator: Literal["mean", "ratio", "quantile", "function"]
     parts: list[str]
     scale: float = 1.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> Formula:
+        needed = {"mean": 1, "ratio": 2, "quantile": 1, "function": 0}[self.estimator]
+        if len(self.parts) < needed:
+            raise ValueError(f"a {self.estimator} has {needed} parts, here are {len(self.parts)}")
+        return self
 
 
 class MetricResult(Record):
@@ -321,7 +329,8 @@ class Results(Record):
 class ModelInfo(Record):
     """What identifies a model: its name, revision and the digest of its weights.
 
-    An adapter leaves out `spec`, `interfaces` and `options`; the harness fills them in.
+    An adapter leaves out `spec`, `interfaces`, `options` and `code`, the sha256 of each file of the user's own code;
+    the harness fills them in.
     """
 
     spec: str = ""
@@ -332,6 +341,7 @@ class ModelInfo(Record):
     license: str = ""
     parameters: int | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    code: dict[str, str] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -395,7 +405,7 @@ class Event(Record):
     per `round`; `call` identifies the call of `speech-eval run`, and `load_average` is that of the machine.
     """
 
-    event: Literal["started", "generated", "scored", "finished"]
+    event: Literal["started", "regenerated", "generated", "scored", "finished"]
     at: str
     task: str | None = None
     tasks: list[str] | None = None

@@ -5,18 +5,21 @@ from __future__ import annotations
 import functools
 import gc
 import importlib.util
+import logging
 import multiprocessing
 import os
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import speech_eval
 from speech_eval.analysis import report
-from speech_eval.errors import BadInput
+from speech_eval.engine.run_files import brief
+from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.leaderboard.boards import Board, anchors, boards
 from speech_eval.leaderboard.charts import COMES_OUT, ENTERS, charts, design_space
 from speech_eval.leaderboard.export import (
@@ -24,13 +27,14 @@ from speech_eval.leaderboard.export import (
     feed,
     json_schema,
     run_data,
+    shown,
     site_data,
     write_both,
     write_json,
     write_script,
     write_text,
 )
-from speech_eval.leaderboard.load import Run, Skipped, TaskLines, find, lines, read, reasons
+from speech_eval.leaderboard.load import Run, Skipped, TaskLines, find, left_out, lines, read, reasons
 from speech_eval.leaderboard.media import OUTPUT, AudioShelf
 from speech_eval.leaderboard.recordings import Choice
 from speech_eval.leaderboard.run_page import SampleView, TaskView, choose, manifest_json, run_facts, task_view
@@ -38,6 +42,7 @@ from speech_eval.progress import Progress, silent
 from speech_eval.records import Results, TaskResult
 from speech_eval.statistics.ranking import Shares, shares
 
+logger = logging.getLogger(__name__)
 PAGE_ROWS = 25  # rows of a board in the page itself; `static/board.js` shows as many at a time
 _FEW = 60  # up to so many runs, every sample that one page shows can be heard in all of them
 _BUNDLE = 20  # runs per task of a worker process
@@ -121,18 +126,18 @@ def build(
     if len(found) <= _FEW:
         _agree_on_samples(work, found)
     shown: list[Run] = []
+    problems: list[BadInput] = []
     for run, problem in _all_pages(work, found, progress):
         if problem is None:
             shown.append(run)
-        elif run.named:
-            raise problem
         else:
-            skipped.append(Skipped(run.path.name, problem.problem.replace(f"{run.path.parent}/", "")))
+            skipped.append(left_out(run.path, problem))
+            problems.append(problem)
     if not shown:
+        if len(problems) == 1:
+            raise problems[0]
         raise BadInput(f"No readable run was given. {reasons(skipped)}", "Score the runs again: speech-eval score RUN")
-    made = boards(shown, work.held)
-    progress("Boards", len(found), len(found))
-    _site_pages(work, made, shown, skipped)
+    made = _joint_pages(work, shown, skipped)
     _sweep(work)
     progress("Site", len(found), len(found))
     return Site(out / "index.html", len(shown), len(made), skipped, len(work.shelf.own))
@@ -143,7 +148,7 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
     if len(runs) <= _FEW or (os.cpu_count() or 1) == 1:
         for index, run in enumerate(runs):
             progress(f"Page of {report.plain(run.results.name)}", index, len(runs))
-            yield run, _try_page(work, lambda run=run: run)  # type: ignore[misc]
+            yield run, _try_page(work, run.path, run)
         return
     bundles = [runs[start : start + _BUNDLE] for start in range(0, len(runs), _BUNDLE)]
     anchors = [
@@ -153,7 +158,7 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
     settings = (work.out, work.shelf.enabled, work.shelf.recordings.choice, work.max_samples, work.humans)
     job = functools.partial(_bundle, *settings)
     # reading a run again is quicker than sending thousands of records to another process
-    given = [[(run.path, run.named) for run in bundle] for bundle in bundles]
+    given = [[run.path for run in bundle] for bundle in bundles]
     # processes start afresh: a fork of a process with threads may hang
     spawn = multiprocessing.get_context("spawn")
     # records hold no cycles, so frequent garbage collection among thousands of them only costs time
@@ -185,11 +190,11 @@ def _bundle(
     recordings: Choice,
     max_samples: int,
     humans: list[Results],
-    runs: list[tuple[Path, bool]],
+    runs: list[Path],
     anchors: dict[tuple[str, str], str],
 ) -> tuple[list[BadInput | None], _Made]:
     work = _Work(out, AudioShelf(out, audio, recordings), _process_templates(), max_samples, anchors, humans)
-    problems = [_try_page(work, functools.partial(read, path, named)) for path, named in runs]
+    problems = [_try_page(work, path) for path in runs]
     return problems, _Made(work.written, work.clips, work.held, work.shelf.used, work.shelf.own)
 
 
@@ -199,12 +204,22 @@ def _process_templates() -> Any:
     return _templates()
 
 
-def _try_page(work: _Work, run: Callable[[], Run]) -> BadInput | None:
+def _try_page(work: _Work, path: Path, run: Run | None = None) -> BadInput | None:
+    """Write the page of the run at `path`, read again where it is not given; the problem where that fails."""
     try:
-        _run_page(work, run())
+        _run_page(work, run or read(path))
     except BadInput as error:
         return error
+    except OSError:
+        raise  # of the site: it cannot be written
+    except Exception as error:
+        return _unshowable(path, error)
     return None
+
+
+def _unshowable(path: Path, error: Exception) -> BadInput:
+    logger.debug("the run %s cannot be shown", path, exc_info=error)
+    return BadInput(f"{path}: its records cannot be shown ({type(error).__name__}: {brief(str(error))}).")
 
 
 def _agree_on_samples(work: _Work, runs: Sequence[Run]) -> None:
@@ -213,10 +228,10 @@ def _agree_on_samples(work: _Work, runs: Sequence[Run]) -> None:
         for result in run.results.tasks:
             try:
                 read = work.cache[run.id, result.task] = lines(run, result)
-            except BadInput:
+                names = choose(run, result, read, work.max_samples)
+            except Exception:
                 continue  # reported where the run's own page is made
-            names = work.also.setdefault((result.task, result.dataset_sha256), set())
-            names.update(choose(run, result, read, work.max_samples))
+            work.also.setdefault((result.task, result.dataset_sha256), set()).update(names)
 
 
 def _run_page(work: _Work, run: Run) -> None:
@@ -268,7 +283,35 @@ def _sounds(view: TaskView) -> list[dict[str, str]]:
     ]
 
 
-def _site_pages(work: _Work, made: Sequence[Board], shown: Sequence[Run], skipped: Sequence[Skipped]) -> None:
+def _joint_pages(work: _Work, shown: list[Run], skipped: list[Skipped]) -> Sequence[Board]:
+    """Write the pages that show all runs. Runs that make this impossible are moved from `shown` to `skipped`."""
+    try:
+        return _site_pages(work, shown, skipped)
+    except SpeechEvalError:
+        raise
+    except Exception:
+        faulty = {run.id: problem for run in shown if (problem := _problem_alone(work, run)) is not None}
+        if not faulty or len(faulty) == len(shown):
+            raise
+    skipped += [left_out(run.path, faulty[run.id]) for run in shown if run.id in faulty]
+    shown[:] = [run for run in shown if run.id not in faulty]
+    return _site_pages(work, shown, skipped)
+
+
+def _problem_alone(work: _Work, run: Run) -> BadInput | None:
+    """Why a site of this run alone cannot be made; None where it can."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _site_pages(replace(work, out=Path(folder), written=set()), [run], [])
+        except SpeechEvalError:
+            raise
+        except Exception as error:
+            return _unshowable(run.path, error)
+    return None
+
+
+def _site_pages(work: _Work, shown: Sequence[Run], skipped: Sequence[Skipped]) -> Sequence[Board]:
+    made = boards(shown, work.held)
     for file in sorted((_HERE / "static").iterdir()):
         work.text(f"static/{file.name}", file.read_text("utf-8"))
     for board in made:
@@ -284,6 +327,7 @@ def _site_pages(work: _Work, made: Sequence[Board], shown: Sequence[Run], skippe
     licenses = sorted(Counter(run.manifest.model.license for run in shown if run.manifest.model.license))
     context = {"boards": made, "runs": shown, "skipped": skipped, "licenses": licenses, "page_rows": PAGE_ROWS}
     work.page("index.html", "index.html", models=len({run.results.name for run in shown}), **context)
+    return made
 
 
 def _plotly(work: _Work) -> bool:
@@ -326,6 +370,7 @@ def _templates() -> Any:
         auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=shown,
     )
     environment.globals["version"] = speech_eval.__version__
     environment.globals["report"] = report

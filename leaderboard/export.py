@@ -20,6 +20,7 @@ from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.engine.run_directory import disk_errors
 from speech_eval.leaderboard.boards import Board, Column, Row, note
 from speech_eval.leaderboard.load import Run, Skipped
+from speech_eval.progress import visible
 from speech_eval.records import Estimate, MetricResult, ModelInfo, Results
 
 SCHEMA_VERSION = 3
@@ -301,4 +302,18 @@ def write_script(path: Path, name: str, data: Mapping[str, Any]) -> None:
 
 def _json(data: Mapping[str, Any]) -> str:
     # ASCII only: line separators of Unicode end no line of a script, and half a surrogate pair stays readable
-    return json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(_visible(data), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+
+
+def _visible(data: Any) -> Any:
+    """Plain data without characters in its texts that a page would obey rather than show."""
+    if isinstance(data, str):
+        return visible(data)
+    if isinstance(data, Mapping):
+        return {_visible(key): _visible(value) for key, value in data.items()}
+    return [_visible(item) for item in data] if isinstance(data, list | tuple) else data
+
+
+def shown(value: Any) -> Any:
+    """What a template prints: text without control characters, markup still being markup."""
+    return type(value)(visible(value)) if isinstance(value, str) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,9 @@ from typing import Any
 
 from speech_eval.analysis.derived import with_derived
 from speech_eval.analysis.human_baseline import GROUND_TRUTH
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine import run_files
+from speech_eval.engine.run_directory import MANIFEST, RESULTS, RunDirectory, charged_to_runs
+from speech_eval.engine.run_files import brief
 from speech_eval.errors import BadInput
 from speech_eval.records import (
     DatasetRecord,
@@ -29,7 +32,7 @@ from speech_eval.records import (
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _OUTCOMES = ("pass", "regression", "could not judge")
 _REASONS = 5
-_DEPTH = ("*", "*/*", "*/*/*")
+_DEPTH = 3  # folders below a given one in which runs are looked for
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,6 @@ class Run:
     path: Path
     results: Results
     manifest: Manifest
-    named: bool  # given by the caller, not found inside a folder of runs
     verdicts: tuple[Verdict, ...] = ()
 
     @property
@@ -93,44 +95,74 @@ class TaskLines:
 def find(paths: Sequence[Path]) -> tuple[list[Run], list[Skipped]]:
     """The runs at `paths`, each a run directory or a folder of them, and the folders that were left out.
 
-    Raises `BadInput` for a path that is neither, for a named run that cannot be read, and where no run is readable.
+    A run that cannot be read is left out with the reason; it never stops the others. Raises `BadInput` for a path where
+    no folder of runs is, and where no run is readable.
     """
     runs: dict[str, Run] = {}
     skipped: list[Skipped] = []
-    for path, named in _candidates(paths):
+    problems: list[BadInput] = []
+    for path in _candidates(paths):
         try:
-            run = read(path, named)
+            run = read(path)
         except BadInput as error:
-            if named:
-                raise
-            skipped.append(Skipped(path.name, error.problem.replace(f"{path.parent}/", "")))
+            skipped.append(left_out(path, error))
+            problems.append(error)
             continue
         if run.id in runs:
-            skipped.append(
-                Skipped(path.name, f"It has the same numbers of the same model as {runs[run.id].path.name}.")
-            )
+            same = runs[run.id].path.name
+            skipped.append(Skipped(shown_name(path), f"It has the same numbers of the same model as {same}."))
             continue
         runs[run.id] = run
     if not runs:
+        if len(problems) == 1:
+            raise problems[0]
         raise BadInput(f"No readable run was given. {reasons(skipped)}".strip(), "Make one with: speech-eval run")
     return list(runs.values()), skipped
 
 
-def _candidates(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
-    for path in map(Path, paths):
-        if (path / "results.json").is_file():
-            yield path, True
-            continue
-        names = ("results.json", "manifest.json") if path.is_dir() else ()
-        inside = {file.parent for depth in _DEPTH for name in names for file in path.glob(f"{depth}/{name}")}
-        if not inside or (path / "manifest.json").is_file():
+def _candidates(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in (Path(given).absolute() for given in paths):
+        inside = [path] if _is_run(path) else sorted(_runs_in(path, _DEPTH))
+        if not inside:
             raise BadInput(
-                f"{path / 'results.json'}: no such file, and no run directory lies in {path}.",
+                f"{path / RESULTS}: no such file, and no run directory lies in {path}.",
                 "Give a run directory made by `speech-eval run` (a half-written one needs the same command again), "
                 "or a folder of them.",
             )
-        # a folder inside a run, such as its audio, is not a run
-        yield from ((folder, False) for folder in sorted(inside) if not inside & set(folder.parents))
+        yield from inside
+
+
+def _is_run(folder: Path) -> bool:
+    return any(os.path.lexists(folder / name) for name in (RESULTS, MANIFEST))
+
+
+def _runs_in(folder: Path, depth: int) -> Iterator[Path]:
+    """Run directories up to `depth` folders below. A folder inside a run, such as its audio, is not a run, and links
+    are not followed."""
+    try:
+        entries = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for path in entries:
+        if _is_run(path):
+            yield path
+        elif depth > 1:
+            yield from _runs_in(path, depth - 1)
+
+
+def left_out(path: Path, error: BadInput) -> Skipped:
+    """A run that was left out for an error, in a line that does not tell where the folder of runs is."""
+    return Skipped(shown_name(path), _text(brief(error.problem.replace(f"{path.parent}{os.sep}", ""), 500)))
+
+
+def shown_name(path: Path) -> str:
+    """The name of a folder as text."""
+    return _text(path.name)
+
+
+def _text(path: str) -> str:
+    """Text with a path in it, in which the bytes of names that are not UTF-8 are replaced."""
+    return path.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
 def reasons(skipped: Sequence[Skipped]) -> str:
@@ -139,22 +171,27 @@ def reasons(skipped: Sequence[Skipped]) -> str:
     return " ".join([f"{item.path}: {item.reason}" for item in skipped[:_REASONS]] + more)
 
 
-def read(path: Path, named: bool) -> Run:
-    """The run at `path`. Raises `BadInput` where it is half-written or of another schema version."""
-    directory = RunDirectory(path)
-    if not (path / "results.json").is_file():
-        raise BadInput(f"{path / 'results.json'}: no such file; the run is half-written.", "Give its command again.")
+def read(path: Path) -> Run:
+    """The run at `path`. Raises `BadInput` where it is half-written, of another schema version, or damaged."""
+    return _read(RunDirectory(path))
+
+
+@charged_to_runs
+def _read(directory: RunDirectory) -> Run:
+    path = directory.path
+    if not directory.has_results():
+        raise BadInput(f"{path / RESULTS}: no such file; the run is half-written.", "Give its command again.")
     results, manifest = directory.results(), directory.manifest()
     identity = f"{results.model_dump_json()}\n{manifest.model.model_dump_json()}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
     (shown, *_) = with_derived([results])
-    return Run(f"{slug(results.model)}-{digest}", path, shown, manifest, named, tuple(_verdicts(path)))
+    return Run(f"{slug(results.model)}-{digest}", path, shown, manifest, tuple(_verdicts(path)))
 
 
 def _verdicts(path: Path) -> Iterator[Verdict]:
     """Verdict files of the gate inside the run (`gate*.json`); other JSON files are ignored."""
     for file in sorted(path.glob("gate*.json")):
-        data = read_object(file)
+        data = _object(path, file.name)
         outcome = data.get("outcome")
         if outcome in _OUTCOMES:
             rules = data.get("judgments")
@@ -166,11 +203,11 @@ def _verdicts(path: Path) -> Iterator[Verdict]:
             yield Verdict(str(outcome), Path(str(data.get("baseline") or "")).name, tuple(reasons))
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def _object(folder: Path, name: str) -> dict[str, Any]:
     """The JSON object of a file of unknown origin; empty where it holds none."""
     try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        data = json.loads(run_files.read(folder, name, run_files.LARGEST_OBJECT))
+    except (BadInput, OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 

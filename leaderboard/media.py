@@ -10,7 +10,8 @@ from pathlib import Path
 
 from speech_eval.audio import Audio, load
 from speech_eval.cache import file_sha256
-from speech_eval.errors import SpeechEvalError
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.leaderboard.load import Run
 from speech_eval.leaderboard.recordings import Choice, Recordings
 from speech_eval.records import StoredAudio
@@ -55,16 +56,11 @@ class AudioShelf:
         """The model's speech; None where it made none or players are off."""
         if stored is None or not self.enabled:
             return None
-        path = os.path.normpath(run.path / stored.path)  # an absolute path replaces the run
-        root = os.path.normpath(run.path) + os.sep
-        # links are followed only where there is a file at all: to look at every folder of a path takes its time
-        if path.startswith(root) and Path(path).exists():
-            inside = os.path.realpath(path).startswith(os.path.realpath(root) + os.sep)
-        else:
-            inside = path.startswith(root)
-        if not inside:
+        try:
+            path = RunDirectory(run.path).audio_path(stored)
+        except BadInput:
             return Clip(OUTPUT, problem="its path leads out of the run directory")
-        return self._clip(OUTPUT, path, stored.sha256)
+        return self._clip(OUTPUT, str(path), stored.sha256)
 
     def given(self, run: Run, task: str, label: str, relative: str | None, sha256: str | None) -> Clip | None:
         """A recording the model was given; None where there was none or such players are off."""

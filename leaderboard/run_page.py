@@ -9,6 +9,8 @@ from typing import Any
 
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import uncalibrated
+from speech_eval.engine import run_files
+from speech_eval.engine.run_directory import MANIFEST
 from speech_eval.leaderboard.boards import is_policy_point, leads
 from speech_eval.leaderboard.histograms import Histogram, histograms, sample_value
 from speech_eval.leaderboard.load import Run, TaskLines
@@ -315,4 +317,4 @@ def _pairs(value: object) -> str:
 
 def manifest_json(run: Run) -> str:
     """The whole manifest.json of the run directory, as text."""
-    return (run.path / "manifest.json").read_text("utf-8", errors="replace")
+    return run_files.read(run.path, MANIFEST, run_files.LARGEST_OBJECT).decode("utf-8", errors="replace")

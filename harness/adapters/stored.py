@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from speech_eval.adapters.base import (
     Adapter,
@@ -31,6 +31,8 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 class GroundTruth(SpeechSynthesizer):
     """The human recordings of the dataset, for the row that calibrates a synthesis board."""
 
+    answers_live = False
+
     def __init__(self) -> None:
         self._load_reference: LoadReference | None = None
 
@@ -39,6 +41,15 @@ class GroundTruth(SpeechSynthesizer):
 
     def expect(self, sample_id: str) -> None:
         """Nothing to do: requests carry the id."""
+
+    def check_samples(self, samples: Sequence[Sample]) -> str:
+        without = [sample.id for sample in samples if sample.audio is None]
+        if len(without) == len(samples):
+            raise BadInput(
+                "ground-truth: the dataset has no recordings of its texts.",
+                "Use a dataset with recordings: see the column 'audio' of `speech-eval data check`.",
+            )
+        return f"{len(without)} samples have no recording: {_few(without)}." if without else ""
 
     def info(self) -> ModelInfo:
         return ModelInfo(name="ground truth", revision="the dataset's recordings")
@@ -62,9 +73,28 @@ class _Folder(Adapter):
     """A folder of answers by sample id. A missing answer fails its sample."""
 
     reads_audio = False
+    answers_live = False
+    suffixes: ClassVar[tuple[str, ...]]
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
+
+    def check_samples(self, samples: Sequence[Sample]) -> str:
+        """Names of samples and files that do not match each other."""
+        ids, names = {sample.id for sample in samples}, self.names()
+        if not (missing := sorted(ids - names)):
+            return ""
+        shown = f"{self.path} has no answer to {len(missing)} of {len(ids)} samples, such as {_few(missing)}"
+        if unknown := sorted(names - ids):
+            shown += f"; {len(unknown)} answers belong to no sample, such as {_few(unknown)}"
+        if len(missing) == len(ids):
+            raise BadInput(f"{shown}.", f"Name each file by its sample's id, such as {missing[0]}{self.suffixes[0]}.")
+        return f"{shown}."
+
+    def names(self) -> set[str]:
+        """The sample ids that there are answers to."""
+        files = (file for file in self.path.rglob("*") if file.suffix.lower() in self.suffixes and file.is_file())
+        return {file.relative_to(self.path).with_suffix("").as_posix() for file in files}
 
     def info(self) -> ModelInfo:
         digest = hashlib.sha256()
@@ -82,6 +112,8 @@ class _Folder(Adapter):
 class StoredSpeech(_Folder, SpeechSynthesizer):
     """Speech made elsewhere: `DIR/<sample id>.wav` (or .flac, .ogg, .mp3)."""
 
+    suffixes = AUDIO_SUFFIXES
+
     def synthesize(self, requests: Sequence[SynthesisRequest]) -> list[Audio]:
         return [self._speech(request.id) for request in requests]
 
@@ -94,6 +126,8 @@ class StoredSpeech(_Folder, SpeechSynthesizer):
 
 class StoredText(_Folder, SpeechRecognizer, AudioLanguageModel):
     """Text made elsewhere: `DIR/<sample id>.txt`, or one `DIR/*.jsonl` of `{"id": …, "text": …}` lines."""
+
+    suffixes = (".txt",)
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -108,10 +142,15 @@ class StoredText(_Folder, SpeechRecognizer, AudioLanguageModel):
             record = json.loads(line)
             key, text = str(record["id"]), record["text"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise BadInput(f"{where}: not an answer ({error!r}).", 'Write {"id": "…", "text": "…"} a line.') from error
+            raise BadInput(
+                f"{where}: not an answer ({error!r}).", 'Write {"id": "…", "text": "…"} on each line.'
+            ) from error
         if key in self._texts or not isinstance(text, str):
             raise BadInput(f"{where}: a second or no text for '{key}'.", "Give every id one text.")
         self._texts[key] = text
+
+    def names(self) -> set[str]:
+        return super().names() | set(self._texts)
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         return [self._text(request.id) for request in requests]
@@ -126,6 +165,10 @@ class StoredText(_Folder, SpeechRecognizer, AudioLanguageModel):
         if not file.is_file():
             raise BadInput(f"{self.path} has no text for sample {sample_id}.", f"Expected {sample_id}.txt there.")
         return file.read_text("utf-8")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Target:

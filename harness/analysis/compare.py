@@ -13,7 +13,7 @@ from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.analysis.report import difference_unit, names, number, provenance, quantity
 from speech_eval.analysis.shown import Shown
 from speech_eval.analysis.significance import adjusted, is_shown, paired
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import NotComparable
 from speech_eval.records import Estimate, MetricResult, Output, Record, Results
 from speech_eval.statistics.summaries import finite
@@ -134,6 +134,7 @@ def _detectable(difference: Difference) -> str:
     return f"{number(difference.detectable, 3)} {difference_unit(difference.unit)}".strip()
 
 
+@charged_to_runs
 def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, everything: bool = False) -> Comparison:
     """Compare all tasks and metrics that both runs have. `everything` shows all numbers, and Holm's correction runs
     over all of them.

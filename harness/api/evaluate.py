@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from os import PathLike
@@ -13,6 +14,7 @@ from typing import Any, TypedDict, Unpack
 
 from speech_eval.adapters.base import Adapter
 from speech_eval.adapters.spec import ResolvedModel, resolve
+from speech_eval.api.dry_run import Need, hub_offline, need_of
 from speech_eval.api.run import Run
 from speech_eval.engine import session
 from speech_eval.engine.plan import Plan
@@ -47,6 +49,8 @@ class Options(TypedDict, total=False):
     executor: str
     ray_address: str | None
     retry_failed: bool
+    regenerate: bool
+    timeout: float | None
     trust_remote_code: bool
     plugin: Iterable[PathLike_]
 
@@ -70,6 +74,8 @@ def evaluate(
     executor: str = "local",
     ray_address: str | None = None,
     retry_failed: bool = False,
+    regenerate: bool = False,
+    timeout: float | None = None,
     trust_remote_code: bool = False,
     plugin: Iterable[PathLike_] = (),
     progress: bool | Progress = False,
@@ -92,6 +98,8 @@ def evaluate(
     workers     scoring processes; default: the number of cores, at most 4
     executor, ray_address   where scoring runs: `local`, or `ray` and the address of its cluster
     retry_failed       ask again for samples that failed before
+    regenerate         drop the answers in `output` and make every one anew, for a model that has changed
+    timeout            seconds that the model has for one sample; default: the task's, mostly 600
     trust_remote_code  let a checkpoint run its own code
     plugin      Python files that register tasks, metrics or models
     progress    True draws bars; or a function `progress(description, done, total)`
@@ -118,6 +126,8 @@ def evaluate(
         executor=executor,
         ray_address=ray_address,
         retry_failed=retry_failed,
+        regenerate=regenerate,
+        timeout=timeout,
         trust_remote_code=trust_remote_code,
         plugin=plugin,
     )[0]
@@ -160,15 +170,20 @@ class Job:
             "model": self.model,
             "output": str(self.output),
             "tasks": [{"task": name, **record.model_dump(mode="json")} for name, record in records.items()],
+            "needs": [need.to_dict() for need in self.needs()],
             "skipped": self.plan.skipped,
         }
+
+    def needs(self) -> list[Need]:
+        """What each task takes: answers that are stored already, bytes to fetch, and roughly the time."""
+        return [need_of(item, self.plan, self.output) for item in self.plan.items]
 
     def lines(self) -> list[str]:
         """One line per task."""
         return [
             f"{self.model}: {item.task.name} on {item.dataset.info.name} "
-            f"({len(item.dataset.samples)} samples), {', '.join(item.metrics)} -> {self.output}"
-            for item in self.plan.items
+            f"({len(item.dataset.samples)} samples), {', '.join(item.metrics)}{need.words()} -> {self.output}"
+            for item, need in zip(self.plan.items, self.needs(), strict=True)
         ]
 
 
@@ -178,10 +193,25 @@ def plan(
     *,
     output: PathLike_ | None = None,
     labels: Iterable[str] = (),
+    offline: bool = False,
     **options: Unpack[Options],
 ) -> list[Job]:
-    """What `evaluate_all` would do, without loading a model. Each task must fit a model, and each model a task."""
-    settings = settings_of(**options)
+    """What `evaluate_all` would do, without loading a model. Each task must fit a model, and each model a task.
+
+    `offline` contacts nothing: a dataset or checkpoint that is not on this machine is then an error.
+    """
+    with hub_offline() if offline else nullcontext():
+        return _planned(models, tasks, output, labels, replace(settings_of(**options), offline=offline), options)
+
+
+def _planned(
+    models: Iterable[Model],
+    tasks: Tasks,
+    output: PathLike_ | None,
+    labels: Iterable[str],
+    settings: Settings,
+    options: Options,
+) -> list[Job]:
     asked = _asked(tasks)
     names = [name for members in asked.values() for name in members]
     chosen, named = list(dict.fromkeys(models)), list(labels)

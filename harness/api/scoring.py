@@ -23,6 +23,7 @@ def score(
     *,
     metrics: str | Iterable[str] | None = None,
     recognizer: str | None = None,
+    data: PathLike_ | None = None,
     workers: int | None = None,
     executor: str = "local",
     ray_address: str | None = None,
@@ -31,11 +32,13 @@ def score(
 ) -> Run:
     """Score a run's stored outputs again, without the model, and write its results.
 
-    `metrics` and `recognizer` replace those of the run; the other options are those of `evaluate`.
+    `metrics`, `recognizer` and `data` replace those of the run; the other options are those of `evaluate`. A recognizer
+    that the run names is used only if it is one of this installation, by name: see docs/security.md.
     """
     settings = settings_of(
         metrics=metrics,
         recognizer=recognizer,
+        data=data,
         workers=workers,
         executor=executor,
         ray_address=ray_address,
@@ -50,6 +53,8 @@ def score(
 def verify(
     run: PathLike_,
     *,
+    recognizer: str | None = None,
+    data: PathLike_ | None = None,
     workers: int | None = None,
     plugin: Iterable[PathLike_] = (),
     progress: bool | Progress = False,
@@ -57,8 +62,9 @@ def verify(
     """Compute every number of a run again from its stored outputs, in a copy, and compare it with `results.json`.
 
     `differences` of the answer is empty where all numbers were found again. The run itself is not touched.
+    `recognizer` and `data` replace those of the run, as in `score`.
     """
-    settings = settings_of(workers=workers, plugin=plugin)
+    settings = settings_of(recognizer=recognizer, data=data, workers=workers, plugin=plugin)
     with drawn(progress) as shown:
         return verification.verify(Path(run), settings, shown)
 

@@ -59,9 +59,18 @@ def run(
     recognizer: Recognizer = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Failed samples that still give exit code 0.")] = 0,
     retry_failed: Annotated[bool, typer.Option(help="Ask again for samples that failed before.")] = False,
+    regenerate: Annotated[
+        bool, typer.Option("--regenerate", help="Drop the run's answers and make every one anew, for a changed model.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="SECONDS", help="Time a model has for one sample (default: the task's, 600)."),
+    ] = None,
     trust_remote_code: Annotated[bool, typer.Option(help="Let a checkpoint run its own code.")] = False,
     plugin: Plugins = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; load no model.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, the data and the time it takes; contact nothing.")
+    ] = False,
     config: Config = None,
     verbose: Verbose = 0,
     json: Json = False,
@@ -75,6 +84,7 @@ def run(
         tasks,
         output=output,
         labels=label or (),
+        offline=dry_run,
         limit=limit,
         rounds=rounds,
         seed=seed,
@@ -88,6 +98,8 @@ def run(
         metrics=metrics,
         recognizer=recognizer,
         retry_failed=retry_failed,
+        regenerate=regenerate,
+        timeout=timeout,
         trust_remote_code=trust_remote_code,
         plugin=plugin or (),
     )
@@ -109,6 +121,7 @@ def run(
         _show(runs)
     if code:
         say(f"{failed} samples failed or were empty, {max_failures} allowed (--max-failures)")
+        say("ask again for failed samples, and show tracebacks: --retry-failed --verbose")
     raise typer.Exit(code)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speech_eval.cli.common import Executor, Json, Metrics, Plugins, RayAddress, Recognizer, Run, Workers
+from speech_eval.cli.common import Data, Executor, Json, Metrics, Plugins, RayAddress, Recognizer, Run, Workers
 from speech_eval.cli.verbose import Verbose
 
 
@@ -15,6 +15,7 @@ def score(
     path: Run,
     metrics: Metrics = None,
     recognizer: Recognizer = None,
+    data: Data = None,
     workers: Workers = None,
     executor: Executor = "local",
     ray_address: RayAddress = None,
@@ -32,6 +33,7 @@ def score(
             path,
             metrics=metrics,
             recognizer=recognizer,
+            data=data,
             workers=workers,
             executor=executor,
             ray_address=ray_address,
@@ -42,14 +44,22 @@ def score(
 
 
 def verify(
-    path: Run, workers: Workers = None, plugin: Plugins = None, verbose: Verbose = 0, json: Json = False
+    path: Run,
+    recognizer: Recognizer = None,
+    data: Data = None,
+    workers: Workers = None,
+    plugin: Plugins = None,
+    verbose: Verbose = 0,
+    json: Json = False,
 ) -> None:
     """Prove that a run's numbers follow from its stored outputs; exit 1 where one does not."""
     from speech_eval.api.scoring import verify as verify_run
     from speech_eval.cli.console import bars, emit, line
 
     with bars() as progress:
-        found = verify_run(path, workers=workers, plugin=plugin or (), progress=progress)
+        found = verify_run(
+            path, recognizer=recognizer, data=data, workers=workers, plugin=plugin or (), progress=progress
+        )
     if json:
         emit({**found.model_dump(mode="json"), "exit_code": found.exit_code})
     else:

@@ -24,7 +24,7 @@ def check(dataset: Dataset) -> list[str]:
     problems = [f"{s.id}: neither text nor audio" for s in dataset.samples if s.text is None and s.audio is None]
     for relative, sha256 in dataset.audio_digests():
         try:
-            problem = _file_problem(dataset.audio_path(relative), sha256)
+            problem = _file_problem(dataset.located(relative), sha256)
         except SpeechEvalError as error:
             problem = error.problem
         if problem:

@@ -14,6 +14,7 @@ from speech_eval.adapters.base import Adapter
 from speech_eval.cache import file_sha256
 from speech_eval.engine.plan import Planned
 from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_files import brief
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task
 from speech_eval.environment import environment
@@ -29,11 +30,8 @@ def check_same_run(directory: RunDirectory, spec: str, planned: Sequence[Planned
 
     `spec` is the redacted model spec. Raises `BadInput` where one of them differs.
     """
+    check_owner(directory, spec, settings)
     manifest = directory.manifest()
-    if manifest.model.spec != spec:
-        raise BadInput(f"{directory.path} holds a run of '{manifest.model.spec}', not of '{spec}'.", _REMEDY)
-    if manifest.seed != settings.seed:
-        raise BadInput(f"{directory.path} holds a run with seed {manifest.seed}, not {settings.seed}.", _REMEDY)
     for item in planned:
         record = record_of(item.task.name, manifest.tasks)
         if record is None or record.dataset.name == datasets.fallback(item.dataset.info.name):
@@ -52,6 +50,24 @@ def check_same_run(directory: RunDirectory, spec: str, planned: Sequence[Planned
             raise BadInput(f"{directory.path}: the data of task '{item.task.name}' has changed since.", _REMEDY)
 
 
+def check_owner(directory: RunDirectory, spec: str, settings: Settings) -> None:
+    """Raise `BadInput` where the run directory belongs to another model or seed."""
+    manifest = directory.manifest()
+    if manifest.model.spec != spec:
+        raise BadInput(f"{directory.path} holds a run of '{manifest.model.spec}', not of '{spec}'.", _REMEDY)
+    if manifest.seed != settings.seed:
+        raise BadInput(f"{directory.path} holds a run with seed {manifest.seed}, not {settings.seed}.", _REMEDY)
+
+
+def forget_answers(directory: RunDirectory) -> None:
+    """Drop the answers of all tasks, and what was made of them, before they are made anew."""
+    manifest = directory.manifest()
+    for name in manifest.tasks:
+        directory.forget(name)
+    directory.write_manifest(manifest.model_copy(update={"tasks": {}}))
+    add_event(directory, "regenerated", tasks=list(manifest.tasks))
+
+
 def open_manifest(
     directory: RunDirectory,
     info: ModelInfo,
@@ -68,10 +84,11 @@ def open_manifest(
     events: list[Event] = []
     if directory.has_manifest():
         before = directory.manifest()
-        if (before.model.revision, before.model.weights_sha256) != (info.revision, info.weights_sha256):
+        held = before.model
+        if before.tasks and (held.revision, held.weights_sha256) != (info.revision, info.weights_sha256):
             raise BadInput(
                 f"{directory.path}: the weights of '{info.spec}' have changed since this run began.",
-                "Choose another --output for the new weights.",
+                "Make every answer anew with --regenerate, or choose another --output for the new weights.",
             )
         tasks = {**before.tasks, **tasks}
         events = before.events
@@ -119,15 +136,15 @@ def recorded(name: str, record: TaskRecord) -> Task:
 def names_of(directory: RunDirectory) -> Iterator[Manifest]:
     """A run's manifest, for work that looks up the names of its tasks and metrics.
 
-    Where a name is not registered and the run was made with plug-ins, the error names them. They are the user's to
-    give again: what a run says never loads code.
+    Where a name is not registered, the error names the run, and the plug-ins that it was made with. They are the user's
+    to give again: what a run says never loads code.
     """
     manifest = directory.manifest()
     try:
         yield manifest
     except UnknownName as error:
         if not manifest.plugins:
-            raise
+            raise UnknownName(f"{directory.path}: {brief(error.problem)}", error.remedy) from error
         paths = [plugin.path for plugin in manifest.plugins]
         raise UnknownName(
             f"{error.problem} {directory.path} was made with the plug-in {', '.join(paths)}.",

@@ -109,6 +109,9 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
             needed, offered = " or ".join(task.interfaces), ", ".join(model.interfaces)
             skipped.append(f"{task.name} needs {needed}; {model.spec.target} is {offered}")
             continue
+        if task.generate.in_rounds and not model.adapter_class.answers_live:
+            skipped.append(f"{task.name} measures time; the answers of {model.redacted} exist already")
+            continue
         location = settings.data or task.variants[interface].dataset
         items.append(_plan_task(task, interface, location, settings))
     if settings.rounds > 1 and items and not any(item.task.generate.in_rounds for item in items):
@@ -118,7 +121,8 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
     variant = task.variants[interface]
-    datasets.fetch(location)
+    if not settings.offline:
+        datasets.fetch(location)
     location = datasets.locate(location, variant.dataset)
     dataset = datasets.load_dataset(location, variant.dataset).subset(settings.limit)
     names = settings.metrics or variant.metrics

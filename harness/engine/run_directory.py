@@ -1,4 +1,4 @@
-"""The run directory: the only database. Append-only JSON lines, one per sample, flushed and fsynced; audio as FLAC.
+"""The run directory: the only database. Append-only JSON lines, one per sample; audio as FLAC.
 
     RUN/manifest.json              what makes the numbers comparable, and what depends on time and machine
     RUN/samples/<task>.jsonl       the dataset samples the task used
@@ -9,25 +9,33 @@
     RUN/results.json               the numbers; depends on the stored lines alone
 
 One process writes at a time. A line cut short by a kill is dropped when the directory is next opened for writing.
+
+A run may come from a stranger: only regular files below the directory are read, and only the files above are written.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
+import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from time import monotonic
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from speech_eval.audio import Audio, flac_bytes
-from speech_eval.cache import disk_errors, write_atomically
-from speech_eval.errors import BadInput, RunLocked
+from speech_eval.cache import TEMPORARY, disk_errors, write_atomically
+from speech_eval.engine import run_files
+from speech_eval.engine.run_files import brief
+from speech_eval.errors import BadInput, RunLocked, SpeechEvalError
 from speech_eval.records import (
     Manifest,
     Output,
@@ -39,79 +47,154 @@ from speech_eval.records import (
     Transcript,
 )
 
+logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Record)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 KINDS: dict[str, type[Record]] = {"samples": Sample, "outputs": Output, "transcripts": Transcript, "scores": Score}
+MANIFEST, RESULTS = "manifest.json", "results.json"
+SYNC_SECONDS = 0.2
+_LOCK = ".lock"
+_HARMLESS = frozenset({_LOCK, ".gitkeep", ".gitignore", ".DS_Store"})  # in a folder that counts as empty
+_LONGEST_NAME = 100
 
 
 class RunDirectory:
-    """One run on disk. Reading needs no lock; `writing()` takes it."""
+    """One run on disk. Reading needs no lock and writes nothing; `writing()` takes the lock.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    `path` is absolute from the start, so that it stays the same where a model changes the working directory. `origin`
+    is the run that this is a copy of, in which the audio is; the run itself where it is not a copy.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], copy_of: RunDirectory | None = None) -> None:
+        self.path = Path(path).absolute()
+        self.origin: Path = self.path if copy_of is None else copy_of.origin
+        self._synced: dict[str, float] = {}  # file to the time it was last known to be on disk
+        self._waiting: set[str] = set()  # files with lines that may not be on disk yet
 
     # -------------------------------------------------------------------------------------------- locking
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[RunDirectory]:
-        """Hold the run for writing, and drop lines that a killed writer cut short."""
+        """Hold the run for writing, and mend lines that a killed writer cut short.
+
+        Raises `BadInput` for a folder that holds other files than a run, `RunLocked` while another process writes.
+        """
         from filelock import FileLock, Timeout
 
+        self._claim()
+        run_files.inside(self.path, _LOCK)
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
+            lock = FileLock(self.path / _LOCK)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise RunLocked(
+                    f"{self.path} is being written by another process.",
+                    "Wait for it to end, or choose another --output.",
+                ) from error
         try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunLocked(
-                f"{self.path} is being written by another process.",
-                "Wait for it to end, or choose another --output.",
-            ) from error
-        try:
-            for kind in KINDS:
-                for file in sorted((self.path / kind).glob("*.jsonl")):
-                    _drop_torn_line(file)
-            for leftover in self.path.rglob("*.tmp"):
-                leftover.unlink()
+            self._mend()
             yield self
+            self._sync()
         finally:
             lock.release()
+
+    def _claim(self) -> None:
+        """Raise `BadInput` unless this is a run, an empty folder or nothing yet."""
+        try:
+            names = {entry.name for entry in os.scandir(self.path)}
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise BadInput(f"{self.path}: not a folder ({error.strerror}).", "Choose another --output.") from error
+        if MANIFEST in names:
+            self.manifest()
+        elif foreign := sorted(name for name in names - _HARMLESS if not TEMPORARY.fullmatch(name)):
+            shown = brief(", ".join(foreign[:3])) + (", …" if len(foreign) > 3 else "")
+            raise BadInput(f"{self.path} is not a run and holds other files ({shown}).", "Choose a new --output.")
+
+    def _mend(self) -> None:
+        """Finish what a killed writer left: torn lines, and temporary files, of this run's own files only."""
+        tasks = sorted(self.manifest().tasks) if self.has_manifest() else []
+        for kind in KINDS:
+            for task in tasks:
+                run_files.drop_torn_line(self.path, _lines_file(kind, task))
+        for folder in (".", *KINDS, *(f"audio/{safe_name(task)}" for task in tasks)):
+            place = self.path if folder == "." else run_files.inside(self.path, folder)
+            for entry in os.scandir(place) if place.is_dir() else ():
+                if TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    Path(entry.path).unlink(missing_ok=True)
+
+    def copy_to(self, target: RunDirectory, kinds: Collection[str] = tuple(KINDS), *, audio: bool = False) -> None:
+        """Copy the manifest, the results and the lines of `kinds` into the new folder `target`, and with `audio` the
+        speech that outputs name. Nothing else that lies in the run is copied, and no link is followed."""
+        tasks = self.manifest().tasks
+        for name in [MANIFEST, RESULTS, *(_lines_file(kind, task) for kind in kinds for task in tasks)]:
+            if run_files.exists(self.path, name):
+                run_files.replace(target.path, name, run_files.read(self.path, name))
+        for stored in [output.audio for task in tasks for output in self.outputs(task).values()] if audio else []:
+            if stored is not None and (source := self.audio_path(stored)).is_file():
+                copy = run_files.inside(target.path, stored.path)
+                with disk_errors(copy):
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source, copy)
 
     # -------------------------------------------------------------------------------------------- records
 
     def file(self, kind: str, task: str) -> Path:
-        return self.path.joinpath(kind, f"{safe_name(task)}.jsonl")
+        """Where the lines of a task are."""
+        return self.path / _lines_file(kind, task)
 
     def append(self, kind: str, task: str, records: Sequence[Record]) -> None:
-        """Add lines at the end of a file and wait until they are on disk."""
-        if not records:
-            return
-        file = self.file(kind, task)
-        data = "".join(record.line() + "\n" for record in records).encode()
-        with disk_errors(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("ab") as handle:
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
+        """Add lines at the end of a file.
+
+        Every `SYNC_SECONDS`, and at the end of `writing`, it waits until they are on disk. Waiting for each line would
+        take longer than a quick model.
+        """
+        if records:
+            self._append(_lines_file(kind, task), _encoded(records))
+
+    def _append(self, name: str, data: bytes) -> None:
+        now = monotonic()
+        wait = now - self._synced.get(name, -SYNC_SECONDS) >= SYNC_SECONDS
+        run_files.append(self.path, name, data, wait=wait)
+        if wait:
+            self._synced[name] = now
+            self._waiting.discard(name)
+        else:
+            self._waiting.add(name)
+
+    def _sync(self) -> None:
+        while self._waiting:
+            run_files.append(self.path, self._waiting.pop(), b"")
 
     def replace(self, kind: str, task: str, records: Iterable[Record]) -> None:
         """Write a whole file of lines at once, in one step."""
-        write_atomically(self.file(kind, task), "".join(record.line() + "\n" for record in records).encode())
+        run_files.replace(self.path, _lines_file(kind, task), _encoded(records))
+
+    def forget(self, task: str) -> None:
+        """Drop the answers of a task and what was made of them: transcripts, scores, and the files of its strategy."""
+        for kind in ("outputs", "transcripts", "scores"):
+            if run_files.exists(self.path, _lines_file(kind, task)):
+                self.replace(kind, task, [])
+        shutil.rmtree(run_files.inside(self.path, f"work/{task}"), ignore_errors=True)
 
     def samples(self, task: str) -> list[Sample]:
-        return read_lines(self.file("samples", task), Sample)
+        return read_lines(self.path, _lines_file("samples", task), Sample)
 
     def outputs(self, task: str) -> dict[str, Output]:
         """The newest output of each sample id."""
-        return {output.id: output for output in read_lines(self.file("outputs", task), Output)}
+        return {output.id: output for output in read_lines(self.path, _lines_file("outputs", task), Output)}
 
     def transcripts(self, task: str) -> dict[str, Transcript]:
-        return {line.id: line for line in read_lines(self.file("transcripts", task), Transcript)}
+        return {line.id: line for line in read_lines(self.path, _lines_file("transcripts", task), Transcript)}
 
     def scores(self, task: str) -> dict[tuple[str, str], Score]:
         """The newest score of each (sample id, metric id)."""
-        return {(line.id, line.metric): line for line in read_lines(self.file("scores", task), Score)}
+        return {(line.id, line.metric): line for line in read_lines(self.path, _lines_file("scores", task), Score)}
 
     # ---------------------------------------------------------------------------------------------- audio
 
@@ -120,7 +203,7 @@ class RunDirectory:
         name = f"{safe_name(sample_id)[:60]}-{hashlib.sha256(sample_id.encode()).hexdigest()[:10]}.flac"
         relative = f"audio/{safe_name(task)}/{name}"
         data = flac_bytes(audio)
-        write_atomically(self.path / relative, data)
+        run_files.replace(self.path, relative, data)
         peak = float(abs(audio.samples).max())
         return StoredAudio(
             path=relative,
@@ -131,42 +214,87 @@ class RunDirectory:
         )
 
     def audio_path(self, stored: StoredAudio) -> Path:
-        """The file of a stored waveform; raises `BadInput` if its path leads out of the run directory."""
-        path = (self.path / stored.path).resolve()
-        if not path.is_relative_to(self.path.resolve()):
-            raise BadInput(f"{self.path}: audio path '{stored.path}' leads out of the run.", "Do not use this run.")
-        return path
+        """The file of a stored waveform. Raises `BadInput` for a path that leads out of the run, a link or a device."""
+        return run_files.inside(self.origin, stored.path)
 
     # --------------------------------------------------------------------------------------- single files
 
     def manifest(self) -> Manifest:
-        return read_json(self.path / "manifest.json", Manifest)
+        return read_json(self.path, MANIFEST, Manifest)
 
     def has_manifest(self) -> bool:
-        return (self.path / "manifest.json").is_file()
+        return run_files.exists(self.path, MANIFEST)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        write_json(self.path / "manifest.json", manifest)
+        run_files.replace(self.path, MANIFEST, _indented(manifest))
 
     def results(self) -> Results:
-        return read_json(self.path / "results.json", Results)
+        return read_json(self.path, RESULTS, Results)
+
+    def has_results(self) -> bool:
+        return run_files.exists(self.path, RESULTS)
+
+    def states(self, results: Results) -> bool:
+        """Whether `results.json` says exactly this."""
+        return self.has_results() and run_files.read(self.path, RESULTS) == _indented(results)
 
     def write_results(self, results: Results) -> None:
-        write_json(self.path / "results.json", results)
+        run_files.replace(self.path, RESULTS, _indented(results))
 
 
 def safe_name(text: str) -> str:
-    """A file name of letters, digits, `.`, `_`, `+` and `-`; never empty, never starting with a dot."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", text).lstrip(".") or "_"
+    """A file name of letters, digits, `.`, `_`, `+` and `-`; never empty, never starting with a dot, never long."""
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "_", text).lstrip(".") or "_"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 11]}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:10]}"
 
 
-def read_lines(path: Path, model: type[R]) -> list[R]:
-    """Parse a JSONL file. A missing file has no lines, a torn last line is skipped, any other bad line is an error."""
+def _lines_file(kind: str, task: str) -> str:
+    return f"{kind}/{safe_name(task)}.jsonl"
+
+
+def _encoded(records: Iterable[Record]) -> bytes:
+    return "".join(record.line() + "\n" for record in records).encode()
+
+
+def charged_to_runs(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator for what only reads runs: an exception that nobody foresaw becomes `BadInput` naming the runs.
+
+    The runs are the arguments of type `RunDirectory`, alone or in sequences. The traceback is logged for debugging.
+    """
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except SpeechEvalError:
+            raise
+        except Exception as error:
+            given = [item for value in (*args, *kwargs.values()) for item in _each(value)]
+            paths = ", ".join(str(item.path) for item in given if isinstance(item, RunDirectory))
+            logger.debug("unusable records", exc_info=True)
+            raise BadInput(
+                f"{paths}: the stored records cannot be used ({type(error).__name__}: {brief(str(error))}).",
+                "Do not use this run; if it is your own, score it again: speech-eval score RUN",
+            ) from error
+
+    return guarded
+
+
+def _each(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def read_lines(root: Path, relative: str, model: type[R]) -> list[R]:
+    """Parse a JSONL file; a missing file is no lines, a torn last line is left out, any other bad line is an error."""
     try:
-        data = path.read_bytes()
+        data = run_files.read(root, relative)
     except FileNotFoundError:
         return []
+    path = root / relative
     lines = data[: data.rfind(b"\n") + 1].splitlines()
+    run_files.check_lines(path, lines)
     try:  # all at once is twice as fast as one by one, which tells where an error is
         records: list[R] = _many(model).validate_json(b"[" + b",".join(lines) + b"]")
         if len(records) == len(lines):
@@ -178,12 +306,16 @@ def read_lines(path: Path, model: type[R]) -> list[R]:
         try:
             records.append(model.model_validate_json(line))
         except ValidationError as error:
-            first = error.errors()[0]
             raise BadInput(
-                f"{path}, line {number}: not a {model.__name__} record ({first['loc']}: {first['msg']}).",
+                f"{path}, line {number}: not a {model.__name__} record ({_first(error)}).",
                 "Remove the line to have that sample done again.",
             ) from error
     return records
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{brief(str(first['loc']))}: {brief(first['msg'])}"
 
 
 @cache
@@ -191,23 +323,30 @@ def _many(model: type[R]) -> TypeAdapter[list[R]]:
     return TypeAdapter(list[model])  # type: ignore[valid-type]
 
 
-def read_json(path: Path, model: type[R]) -> R:
-    """Parse a JSON file of a run as one record. Raises `BadInput` for another schema version or another content."""
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file.", "Give a run directory made by: speech-eval run")
-    data, expected = path.read_bytes(), model.model_fields["schema_version"].default
+def read_json(root: Path, relative: str, model: type[R]) -> R:
+    """Parse a JSON file of a run as one record. Raises `BadInput` for a missing file, another schema version, and what
+    is not such a record."""
+    path, expected = root / relative, model.model_fields["schema_version"].default
+    try:
+        data = run_files.read(root, relative, run_files.LARGEST_OBJECT)
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{path}: no such file.", "Give a run directory made by `speech-eval run`; a half-written one, again."
+        ) from error
+    run_files.check_numbers(str(path), data)
     if (version := _schema_version(data, expected)) != expected:
         raise BadInput(
-            f"{path}: written in schema version {version}, and this speech-eval reads {expected}.",
+            f"{path}: written in schema version {brief(str(version), 20)}, and this speech-eval reads {expected}.",
             "Make the run again with `speech-eval run`, or use the speech-eval that made it.",
         )
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
         raise BadInput(
-            f"{path}: not a {model.__name__} record of this version ({first['loc']}: {first['msg']}).",
-            "Run `speech-eval report` on the run directory to write it again.",
+            f"{path}: not a {model.__name__} record of this version ({_first(error)}).",
+            "Write it again with `speech-eval report RUN`."
+            if relative == RESULTS
+            else "Make the run again with `speech-eval run`.",
         ) from error
 
 
@@ -219,16 +358,12 @@ def _schema_version(data: bytes, default: object) -> object:
         return default
 
 
+def _indented(record: Record) -> bytes:
+    """One record as indented JSON with sorted keys."""
+    data: dict[str, Any] = record.model_dump(mode="json")
+    return (json.dumps(data, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
+
+
 def write_json(path: Path, record: Record) -> None:
     """Write one record as indented JSON with sorted keys, in one step."""
-    data: dict[str, Any] = record.model_dump(mode="json")
-    text = json.dumps(data, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut a last line that has no end, the trace of a writer killed in the middle of it."""
-    data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
-        with path.open("r+b") as handle:
-            handle.truncate(data.rfind(b"\n") + 1)
+    write_atomically(path, _indented(record))

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.audio import Audio, load
-from speech_eval.datasets.dataset import Dataset
+from speech_eval.datasets.dataset import Dataset, check_digest
 from speech_eval.engine.executors import Executor, run_inline, run_processes
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
@@ -31,16 +30,15 @@ from speech_eval.progress import Progress
 from speech_eval.records import Output, Sample, Score, Status, Transcript
 
 logger = logging.getLogger(__name__)
-_STORE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Job:
     """What a scoring process needs to score one sample."""
 
-    run: Path
     sample: Sample
     output: Output
+    audio: Path | None  # the output's
     metrics: tuple[str, ...]
     recognizer: str | None  # model spec; only where a transcript has to be made
     transcript: Transcript | None
@@ -89,28 +87,14 @@ def score(
         answers = executor(score_sample, jobs, workers)
     else:
         answers = run_processes(score_sample, jobs, workers) if heavy else run_inline(score_sample, jobs)
-    waiting: list[Scored] = []
-    stored_at = perf_counter()
-    try:
-        for answer in answers:
-            waiting.append(answer)
-            used |= answer.packages
-            done += 1
-            progress(label, done, total)
-            if perf_counter() - stored_at >= _STORE_SECONDS:
-                _store(run, task.name, waiting)
-                stored_at = perf_counter()
-    finally:
-        _store(run, task.name, waiting)
+    for answer in answers:
+        if answer.transcript is not None:
+            run.append("transcripts", task.name, [answer.transcript])
+        run.append("scores", task.name, answer.scores)
+        used |= answer.packages
+        done += 1
+        progress(label, done, total)
     return used
-
-
-def _store(run: RunDirectory, task: str, waiting: list[Scored]) -> None:
-    """Write the answers and empty the list. Waiting for the disk once per sample would take longer than a quick
-    metric."""
-    run.append("transcripts", task, [one.transcript for one in waiting if one.transcript is not None])
-    run.append("scores", task, [score for one in waiting for score in one.scores])
-    waiting.clear()
 
 
 def scored(run: RunDirectory, task: Task, metric_ids: Sequence[str], dataset: Dataset) -> bool:
@@ -168,9 +152,9 @@ def _jobs(
             raise BadInput(f"Task '{task.name}' scores speech by text and names no recognizer.", "Give --recognizer.")
         jobs.append(
             Job(
-                run=run.path,
                 sample=sample,
                 output=output,
+                audio=None if output.audio is None else run.audio_path(output.audio),
                 metrics=wanted,
                 recognizer=recognizer if listens else None,
                 transcript=transcript if spoken else None,
@@ -201,9 +185,9 @@ def _audio_files(dataset: Dataset, sample: Sample, classes: dict[str, type[Metri
     needs = frozenset().union(*(cls.needs for cls in classes.values()))
     files = {}
     if "prompt" in needs and sample.prompt_audio is not None:
-        files["prompt"] = dataset.audio_path(sample.prompt_audio)
+        files["prompt"] = dataset.located(sample.prompt_audio)
     if "reference" in needs and sample.audio is not None:
-        files["reference"] = dataset.audio_path(sample.audio)
+        files["reference"] = dataset.located(sample.audio)
     return files
 
 
@@ -273,7 +257,7 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
 
 def _transcribe(job: Job, item: ScoringItem) -> Transcript:
     assert job.recognizer is not None
-    adapter, identity = _recognizer(job.recognizer)
+    adapter, identity = loaded_recognizer(job.recognizer)
 
     def heard(audio: Audio) -> str:
         request = TranscriptionRequest(id=job.sample.id, load_audio=lambda: audio, language=job.sample.language)
@@ -296,13 +280,12 @@ def _transcribe(job: Job, item: ScoringItem) -> Transcript:
 
 
 def _item(job: Job) -> ScoringItem:
-    stored = job.output.audio
     return ScoringItem(
         sample=job.sample,
         output=job.output,
-        load_audio=None if stored is None else _reader(RunDirectory(job.run).audio_path(stored)),
-        load_prompt=_data_reader(job.audio_files.get("prompt")),
-        load_reference=_data_reader(job.audio_files.get("reference")),
+        load_audio=_reader(job.audio),
+        load_prompt=_data_reader(job.audio_files.get("prompt"), job.sample.prompt_audio_sha256),
+        load_reference=_data_reader(job.audio_files.get("reference"), job.sample.audio_sha256),
     )
 
 
@@ -310,12 +293,13 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
     return None if path is None else (lambda rate: _read(path, rate))
 
 
-def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset. One that cannot be used leaves the metric without a value."""
+def _data_reader(path: Path | None, sha256: str | None) -> Callable[[int | None], Audio] | None:
+    """A recording of the dataset, which may state its sha256. One that cannot be used leaves no value."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None
         try:
+            check_digest(path, sha256)
             return _read(path, rate)
         except BadAudio as error:
             raise Unscorable(error.problem, error.remedy) from error
@@ -336,7 +320,9 @@ def _metric(name: str) -> Metric:
 
 
 @lru_cache(maxsize=2)
-def _recognizer(spec: str) -> tuple[Any, str]:
+def loaded_recognizer(spec: str) -> tuple[Any, str]:
+    """The recognizer of a model spec, loaded once per process, and its identity. Raises `BadInput` for a model that
+    cannot transcribe."""
     model = modelspec.resolve(spec)
     adapter = model.build()
     if not isinstance(adapter, SpeechRecognizer):

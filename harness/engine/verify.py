@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from speech_eval.cache import file_sha256
 from speech_eval.engine import session as runner
@@ -36,14 +39,16 @@ class Verification(Record):
 def verify(path: Path, settings: Settings, progress: Progress = silent) -> Verification:
     """Recompute every number of `path` from its stored outputs, in a copy, and compare it with `results.json`.
 
-    Also checks that each stored waveform is the one its output line names. The run itself is not touched.
+    Also checks that each stored waveform is the one its output line names. The run itself is not touched. The copy has
+    no audio, and is removed at the end, also where a signal ends the process. Raises `BadInput` where the run names a
+    recognizer or data that only the user may name, in `settings`.
     """
     directory = RunDirectory(path)
     published = directory.results()
     differences = list(_changed_audio(directory))
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "run"
-        shutil.copytree(path, copy, ignore=shutil.ignore_patterns("scores", "transcripts", ".lock", "*.tmp"))
+    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="speech-eval-", ignore_cleanup_errors=True) as folder:
+        copy = RunDirectory(Path(folder) / "run", copy_of=directory)
+        directory.copy_to(copy, ("samples", "outputs"))
         recomputed = runner.rescore(copy, settings, progress)
     differences += _differences(published, recomputed)
     return Verification(
@@ -53,6 +58,25 @@ def verify(path: Path, settings: Settings, progress: Progress = silent) -> Verif
         recomputed_sha256=_digest(recomputed),
         differences=differences,
     )
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the process as an exception, so that what is cleaned up at the end is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _changed_audio(directory: RunDirectory) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from speech_eval.analysis import report
 from speech_eval.analysis.shown import Shown
-from speech_eval.engine.run_directory import KINDS, RunDirectory, read_json, safe_name, write_json
+from speech_eval.engine.run_directory import RunDirectory, read_json, safe_name, write_json
 from speech_eval.errors import BadInput
 from speech_eval.gate.decisions import Verdict, judge
 from speech_eval.gate.rules import Rule
@@ -58,7 +58,7 @@ def show(name: str = NAME, folder: Path = FOLDER) -> Baseline:
     path = _path(name, folder)
     if not (path / _RECORD).is_file():
         raise BadInput(f"{path}: no such baseline.", "Save one with: speech-eval gate baseline save RUN")
-    return Baseline(path=str(path), saved=read_json(path / _RECORD, Saved), results=RunDirectory(path).results())
+    return Baseline(path=str(path), saved=read_json(path, _RECORD, Saved), results=RunDirectory(path).results())
 
 
 def save(run: RunDirectory, name: str = NAME, folder: Path = FOLDER) -> Baseline:
@@ -87,19 +87,13 @@ def update(
 
 def _write(run: RunDirectory, path: Path, outcome: str) -> Baseline:
     """Copy what comparisons read next to its place, then move it there, so that a stop leaves the old or the new."""
-    manifest, results = run.manifest(), run.results()
+    results = run.results()
     if run.path.resolve().is_relative_to(path.resolve()):
         raise BadInput(f"{run.path} is the baseline itself.", "Give the new run.")
     fresh = path.with_name(f".{path.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     copy = RunDirectory(fresh)
-    for task in manifest.tasks:
-        for kind in KINDS:
-            if run.file(kind, task).is_file():
-                copy.file(kind, task).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(run.file(kind, task), copy.file(kind, task))
-    copy.write_manifest(manifest)
-    copy.write_results(results)
+    run.copy_to(copy)
     saved = Saved(run=run.path.name, at=datetime.now(UTC).isoformat(timespec="seconds"), outcome=outcome)
     write_json(fresh / _RECORD, saved)
     if path.exists():

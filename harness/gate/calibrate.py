@@ -20,7 +20,7 @@ from speech_eval.analysis.aligned import aligned, obstacles
 from speech_eval.analysis.report import difference_unit, number
 from speech_eval.analysis.shown import Shown
 from speech_eval.cache import write_atomically
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import BadInput, NotComparable
 from speech_eval.records import Record
 from speech_eval.statistics.bootstrap import RESAMPLES, joint_bootstrap
@@ -101,6 +101,7 @@ def _change(value: float | None, unit: str) -> str:
     return shown if value is None else f"{shown} {difference_unit(unit)}".strip()
 
 
+@charged_to_runs
 def calibrate(
     runs: Sequence[RunDirectory], *, alpha: float = 0.05, power: float = 0.8, detect: float | None = None
 ) -> Calibration:

@@ -15,7 +15,7 @@ from speech_eval.analysis.aligned import Aligned, align, task_obstacles
 from speech_eval.analysis.report import failures
 from speech_eval.analysis.shown import Shown
 from speech_eval.engine.interleave import calls_of, round_of
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.gate import findings
 from speech_eval.gate.evidence import Worst, evidence, number_of
 from speech_eval.gate.findings import Finding, Outcome
@@ -83,6 +83,7 @@ class Verdict(Shown):
         return {**super().to_dict(), "exit_code": self.exit_code}
 
 
+@charged_to_runs
 def judge(run: RunDirectory, rules: Sequence[Rule], baseline: RunDirectory | None = None) -> Verdict:
     """Judge a run by rules. `margin` and `factor` rules need the baseline; without it they cannot be judged."""
     results = {task.task: task for task in run.results().tasks}

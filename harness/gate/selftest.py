@@ -4,7 +4,6 @@ call a regression in pairs of runs that differ by chance alone no more often tha
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from speech_eval import datasets
 from speech_eval.analysis.aligned import align
 from speech_eval.analysis.shown import Shown
 from speech_eval.engine.aggregate import aggregate
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.engine.score import score
-from speech_eval.engine.task import TASKS
+from speech_eval.engine.settings import Settings
+from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.gate.decisions import judge
 from speech_eval.gate.findings import Outcome, margin
@@ -101,6 +100,7 @@ class Selftest(Shown):
         return {**super().to_dict(), "exit_code": self.exit_code}
 
 
+@charged_to_runs
 def selftest(
     run: RunDirectory,
     rules: Sequence[Rule] = (),
@@ -179,7 +179,7 @@ def _try(
     """Plant the defect in a copy, score what it changes again, and judge the copy by the rules on those numbers."""
     with tempfile.TemporaryDirectory() as folder:
         copy = RunDirectory(Path(folder) / "run")
-        shutil.copytree(run.path, copy.path, ignore=shutil.ignore_patterns(".lock", "*.tmp", "work"))
+        run.copy_to(copy, audio=True)
         affected = inject(copy, task)
         if affected is None:
             return Trial(
@@ -211,19 +211,16 @@ def _score_again(copy: RunDirectory, task: str, affected: tuple[str, ...], plugi
     record = manifest.tasks[task]
     if affected:
         record = record.model_copy(update={"metrics": list(affected)})
-        held = datasets.load_dataset(record.dataset.location)
-        dataset = dataclasses.replace(held, samples=tuple(copy.samples(task)))
-        needs = set().union(*(METRICS.get(name).needs for name in affected))
-        if needs & {"prompt", "reference"}:
-            dataset.ensure_audio()
+        item = stored_plan(copy, task, record, Settings(metrics=affected))
+        if item.needs & {"prompt", "reference"}:
+            item.dataset.ensure_audio()
         copy.replace("scores", task, [])
-        made = TASKS.get(record.task_name(task))()
         score(
             copy,
-            dataclasses.replace(made, name=task),
-            affected,
-            dataset,
-            recognizer=record.recognizer,
+            item.task,
+            item.metrics,
+            item.dataset,
+            recognizer=item.recognizer,
             workers=1,
             plugins=plugins,
             progress=silent,

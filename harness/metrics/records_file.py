@@ -57,6 +57,7 @@ def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
     units = metric.pool([Unit(sample, parts, compat, detail) for sample, _, parts, compat, detail in scored])
     strict = [unit.strict for unit in units]
     compat = [unit.compat for unit in units if unit.compat is not None]
+    summaries = metric.reported(units)
     return {
         "metric": metric.id,
         "version": metric.version,
@@ -66,8 +67,8 @@ def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
             {
                 "id": sample.id,
                 "status": status,
-                "value": _alone(metric.summaries[0], parts),
-                "compat": None if compat_parts is None else _alone(metric.summaries[0], compat_parts),
+                "value": _alone(summaries[0], parts),
+                "compat": None if compat_parts is None else _alone(summaries[0], compat_parts),
                 "parts": parts,
                 "compat_parts": compat_parts,
                 **detail,
@@ -75,10 +76,10 @@ def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
             for sample, status, parts, compat_parts, detail in scored
         ],
         "aggregate": {
-            "strict": {s.name: _value(s, strict) for s in metric.summaries},
-            "compat": {s.name: _value(s, compat) for s in metric.summaries},
-            "units": {s.name: s.unit for s in metric.summaries},
-            "intervals": {s.name: _interval(metric, s, strict) for s in metric.summaries},
+            "strict": {s.name: _value(s, strict) for s in summaries},
+            "compat": {s.name: _value(s, compat) for s in summaries},
+            "units": {s.name: s.unit for s in summaries},
+            "intervals": {s.name: _interval(metric, s, strict) for s in summaries},
         },
     }
 

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speech_eval.adapters.base import (
     AudioCodec,
@@ -39,6 +40,9 @@ from speech_eval.testing.simulated_clock import SimulatedClock
 TONE_RATE = 24_000
 _LETTER_SECONDS = 0.07
 _GAP_SECONDS = 0.05
+_AUDIBLE = 0.01  # RMS of a chunk that the duplex agent takes for sound
+_REACTION = 0.2  # seconds from the end of the user's turn to the agent's
+_REPLY = "understood I will do that now"  # two seconds of tones
 _INSERTED = ("the", "apple", "river", "seven", "window", "yellow", "under", "music")
 
 
@@ -88,7 +92,8 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
 
     Recognition and chat give the bound sample's `text`. Synthesis gives the sample's own recording where it has one,
     else `tones(text)`. The codec is the identity up to 16 bits: one codebook of 65 536 codes at the sample rate. The
-    duplex agent is silent while it hears sound and speaks one second of tones after 0.2 s of silence.
+    duplex agent speaks two seconds of tones 0.2 s after the annotated end of the user's turn (the sample's `turn_end`);
+    without that annotation, after 0.2 s of silence, and it is silent while it hears sound.
 
     Simulated times: the first chunk of a stream comes after `ttfb` seconds, every further `chunk_seconds` of audio
     after `chunk_interval`; a transcript, a reply or the codes of a waveform take `answer_seconds`. Concurrent requests
@@ -114,6 +119,7 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         self.clock: SimulatedClock = SimulatedClock()
         self.load_reference: LoadReference | None = None
         self._references: Mapping[str, Sample] = {}
+        self._expected = ""
         self.reset()
 
     def bind(self, samples: Mapping[str, Sample], load_reference: LoadReference | None = None) -> None:
@@ -121,7 +127,8 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         self._references, self.load_reference = samples, load_reference
 
     def expect(self, sample_id: str) -> None:
-        """Nothing to do: this agent decides by what it hears."""
+        """Take the id of the conversation that begins."""
+        self._expected = sample_id
 
     def info(self) -> ModelInfo:
         return ModelInfo(name=self.name, revision="1", license="Apache-2.0", parameters=0)
@@ -190,6 +197,10 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         size = max(1, round(self.stream_chunk_seconds * audio.rate))
         return [Audio(audio.samples[at : at + size], audio.rate) for at in range(0, len(audio.samples), size)]
 
+    @property
+    def depths(self) -> Sequence[int]:
+        return (1,)
+
     def encode(self, audios: Sequence[Audio]) -> list[Codes]:
         for audio in audios:
             if audio.rate != self.sample_rate:
@@ -208,27 +219,50 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         yield from self._arrive(self.decode([codes])[0])
 
     def reset(self) -> None:
-        self._steps = 0
+        self._position = 0.0  # seconds of the user's channel heard so far
         self._quiet_seconds = 0.0
-        self._heard = False
+        self._heard = self._answered = False
         self._left: Samples = np.zeros(0, dtype=np.float32)
 
     def step(self, user_chunk: Audio) -> Audio:
-        self._raise_failures([(f"step {self._steps}", 0)])
+        self._raise_failures([(self._expected or f"second {self._position:g}", 0)])
+        self._position += user_chunk.seconds
+        if (turn_end := self._turn_end) is None:
+            self._listen(user_chunk)
+        elif not self._answered and turn_end + _REACTION < self._position + user_chunk.seconds:
+            # What it returns for this chunk is heard during the next one.
+            left = turn_end + _REACTION - self._position
+            wait = np.zeros(max(0, round(left * user_chunk.rate)), dtype=np.float32)
+            self._answered, self._left = True, np.concatenate([wait, self._turn(user_chunk.rate)])
         frames = len(user_chunk.samples)
-        loud = bool(np.sqrt(np.mean(np.square(user_chunk.samples, dtype=np.float64))) > 0.01)
+        spoken, self._left = self._left[:frames], self._left[frames:]
+        return Audio(np.pad(spoken, (0, frames - len(spoken))), user_chunk.rate)
+
+    def speech_probabilities(self, user: Audio) -> tuple[NDArray[np.float64], float]:
+        """1 for every 10 ms of the user's turn and 0 after it; without its annotated end, 1 where there is sound."""
+        self._raise_failures([(self._expected or _content(user.samples), 0)])
+        size = user.rate // 100
+        frames = user.samples[: len(user.samples) // size * size].reshape(-1, size)
+        if (turn_end := self._turn_end) is None:
+            return (np.sqrt(np.mean(np.square(frames, dtype=np.float64), axis=1)) > _AUDIBLE).astype(np.float64), 0.01
+        return (np.arange(len(frames)) * 0.01 < turn_end).astype(np.float64), 0.01
+
+    @property
+    def _turn_end(self) -> float | None:
+        sample = self._references.get(self._expected)
+        return None if sample is None else sample.metadata.get("turn_end")
+
+    def _listen(self, user_chunk: Audio) -> None:
+        loud = bool(np.sqrt(np.mean(np.square(user_chunk.samples, dtype=np.float64))) > _AUDIBLE)
         self._quiet_seconds = 0.0 if loud else self._quiet_seconds + user_chunk.seconds
         if loud:
             self._heard, self._left = True, self._left[:0]
-        elif self._heard and self._quiet_seconds >= 0.2:
+        elif self._heard and self._quiet_seconds >= _REACTION:
             self._heard, self._left = False, self._turn(user_chunk.rate)
-        spoken, self._left = self._left[:frames], self._left[frames:]
-        self._steps += 1
-        return Audio(np.pad(spoken, (0, frames - len(spoken))), user_chunk.rate)
 
     def _turn(self, rate: int) -> Samples:
-        turn = self._sound(f"turn {self._steps}", tones("understood yes").resampled(rate), 0)
-        return turn.samples[:rate]
+        item = self._expected or f"turn {self._position:g}"
+        return self._sound(item, tones(_REPLY).resampled(rate), 0).samples
 
 
 class NoisyOracle(Oracle):
@@ -277,8 +311,8 @@ class NoisyOracle(Oracle):
 class FailingOracle(Oracle):
     """The oracle that raises for a share `fail_rate` of the items, chosen by a hash of their ids.
 
-    A batch that holds one such item raises as a whole, as a real model's does. Where an interface passes no id, the
-    content (codec) or the number of the step (duplex) is hashed instead.
+    A batch that holds one such item raises as a whole, as a real model's does. A codec is told no ids, so the content
+    is hashed instead; a duplex agent outside the engine, by the second of the conversation.
     """
 
     name = "failing"

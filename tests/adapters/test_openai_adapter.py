@@ -15,7 +15,8 @@ from support.openai_server import RATE, Fault, Server, running, sine, wav
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import ChatRequest, SynthesisRequest, TranscriptionRequest, interfaces_of
-from speech_eval.adapters.remote.openai import EndpointError, OpenAIEndpoint
+from speech_eval.adapters.remote.endpoint import EndpointError
+from speech_eval.adapters.remote.openai import OpenAIEndpoint
 from speech_eval.adapters.remote.wav_stream import PCMReader, WAVReader, wav_bytes
 from speech_eval.audio import Audio
 from speech_eval.errors import BadAudio, BadInput
@@ -27,7 +28,7 @@ KEY = "sk-test-0123456789abcdef"
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr("speech_eval.adapters.remote.openai._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("speech_eval.adapters.remote.endpoint._FIRST_WAIT", 0.01)
     with running() as server:
         yield server
 

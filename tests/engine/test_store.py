@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.run_fixture import ASR, write_run
 
 from speech_eval.audio import Audio, load
 from speech_eval.cache import disk_errors
@@ -34,16 +35,21 @@ def test_the_newest_line_of_an_id_counts(tmp_path: Path) -> None:
     assert run.outputs("t")["a"].text == "second"
 
 
+def started(path: Path) -> RunDirectory:
+    """A run directory with the task `asr`."""
+    return RunDirectory(write_run(path, tasks=[ASR], samples=3, audio=False))
+
+
 @pytest.mark.parametrize("cut", [1, 10, 60])
 def test_a_line_cut_short_by_a_kill_is_dropped(tmp_path: Path, cut: int) -> None:
-    run = RunDirectory(tmp_path)
-    run.append("outputs", "t", [output("a"), output("b")])
-    file = run.file("outputs", "t")
+    run = started(tmp_path)
+    run.replace("outputs", ASR, [output("a"), output("b")])
+    file = run.file("outputs", ASR)
     file.write_bytes(file.read_bytes()[:-cut])
-    assert list(run.outputs("t")) == ["a"]
+    assert list(run.outputs(ASR)) == ["a"]
     with run.writing():
-        run.append("outputs", "t", [output("c")])
-    assert list(run.outputs("t")) == ["a", "c"]
+        run.append("outputs", ASR, [output("c")])
+    assert list(run.outputs(ASR)) == ["a", "c"]
 
 
 def test_a_malformed_line_is_named(tmp_path: Path) -> None:
@@ -114,8 +120,9 @@ def test_a_full_disk_is_said_and_nothing_done_is_lost(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_really_full_device_is_said(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path)
-    (tmp_path / "outputs").mkdir()
-    run.file("outputs", "t").symlink_to("/dev/full")
-    with pytest.raises(SpeechEvalError, match="no space left"):
-        run.append("outputs", "t", [output("a")])
+    with (
+        pytest.raises(SpeechEvalError, match="no space left"),
+        disk_errors(tmp_path),
+        Path("/dev/full").open("wb", buffering=0) as full,
+    ):
+        full.write(b"x")

@@ -63,7 +63,8 @@ class Voice(SpeechSynthesizer):
             yield chunk
 
     def padded(self, audio):
-        return Audio(np.concatenate([np.zeros(round(self.silence * audio.rate), np.float32), audio.samples]), audio.rate)
+        silence = np.zeros(round(self.silence * audio.rate), np.float32)
+        return Audio(np.concatenate([silence, audio.samples]), audio.rate)
 '''
 
 

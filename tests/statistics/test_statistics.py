@@ -9,7 +9,7 @@ from scipy import stats
 
 from speech_eval.records import Sample
 from speech_eval.statistics.bootstrap import EXACT_UNITS, bootstrap, bound, drawn_weights, estimate, generator
-from speech_eval.statistics.multiple import holm
+from speech_eval.statistics.multiple import benjamini_hochberg, holm
 from speech_eval.statistics.paired import paired_bootstrap, paired_permutation, paired_test, permutation_p
 from speech_eval.statistics.power import detectable_errors, samples_needed
 from speech_eval.statistics.summaries import Rows, Summary, clusters, group, rows, statistic
@@ -95,6 +95,15 @@ def test_holm_is_that_of_its_definition() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
     assert holm([]).tolist() == []
+
+
+def test_benjamini_hochberg_is_that_of_its_definition_and_of_scipy() -> None:
+    # Benjamini and Hochberg 1995: the smallest of 4 times 4/1, the next times 4/2, …, made monotonic from the largest.
+    assert benjamini_hochberg([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert benjamini_hochberg([]).tolist() == []
+    p = np.random.default_rng(0).uniform(size=30) ** 3
+    assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p))
+    assert (benjamini_hochberg(p) <= holm(p)).all()
 
 
 # ------------------------------------------------------------------------------------------- known answers

@@ -31,15 +31,11 @@ from speech_eval.testing.turn_oracle import TurnOracle
 
 
 class Perfect(Oracle):
-    """The oracle, whose codec has one depth: all of it."""
+    """The oracle, which also replies in speech."""
 
     def __init__(self, failing: str = "") -> None:
         super().__init__()
         self.failing = failing
-
-    @property
-    def depths(self) -> Sequence[int]:
-        return (1,)
 
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """In text, and in the voice of the recording."""

@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import INTERFACES, ChatRequest, SynthesisRequest, TranscriptionRequest, interfaces_of
+from speech_eval.adapters.base import (
+    INTERFACES,
+    ChatRequest,
+    ScoresFrames,
+    SynthesisRequest,
+    TranscriptionRequest,
+    interfaces_of,
+)
 from speech_eval.audio import Audio, leading_silence
+from speech_eval.engine.generate.conversation import converse
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.records import Sample
 from speech_eval.testing.fakes import FailingOracle, NoisyOracle, Oracle, tones
@@ -110,6 +118,28 @@ def test_the_duplex_agent_waits_for_the_end_of_the_turn_and_falls_silent_when_in
     assert not any(np.abs(model.step(silence).samples).max() for _ in range(5))
 
 
+@pytest.mark.parametrize("turn_end", [0.0, 0.05, 0.8, 1.013])
+def test_the_duplex_agent_is_heard_soon_after_the_annotated_end_of_the_turn(turn_end: float) -> None:
+    model = Oracle()
+    model.bind({"a": Sample(id="a", metadata={"turn_end": turn_end})})
+    for _ in range(2):
+        model.expect("a")
+        noise = Audio(np.random.default_rng(0).standard_normal(16_000 * 4).astype(np.float32) * 0.1, 16_000)
+        heard = converse(model, noise)
+        assert leading_silence(heard) == pytest.approx(turn_end + 0.2, abs=0.011)
+        assert 1.8 < len(np.flatnonzero(heard.samples)) / heard.rate < 2.0
+
+
+def test_its_speech_probability_falls_where_the_turn_ends() -> None:
+    model = Oracle()
+    model.bind({"a": Sample(id="a", metadata={"turn_end": 0.5})})
+    model.expect("a")
+    user = Audio(np.zeros(16_000, dtype=np.float32), 16_000)
+    probability, seconds = model.speech_probabilities(user)
+    assert (len(probability), seconds, probability.sum()) == (100, 0.01, 50)
+    assert isinstance(model, ScoresFrames)
+
+
 # ----------------------------------------------------------------------------------------------------- times
 
 
@@ -160,6 +190,12 @@ def test_its_speech_is_the_oracles_with_noise_of_the_error_rate() -> None:
     )
 
 
+def listened(model: Oracle, sample_id: str) -> Audio:
+    model.expect(sample_id)
+    model.reset()
+    return model.step(Audio(np.zeros(1280, dtype=np.float32), 16_000))
+
+
 def failures(model: Oracle, ask: Callable[[str], object]) -> set[str]:
     failed = set()
     for key in SAMPLES:
@@ -187,6 +223,7 @@ def test_the_same_ids_fail_through_every_interface() -> None:
     assert failures(model, lambda key: model.synthesize([speak(key)])) == failed
     assert failures(model, lambda key: list(model.stream(speak(key)))) == failed
     assert failures(model, lambda key: model.reply([ChatRequest(key, [])])) == failed
+    assert failures(model, lambda key: listened(model, key)) == failed
 
 
 def test_what_does_not_fail_is_right() -> None:

@@ -13,7 +13,7 @@ from speech_eval.analysis.exports.model_index import model_index
 from speech_eval.analysis.exports.tensorboard import tensorboard
 from speech_eval.analysis.report import text
 from speech_eval.cache import write_atomically
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import BadInput
 from speech_eval.records import Results
 
@@ -27,6 +27,7 @@ _FROM_RESULTS: dict[str, Callable[[Sequence[Results]], str]] = {
 FORMATS = (*_FROM_RESULTS, "latex", "tensorboard")
 
 
+@charged_to_runs
 def export(runs: Sequence[RunDirectory], results: Sequence[Results], format: str, output: Path | None = None) -> str:
     """The numbers of `runs`, whose results are `results`, as a document in `format`, one of `FORMATS`; also written to
     `output` where that is given. For TensorBoard, the folders written into the log folder `output`.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from speech_eval.adapters.base import ScoresFrames
+from speech_eval.adapters.base import ReferenceAware, ScoresFrames
 from speech_eval.engine.generate.conversation import user_channel
 from speech_eval.engine.generate.requests import LoadAudio, RawAnswer
 from speech_eval.engine.generate.strategy import Ask, Batched, Work
@@ -32,7 +32,12 @@ class SpeechProbability(Batched):
             )
 
         def ask(samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[RawAnswer]:
-            return [_answer(*agent.speech_probabilities(user_channel(sample, load))) for sample in samples]
+            found = []
+            for sample in samples:
+                if isinstance(agent, ReferenceAware):
+                    agent.expect(sample.id)
+                found.append(_answer(*agent.speech_probabilities(user_channel(sample, load))))
+            return found
 
         return ask
 

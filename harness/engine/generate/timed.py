@@ -83,11 +83,11 @@ class Timed(Strategy):
 
         def keep(result: _Result) -> None:
             nonlocal count
-            output = work.keep(work.task, result.sample, result.outcome)
             with guard:
-                work.store(work.task, [output])
+                work.keep(work.task, [(result.sample, result.outcome, None)])
                 count += 1
                 work.report(count)
+                work.guest.after(result.outcome, restart=at_once(work.task) == 1)
 
         warm: list[_Result] = []
         # Nothing is read ahead: a thread that decodes recordings would take its time from the model's.
@@ -118,12 +118,12 @@ class _Pass:
     of its last is kept."""
 
     def __init__(self, work: Work, read: LoadAudio) -> None:
-        self._work, self._adapter, self._read = work, work.adapter, read
+        self._work, self._read = work, read
         self._request = REQUESTS[work.interface]
         self._at_once = at_once(work.task)
-        self._occupancy = Occupancy(self._adapter.clock)
-        one_at_a_time = self._at_once > 1 and not self._adapter.concurrent
-        self._door: AbstractContextManager[None] = self._adapter.clock.queue() if one_at_a_time else nullcontext()
+        self._occupancy = Occupancy(work.adapter.clock)
+        one_at_a_time = self._at_once > 1 and not work.adapter.concurrent
+        self._door: AbstractContextManager[None] = work.adapter.clock.queue() if one_at_a_time else nullcontext()
 
     def take(self, samples: Iterable[Sample], keep: Callable[[_Result], None]) -> None:
         waiting = iter(samples)
@@ -137,16 +137,18 @@ class _Pass:
             keep(_Result(sample, self._outcome(sample)))
             return True
 
-        self._adapter.clock.together(step, self._at_once)
+        self._work.adapter.clock.together(step, self._at_once)
 
     def _outcome(self, sample: Sample) -> RawAnswer | Exception:
+        adapter, seed = self._work.adapter, self._work.seed_of(self._work.task, sample)
         try:
-            request = self._request(self._adapter, sample, self._work.seed_of(self._work.task, sample), self._read)
-            with self._occupancy.request() as share:
-                start = self._adapter.clock.now()
-                with self._door:
-                    request.ask(start)
-            answer = request.answer()
+            with self._work.asking([sample], self._at_once):
+                request = self._request(adapter, sample, seed, self._read)
+                with self._occupancy.request() as share:
+                    start = adapter.clock.now()
+                    with self._door:
+                        request.ask(start)
+                answer = request.answer()
         except Exception as error:
             return error
         timing = (answer.timing or Timing()).model_copy(update={"wall_seconds": round(share(), 6)})

@@ -39,7 +39,9 @@ class Segment:
 # Other names of a field; the first that a record has is read. The nested ones occur in the original's files.
 ALIASES = {
     "words": ("words", "chunks", "output.chunks"),
-    "segments": ("segments", "speech", "vad"),
+    "segments": ("segments", "speech", "vad", "agent_segments", "model_segments", "output_segments"),
+    "user_segments": ("user_segments", "user_speech", "user_vad", "input_segments"),
+    "behavior": ("behavior", "behaviour", "tags", "tag", "content_tag"),
     "turn_end": (
         *("turn_end", "user_turn_end", "user_end", "turn_end_time", "input_end_time", "input_end", "end_time"),
         *("turn_taking.0.timestamp.0", "interrupt.0.timestamp.1"),
@@ -55,7 +57,8 @@ def columns_of(*names: str) -> frozenset[str]:
     return frozenset(path.partition(".")[0] for name in names for path in ALIASES[name])
 
 
-_STARTS, _ENDS = ("start", "start_time", "begin", "t_start"), ("end", "end_time", "stop", "t_end")
+# Keys of the two times of an entry.
+STARTS, ENDS = ("start", "start_time", "begin", "t_start"), ("end", "end_time", "stop", "t_end")
 _MISSING = object()
 
 
@@ -68,13 +71,14 @@ def field(sample: Sample, name: str) -> Any:
     return found
 
 
+def has(sample: Sample, name: str) -> bool:
+    """Whether the sample's metadata has the field under any of its names."""
+    return _find(sample, name) is not _MISSING
+
+
 def _find(sample: Sample, name: str) -> Any:
     values = (_value(sample.metadata, path.split(".")) for path in ALIASES.get(name, (name,)))
     return next((value for value in values if value is not _MISSING), _MISSING)
-
-
-def _has(sample: Sample, name: str) -> bool:
-    return _find(sample, name) is not _MISSING
 
 
 def _value(data: Any, path: list[str]) -> Any:
@@ -98,7 +102,7 @@ def words(sample: Sample, *, or_segments: bool = False) -> list[Word] | None:
 
     Entries: `[text, start, end]`, `{"text" or "word", "start", "end"}` or `{"text", "timestamp": [start, end]}`.
     """
-    name = "segments" if or_segments and not _has(sample, "words") and _has(sample, "segments") else "words"
+    name = "segments" if or_segments and not has(sample, "words") and has(sample, "segments") else "words"
     entries = _entries(sample, name)
     if entries is None:
         return None
@@ -109,13 +113,13 @@ def words(sample: Sample, *, or_segments: bool = False) -> list[Word] | None:
     return found
 
 
-def segments(sample: Sample) -> list[Segment]:
-    """The field `segments`: entries as of `words`, or `[start, end]`; `words` (a list or a number) or the text counts
-    the words of a segment."""
+def segments(sample: Sample, name: str = "segments") -> list[Segment]:
+    """The field `name`, empty where it is null. Entries are those of `words`, or `[start, end]`; `words` (a list or a
+    number) or the text counts the words of a segment."""
     found = []
-    for entry in _entries(sample, "segments") or []:
-        text, start, end = _span(sample, "segments", entry)
-        start, end = _time(sample, "segments", start), _time(sample, "segments", end)
+    for entry in _entries(sample, name) or []:
+        text, start, end = _span(sample, name, entry)
+        start, end = _time(sample, name, start), _time(sample, name, end)
         if start is None or end is None or end < start:
             raise BadInput(f"Sample {sample.id}: not a segment: {entry!r}.", "Write [start, end] in seconds.")
         count = entry.get("words") if isinstance(entry, dict) else None
@@ -125,6 +129,17 @@ def segments(sample: Sample) -> list[Segment]:
         if not (count is None or (isinstance(count, int) and count >= 0)):
             raise BadInput(f"Sample {sample.id}: not words: {entry!r}.", "Give a segment its words or their number.")
         found.append(Segment(start, end, count))
+    return found
+
+
+def replies(sample: Sample) -> list[str]:
+    """The judge's replies in the field `judge`: one text, or a list of texts; none where it is null."""
+    given = field(sample, "judge")
+    found = [given] if isinstance(given, str) else given
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(reply, str) for reply in found):
+        raise BadInput(f"Sample {sample.id}: 'judge' is neither a reply nor a list of replies.", "Give its texts.")
     return found
 
 
@@ -141,7 +156,7 @@ def _span(sample: Sample, name: str, entry: Any) -> tuple[str | None, Any, Any]:
         text = next((entry[key] for key in ("text", "word") if key in entry), None)
         times = entry.get("timestamp")
         if times is None:
-            keys = [next((key for key in keys if key in entry), None) for keys in (_STARTS, _ENDS)]
+            keys = [next((key for key in keys if key in entry), None) for keys in (STARTS, ENDS)]
             times = [entry[key] if key else None for key in keys] if any(keys) else None
     elif isinstance(entry, list):
         text = next((value for value in entry if isinstance(value, str)), None)

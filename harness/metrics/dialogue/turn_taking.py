@@ -13,9 +13,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.dialogue.aligned import Word, columns_of, field, number, words
+from speech_eval.metrics.dialogue.aligned import Word, columns_of, field, number, replies, words
 from speech_eval.records import Sample
 
 SOURCE = "Lin et al. 2025 (Full-Duplex-Bench, arXiv:2503.04721), v1_v1.5/evaluation at d7336bd"
@@ -121,8 +120,7 @@ class SmoothTurnTaking(Metric):
     )
 
     def score(self, item: ScoringItem) -> Value:
-        """Reads `words` and `turn_end` (null: not annotated). Raises Raises `Unscorable` for null
-        words."""
+        """Reads `words` and `turn_end` (null: not annotated). Raises `Unscorable` for null words."""
         end = number(item.sample, "turn_end")
         spoken = _answer(item.sample)
         timing = _turn_parts(spoken, end)
@@ -248,8 +246,8 @@ class Interruption(Metric):
         end = number(item.sample, "turn_end")
         spoken = _answer(item.sample)
         timing = _turn_parts(spoken, end)
-        replies = _replies(item.sample) if timing["turn"] or _takes_turn_in_original(spoken) else []
-        rating = next((value for value in map(parse_rating, replies) if value is not None), None)
+        judged = _replies(item.sample) if timing["turn"] or _takes_turn_in_original(spoken) else []
+        rating = next((value for value in map(parse_rating, judged) if value is not None), None)
         parts = {
             "rating": rating or 0.0,
             "rated": timing["turn"],
@@ -261,10 +259,10 @@ class Interruption(Metric):
             "reported": 1.0,
         }
         detail = _detail(spoken, timing) | {"rating": rating}
-        return Value(parts, detail, self._compat(spoken, end, replies))
+        return Value(parts, detail, self._compat(spoken, end, judged))
 
     @staticmethod
-    def _compat(spoken: Sequence[Word], end: float | None, replies: Sequence[str]) -> dict[str, float]:
+    def _compat(spoken: Sequence[Word], end: float | None, judged: Sequence[str]) -> dict[str, float]:
         """The original's loop: every unreadable reply counts the turn once more, the rating is stored twice, and
         it never ends where no reply can be read."""
         parts = {**_NOTHING, "asked": 1.0}
@@ -275,7 +273,7 @@ class Interruption(Metric):
             return parts | {"crash": 1.0}
         if not takes_turn(span, len(spoken)):
             return parts
-        ratings = [original_rating(reply) for reply in replies]
+        ratings = [original_rating(reply) for reply in judged]
         asked = next((index for index, value in enumerate(ratings, 1) if value is not None), None)
         if asked is None or end is None:
             return parts | {"crash": 1.0}
@@ -305,12 +303,8 @@ def _takes_turn_in_original(spoken: Sequence[Word]) -> bool:
 
 
 def _replies(sample: Sample) -> list[str]:
+    """The judge's replies; a number is a rating that was read already."""
     given = field(sample, "judge")
     if isinstance(given, int | float) and not isinstance(given, bool):
-        given = f"Analysis: read already.\nI would rate the AI's response as {given}"
-    replies = [given] if isinstance(given, str) else given
-    if replies is None:
-        return []
-    if not isinstance(replies, list) or not all(isinstance(reply, str) for reply in replies):
-        raise BadInput(f"Sample {sample.id}: 'judge' is neither a reply nor a list of replies.", "Give its texts.")
-    return replies
+        return [f"Analysis: read already.\nI would rate the AI's response as {given}"]
+    return replies(sample)
