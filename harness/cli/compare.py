@@ -26,19 +26,25 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare two runs sample by sample: differences, intervals, p-values, and the samples that changed most."""
+    from speech_eval.analysis.compare_table import tables
     from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.judging import compare as compare_runs
-    from speech_eval.cli.console import emit, line, say, table
+    from speech_eval.cli.console import emit, line, out, say
 
     load_plugins(plugin)
+<<<<<<< HEAD
     found = compare_runs(a, b, force=force, correction=correction)
+=======
+    found = compare_runs(a, b, force=force, everything=all_)
+>>>>>>> S6
     if json:
         return emit(found.to_dict())
     for reason in found.forced:
         say(f"NOT COMPARABLE: {reason}")
     line(f"A: {found.a}")
     line(f"B: {found.b}")
-    table(found.rows(everything=all_))
+    for table in tables(found):
+        out.print(table)
     for changed in found.changed:
         _show(changed)
 
