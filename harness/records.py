@@ -163,8 +163,8 @@ class Output(Record):
 
     `seconds` is the wall time of the answer (an equal share of its batch's). The harness measures `seconds`, `chunks`,
     `timing` and `codes`; `metadata` holds only what the adapter says of its answer (`Speech.metadata`). A failed sample
-    keeps its `error`; nothing is scored in its place. The model is not asked for an `invalid` sample: its data is
-    defective, as `error` says, and no number counts it.
+    keeps its `error`, and the first ones of a kind their `traceback`; nothing is scored in its place. The model is not
+    asked for an `invalid` sample: its data is defective, as `error` says, and no number counts it.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -175,6 +175,7 @@ class Output(Record):
     text: str | None = None
     audio: StoredAudio | None = None
     error: str | None = None
+    traceback: str | None = None
     seconds: float | None = None
     chunks: list[Chunk] | None = None
     timing: Timing | None = None
@@ -321,12 +322,19 @@ class TaskResult(Record):
 
 
 class Results(Record):
-    """`results.json`: nothing in it depends on time, machine or worker count."""
+    """`results.json`: nothing in it depends on time, machine or worker count. `model` is the model spec, `label` what
+    tables call the run (see `Manifest`)."""
 
     schema_version: int = RESULTS_VERSION
     model: str
+    label: str = ""
     seed: int
     tasks: list[TaskResult]
+
+    @property
+    def name(self) -> str:
+        """What tables call the run."""
+        return self.label or self.model
 
 
 # ---------------------------------------------------------------------------------------------- manifest
@@ -335,7 +343,8 @@ class Results(Record):
 class ModelInfo(Record):
     """What identifies a model: its name, revision and the digest of its weights.
 
-    An adapter leaves out `spec`, `interfaces` and `options`; the harness fills them in.
+    An adapter leaves out `spec`, `interfaces`, `options` and `code`, the sha256 of each file of the user's own code;
+    the harness fills them in.
     """
 
     spec: str = ""
@@ -346,6 +355,7 @@ class ModelInfo(Record):
     license: str = ""
     parameters: int | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    code: dict[str, str] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -409,7 +419,7 @@ class Event(Record):
     per `round`; `call` identifies the call of `speech-eval run`, and `load_average` is that of the machine.
     """
 
-    event: Literal["started", "generated", "scored", "finished"]
+    event: Literal["started", "regenerated", "generated", "scored", "finished"]
     at: str
     task: str | None = None
     tasks: list[str] | None = None
@@ -455,10 +465,15 @@ class Environment(Record):
 
 
 class Manifest(Record):
-    """`manifest.json`: everything that makes a run's numbers comparable, and what depends on the machine."""
+    """`manifest.json`: everything that makes a run's numbers comparable, and what depends on the machine.
+
+    `label` is what tables call the run: the user's label, else the name of a model that is not one of the catalog;
+    empty for those, whose spec is their name.
+    """
 
     schema_version: int = SCHEMA_VERSION
     harness_version: str
+    label: str = ""
     model: ModelInfo
     seed: int
     tasks: dict[str, TaskRecord]

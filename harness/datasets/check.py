@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from speech_eval.audio import load
-from speech_eval.cache import file_sha256
+from speech_eval.cache import file_sha256_once
 from speech_eval.datasets.dataset import AUDIO_SUFFIXES, Dataset
 from speech_eval.errors import SpeechEvalError
 
@@ -46,10 +46,10 @@ def remarks(dataset: Dataset) -> list[str]:
 def inspect(dataset: Dataset, relative: str, sha256: str | None) -> Finding | None:
     """What is wrong with a recording of a dataset, whose sha256 may be stated. None where it is sound."""
     try:
-        path = dataset.audio_path(relative)
+        path = dataset.located(relative)
         if not path.is_file():
             return Finding("unusable", f"{relative}: the file is missing")
-        if sha256 is not None and file_sha256(path) != sha256:
+        if sha256 is not None and file_sha256_once(path) != sha256:
             return Finding("unusable", f"{relative}: the file differs from the sha256 that its sample states")
         audio = load(path)
     except SpeechEvalError as error:

@@ -115,6 +115,7 @@ class Plan:
     settings: Settings
     items: list[Planned]
     skipped: list[str]
+    label: str = ""  # what tables call the run; empty for the model's own name
 
 
 def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
@@ -129,6 +130,9 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
             needed, offered = " or ".join(task.interfaces), ", ".join(model.interfaces)
             skipped.append(f"{task.name} needs {needed}; {model.spec.target} is {offered}")
             continue
+        if task.generate.in_rounds and not model.adapter_class.answers_live:
+            skipped.append(f"{task.name} measures time; the answers of {model.redacted} exist already")
+            continue
         location = settings.data or task.variants[interface].dataset
         hears = model.adapter_class.reads_audio or interface in HEARS
         items.append(_plan_task(task, interface, location, settings, hears))
@@ -139,7 +143,8 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, hears: bool, note: str = "") -> Planned:
     variant = task.variants[interface]
-    datasets.fetch(location)
+    if not settings.offline:
+        datasets.fetch(location)
     location = datasets.locate(location, variant.dataset)
     dataset = datasets.load_dataset(location, variant.dataset).subset(settings.limit)
     names, notes = requirements.scorable(

@@ -104,10 +104,10 @@ def check(task: Task, dataset: Dataset) -> tuple[list[str], list[str]]:
 def _without_value(metric: Metric, dataset: Dataset, samples: Sequence[Sample]) -> Iterator[str]:
     """The samples for which the metric has no value even if the recording itself is the answer."""
     for sample in samples:
-        paths = {"reference": sample.audio, "prompt": sample.prompt_audio}
-        load = {key: None if path is None else data_reader(dataset.audio_path(path)) for key, path in paths.items()}
+        given = ((sample.audio, sample.audio_sha256), (sample.prompt_audio, sample.prompt_audio_sha256))
+        reference, prompt = (data_reader(path and dataset.located(path), digest) for path, digest in given)
         output = Output(id=sample.id, task="", status="ok", seed=0)
-        item = ScoringItem(sample, output, load_reference=load["reference"], load_prompt=load["prompt"])
+        item = ScoringItem(sample, output, load_reference=reference, load_prompt=prompt)
         if fault := data_fault(metric, item):
             yield f"{sample.id}: not counted in {metric.id}: {fault}"
 
@@ -131,17 +131,18 @@ def defects(
     prompts = "prompt" in needs or (hears and speaks)
     files = {sample.id: list(_files(sample, recordings, prompts)) for sample in dataset.samples}
     wanted = list(dict.fromkeys(file for given in files.values() for file in given))
+    findings: dict[str, datasets.Finding] = {}  # one digest that differs condemns the file for every sample
     with ThreadPoolExecutor(READERS, thread_name_prefix="data") as pool:
-        findings = {}
-        for file, finding in zip(wanted, pool.map(lambda file: datasets.inspect(dataset, *file), wanted), strict=True):
-            findings[file] = finding
-            progress(f"{dataset.info.name}: check", len(findings), len(wanted))
+        read = pool.map(lambda file: datasets.inspect(dataset, *file), wanted)
+        for number, ((path, _), finding) in enumerate(zip(wanted, read, strict=True), 1):
+            if finding and (path not in findings or finding.kind == "unusable"):
+                findings[path] = finding
+            progress(f"{dataset.info.name}: check", number, len(wanted))
     for sample in dataset.samples:
-        for file in files[sample.id]:
-            finding = findings[file]
-            is_prompt = file == (sample.prompt_audio, sample.prompt_audio_sha256)
-            allowed = ("slow",) if is_prompt or (sample.text or "").strip() else ("slow", "silent")
-            if finding and finding.kind not in allowed:
+        for path, _ in files[sample.id]:
+            needs_sound = path == sample.prompt_audio or (sample.text or "").strip()
+            finding = findings.get(path)
+            if finding and finding.kind in (("unusable", "silent") if needs_sound else ("unusable",)):
                 found.setdefault(sample.id, finding.text)
     return found
 

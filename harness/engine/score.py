@@ -18,16 +18,17 @@ from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.audio import Audio, load
-from speech_eval.datasets.dataset import Dataset
+from speech_eval.datasets.dataset import Dataset, check_digest
 from speech_eval.engine.executors import Executor, run_inline, run_processes
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.environment import packages
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
-from speech_eval.metrics.base import BadData, Metric, ScoringItem, Unscorable
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Unscorable, Value
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress
 from speech_eval.records import Output, Sample, Score, ScoreStatus, Transcript
+from speech_eval.signal.level import audible
 
 logger = logging.getLogger(__name__)
 
@@ -69,16 +70,15 @@ def score(
     workers: int,
     plugins: Sequence[str],
     progress: Progress,
-    fresh: bool = False,
     executor: Executor | None = None,
 ) -> dict[str, str]:
-    """Score every stored output by every metric, leaving out what is scored already unless `fresh`.
+    """Score every stored output by every metric, leaving out what is scored already.
 
     Without an `executor`, worker processes of this machine where a metric loads a model, else this process. Returns
     the packages that were loaded where scores were made, name to version. Raises `SpeechEvalError` where a metric or
     the recognizer breaks on every sample; one that breaks on some is recorded there.
     """
-    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins, fresh)
+    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins)
     total = len(dataset.samples)
     done = total - len(jobs)
     label = f"{task.name}: score"
@@ -129,6 +129,22 @@ class _Breakages:
                 )
 
 
+def scored(run: RunDirectory, task: Task, metric_ids: Sequence[str], dataset: Dataset) -> bool:
+    """Whether every stored output has a score by every metric."""
+    outputs, scores = run.outputs(task.name), run.scores(task.name)
+    digests = {sample.id: outputs[sample.id].digest() for sample in dataset.samples if sample.id in outputs}
+    held = {key: score.output for key, score in scores.items()}
+    return all(held.get((key, name)) == digest for key, digest in digests.items() for name in metric_ids)
+
+
+def forget_scores(run: RunDirectory, task: Task, metric_ids: Sequence[str]) -> None:
+    """Remove the scores of these metrics, and the transcripts where one of them reads those."""
+    kept = [score for (_, metric), score in run.scores(task.name).items() if metric not in metric_ids]
+    run.replace("scores", task.name, kept)
+    if any("hypothesis" in METRICS.get(name).needs for name in metric_ids):
+        run.replace("transcripts", task.name, [])
+
+
 def _jobs(
     run: RunDirectory,
     task: Task,
@@ -136,13 +152,12 @@ def _jobs(
     dataset: Dataset,
     recognizer: str | None,
     plugins: Sequence[str],
-    fresh: bool,
 ) -> list[Job]:
     outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.scores(task.name)
     classes: dict[str, type[Metric]] = {name: METRICS.get(name) for name in metric_ids}
     hears = any("hypothesis" in cls.needs for cls in classes.values())
     compares = any("original-hypothesis" in cls.needs for cls in classes.values())
-    originals = _originals(run, task, recognizer) if compares and not fresh else {}
+    originals = _originals(run, task, recognizer) if compares else {}
     jobs = []
     for sample in dataset.samples:
         output = outputs.get(sample.id)
@@ -151,15 +166,14 @@ def _jobs(
         digest = output.digest()
         transcript = transcripts.get(sample.id)
         spoken = hears and output.audio is not None and output.text is None
-        if transcript and (fresh or transcript.output != digest or not _same_recognizer(transcript, recognizer)):
+        if transcript and (transcript.output != digest or not _same_recognizer(transcript, recognizer)):
             transcript = None
         if transcript and compares and transcript.original is None and sample.audio is not None:
             transcript = None
         wanted = tuple(
             name
             for name in metric_ids
-            if fresh
-            or (stored := scores.get((sample.id, name))) is None
+            if (stored := scores.get((sample.id, name))) is None
             or stored.output != digest
             or stored.status == "unscored"
             or (spoken and "hypothesis" in classes[name].needs and transcript is None)
@@ -204,9 +218,9 @@ def _audio_files(dataset: Dataset, sample: Sample, classes: dict[str, type[Metri
     needs = frozenset().union(*(cls.needs for cls in classes.values()))
     files = {}
     if "prompt" in needs and sample.prompt_audio is not None:
-        files["prompt"] = dataset.audio_path(sample.prompt_audio)
+        files["prompt"] = dataset.located(sample.prompt_audio)
     if "reference" in needs and sample.audio is not None:
-        files["reference"] = dataset.audio_path(sample.audio)
+        files["reference"] = dataset.located(sample.audio)
     return files
 
 
@@ -267,8 +281,9 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
     def not_counted(status: ScoreStatus, reason: str) -> Score:
         return made(status, {}, None, {"reason": reason})
 
-    def lost(reason: str) -> Score:
-        return made("failed", metric.failure(sample), metric.compat_failure(sample), {"reason": reason})
+    def lost(reason: str, compat: dict[str, float] | None = None) -> Score:
+        compat = metric.compat_failure(sample) if compat is None else compat
+        return made("failed", metric.failure(sample), compat, {"reason": reason})
 
     if job.output.status == "invalid":
         return not_counted("invalid", job.output.error or "the data of the sample is defective")
@@ -284,9 +299,11 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
             return not_counted("unscored", deaf)
         try:
             value = metric.score(item)
+            if transcript is not None and "hypothesis" in metric.needs and not audible(item.audio()):
+                value = _heard_in_silence(metric, item, value)
         except Unscorable as error:
             fault = data_fault(metric, item)
-            return not_counted("invalid", fault) if fault else lost(error.problem)
+            return not_counted("invalid", fault) if fault else lost(error.problem, error.compat)
     except BadData as error:
         return not_counted("invalid", error.problem)
     except SpeechEvalError:
@@ -315,9 +332,17 @@ def data_fault(metric: Metric, item: ScoringItem) -> str:
     return ""
 
 
+def _heard_in_silence(metric: Metric, item: ScoringItem, invented: Value) -> Value:
+    """The value of an inaudible answer, in which nothing can be heard: what a recognizer invents counts in `compat`
+    alone."""
+    value = metric.score(replace(item, hypothesis=""))
+    detail = {**(value.detail or {}), "reason": "the answer is inaudible; its transcript is not counted"}
+    return replace(value, detail=detail, compat=invented.parts if invented.compat is None else invented.compat)
+
+
 def _transcribe(job: Job, item: ScoringItem) -> Transcript:
     assert job.recognizer is not None
-    adapter, identity = _recognizer(job.recognizer)
+    adapter, identity = loaded_recognizer(job.recognizer)
 
     def heard(audio: Audio) -> str:
         request = TranscriptionRequest(id=job.sample.id, load_audio=lambda: audio, language=job.sample.language)
@@ -342,8 +367,8 @@ def _item(job: Job) -> ScoringItem:
         sample=job.sample,
         output=job.output,
         load_audio=_reader(job.audio),
-        load_prompt=data_reader(job.audio_files.get("prompt")),
-        load_reference=data_reader(job.audio_files.get("reference")),
+        load_prompt=data_reader(job.audio_files.get("prompt"), job.sample.prompt_audio_sha256),
+        load_reference=data_reader(job.audio_files.get("reference"), job.sample.audio_sha256),
     )
 
 
@@ -351,12 +376,13 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
     return None if path is None else (lambda rate: _read(path, rate))
 
 
-def data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset. Raises `BadData` where it cannot be used; damage of the run's own files stops."""
+def data_reader(path: Path | None, sha256: str | None) -> Callable[[int | None], Audio] | None:
+    """A recording of the dataset, which may state its sha256. Raises `BadData` where it cannot be used."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None
         try:
+            check_digest(path, sha256)
             return _read(path, rate)
         except BadAudio as error:
             raise BadData(error.problem, error.remedy) from error
@@ -377,7 +403,9 @@ def _metric(name: str) -> Metric:
 
 
 @lru_cache(maxsize=2)
-def _recognizer(spec: str) -> tuple[Any, str]:
+def loaded_recognizer(spec: str) -> tuple[Any, str]:
+    """The recognizer of a model spec, loaded once per process, and its identity. Raises `BadInput` for a model that
+    cannot transcribe."""
     model = modelspec.resolve(spec)
     adapter = model.build()
     if not isinstance(adapter, SpeechRecognizer):

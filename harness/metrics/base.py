@@ -18,7 +18,14 @@ __all__ = ["SUBSET", "BadData", "Metric", "ScoringItem", "Summary", "Unit", "Uns
 
 class Unscorable(SpeechEvalError):
     """The output exists but this metric has no value for it (silence, too short). Counted as a failure of the model,
-    unless the metric has no value for the dataset's own recording either."""
+    unless the metric has no value for the dataset's own recording either.
+
+    `compat` holds the parts that the original computes nevertheless.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", compat: dict[str, float] | None = None) -> None:
+        super().__init__(problem, remedy)
+        self.compat = compat
 
 
 class BadData(BadInput):
@@ -96,6 +103,10 @@ class Metric(ABC):
     @classmethod  # noqa: B027 - most metrics need no files from the user
     def ready(cls) -> None:
         """Called before a run begins. Raises `NotFetched` where the user has to provide a file or variable first."""
+
+    @classmethod  # noqa: B027 - most metrics ask no server
+    def reachable(cls) -> None:
+        """Called once before the first answer of a run; may connect. Raises where a judge cannot be asked."""
 
     @classmethod
     def visible(cls, sample: Sample) -> Sample:
