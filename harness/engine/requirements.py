@@ -105,7 +105,8 @@ def _without_value(metric: Metric, dataset: Dataset, samples: Sequence[Sample]) 
     """The samples for which the metric has no value even if the recording itself is the answer."""
     for sample in samples:
         given = ((sample.audio, sample.audio_sha256), (sample.prompt_audio, sample.prompt_audio_sha256))
-        reference, prompt = (data_reader(path and dataset.located(path), digest) for path, digest in given)
+        files = [(None if path is None else dataset.located(path), digest) for path, digest in given]
+        reference, prompt = (data_reader(*file) for file in files)
         output = Output(id=sample.id, task="", status="ok", seed=0)
         item = ScoringItem(sample, output, load_reference=reference, load_prompt=prompt)
         if fault := data_fault(metric, item):
