@@ -16,6 +16,7 @@ from speech_eval.analysis.significance import adjusted, is_shown, paired
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import NotComparable
 from speech_eval.records import Estimate, MetricResult, Output, Record, Results
+from speech_eval.statistics.multiple import NAMES, Correction
 from speech_eval.statistics.summaries import finite
 
 SHOWN = 10  # most changed samples per task
@@ -27,10 +28,10 @@ class Difference(Record):
     is in points. `a` and `b` are those of `results.json` where the runs have the same samples.
 
     `p_value` is two-sided: for means and ratios from random swaps of the two runs' outputs within clusters, for
-    quantiles and composites from the bootstrap (`test` says which). `adjusted` is Holm's correction over the numbers of
-    the task that the comparison shows, null for the others. `effect_size` is the difference over the standard deviation
-    of its units (Cohen's d of paired data). `detectable` is the least true difference that data like these show in four
-    of five experiments (two-sided, 5 %).
+    quantiles and composites from the bootstrap (`test` says which). `adjusted` is the comparison's `correction` over
+    the numbers of the task that it shows, null for the others. `effect_size` is the difference over the standard
+    deviation of its units (Cohen's d of paired data). `detectable` is the least true difference that data like these
+    show in four of five experiments (two-sided, 5 %).
     """
 
     task: str
@@ -87,6 +88,7 @@ class Comparison(Shown):
     a: str
     b: str
     forced: list[str] = Field(default_factory=list)
+    correction: Correction = "holm"
     everything: bool = False
     differences: list[Difference]
     changed: list[Changed] = Field(default_factory=list)
@@ -110,7 +112,7 @@ class Comparison(Shown):
                 "A": quantity(d.a, d.unit),
                 "B": quantity(d.b, d.unit),
                 "A - B": quantity(d.difference, difference_unit(d.unit)),
-                "p (Holm)": "" if d.adjusted is None else f"{d.adjusted:.4f}",
+                f"p ({NAMES[self.correction]})": "" if d.adjusted is None else f"{d.adjusted:.4f}",
                 "effect": "" if d.effect_size is None else f"{d.effect_size:.2f}",
                 "detectable": _detectable(d),
                 "n": d.n if d.n == d.units else f"{d.n} in {d.units}",
@@ -135,9 +137,12 @@ def _detectable(difference: Difference) -> str:
 
 
 @charged_to_runs
-def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, everything: bool = False) -> Comparison:
-    """Compare all tasks and metrics that both runs have. `everything` shows all numbers, and Holm's correction runs
-    over all of them.
+def compare(
+    a: RunDirectory, b: RunDirectory, *, force: bool = False, everything: bool = False, correction: Correction = "holm"
+) -> Comparison:
+    """Compare all tasks and metrics that both runs have. `everything` shows all numbers. `correction` of the p-values
+    runs over the shown numbers of a task: Holm's bounds the probability of any false finding, that of Benjamini and
+    Hochberg the share of false findings.
 
     Raises `NotComparable` where they have no task in common, or where dataset, protocol, conditions or scorer differ
     and `force` is off.
@@ -157,12 +162,13 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, everything
         pairs = aligned([a, b], task)
         found = [_difference(task, pair, sides) for pair in pairs]
         kept = [everything or is_shown(pair) for pair in pairs]
-        differences += _corrected(found, kept)
+        differences += _corrected(found, kept, correction)
         changed += [item for pair in pairs if pair.primary for item in changed_samples(a, b, task, pair)]
     return Comparison(
         a=names(sides)[0],
         b=names(sides)[1],
         forced=reasons,
+        correction=correction,
         everything=everything,
         differences=differences,
         changed=changed,
@@ -202,10 +208,11 @@ def _stored(results: Results, task: str, pair: Aligned) -> MetricResult | None:
     return next((m for m in metrics if (m.metric, m.name) == (pair.metric, pair.summary.name)), None)
 
 
-def _corrected(differences: Sequence[Difference], shown: Sequence[bool]) -> list[Difference]:
+def _corrected(differences: Sequence[Difference], shown: Sequence[bool], correction: Correction) -> list[Difference]:
     """The differences of one task, those that are shown with `adjusted`."""
     numbered = zip(differences, shown, strict=True)
-    values = adjusted({i: d.p_value for i, (d, seen) in enumerate(numbered) if seen and d.p_value is not None})
+    tested = {i: d.p_value for i, (d, seen) in enumerate(numbered) if seen and d.p_value is not None}
+    values = adjusted(tested, correction)
     return [d.model_copy(update={"adjusted": values.get(i)}) for i, d in enumerate(differences)]
 
 

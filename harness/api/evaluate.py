@@ -237,13 +237,13 @@ def _planned(
 
 def execute(jobs: Sequence[Job], progress: Progress = silent, say: Say = logger.warning) -> list[Run]:
     """Run planned jobs: one model after the other, or in turns where timed tasks have several rounds."""
-    pairs = [(job.plan, job.output) for job in jobs]
+    pairs = [(job.plan, job.output.absolute()) for job in jobs]  # before a model changes the working directory
     if jobs[0].plan.settings.rounds > 1:
         session.execute(pairs, progress, say)
     else:
         for job, pair in zip(jobs, pairs, strict=True):
             session.execute([pair], progress if len(jobs) == 1 else labeled(progress, job.model), say)
-    return [Run(job.output) for job in jobs]
+    return [Run(output) for _, output in pairs]
 
 
 def settings_of(**options: Unpack[Options]) -> Settings:

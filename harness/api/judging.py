@@ -20,20 +20,26 @@ from speech_eval.gate.decisions import Verdict
 from speech_eval.gate.rules import Rule, load_rules
 from speech_eval.gate.selftest import Selftest
 from speech_eval.progress import Progress, drawn
+from speech_eval.statistics.multiple import Correction
 
 Rules = PathLike_ | Sequence[PathLike_ | Rule]
 
 
-def compare(a: PathLike_, b: PathLike_, *, force: bool = False, everything: bool = False) -> Comparison:
+def compare(
+    a: PathLike_, b: PathLike_, *, force: bool = False, everything: bool = False, correction: Correction = "holm"
+) -> Comparison:
     """Compare two runs sample by sample: differences with intervals, paired tests, and the most changed samples.
 
-    The table shows the headline numbers, or with `everything` all numbers; Holm's correction runs over those it shows,
-    task by task.
+    everything  show all numbers instead of the headline numbers
+    correction  of the p-values, over the shown numbers of each task: `holm` bounds the probability of any false
+                finding, `bh` (Benjamini and Hochberg) the share of false findings among the findings
 
     Raises `NotComparable` where the runs have no task in common, or differ in dataset, protocol, conditions or scorer
     and `force` is off.
     """
-    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force, everything=everything)
+    return comparing.compare(
+        RunDirectory(a), RunDirectory(b), force=force, everything=everything, correction=correction
+    )
 
 
 def gate(

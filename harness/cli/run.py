@@ -136,4 +136,6 @@ def _show(runs: list[Run]) -> None:
             line(f"{task}: {failure_words(counts[task])} without an answer")
             for reason in reasons:
                 line(f"  {reason.line()}", highlight=False)
+        for task, count in done.clipped().items():
+            line(f"{task}: {count} of {counts[task].expected} answers were clipped: samples outside [-1, 1]")
         line(f"run directory: {done.path}")

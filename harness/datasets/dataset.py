@@ -35,6 +35,10 @@ class Dataset:
     limit: int | None = None
     parts: Mapping[str, Dataset] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.root is not None:  # the same folder where a model changes the working directory
+            object.__setattr__(self, "root", self.root.absolute())
+
     @classmethod
     def of(cls, info: DatasetInfo, samples: Iterable[Sample], root: Path | None = None) -> Dataset:
         """A dataset of these samples. Its `sha256` depends on neither the header nor `root`."""

@@ -109,7 +109,7 @@ class RunDirectory:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise BadInput(f"{self.path}: not a folder ({error.strerror}).", "Choose another --output.") from error
+            raise BadInput(f"{self.path}: cannot be written ({error.strerror}).", "Choose another --output.") from error
         if MANIFEST in names:
             self.manifest()
         elif foreign := sorted(name for name in names - _HARMLESS if not TEMPORARY.fullmatch(name)):

@@ -24,10 +24,11 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.environment import packages
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
-from speech_eval.metrics.base import Metric, ScoringItem, Unscorable
+from speech_eval.metrics.base import Metric, ScoringItem, Unscorable, Value
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress
 from speech_eval.records import Output, Sample, Score, Status, Transcript
+from speech_eval.signal.level import audible
 
 logger = logging.getLogger(__name__)
 
@@ -234,8 +235,9 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
             detail=detail or {},
         )
 
-    def lost(reason: str) -> Score:
-        return made("failed", metric.failure(sample), metric.compat_failure(sample), {"reason": reason})
+    def lost(reason: str, compat: dict[str, float] | None = None) -> Score:
+        compat = metric.compat_failure(sample) if compat is None else compat
+        return made("failed", metric.failure(sample), compat, {"reason": reason})
 
     # An empty transcript is an answer (all words deleted); an empty waveform is not.
     answered = job.output.status == "ok" or (job.output.status == "empty" and job.output.text is not None)
@@ -243,8 +245,10 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
         return lost(job.output.error or "the answer was empty")
     try:
         value = metric.score(item)
+        if transcript is not None and "hypothesis" in metric.needs and not audible(item.audio()):
+            value = _heard_in_silence(metric, item, value)
     except Unscorable as error:
-        return lost(error.problem)
+        return lost(error.problem, error.compat)
     except SpeechEvalError:
         raise
     except Exception as error:
@@ -253,6 +257,14 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
             "Scores so far are kept. Correct the metric or leave it out, then run: speech-eval score RUN",
         ) from error
     return made("ok", value.parts, value.compat, value.detail)
+
+
+def _heard_in_silence(metric: Metric, item: ScoringItem, invented: Value) -> Value:
+    """The value of an inaudible answer, in which nothing can be heard: what a recognizer invents counts in `compat`
+    alone."""
+    value = metric.score(replace(item, hypothesis=""))
+    detail = {**(value.detail or {}), "reason": "the answer is inaudible; its transcript is not counted"}
+    return replace(value, detail=detail, compat=invented.parts if invented.compat is None else invented.compat)
 
 
 def _transcribe(job: Job, item: ScoringItem) -> Transcript:

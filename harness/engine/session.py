@@ -78,6 +78,7 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
     slower or faster all the while favors none.
     """
     settings = jobs[0][0].settings
+    jobs = [(planned, output.absolute()) for planned, output in jobs]  # before a model changes the working directory
     executor(settings.executor, settings.ray_address)  # raises now rather than after the model's work
     prove_scorers([item for planned, _ in jobs for item in planned.items], settings, progress)
     with ExitStack() as locks:

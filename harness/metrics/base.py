@@ -17,7 +17,14 @@ __all__ = ["SUBSET", "Metric", "ScoringItem", "Summary", "Unit", "Unscorable", "
 
 
 class Unscorable(SpeechEvalError):
-    """The output exists but this metric has no value for it (silence, too short). Counted as a failure."""
+    """The output exists but this metric has no value for it (silence, too short). Counted as a failure.
+
+    `compat` holds the parts that the original computes nevertheless.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", compat: dict[str, float] | None = None) -> None:
+        super().__init__(problem, remedy)
+        self.compat = compat
 
 
 @dataclass(frozen=True)
