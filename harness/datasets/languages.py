@@ -42,6 +42,7 @@ def settle(dataset: Dataset, language: str | None = None) -> Dataset:
     samples = [s.model_copy(update={"language": tag}) if s.language == UNKNOWN else s for s in dataset.samples]
     info = dataset.info.model_copy(update={"languages": sorted({sample.language for sample in samples})})
     settled = Dataset.of(info, samples, dataset.root)
+    note = " ".join(filter(None, (dataset.note, note)))
     return dataclasses.replace(dataset, info=info, samples=settled.samples, sha256=settled.sha256, note=note)
 
 

@@ -43,6 +43,7 @@ class Task:
     by_language the task for data in given languages, where metrics or the primary number depend on them
     axes        name to metric ids, where each axis is reported separately. Such a task is not ranked: `primary` only
                 sorts samples, and models are ordered by the first number of the first metric
+    timeout     seconds that a model may take for one sample, unless the user says otherwise
     point       set by the engine on the task at one point of its sweep (see `at`)
     """
 
@@ -59,6 +60,7 @@ class Task:
     recognizer: str | None = None
     by_language: Callable[[Task, Collection[str]], Task] | None = None
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    timeout: float = 600.0
     point: SweepPoint | None = None
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import jiwer
 
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Unscorable, Value
 from speech_eval.records import Sample
 from speech_eval.text import (
     language_name,
@@ -34,9 +34,9 @@ Edits = tuple[int, dict[str, float]]  # units of the reference, and the count of
 
 
 def reference_text(sample: Sample) -> str:
-    """The reference transcript. Raises `BadInput` where the sample has none, or no known language."""
+    """The reference transcript. Raises `BadData` where the sample has none, `BadInput` without a known language."""
     if sample.text is None:
-        raise BadInput(f"Sample {sample.id} has no reference text.", "Give every sample of the dataset a text.")
+        raise BadData(f"Sample {sample.id} has no reference text.", "Give every sample of the dataset a text.")
     if sample.language == UNKNOWN:
         raise BadInput(f"The language of sample {sample.id} is not known.", "Give --language, or a field `language`.")
     return sample.text
@@ -72,7 +72,7 @@ def _summaries(name: str, units: str) -> tuple[Summary, ...]:
 class ErrorRate(Metric):
     """Edits over the words or characters of the reference, after one normalization of both sides."""
 
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     units: ClassVar[str]  # words or characters
 
     def score(self, item: ScoringItem) -> Value:
@@ -193,7 +193,7 @@ class SeedTTSWER(Metric):
     id = "wer[seed-tts-eval@2024-06]"
     description = "Word error rate of synthesized speech as Seed-TTS-eval defines it, mean over utterances"
     source = "BytedanceSpeech/seed-tts-eval, commit 752f429: run_wer.py, average_wer.py"
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     summaries = (
         _mean(name="wer", parts=("wer",)),
         _ratio(name="corpus-wer", parts=("errors", "reference_words"), headline=False),

@@ -39,7 +39,14 @@ _OTHER_NAMES = {
     **{"farsi": "fa", "castilian": "es", "flemish": "nl-BE", "tagalog": "fil", "myanmar": "my", "kirghiz": "ky"},
     **{"uighur": "ug", "valencian": "ca", "moldavian": "ro", "moldovan": "ro", "oriya": "or", "panjabi": "pa"},
     **{"sinhalese": "si", "bangla": "bn", "haitian": "ht", "modern greek": "el", "brazilian portuguese": "pt-BR"},
-    **{"american english": "en-US", "british english": "en-GB", "slovene": "sl", "cambodian": "km"},
+    **{
+        "cantonese chinese": "yue",
+        "sorani kurdish": "ckb",
+        "american english": "en-US",
+        "british english": "en-GB",
+        "slovene": "sl",
+        "cambodian": "km",
+    },
 }
 _BY_NAME = {name: tag for tag, name in _NAMES.items()} | _OTHER_NAMES
 NO_LANGUAGE = {"und", "mul", "mis", "zxx"}  # undetermined, several, uncoded, no language

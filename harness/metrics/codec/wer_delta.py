@@ -18,7 +18,7 @@ class _WERDelta(Metric):
 
     wer: ClassVar[ErrorRate]
     description = "WER delta: increase over the WER of the original recordings, that WER, and the differential WER"
-    needs = frozenset({"hypothesis", "original-hypothesis", "reference"})
+    needs = frozenset({"hypothesis", "original-hypothesis", "reference", "text"})
     summaries = (
         Summary("wer-increase", "ratio", ("added", "reference_words"), "%", "lower", 100.0),
         Summary("wer-original", "ratio", ("original_errors", "heard_words"), "%", "lower", 100.0, headline=False),
