@@ -106,6 +106,13 @@ class ResolvedModel:
         code = checkpoints.combined_digest(info.code) if info.code else ""
         return f"{self.redacted}@{(info.weights_sha256 or code or info.revision)[:12]}"
 
+    def own_name(self, info: ModelInfo) -> str:
+        """What the model calls itself, with the options of its spec; empty for a model of the catalog, whose spec is
+        its name."""
+        if self.instance is None and self.spec.target in MODELS:
+            return ""
+        return ",".join([info.name, *split(self.redacted, ",")[1:]])
+
     def build(self) -> Adapter:
         """Load the model. Whatever a broken checkpoint raises becomes `BadInput` that names the spec."""
         adapter = self.instance or self._construct()

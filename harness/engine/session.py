@@ -17,13 +17,12 @@ from uuid import uuid4
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import Adapter, ChecksSamples, ReferenceAware
 from speech_eval.adapters.spec import ResolvedModel
-from speech_eval.assets import store as assets
 from speech_eval.audio import load
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.executors import executor
 from speech_eval.engine.generate.guest import Guest
-from speech_eval.engine.generate.strategy import Work
+from speech_eval.engine.generate.strategy import Work, sample_seed
 from speech_eval.engine.manifest import (
     add_event,
     check_owner,
@@ -33,16 +32,15 @@ from speech_eval.engine.manifest import (
     open_manifest,
 )
 from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
+from speech_eval.engine.readiness import prove_scorers
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
-from speech_eval.engine.score import score
+from speech_eval.engine.score import forget_scores, score, scored
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
-from speech_eval.metrics.base import Metric
-from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
-from speech_eval.records import Results
+from speech_eval.records import Output, Results
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +80,7 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
     settings = jobs[0][0].settings
     jobs = [(planned, output.absolute()) for planned, output in jobs]  # before a model changes the working directory
     executor(settings.executor, settings.ray_address)  # raises now rather than after the model's work
+    prove_scorers([item for planned, _ in jobs for item in planned.items], settings, progress)
     with ExitStack() as locks:
         sessions = []
         with ExitStack() as models:
@@ -115,6 +114,7 @@ class Session:
     directory: RunDirectory
     guest: Guest
     groups: list[list[Planned]]
+    invalid: list[dict[str, str]]  # of each group: ids of samples whose data is defective, and why
     settings: Settings
     progress: Progress
     closing: list[SpeechEvalError] = field(default_factory=list)
@@ -136,19 +136,22 @@ class Session:
         guest = _loaded(model, settings)
         closing: list[SpeechEvalError] = []
         models.callback(lambda: closing.extend(filter(None, [guest.close()])))
-        items = [fetch(item, guest.adapter.reads_audio, settings, progress) for item in planned.items]
+        items = [fetch(item, settings, progress) for item in planned.items]
         for item in items:
             if isinstance(guest.adapter, ChecksSamples) and (note := guest.adapter.check_samples(item.dataset.samples)):
                 say(f"{item.task.name}: {note}")
             if item.note:
                 say(f"{item.task.name}: {item.note}")
         groups = [item.at_points(guest.adapter, settings.rounds) for item in items]
+        invalid = [_defects(group[0], directory, fresh, say, progress) for group in groups]
         info = model.describe(guest.adapter)
         if fresh and directory.has_manifest():
             check_owner(directory, model.redacted, settings)
             forget_answers(directory)
-        open_manifest(directory, info, [item for group in groups for item in group], settings, type(guest.adapter))
-        session = cls(directory, guest, groups, settings, progress, closing)
+        held = directory.manifest().label if directory.has_manifest() else model.own_name(info)
+        label, flat = planned.label or held, [item for group in groups for item in group]
+        open_manifest(directory, info, label, flat, settings, type(guest.adapter))
+        session = cls(directory, guest, groups, invalid, settings, progress, closing)
         session._tell_failures(say)
         return session
 
@@ -160,9 +163,16 @@ class Session:
             say(f"Failed answers of an earlier call are kept: {shown}. --retry-failed asks for them again.")
 
     def store_samples(self) -> None:
-        """Store what each task, or each point of a sweep, asks for."""
-        for item in (item for group in self.groups for item in group):
-            self.directory.replace("samples", item.task.name, item.dataset.samples)
+        """Store what each task, or each point of a sweep, asks for, and which samples the model is not asked about."""
+        for group, invalid in zip(self.groups, self.invalid, strict=True):
+            for name in (item.task.name for item in group):
+                self.directory.replace("samples", name, group[0].dataset.samples)
+                seeds = {key: sample_seed(self.settings.seed, name, key) for key in invalid}
+                outputs = [
+                    Output(id=key, task=name, status="invalid", seed=seeds[key], error=why)
+                    for key, why in invalid.items()
+                ]
+                self.directory.append("outputs", name, outputs)
 
     def generate(self, group: Sequence[Planned], number: int | None = None, call: str | None = None) -> None:
         """The answers of a task, of all points of a sweep at once, or of one round of one point.
@@ -225,6 +235,16 @@ def _loaded(model: ResolvedModel, settings: Settings) -> Guest:
     )
 
 
+def _defects(item: Planned, directory: RunDirectory, fresh: bool, say: Say, progress: Progress) -> dict[str, str]:
+    """Why samples that were not asked yet are invalid, by id, of a run that goes on or begins (`fresh`)."""
+    asked = {} if fresh else directory.outputs(item.task.name)
+    found = item.defects(asked, progress)
+    if found:
+        first = next(iter(found.values()))
+        say(f"{item.task.name}: {len(found)} of {len(item.dataset)} samples have defective data, not counted: {first}")
+    return found
+
+
 def _failed(directory: RunDirectory, task: str) -> int:
     """The number of samples of a task whose newest answer is a failure."""
     return sum(output.status == "failed" for output in directory.outputs(task).values())
@@ -260,11 +280,8 @@ def _lend_references(adapter: Adapter, dataset: Dataset) -> None:
 # ------------------------------------------------------------------------------------------------ scoring
 
 
-def _score(
-    directory: RunDirectory, item: Planned, settings: Settings, progress: Progress, *, fresh: bool = False
-) -> None:
+def _score(directory: RunDirectory, item: Planned, settings: Settings, progress: Progress) -> None:
     start = perf_counter()
-    _fetch_scorers(item, progress)
     used = score(
         directory,
         item.task,
@@ -275,36 +292,33 @@ def _score(
         executor=executor(settings.executor, settings.ray_address),
         plugins=settings.plugins,
         progress=progress,
-        fresh=fresh,
     )
     seconds = round(perf_counter() - start, 3)
     logger.info("score: %s in %.1f s", item.task.name, seconds)
     add_event(directory, "scored", used, task=item.task.name, seconds=seconds, workers=settings.workers)
 
 
-def _fetch_scorers(item: Planned, progress: Progress) -> None:
-    """Fetch registry-shipped weights before workers start, so that they do not all ask for them at once."""
-    for name in item.metrics:
-        cls: type[Metric] = METRICS.get(name)
-        for asset in cls.assets:
-            assets.ensure(asset, progress)
-    if item.recognizer and item.recognizer in assets.ASSETS:
-        assets.ensure(item.recognizer, progress)
-
-
 def rescore(run: Path | RunDirectory, settings: Settings, progress: Progress = silent) -> Results:
-    """Score a run's stored outputs again, with the metrics it names or those of `settings`; no model is needed.
+    """Score a run's stored outputs, with the metrics it names or those of `settings`; no model is needed.
 
-    Raises `BadInput` where the run names a recognizer or data that only the user may name (see `stored_plan`).
+    A scoring that was interrupted goes on: outputs without a score get one. Where every output has its scores already,
+    all are made again. Raises `BadInput` where the run names a recognizer or data that only the user may name (see
+    `stored_plan`).
     """
     directory = run if isinstance(run, RunDirectory) else RunDirectory(run)
     with names_of(directory) as manifest, directory.writing():
-        tasks = {}
-        for name, record in manifest.tasks.items():
-            item = stored_plan(directory, name, record, settings)
+        items = {name: stored_plan(directory, name, record, settings) for name, record in manifest.tasks.items()}
+        prove_scorers(list(items.values()), settings, progress, judges=False)
+        for item in items.values():
             if item.needs & {"prompt", "reference"}:
                 item.dataset.ensure_audio(progress)
-            _score(directory, item, settings, progress, fresh=True)
+        if all(scored(directory, item.task, item.metrics, item.dataset) for item in items.values()):
+            for item in items.values():
+                forget_scores(directory, item.task, item.metrics)
+        tasks = {}
+        for name, item in items.items():
+            _score(directory, item, settings, progress)
+            record = manifest.tasks[name]
             merged = list(dict.fromkeys([*record.metrics, *item.metrics]))
             recognizer = None if item.recognizer is None else modelspec.redact(item.recognizer)
             tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": recognizer})

@@ -17,10 +17,11 @@ from speech_eval.adapters.base import (
     TranscriptionRequest,
     interfaces_of,
 )
-from speech_eval.audio import Audio, leading_silence
+from speech_eval.audio import Audio
 from speech_eval.engine.generate.conversation import converse
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.records import Sample
+from speech_eval.signal.level import leading_silence
 from speech_eval.testing.fakes import FailingOracle, NoisyOracle, Oracle, tones
 
 TEXT = "the quick brown fox jumps over the lazy dog and runs into the wide green wood"

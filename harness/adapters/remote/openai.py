@@ -25,8 +25,9 @@ from speech_eval.adapters.base import (
 from speech_eval.adapters.catalog import Target
 from speech_eval.adapters.options import choice
 from speech_eval.adapters.remote.endpoint import Endpoint, EndpointError, words
-from speech_eval.adapters.remote.wav_stream import PCMReader, WAVReader, wav_bytes
-from speech_eval.audio import Audio
+from speech_eval.audio import Audio, read, wav_bytes
+from speech_eval.audio import stream as audio_stream
+from speech_eval.audio.wav import PCMReader
 from speech_eval.errors import BadInput
 
 
@@ -50,7 +51,8 @@ class OpenAITranscription(Endpoint, SpeechRecognizer):
 
 
 class OpenAISpeech(Endpoint, SpeechSynthesizer):
-    """`POST /audio/speech` in `voice`, as `response_format` wav, or pcm (16-bit at `pcm_rate` Hz, without a header).
+    """`POST /audio/speech` in `voice`, as `response_format` wav, or pcm (16-bit at `pcm_rate` Hz, without a header);
+    audio in another format is taken by its content.
 
     `stream` yields samples as the bytes arrive. The API has no fields for a voice prompt, a language or a seed.
     """
@@ -74,16 +76,12 @@ class OpenAISpeech(Endpoint, SpeechSynthesizer):
             "response_format": self.response_format,
         }
         what = f"{self.url}/audio/speech"
-        reader = WAVReader(what) if self.response_format == "wav" else PCMReader(self.pcm_rate, what)
+        rate = self.pcm_rate if self.response_format == "pcm" else None
         with self._post("audio/speech", json=body) as response:
             try:
-                for data in self._bytes(response):
-                    samples = reader.feed(data)
-                    if len(samples):
-                        yield Audio(samples, reader.rate)
+                yield from audio_stream(self._bytes(response), what, rate)
             except self._httpx.HTTPError as error:
                 raise self._unreachable(error) from error
-        reader.finish()
 
 
 class OpenAIChat(Endpoint, AudioLanguageModel):
@@ -159,13 +157,11 @@ class OpenAIChat(Endpoint, AudioLanguageModel):
 
     def _decode(self, data: str) -> Audio:
         what = f"{self.url}/chat/completions"
-        reader = WAVReader(what)
         try:
-            samples = reader.feed(base64.b64decode(data, validate=True))
+            content = base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError, TypeError) as error:
             raise EndpointError(f"{what}: the audio is not base64.", "See the server's log.") from error
-        reader.finish()
-        return Audio(samples, reader.rate)
+        return read(content, what)
 
 
 class OpenAIEndpoint(OpenAITranscription, OpenAISpeech, OpenAIChat):
