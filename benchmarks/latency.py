@@ -22,6 +22,7 @@ import numpy as np
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest
 from speech_eval.audio import Audio
 from speech_eval.datasets.dataset import Dataset
+from speech_eval.engine.generate.guest import Guest
 from speech_eval.engine.generate.strategy import Work
 from speech_eval.engine.generate.timed import REQUESTS
 from speech_eval.engine.run_directory import RunDirectory
@@ -77,7 +78,7 @@ def whole_request(model: Instant) -> float:
     dataset = Dataset.of(info, [Sample(id=f"s{number}", text="words") for number in range(20)])
     with tempfile.TemporaryDirectory() as folder:
         run, start = RunDirectory(Path(folder)), perf_counter()
-        latency().generate.generate(Work(run, [latency()], "SpeechSynthesizer", dataset, model))
+        latency().generate.generate(Work(run, [latency()], "SpeechSynthesizer", dataset, Guest(model)))
         return (perf_counter() - start) / len(dataset)
 
 

@@ -45,7 +45,7 @@ from speech_eval.metrics.mos import windows
 from speech_eval.progress import silent
 
 TASK = "codec-reconstruction"
-METRICS = ("stoi[pystoi]", "estoi[pystoi]", "pesq-wb[p862.2]", "pesq-nb[p862]", "mos[dnsmos-p835]")
+METRICS = ("stoi[pystoi]", "estoi[pystoi]", "pesq-wb[p862.2]", "pesq-nb[p862@8k]", "mos[dnsmos-p835]")
 MODEL = "opus,bitrate=12000"
 
 
@@ -87,7 +87,7 @@ def loop(clips: list[Clip], session: onnxruntime.InferenceSession) -> dict[str, 
         values["stoi[pystoi]"].append(pystoi.stoi(*both(clip, 16_000), 16_000))
         values["estoi[pystoi]"].append(pystoi.stoi(*both(clip, 16_000), 16_000, extended=True))
         values["pesq-wb[p862.2]"].append(pesq.pesq(16_000, *both(clip, 16_000), "wb"))
-        values["pesq-nb[p862]"].append(pesq.pesq(8_000, *both(clip, 8_000), "nb"))
+        values["pesq-nb[p862@8k]"].append(pesq.pesq(8_000, *both(clip, 8_000), "nb"))
         raw = [session.run(None, {"input_1": part[None]})[0][0][2] for part in windows(read(clip[1], 16_000))]
         values["mos[dnsmos-p835]"].append(
             float(np.mean([-0.06766283 * x * x + 1.11546468 * x + 0.04602535 for x in raw]))

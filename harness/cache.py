@@ -11,6 +11,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from speech_eval.errors import SpeechEvalError
@@ -20,6 +21,17 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     """sha256 of a file's bytes, in hex."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def file_sha256_once(path: Path) -> str:
+    """`file_sha256`, read once in this process for each state of the file (size and times of change)."""
+    found = path.stat()
+    return _hashed(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@lru_cache(maxsize=1 << 16)
+def _hashed(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> str:
+    return file_sha256(path)
 
 
 # The files that `write_atomically` leaves where it is killed.

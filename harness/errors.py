@@ -38,6 +38,13 @@ class NotFetched(BadInput):
     """Weights or recordings that are not on this machine yet."""
 
 
+class ModelUnavailable(SpeechEvalError):
+    """A model that no request reaches: nothing listens, the key is refused, the server does not know the model.
+
+    The next request would fail in the same way, so a run stops after a few of these.
+    """
+
+
 class MissingExtra(SpeechEvalError):
     """An optional dependency is not installed."""
 

@@ -31,7 +31,10 @@ def unsaid(message: str) -> None:
     """Print nothing."""
 
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Control characters, line separators, marks that change the direction of text, invisible tags, halves of pairs.
+_OTHERS = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff"
+_CONTROL = re.compile(rf"[\x00-\x1f{_OTHERS}]")
+_INVISIBLE = re.compile(rf"[\x00-\x08\x0b-\x1f{_OTHERS}]")
 
 
 def plain(text: str) -> str:
@@ -39,9 +42,19 @@ def plain(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def visible(text: str) -> str:
+    """`plain` for pages and files, in which text may have lines and tabs."""
+    return _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def escaped(json: str) -> str:
     """A JSON document of one line with the characters that `plain` replaces written as escapes; it means the same."""
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", json)
+    return _CONTROL.sub(lambda match: _escape(match[0]), json)
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 @contextmanager

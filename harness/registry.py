@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from speech_eval.errors import BadInput, UnknownName
+from speech_eval.safety.guest import contained
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _PLUGIN = "speech_eval_plugin_"  # begins the names of modules that are files of the user's
 
@@ -110,9 +113,11 @@ def load_file(path: str | Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with contained(str(path)):
+            spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
+        logger.info("load: %s failed", path, exc_info=error)
         raise BadInput(f"{path}: {type(error).__name__} while loading: {error}", "Run the file by itself.") from error
     return module
 

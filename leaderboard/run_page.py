@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from speech_eval.analysis import report
+from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.engine import run_files
 from speech_eval.engine.run_directory import MANIFEST
 from speech_eval.leaderboard.boards import is_policy_point, leads
@@ -15,7 +16,7 @@ from speech_eval.leaderboard.histograms import Histogram, histograms, sample_val
 from speech_eval.leaderboard.load import Run, TaskLines
 from speech_eval.leaderboard.media import AudioShelf, Clip
 from speech_eval.leaderboard.text_diff import Piece, difference, rate
-from speech_eval.records import MetricResult, Output, Sample, Score, TaskResult, Transcript
+from speech_eval.records import MetricResult, Output, Results, Sample, Score, TaskResult, Transcript
 
 MAX_FAILURES = 100
 COMMON = 6
@@ -71,6 +72,7 @@ class TaskView:
     that this page does not show and that pages of other runs play."""
 
     result: TaskResult
+    uncalibrated: tuple[str, ...]  # metric ids
     headline: list[MetricResult]
     folded: list[MetricResult]
     facts: list[tuple[str, str]]
@@ -84,9 +86,16 @@ class TaskView:
 
 
 def task_view(
-    run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf, max_samples: int, also: Collection[str] = ()
+    run: Run,
+    result: TaskResult,
+    lines: TaskLines,
+    shelf: AudioShelf,
+    max_samples: int,
+    also: Collection[str] = (),
+    humans: Sequence[Results] = (),
 ) -> TaskView:
-    """Everything the page shows of one task. `also` names samples of other runs' pages, to be heard beside these."""
+    """Everything the page shows of one task. `also` names samples of other runs' pages, to be heard beside these;
+    `humans` are the results of human recordings, which calibrate others."""
     failures = _failures(lines)
     by_id = {sample.id: sample for sample in lines.samples}
     chosen = choose(run, result, lines, max_samples)
@@ -96,6 +105,7 @@ def task_view(
     headline, folded = _listed(result)
     return TaskView(
         result=result,
+        uncalibrated=uncalibrated(result, humans),
         headline=headline,
         folded=folded,
         facts=_task_facts(run, result),
@@ -167,6 +177,9 @@ def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
     return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
 
 
+_NOT_OK = {"failed": "not scorable", "invalid": "defective data", "unscored": "scorer broke"}
+
+
 def _failures(lines: TaskLines) -> list[Failure]:
     found = []
     for sample in lines.samples:
@@ -175,12 +188,13 @@ def _failures(lines: TaskLines) -> list[Failure]:
         if output is None:
             found.append(Failure(sample.id, "missing", "no output is stored", text))
         elif output.status != "ok":
-            found.append(Failure(sample.id, output.status, clip_text(output.error or "the answer was empty"), text))
+            kind = "defective data" if output.status == "invalid" else output.status
+            found.append(Failure(sample.id, kind, clip_text(output.error or "the answer was empty"), text))
         else:
             for score in lines.scores.get(sample.id, []):
-                if score.status == "failed":
+                if score.status != "ok":
                     reason = clip_text(f"{score.metric}: {score.detail.get('reason', 'no value')}")
-                    found.append(Failure(sample.id, "not scorable", reason, text))
+                    found.append(Failure(sample.id, _NOT_OK[score.status], reason, text))
     return found
 
 
@@ -199,7 +213,7 @@ def _worst_first(names: Sequence[str], lines: TaskLines, primary: MetricResult |
 def _badness(score: Score, primary: MetricResult) -> float | None:
     """How bad a sample's score is (higher is worse); None where its parts do not give the value."""
     if score.status != "ok":
-        return float("inf")
+        return float("inf") if score.status == "failed" else None
     value = sample_value(score, primary)
     return value if value is None or primary.direction == "lower" else -value
 
@@ -259,8 +273,8 @@ def _answer(output: Output, heard: Transcript | None) -> Text:
 
 
 def _parts(score: Score) -> list[tuple[str, str]]:
-    if score.status == "failed":
-        return [(score.metric, "not scorable")]
+    if score.status != "ok":
+        return [(score.metric, _NOT_OK[score.status])]
     numbers = [f"{name} {value:.4g}" for name, value in sorted(score.parts.items())]
     more = [f"and {len(numbers) - _MAX_PARTS} more"] if len(numbers) > _MAX_PARTS else []
     return [(score.metric, ", ".join(numbers[:_MAX_PARTS] + more))]

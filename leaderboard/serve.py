@@ -14,7 +14,9 @@ from typing import Any, BinaryIO
 from speech_eval.errors import BadInput
 
 HOST = "127.0.0.1"
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_NAMES = (HOST, "localhost", "[::1]")
+_HOST = re.compile(r"(?P<name>\[[^\]]*\]|[^:]*)(?::\d+)?")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
 _BLOCK = 1 << 16
 _TYPES = {".ogg": "audio/ogg", ".xml": "application/atom+xml"}
 
@@ -22,17 +24,21 @@ _TYPES = {".ogg": "audio/ogg", ".xml": "application/atom+xml"}
 class _Handler(SimpleHTTPRequestHandler):
     """Files of the site, with byte ranges: without them a browser cannot seek in audio."""
 
+    timeout = 60  # seconds that a connection may be idle
     _length: int | None = None
 
     def send_head(self) -> Any:
         """The open file at the requested position, or None where a response has been sent already."""
         self._length = None
-        path = Path(self.translate_path(self.path))
-        wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
-        if not path.resolve().is_relative_to(Path(self.directory).resolve()):
+        if not self._asked_here():
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, explain=f"This server answers to {HOST} only.")
+            return None
+        path = self._file()
+        if path is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
-        if wanted is None or not path.is_file():
+        wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
+        if wanted is None or path.is_dir():
             return super().send_head()
         size = path.stat().st_size
         first = int(wanted[1])
@@ -49,6 +55,22 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(self._length))
         self.end_headers()
         return file
+
+    def _asked_here(self) -> bool:
+        """Whether the request names this server. A page of another site may reach it under a name of its own."""
+        host = _HOST.fullmatch(self.headers.get("Host", HOST).strip())
+        return host is not None and host["name"].lower() in _NAMES
+
+    def _file(self) -> Path | None:
+        """The file, or folder with a page, that a request names; None for anything else, and outside the site."""
+        try:
+            path, site = Path(self.translate_path(self.path)), Path(self.directory).resolve()
+            file = (path / "index.html" if path.is_dir() else path).resolve()
+            if file.is_relative_to(site) and file.is_file():
+                return path
+        except (OSError, ValueError, RuntimeError):  # no path of this machine: too long, a NUL in it, links in a ring
+            pass
+        return None
 
     def guess_type(self, path: str | os.PathLike[str]) -> str:
         """The type of a file, Opus and Atom among them."""

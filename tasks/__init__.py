@@ -5,7 +5,9 @@ from speech_eval.tasks import (  # noqa: F401
     asr,
     codec_modelability,
     codec_reconstruction,
+    full_duplex_bench,
     latency,
+    long_form_asr,
     seed_tts,
     token_bill,
     turn_taking,
@@ -15,4 +17,5 @@ from speech_eval.tasks import (  # noqa: F401
 register_group("open-asr-all", ("open-asr", "open-asr-multilingual"))
 register_group("seed-tts-all", ("seed-tts-en", "seed-tts-zh", "seed-tts-hard"))
 register_group("voicebench", voicebench.OVERALL)
+register_group("fdb-1.5", full_duplex_bench.SCENARIOS)
 register_group("codec", ("codec-reconstruction", "token-bill"))

@@ -10,7 +10,7 @@ AXES = {
     "bitrate": ("bitrate[measured@1]", "codebook[corpus@1]"),
     "signal": (
         "pesq-wb[p862.2]",
-        "pesq-nb[p862]",
+        "pesq-nb[p862@8k]",
         "mel-distance[multi-resolution]",
         "stft-distance[multi-resolution]",
         "mcd[mel-13@1]",

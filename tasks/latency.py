@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from speech_eval import Task, Timed, Variant, register_task
 
-_TTFA, _PLAYBACK, _RTF = "ttfa[first-audible@1]", "playback[buffer-100ms@1]", "rtf[answer@1]"
+_TTFA, _PLAYBACK, _RTF = "ttfa[first-audible@2]", "playback[buffer-100ms@2]", "rtf[answer@1]"
 _RESPONSE, _THROUGHPUT = "response[first-text@1]", "throughput[closed-loop@1]"
 VARIANTS = {
     "SpeechSynthesizer": Variant("sentences-en", (_TTFA, _PLAYBACK, _RTF, _THROUGHPUT), f"{_TTFA}/ttfa-p50"),

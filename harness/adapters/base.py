@@ -104,6 +104,7 @@ class Adapter(ABC):
     """The base of all interfaces. Construction loads the model; options of the model spec arrive as keywords."""
 
     reads_audio: ClassVar[bool] = True  # False: the recordings need not be on this machine
+    answers_live: ClassVar[bool] = True  # False: the answers exist already, so their latency cannot be measured
     batch_size: int = 1  # the largest batch it is given, unless the user says otherwise
     clock: Clock = WallClock()  # measures latencies
     concurrent: bool = False  # True: requests may be made from several threads at once
@@ -224,6 +225,14 @@ class ReferenceAware(Protocol):
 
     def expect(self, sample_id: str) -> None:
         """Take the id of the conversation that begins: a `DuplexAgent` gets it before `reset`, which passes none."""
+
+
+@runtime_checkable
+class ChecksSamples(Protocol):
+    """An adapter that can tell before it is asked which samples it has no answer to."""
+
+    def check_samples(self, samples: Sequence[Sample]) -> str:
+        """A note about samples without an answer; empty where there are none. Raises `BadInput` where all are."""
 
 
 @runtime_checkable

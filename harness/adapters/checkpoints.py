@@ -11,14 +11,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from speech_eval.adapters.catalog import MODELS, Entry, Target
 from speech_eval.adapters.options import choice
 from speech_eval.assets import store as assets
-from speech_eval.cache import file_sha256, make_once
+from speech_eval.cache import file_sha256_once, make_once
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
 
@@ -289,14 +288,8 @@ def parse_dtype(name: str) -> Any:
 
 def weights_digest(files: list[Path]) -> str:
     """sha256 that identifies the weights: of the file itself where it is one, else of the list of digests and names."""
-    digests = {file.name: _file_digest(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+    digests = {file.name: file_sha256_once(file) for file in files}
     return combined_digest(digests) if len(digests) > 1 else next(iter(digests.values()), "")
-
-
-@lru_cache(maxsize=256)
-def _file_digest(file: Path, size: int, mtime_ns: int) -> str:
-    # Size and time of change belong to the key, so that weights that were written again are read again.
-    return file_sha256(file)
 
 
 def combined_digest(digests: Mapping[str, str]) -> str:

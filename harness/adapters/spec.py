@@ -19,9 +19,11 @@ outermost brackets are removed, and brackets nest:
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,12 @@ from speech_eval.adapters.options import whole
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.records import ModelInfo
 from speech_eval.registry import load_file
+from speech_eval.safety.code import code_digests
+from speech_eval.safety.guest import contained, reason
+from speech_eval.safety.redaction import names_credential, redact_spec, redacted
+from speech_eval.safety.redaction import redact as redact_text
 
-_SECRET = r"(?:key|token|password|secret)"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,11 @@ class ModelSpec:
     def redacted(self) -> str:
         """The spec without credentials."""
         return redact(self.text)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values of options that hold credentials, to be kept out of messages."""
+        return tuple(str(value) for name, value in self.options.items() if value and names_credential(name))
 
     @property
     def slug(self) -> str:
@@ -84,9 +95,23 @@ class ResolvedModel:
         """Names of the interfaces the model implements."""
         return interfaces_of(self.adapter_class)
 
+    @property
+    def code(self) -> dict[str, str]:
+        """sha256 of each file of the user's own code that the adapter consists of (`safety.code.code_digests`)."""
+        return _code(self.adapter_class)
+
     def identity(self, info: ModelInfo) -> str:
-        """The redacted spec and the digest of the weights (or the revision): what names a scorer in a run."""
-        return f"{self.redacted}@{(info.weights_sha256 or info.revision)[:12]}"
+        """What names a scorer in a run: the redacted spec, and the digest of the weights or the user's code, or the
+        revision."""
+        code = checkpoints.combined_digest(info.code) if info.code else ""
+        return f"{self.redacted}@{(info.weights_sha256 or code or info.revision)[:12]}"
+
+    def own_name(self, info: ModelInfo) -> str:
+        """What the model calls itself, with the options of its spec; empty for a model of the catalog, whose spec is
+        its name."""
+        if self.instance is None and self.spec.target in MODELS:
+            return ""
+        return ",".join([info.name, *split(self.redacted, ",")[1:]])
 
     def build(self) -> Adapter:
         """Load the model. Whatever a broken checkpoint raises becomes `BadInput` that names the spec."""
@@ -97,43 +122,58 @@ class ResolvedModel:
 
     def _construct(self) -> Adapter:
         try:
-            return self.adapter_class(**self.keywords)
+            with contained(f"{self.redacted}: loading the model"):
+                return self.adapter_class(**self.keywords)
         except SpeechEvalError:
             raise
         except TypeError as error:
-            raise BadInput(f"{self.redacted}: {error}", "Check the options after the model's name.") from error
-        except Exception as error:
+            logger.info("load: %s failed", self.redacted, exc_info=error)
             raise BadInput(
-                f"{self.redacted}: the model could not be loaded ({type(error).__name__}: {error}).",
-                "Check that the checkpoint is complete and of the architecture its config names.",
+                f"{self.redacted}: {self._reason(error)}.", "Check the options after the model's name."
+            ) from error
+        except Exception as error:
+            logger.info("load: %s failed", self.redacted, exc_info=error)
+            raise BadInput(
+                f"{self.redacted}: the model could not be loaded ({self._reason(error)}).",
+                "Check that the checkpoint is complete and of the architecture its config names; -v shows where.",
             ) from error
 
-    def describe(self, adapter: Adapter) -> ModelInfo:
-        """The adapter's own information with the redacted spec, the options and the interfaces filled in.
+    def _reason(self, error: Exception) -> str:
+        return reason(error, *self.spec.secrets)
 
-        Raises `SpeechEvalError` that names the model where `info()` raises or returns something else.
+    def describe(self, adapter: Adapter) -> ModelInfo:
+        """The adapter's own information, without credentials, with spec, options, interfaces and code filled in.
+
+        Raises `SpeechEvalError` that names the model where `info()` raises or returns what cannot be stored.
         """
         try:
-            own = adapter.info()
+            with contained(f"{self.redacted}: {type(adapter).__name__}.info()"):
+                own = adapter.info()
             if not isinstance(own, ModelInfo):
                 raise TypeError(f"it returned {type(own).__name__}, not ModelInfo")
+            own.line().encode()  # raises for what no JSON can hold
         except SpeechEvalError:
             raise
         except Exception as error:
+            logger.info("info: %s failed", self.redacted, exc_info=error)
             raise SpeechEvalError(
-                f"{self.redacted}: {type(adapter).__name__}.info() failed ({type(error).__name__}: {error}).",
+                f"{self.redacted}: {type(adapter).__name__}.info() failed ({self._reason(error)}).",
                 "Correct the method; docs/adapters.md shows one.",
             ) from error
-        options = {k: "***" if re.search(f"{_SECRET}$", k) else v for k, v in self.spec.options.items()}
-        update = {"spec": self.redacted, "interfaces": interfaces_of(adapter), "options": options}
+        update = {
+            "spec": self.redacted,
+            "name": redact_text(own.name, *self.spec.secrets),
+            "interfaces": interfaces_of(adapter),
+            "options": redacted(self.spec.options),
+            "metadata": redacted(own.metadata),
+            "code": self.code,
+        }
         return own.model_copy(update=update)
 
 
 def redact(text: str) -> str:
     """A spec without credentials: user info and query of an address, and values of options that hold a secret."""
-    text = re.sub(r"(://)[^/@,#]*@", r"\1", text)
-    text = re.sub(r"\?[^#,\]]*", "", text)
-    return re.sub(rf"({_SECRET}=)(?:\[[^\]]*\]|[^,\]]*)", r"\1***", text)
+    return redact_spec(text)
 
 
 # ---------------------------------------------------------------------------------------------- parsing
@@ -214,7 +254,14 @@ def resolve(model: str | ModelSpec | Adapter, *, trust_remote_code: bool = False
     if batch_size is not None:
         whole("batch_size", batch_size)
     cls, keywords = _target(spec.target, options, trust_remote_code)
+    _code(cls)
     return ResolvedModel(spec, cls, keywords, batch_size)
+
+
+@cache
+def _code(cls: type[Adapter]) -> dict[str, str]:
+    # Read when the class is first met: a process goes on with the code it has loaded, whatever happens to the files.
+    return code_digests(cls)
 
 
 def _target(target: str, options: dict[str, Any], trust_remote_code: bool) -> Target:

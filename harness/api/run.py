@@ -48,10 +48,23 @@ class Run:
         found = {task.task: failure_reasons(self.directory, task.task) for task in self.results.tasks}
         return {task: reasons for task, reasons in found.items() if reasons}
 
+    def clipped(self) -> dict[str, int]:
+        """How many spoken answers had samples outside [-1, 1], which are stored clipped, by task. Tasks without one are
+        left out."""
+        names = [task.task for task in self.results.tasks]
+        found = {name: sum(peak > 1.0 for peak in self._peaks(name)) for name in names}
+        return {name: count for name, count in found.items() if count}
+
+    def _peaks(self, task: str) -> list[float]:
+        outputs = self.directory.outputs(task).values()
+        return [output.audio.peak for output in outputs if output.audio is not None]
+
     def to_dict(self) -> dict[str, Any]:
-        """The path, the results and the failures as plain data, as `speech-eval run --json` prints them."""
+        """The path, the results, the failures and the numbers of clipped answers as plain data, as
+        `speech-eval run --json` prints them."""
         failures = {task: [reason.record() for reason in reasons] for task, reasons in self.failures().items()}
-        return {"path": str(self.path), "results": self.results.model_dump(mode="json"), "failures": failures}
+        results = self.results.model_dump(mode="json")
+        return {"path": str(self.path), "results": results, "failures": failures, "clipped": self.clipped()}
 
     def frame(self) -> pandas.DataFrame:
         """All numbers, one row per task and number. Needs the extra `pandas`."""
@@ -67,11 +80,11 @@ class Run:
 
     def rows(self) -> list[dict[str, Any]]:
         """The headline numbers as the command line shows them, one row per number."""
-        names = ("task", "model", "metric", "value [95 % interval]", "compat", "n", "failures")
+        names = ("task", "model", "metric", "scorer", "value [95 % interval]", "compat", "n", "failures")
         return [
             dict(zip(names, row.cells(report.short(row.metric, row.task)), strict=True))
             for row in report.rows([self.results])
-            if row.metric.headline or row.metric.primary
+            if row.shown
         ]
 
     def __fspath__(self) -> str:
@@ -81,7 +94,7 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
-        return html_table(self.rows(), f"{self.results.model} · {self.path}")
+        return html_table(self.rows(), f"{self.results.name} · {self.path}")
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:

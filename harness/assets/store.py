@@ -5,6 +5,7 @@ Each asset is pinned in `catalog.json`: version and sha256 of every archive, sha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -21,8 +22,8 @@ from pydantic import Field
 
 from speech_eval.assets import archives
 from speech_eval.assets.archives import safe_relative
-from speech_eval.cache import file_sha256
-from speech_eval.errors import BadInput, NotFetched, UnknownName
+from speech_eval.cache import file_sha256, write_atomically
+from speech_eval.errors import BadInput, NotFetched, SpeechEvalError, UnknownName
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
 
@@ -124,16 +125,52 @@ def derived_dir(name: str) -> Path:
 
 
 def is_present(name: str) -> bool:
-    """Whether the asset is here with every file at its full size; hashes are `verify`'s to check."""
+    """Whether the asset is here, every file with the pinned sha256.
+
+    A file is hashed once for each state of it (size and times of change): the marker keeps the states that were right.
+    """
     asset = _asset(name)
     folder = _folder(asset)
-    return (folder / _MARKER).is_file() and all(_size(folder / path) == size for path, size in asset.sizes.items())
+    if not (folder / _MARKER).is_file() or any(_size(folder / path) != size for path, size in asset.sizes.items()):
+        return False
+    states = {path: _state(folder / path) for path in asset.files}
+    if _verified.get(folder) == states or _marked(folder) == states:
+        _verified[folder] = states
+        return True
+    if _problems(asset, folder):
+        return False
+    _verified[folder] = states
+    with contextlib.suppress(OSError, SpeechEvalError):  # a cache that others own is read only
+        _mark(asset, folder)
+    return True
+
+
+_verified: dict[Path, dict[str, list[int]]] = {}  # asset folders whose files this process knows to be right
+
+
+def _state(path: Path) -> list[int]:
+    """What changes when the file does: bytes, and nanoseconds of the last change of its content and of its entry."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def _marked(folder: Path) -> object:
+    """The states in the marker; None for what is no record of them."""
+    try:
+        return json.loads((folder / _MARKER).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _mark(asset: Asset, folder: Path) -> None:
+    states = {path: _state(folder / path) for path in asset.files}
+    write_atomically(folder / _MARKER, json.dumps(states).encode())
 
 
 def directory(name: str) -> Path:
     """The asset's directory. Raises `NotFetched` where it is not here.
 
-    Called once per recording: it checks the sizes the first time, and after that only that the directory still exists.
+    Called once per recording: it checks the files the first time, and after that only that the directory still exists.
     """
     folder = _folder(_asset(name))
     if folder in _seen and (folder / _MARKER).is_file():
@@ -166,7 +203,7 @@ def _size(path: Path) -> int:
 
 
 def ensure(name: str, progress: Progress | None = None) -> Path:
-    """The asset's directory, fetched if it is not here or if a file of it was cut short.
+    """The asset's directory, fetched if it is not here or if a file of it is not what is pinned.
 
     Every archive and every file is checked against its pinned sha256 before the directory gets its name, so that what
     an interrupted call left is never taken for the asset. Safe to call from several processes at once. Raises
@@ -205,7 +242,7 @@ def _fetch(asset: Asset, folder: Path, progress: Progress) -> None:
             _join(content, target, parts)
         if problems := _problems(asset, content):
             raise BadInput(f"{asset.name}: {'; '.join(problems)}.", "The archives do not hold what is pinned.")
-        (content / _MARKER).write_text(f"{asset.key()}\n", encoding="utf-8")
+        _mark(asset, content)
         shutil.rmtree(folder, ignore_errors=True)
         content.rename(folder)
         _sync_folder(folder.parent)

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+def _reserve(context: typer.Context, value: bool) -> bool:
+    from speech_eval.cli.console import reserve_stdout
+
+    if value:
+        reserve_stdout(context)
+    return value
+
+
+Json = Annotated[bool, typer.Option("--json", callback=_reserve, help="Print one JSON object on standard output.")]
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file that registers tasks, metrics or models; repeatable.")
 ]

@@ -3,37 +3,67 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TextIO
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from speech_eval import progress
 from speech_eval.progress import Progress, escaped, plain
+from speech_eval.safety.redaction import redact
 
 out = Console(emoji=False, markup=False)
 err = Console(emoji=False, markup=False, stderr=True, highlight=False)
+_reserved: list[TextIO] = []  # standard output, while it is kept for one JSON object
+
+
+def reserve_stdout(context: typer.Context) -> None:
+    """Keep standard output for `emit` until the command ends: whatever else is written there, by models, libraries
+    and processes that they start, goes to standard error."""
+    if _reserved:
+        return
+    found = sys.stdout
+    try:
+        owned = found.fileno() == 1
+    except (OSError, ValueError):  # it is captured, as in a test
+        owned = False
+    if owned:
+        found.flush()
+        _reserved.append(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+        os.dup2(2, 1)  # for good: threads and exit handlers may write after the command
+    else:
+        _reserved.append(found)
+    sys.stdout = sys.stderr
+
+    def release() -> None:
+        sys.stdout = found
+        _reserved.clear()
+
+    context.call_on_close(release)
 
 
 def emit(data: Any) -> None:
     """Print one JSON object on standard output, and nothing else there."""
     text = json.dumps(data, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    sys.stdout.write(escaped(text) + "\n")
-    sys.stdout.flush()
+    stream = _reserved[0] if _reserved else sys.stdout
+    stream.write(escaped(text) + "\n")
+    stream.flush()
 
 
 def line(text: str, *, highlight: bool = True) -> None:
-    """Print one line on standard output, whatever its length; nothing in `text` is markup."""
-    out.print(plain(text), soft_wrap=True, highlight=highlight)
+    """Print one line on standard output, whatever its length, without credentials; nothing in `text` is markup."""
+    out.print(plain(redact(text)), soft_wrap=True, highlight=highlight)
 
 
 def say(message: str) -> None:
-    """Print a message on standard error, one line; nothing in `message` is markup."""
-    err.print(plain(message), soft_wrap=True)
+    """Print a message on standard error, one line, without credentials; nothing in `message` is markup."""
+    err.print(plain(redact(message)), soft_wrap=True)
 
 
 def document(text: str) -> None:
@@ -49,7 +79,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
     for column, name in enumerate(rows[0] if rows else []):
         made.add_column(name, overflow="fold", no_wrap=column == 0)
     for row in rows:
-        made.add_row(*(Text(plain(_cell(value))) for value in row.values()))
+        made.add_row(*(Text(plain(redact(_cell(value)))) for value in row.values()))
     out.print(made)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from speech_eval import __version__
 from speech_eval.cli import best_of, compare, data, gate, leaderboard, listing, power, report, run, score, train
 from speech_eval.cli.verbose import Verbose
 from speech_eval.errors import SpeechEvalError
+from speech_eval.safety import guest
 
 app = typer.Typer(
     name="speech-eval",
@@ -32,11 +34,17 @@ def main() -> None:
     """Console entry point: each error becomes a message and an exit code other than 1, which means a regression."""
     from speech_eval.cli.console import say
 
+    guest.may_end_process = True
     try:
         app()
     except SpeechEvalError as error:
         say(f"error: {error}")
         sys.exit(error.exit_code)
+    except SystemExit as error:
+        if not _by_the_command_line(error):
+            say(f"error: code of a model, plug-in or library tried to end the program ({error.code!r}).")
+            sys.exit(2)
+        raise
     except KeyboardInterrupt:
         say("interrupted; give the same command again to continue")
         sys.exit(130)
@@ -44,6 +52,12 @@ def main() -> None:
         for text in traceback.format_exc().splitlines():
             say(text)
         sys.exit(2)
+
+
+def _by_the_command_line(error: SystemExit) -> bool:
+    """Whether the program ends because its command is done, and not because code that it ran says so."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return not frames or bool({"click", "typer"} & set(Path(frames[-1].filename).parts))
 
 
 def _version(value: bool) -> None:

@@ -29,7 +29,15 @@ def limit_of(text: str) -> int | float:
 def run(
     model: Annotated[list[str], typer.Option("--model", "-m", help="Model spec; repeatable.")],
     tasks: Annotated[str, typer.Option("--tasks", "-t", help="Comma-separated names, groups or patterns: 'asr*'.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory (default: runs/MODEL).")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Run directory (default: runs/MODEL); with several models the folder around theirs."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="What tables call the run; with several models one per model.")
+    ] = None,
     limit: Annotated[
         float | None,
         typer.Option(
@@ -51,9 +59,18 @@ def run(
     recognizer: Recognizer = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Failed samples that still give exit code 0.")] = 0,
     retry_failed: Annotated[bool, typer.Option(help="Ask again for samples that failed before.")] = False,
+    regenerate: Annotated[
+        bool, typer.Option("--regenerate", help="Drop the run's answers and make every one anew, for a changed model.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="SECONDS", help="Time a model has for one sample (default: the task's, 600)."),
+    ] = None,
     trust_remote_code: Annotated[bool, typer.Option(help="Let a checkpoint run its own code.")] = False,
     plugin: Plugins = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; load no model.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, the data and the time it takes; contact nothing.")
+    ] = False,
     config: Config = None,
     verbose: Verbose = 0,
     json: Json = False,
@@ -66,6 +83,8 @@ def run(
         model,
         tasks,
         output=output,
+        labels=label or (),
+        offline=dry_run,
         limit=limit,
         rounds=rounds,
         seed=seed,
@@ -79,6 +98,8 @@ def run(
         metrics=metrics,
         recognizer=recognizer,
         retry_failed=retry_failed,
+        regenerate=regenerate,
+        timeout=timeout,
         trust_remote_code=trust_remote_code,
         plugin=plugin or (),
     )
@@ -115,4 +136,6 @@ def _show(runs: list[Run]) -> None:
             line(f"{task}: {failure_words(counts[task])} without an answer")
             for reason in reasons:
                 line(f"  {reason.line()}", highlight=False)
+        for task, count in done.clipped().items():
+            line(f"{task}: {count} of {counts[task].expected} answers were clipped: samples outside [-1, 1]")
         line(f"run directory: {done.path}")

@@ -16,10 +16,11 @@ def set_level(count: int) -> int:
 
     from speech_eval.cli.console import err
     from speech_eval.progress import plain
+    from speech_eval.safety.redaction import redact
 
     class Handler(RichHandler):
         def format(self, record: logging.LogRecord) -> str:
-            return "\n".join(plain(line) for line in super().format(record).splitlines())
+            return "\n".join(plain(line) for line in redact(super().format(record)).split("\n"))
 
     logger = logging.getLogger("speech_eval")
     if count:

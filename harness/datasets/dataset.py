@@ -6,15 +6,21 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from speech_eval.assets import store as assets
 from speech_eval.assets.archives import safe_relative
-from speech_eval.errors import BadInput, NotFetched
+from speech_eval.cache import file_sha256_once
+from speech_eval.datasets.roots import absolute
+from speech_eval.errors import BadAudio, BadInput, NotFetched
 from speech_eval.progress import Progress
 from speech_eval.records import DatasetInfo, Sample
 
 SPLITS = ("train", "held-out")
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".wma", ".aif", ".aiff", ".au", ".sph")
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Dataset:
     their files (None: all files lie in assets, or in the `parts`).
 
     `limit` is the number of samples asked for, set on a subset only. `parts` are the datasets of a union; the name of
-    a part begins the paths of its samples.
+    a part begins the paths of its samples. Of one's own data, `columns` are those of the file and `note` says what the
+    data was taken for.
     """
 
     info: DatasetInfo
@@ -32,6 +39,12 @@ class Dataset:
     root: Path | None = None
     limit: int | None = None
     parts: Mapping[str, Dataset] = dataclasses.field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.root is not None:  # the same folder where a model changes the working directory
+            object.__setattr__(self, "root", self.root.absolute())
 
     @classmethod
     def of(cls, info: DatasetInfo, samples: Iterable[Sample], root: Path | None = None) -> Dataset:
@@ -69,11 +82,28 @@ class Dataset:
     def audio_path(self, relative: str) -> Path:
         """The file of a sample's `audio` or `prompt_audio`: `<asset>/<file>` in an asset, else relative to `root`.
 
-        Raises `BadInput` for a path that leaves its folder, `NotFetched` where the asset is not on this machine.
+        Raises `BadInput` for a path that leaves its folder, `NotFetched` where the asset is not on this machine, and
+        `BadAudio` for a file whose sha256 is not what a sample states; each state of a file is hashed once.
         """
+        path = self.located(relative)
+        for sha256 in self._stated.get(relative, ()):
+            check_digest(path, sha256)
+        return path
+
+    @cached_property
+    def _stated(self) -> dict[str, set[str]]:
+        """Each audio path with every sha256 that samples state for it."""
+        found: dict[str, set[str]] = {}
+        for path, digest in self.audio_digests():
+            if digest:
+                found.setdefault(path, set()).add(digest)
+        return found
+
+    def located(self, relative: str) -> Path:
+        """`audio_path` without a look at the file's content."""
         path = safe_relative(relative)
         if path.parts[0] in self.parts:
-            return self.parts[path.parts[0]].audio_path(str(path.relative_to(path.parts[0])))
+            return self.parts[path.parts[0]].located(str(path.relative_to(path.parts[0])))
         if path.parts[0] in self.info.assets:
             return assets.directory(path.parts[0]).joinpath(*path.parts[1:])
         if self.root is None:
@@ -81,7 +111,7 @@ class Dataset:
                 f"{self.info.name}: '{relative}' lies in no asset of the dataset.",
                 f"Begin it with one of: {', '.join(self.info.assets) or '(the dataset names no assets)'}.",
             )
-        return self.root / path
+        return absolute(str(path), self.root)
 
     def audio_files(self) -> dict[str, str | None]:
         """Every audio path that the samples name, prompts included, with its sha256 where a sample states one."""
@@ -103,7 +133,7 @@ class Dataset:
             assets.ensure(name, progress)
         for part in self.parts.values():
             part.ensure_audio(progress)
-        missing = [path for path in self.audio_files() if not self.audio_path(path).is_file()]
+        missing = [path for path in self.audio_files() if not self.located(path).is_file()]
         if missing:
             named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise NotFetched(
@@ -116,7 +146,16 @@ class Dataset:
         return (
             all(assets.is_present(name) for name in self.info.assets)
             and all(part.is_present() for part in self.parts.values())
-            and all(self.audio_path(path).is_file() for path in self.audio_files())
+            and all(self.located(path).is_file() for path in self.audio_files())
+        )
+
+
+def check_digest(path: Path, sha256: str | None) -> None:
+    """Raise `BadAudio` for a file that is there and has another sha256 than is stated."""
+    if sha256 and path.is_file() and (found := file_sha256_once(path)) != sha256:
+        raise BadAudio(
+            f"{path}: its sha256 is {found[:12]}…, and the dataset states {sha256[:12]}….",
+            "Get the file again, or correct the dataset.",
         )
 
 
@@ -149,7 +188,9 @@ def union(name: str, parts: Sequence[Dataset]) -> Dataset:
         source="; ".join(dict.fromkeys(info.source for info in infos)),
         attribution="; ".join(dict.fromkeys(info.attribution for info in infos if info.attribution)),
     )
-    return dataclasses.replace(Dataset.of(info, samples), parts=by_name)
+    notes = {part.info.name: part.note for part in parts if part.note}
+    note = " ".join(f"{name}: {text}" for name, text in notes.items())
+    return dataclasses.replace(Dataset.of(info, samples), parts=by_name, note=note)
 
 
 def held_out(sample_id: str) -> bool:

@@ -44,15 +44,23 @@ def folder_of(name: str) -> Path:
 
 
 def present(name: str) -> Path:
-    """The folder of a hub dataset. Raises `NotFetched` where it is not on this machine."""
+    """The folder of a hub dataset. Raises `NotFetched` where it is not on this machine, or is not on the hub."""
+    if catalog().datasets[name].hub is None:
+        raise _brought(name)
     path = folder_of(name)
     if not path.is_dir():
         raise NotFetched(f"The dataset '{name}' is not on this machine yet.", f"Run: speech-eval data fetch {name}")
     return path
 
 
+def _brought(name: str) -> NotFetched:
+    return NotFetched(f"The dataset '{name}' cannot be fetched for you.", catalog().datasets[name].remedy)
+
+
 def _fetch(name: str, entry: Entry, progress: Progress) -> None:
     source = entry.hub
+    if source is None and entry.manifest is None:
+        raise _brought(name)
     if source is None:
         return
 

@@ -55,9 +55,7 @@ def load_dataset(name_or_path: str | Path, wanted: str = "") -> Dataset:
         path = present(catalog().aliases.get(name, name))
     else:
         entry = _entry(wanted)
-    if path.is_dir():
-        path = formats.list_of(path, entry)
-    if not path.is_file():
+    if not (path.is_dir() or path.is_file()):
         raise _unknown(name)
     return formats.read(path, entry)
 
@@ -69,7 +67,7 @@ def locate(location: str, wanted: str) -> str:
     """
     entry = _entry(wanted)
     if entry and entry.lists and location not in names() and Path(location).is_dir():
-        return str(formats.list_of(Path(location), entry))
+        return str(formats.list_of(Path(location), entry) or location)
     return location
 
 

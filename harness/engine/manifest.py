@@ -30,11 +30,8 @@ def check_same_run(directory: RunDirectory, spec: str, planned: Sequence[Planned
 
     `spec` is the redacted model spec. Raises `BadInput` where one of them differs.
     """
+    check_owner(directory, spec, settings)
     manifest = directory.manifest()
-    if manifest.model.spec != spec:
-        raise BadInput(f"{directory.path} holds a run of '{manifest.model.spec}', not of '{spec}'.", _REMEDY)
-    if manifest.seed != settings.seed:
-        raise BadInput(f"{directory.path} holds a run with seed {manifest.seed}, not {settings.seed}.", _REMEDY)
     for item in planned:
         record = record_of(item.task.name, manifest.tasks)
         if record is None or record.dataset.name == datasets.fallback(item.dataset.info.name):
@@ -53,10 +50,33 @@ def check_same_run(directory: RunDirectory, spec: str, planned: Sequence[Planned
             raise BadInput(f"{directory.path}: the data of task '{item.task.name}' has changed since.", _REMEDY)
 
 
+def check_owner(directory: RunDirectory, spec: str, settings: Settings) -> None:
+    """Raise `BadInput` where the run directory belongs to another model or seed."""
+    manifest = directory.manifest()
+    if manifest.model.spec != spec:
+        raise BadInput(f"{directory.path} holds a run of '{manifest.model.spec}', not of '{spec}'.", _REMEDY)
+    if manifest.seed != settings.seed:
+        raise BadInput(f"{directory.path} holds a run with seed {manifest.seed}, not {settings.seed}.", _REMEDY)
+
+
+def forget_answers(directory: RunDirectory) -> None:
+    """Drop the answers of all tasks, and what was made of them, before they are made anew."""
+    manifest = directory.manifest()
+    for name in manifest.tasks:
+        directory.forget(name)
+    directory.write_manifest(manifest.model_copy(update={"tasks": {}}))
+    add_event(directory, "regenerated", tasks=list(manifest.tasks))
+
+
 def open_manifest(
-    directory: RunDirectory, info: ModelInfo, planned: Sequence[Planned], settings: Settings, adapter: type[Adapter]
+    directory: RunDirectory,
+    info: ModelInfo,
+    label: str,
+    planned: Sequence[Planned],
+    settings: Settings,
+    adapter: type[Adapter],
 ) -> None:
-    """Write the manifest of a run that begins, or add to that of a run that goes on."""
+    """Write the manifest of a run that begins, or add to that of a run that goes on, which then takes the `label`."""
     tasks = {item.task.name: item.record(settings) for item in planned}
     files = dict.fromkeys([*settings.plugins, *filter(None, [plugin_file(adapter)])])
     plugins = [PluginRecord(path=path, sha256=file_sha256(Path(path))) for path in files]
@@ -64,10 +84,11 @@ def open_manifest(
     events: list[Event] = []
     if directory.has_manifest():
         before = directory.manifest()
-        if (before.model.revision, before.model.weights_sha256) != (info.revision, info.weights_sha256):
+        held = before.model
+        if before.tasks and (held.revision, held.weights_sha256) != (info.revision, info.weights_sha256):
             raise BadInput(
                 f"{directory.path}: the weights of '{info.spec}' have changed since this run began.",
-                "Choose another --output for the new weights.",
+                "Make every answer anew with --regenerate, or choose another --output for the new weights.",
             )
         tasks = {**before.tasks, **tasks}
         events = before.events
@@ -75,6 +96,7 @@ def open_manifest(
         now = now.model_copy(update={"packages": {**before.environment.packages, **now.packages}})
     manifest = Manifest(
         harness_version=speech_eval.__version__,
+        label=label,
         model=info,
         seed=settings.seed,
         tasks=tasks,

@@ -18,18 +18,21 @@ from speech_eval import registry
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.audio import Audio, load
-from speech_eval.datasets.dataset import Dataset
+from speech_eval.datasets.dataset import Dataset, check_digest
 from speech_eval.engine.executors import Executor, run_inline, run_processes
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.environment import packages
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
-from speech_eval.metrics.base import Metric, ScoringItem, Unscorable
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Unscorable, Value
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress
-from speech_eval.records import Output, Sample, Score, Status, Transcript
+from speech_eval.records import Output, Sample, Score, ScoreStatus, Transcript
+from speech_eval.signal.level import audible
 
 logger = logging.getLogger(__name__)
+
+BROKEN_AT_FIRST = 5  # samples after which a metric that has scored none is given up
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,15 @@ def score(
     workers: int,
     plugins: Sequence[str],
     progress: Progress,
-    fresh: bool = False,
     executor: Executor | None = None,
 ) -> dict[str, str]:
-    """Score every stored output by every metric, leaving out what is scored already unless `fresh`.
+    """Score every stored output by every metric, leaving out what is scored already.
 
     Without an `executor`, worker processes of this machine where a metric loads a model, else this process. Returns
-    the packages that were loaded where scores were made, name to version.
+    the packages that were loaded where scores were made, name to version. Raises `SpeechEvalError` where a metric or
+    the recognizer breaks on every sample; one that breaks on some is recorded there.
     """
-    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins, fresh)
+    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins)
     total = len(dataset.samples)
     done = total - len(jobs)
     label = f"{task.name}: score"
@@ -83,6 +86,7 @@ def score(
     progress(label, done, total)
     heavy = any(job.recognizer for job in jobs) or any(METRICS.get(name).heavy for name in metric_ids)
     used: dict[str, str] = {}
+    breakages = _Breakages()
     answers: Iterator[Scored]
     if executor is not None:
         answers = executor(score_sample, jobs, workers)
@@ -92,10 +96,53 @@ def score(
         if answer.transcript is not None:
             run.append("transcripts", task.name, [answer.transcript])
         run.append("scores", task.name, answer.scores)
+        breakages.add(answer.scores)
         used |= answer.packages
         done += 1
         progress(label, done, total)
+    breakages.check(1)
     return used
+
+
+class _Breakages:
+    """Metrics that broke on every sample so far, and how often."""
+
+    def __init__(self) -> None:
+        self._sound: set[str] = set()
+        self._broken: dict[str, list[Score]] = {}
+
+    def add(self, scores: Sequence[Score]) -> None:
+        self._sound |= {score.metric for score in scores if score.status in ("ok", "failed")}
+        for score in scores:
+            if score.status == "unscored":
+                self._broken.setdefault(score.metric, []).append(score)
+        self.check(BROKEN_AT_FIRST)
+
+    def check(self, times: int) -> None:
+        """Raise `SpeechEvalError` for a metric that broke `times` times or more and has scored no sample."""
+        for metric, broken in self._broken.items():
+            if metric not in self._sound and len(broken) >= times:
+                raise SpeechEvalError(
+                    f"{metric} broke on sample {broken[0].id}: {broken[0].detail['reason']}",
+                    "Scores so far are kept. Correct the metric or leave it out, or choose another --recognizer, then "
+                    "run: speech-eval score RUN",
+                )
+
+
+def scored(run: RunDirectory, task: Task, metric_ids: Sequence[str], dataset: Dataset) -> bool:
+    """Whether every stored output has a score by every metric."""
+    outputs, scores = run.outputs(task.name), run.scores(task.name)
+    digests = {sample.id: outputs[sample.id].digest() for sample in dataset.samples if sample.id in outputs}
+    held = {key: score.output for key, score in scores.items()}
+    return all(held.get((key, name)) == digest for key, digest in digests.items() for name in metric_ids)
+
+
+def forget_scores(run: RunDirectory, task: Task, metric_ids: Sequence[str]) -> None:
+    """Remove the scores of these metrics, and the transcripts where one of them reads those."""
+    kept = [score for (_, metric), score in run.scores(task.name).items() if metric not in metric_ids]
+    run.replace("scores", task.name, kept)
+    if any("hypothesis" in METRICS.get(name).needs for name in metric_ids):
+        run.replace("transcripts", task.name, [])
 
 
 def _jobs(
@@ -105,13 +152,12 @@ def _jobs(
     dataset: Dataset,
     recognizer: str | None,
     plugins: Sequence[str],
-    fresh: bool,
 ) -> list[Job]:
     outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.scores(task.name)
     classes: dict[str, type[Metric]] = {name: METRICS.get(name) for name in metric_ids}
     hears = any("hypothesis" in cls.needs for cls in classes.values())
     compares = any("original-hypothesis" in cls.needs for cls in classes.values())
-    originals = _originals(run, task, recognizer) if compares and not fresh else {}
+    originals = _originals(run, task, recognizer) if compares else {}
     jobs = []
     for sample in dataset.samples:
         output = outputs.get(sample.id)
@@ -120,16 +166,16 @@ def _jobs(
         digest = output.digest()
         transcript = transcripts.get(sample.id)
         spoken = hears and output.audio is not None and output.text is None
-        if transcript and (fresh or transcript.output != digest or not _same_recognizer(transcript, recognizer)):
+        if transcript and (transcript.output != digest or not _same_recognizer(transcript, recognizer)):
             transcript = None
         if transcript and compares and transcript.original is None and sample.audio is not None:
             transcript = None
         wanted = tuple(
             name
             for name in metric_ids
-            if fresh
-            or (stored := scores.get((sample.id, name))) is None
+            if (stored := scores.get((sample.id, name))) is None
             or stored.output != digest
+            or stored.status == "unscored"
             or (spoken and "hypothesis" in classes[name].needs and transcript is None)
         )
         if not wanted:
@@ -172,9 +218,9 @@ def _audio_files(dataset: Dataset, sample: Sample, classes: dict[str, type[Metri
     needs = frozenset().union(*(cls.needs for cls in classes.values()))
     files = {}
     if "prompt" in needs and sample.prompt_audio is not None:
-        files["prompt"] = dataset.audio_path(sample.prompt_audio)
+        files["prompt"] = dataset.located(sample.prompt_audio)
     if "reference" in needs and sample.audio is not None:
-        files["reference"] = dataset.audio_path(sample.audio)
+        files["reference"] = dataset.located(sample.audio)
     return files
 
 
@@ -185,14 +231,17 @@ def score_sample(job: Job) -> Scored:
     """Transcribe (where asked) and score one sample."""
     for plugin in job.plugins:
         registry.load_file(plugin)
-    transcript = job.transcript
+    transcript, deaf = job.transcript, ""
     item = _item(job)
     if job.recognizer is not None:
-        transcript = _transcribe(job, item)
+        try:
+            transcript = _transcribe(job, item)
+        except RecognizerBroke as error:
+            deaf = error.problem
     hypothesis = transcript.text if transcript is not None else job.output.text
     original = transcript.original if transcript is not None else None
     item = replace(item, hypothesis=hypothesis, original_hypothesis=original)
-    scores = [_score_one(job, item, _metric(name), transcript) for name in job.metrics]
+    scores = [_score_one(job, item, _metric(name), transcript, deaf) for name in job.metrics]
     return Scored(scores, transcript if job.recognizer is not None else None, _packages(len(sys.modules)))
 
 
@@ -202,14 +251,22 @@ def _packages(modules: int) -> dict[str, str]:
     return packages()
 
 
-def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcript | None) -> Score:
+class RecognizerBroke(SpeechEvalError):
+    """The scoring recognizer raised on one sample."""
+
+
+def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcript | None, deaf: str) -> Score:
+    """The score of one sample, or the record of who is at fault that there is none: the model, the data or the scorer.
+
+    `deaf` says why the recognizer gave no transcript; empty where it did or was not asked.
+    """
     sample = metric.visible(job.sample)
     item = replace(item, sample=sample)
     scorer = metric.scorer()
     if "hypothesis" in metric.needs and transcript is not None:
         scorer = transcript.scorer
 
-    def made(status: Status, parts: dict[str, float], compat: Any, detail: dict[str, Any] | None) -> Score:
+    def made(status: ScoreStatus, parts: dict[str, float], compat: Any, detail: dict[str, Any] | None) -> Score:
         return Score(
             id=job.sample.id,
             metric=metric.id,
@@ -221,30 +278,71 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
             detail=detail or {},
         )
 
-    def lost(reason: str) -> Score:
-        return made("failed", metric.failure(sample), metric.compat_failure(sample), {"reason": reason})
+    def not_counted(status: ScoreStatus, reason: str) -> Score:
+        return made(status, {}, None, {"reason": reason})
 
+    def lost(reason: str, compat: dict[str, float] | None = None) -> Score:
+        compat = metric.compat_failure(sample) if compat is None else compat
+        return made("failed", metric.failure(sample), compat, {"reason": reason})
+
+    if job.output.status == "invalid":
+        return not_counted("invalid", job.output.error or "the data of the sample is defective")
+    if lacking := metric.lacks(sample):
+        return not_counted("invalid", f"Sample {sample.id} has no {lacking}.")
     # An empty transcript is an answer (all words deleted); an empty waveform is not.
     answered = job.output.status == "ok" or (job.output.status == "empty" and job.output.text is not None)
-    if not answered:
-        return lost(job.output.error or "the answer was empty")
     try:
-        value = metric.score(item)
-    except Unscorable as error:
-        return lost(error.problem)
+        if not answered:
+            fault = data_fault(metric, item)
+            return not_counted("invalid", fault) if fault else lost(job.output.error or "the answer was empty")
+        if deaf and "hypothesis" in metric.needs:
+            return not_counted("unscored", deaf)
+        try:
+            value = metric.score(item)
+            if transcript is not None and "hypothesis" in metric.needs and not audible(item.audio()):
+                value = _heard_in_silence(metric, item, value)
+        except Unscorable as error:
+            fault = data_fault(metric, item)
+            return not_counted("invalid", fault) if fault else lost(error.problem, error.compat)
+    except BadData as error:
+        return not_counted("invalid", error.problem)
     except SpeechEvalError:
         raise
     except Exception as error:
-        raise SpeechEvalError(
-            f"{metric.id} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
-            "Scores so far are kept. Correct the metric or leave it out, then run: speech-eval score RUN",
-        ) from error
+        return not_counted("unscored", f"{type(error).__name__}: {error}")
     return made("ok", value.parts, value.compat, value.detail)
+
+
+def data_fault(metric: Metric, item: ScoringItem) -> str:
+    """Why no answer could have had a value: the recording or prompt cannot be read, or has no value when it is the
+    answer itself. Empty where the data is sound."""
+    given = {"reference": (item.load_reference, "recording"), "prompt": (item.load_prompt, "voice prompt")}
+    for need, (load_given, what) in given.items():
+        if need not in metric.needs or load_given is None:
+            continue
+        try:
+            load_given(None)
+            if "audio" in metric.needs:
+                answer = item.output.model_copy(update={"status": "ok", "error": None})
+                metric.score(replace(item, load_audio=load_given, output=answer))
+        except BadData as error:
+            return error.problem
+        except Unscorable as error:
+            return f"The dataset's own {what} has no value: {error.problem}"
+    return ""
+
+
+def _heard_in_silence(metric: Metric, item: ScoringItem, invented: Value) -> Value:
+    """The value of an inaudible answer, in which nothing can be heard: what a recognizer invents counts in `compat`
+    alone."""
+    value = metric.score(replace(item, hypothesis=""))
+    detail = {**(value.detail or {}), "reason": "the answer is inaudible; its transcript is not counted"}
+    return replace(value, detail=detail, compat=invented.parts if invented.compat is None else invented.compat)
 
 
 def _transcribe(job: Job, item: ScoringItem) -> Transcript:
     assert job.recognizer is not None
-    adapter, identity = _recognizer(job.recognizer)
+    adapter, identity = loaded_recognizer(job.recognizer)
 
     def heard(audio: Audio) -> str:
         request = TranscriptionRequest(id=job.sample.id, load_audio=lambda: audio, language=job.sample.language)
@@ -253,14 +351,12 @@ def _transcribe(job: Job, item: ScoringItem) -> Transcript:
         except SpeechEvalError:
             raise
         except Exception as error:
-            raise SpeechEvalError(
-                f"The recognizer {identity} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
-                "Scores so far are kept. Correct it or choose another --recognizer, then run: speech-eval score RUN",
-            ) from error
+            problem = f"the recognizer {identity} broke: {type(error).__name__}: {error}"
+            raise RecognizerBroke(problem, "Name another one with --recognizer.") from error
 
     original = job.original
     if original is None and job.hears_original and item.load_reference is not None:
-        with contextlib.suppress(Unscorable):  # metrics that ask for it say so
+        with contextlib.suppress(BadData):  # metrics that ask for it say so
             original = heard(item.reference(adapter.sample_rate))
     text, digest = heard(item.audio(adapter.sample_rate)), job.output.digest()
     return Transcript(id=job.sample.id, scorer=identity, output=digest, text=text, original=original)
@@ -271,8 +367,8 @@ def _item(job: Job) -> ScoringItem:
         sample=job.sample,
         output=job.output,
         load_audio=_reader(job.audio),
-        load_prompt=_data_reader(job.audio_files.get("prompt")),
-        load_reference=_data_reader(job.audio_files.get("reference")),
+        load_prompt=data_reader(job.audio_files.get("prompt"), job.sample.prompt_audio_sha256),
+        load_reference=data_reader(job.audio_files.get("reference"), job.sample.audio_sha256),
     )
 
 
@@ -280,15 +376,16 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
     return None if path is None else (lambda rate: _read(path, rate))
 
 
-def _data_reader(path: Path | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset. One that cannot be used leaves the metric without a value."""
+def data_reader(path: Path | None, sha256: str | None) -> Callable[[int | None], Audio] | None:
+    """A recording of the dataset, which may state its sha256. Raises `BadData` where it cannot be used."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None
         try:
+            check_digest(path, sha256)
             return _read(path, rate)
         except BadAudio as error:
-            raise Unscorable(error.problem, error.remedy) from error
+            raise BadData(error.problem, error.remedy) from error
 
     return None if path is None else read
 
@@ -306,7 +403,9 @@ def _metric(name: str) -> Metric:
 
 
 @lru_cache(maxsize=2)
-def _recognizer(spec: str) -> tuple[Any, str]:
+def loaded_recognizer(spec: str) -> tuple[Any, str]:
+    """The recognizer of a model spec, loaded once per process, and its identity. Raises `BadInput` for a model that
+    cannot transcribe."""
     model = modelspec.resolve(spec)
     adapter = model.build()
     if not isinstance(adapter, SpeechRecognizer):

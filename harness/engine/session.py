@@ -7,34 +7,40 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from uuid import uuid4
 
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import Adapter, ReferenceAware
+from speech_eval.adapters.base import Adapter, ChecksSamples, ReferenceAware
 from speech_eval.adapters.spec import ResolvedModel
-from speech_eval.assets import store as assets
 from speech_eval.audio import load
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.executors import executor
-from speech_eval.engine.generate.strategy import Work
-from speech_eval.engine.manifest import add_event, check_same_run, names_of, open_manifest
+from speech_eval.engine.generate.guest import Guest
+from speech_eval.engine.generate.strategy import Work, sample_seed
+from speech_eval.engine.manifest import (
+    add_event,
+    check_owner,
+    check_same_run,
+    forget_answers,
+    names_of,
+    open_manifest,
+)
 from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
+from speech_eval.engine.readiness import prove_scorers
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
-from speech_eval.engine.score import score
+from speech_eval.engine.score import forget_scores, score, scored
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
-from speech_eval.metrics.base import Metric
-from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
-from speech_eval.records import Results
+from speech_eval.records import Output, Results
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +78,9 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
     slower or faster all the while favors none.
     """
     settings = jobs[0][0].settings
+    jobs = [(planned, output.absolute()) for planned, output in jobs]  # before a model changes the working directory
     executor(settings.executor, settings.ray_address)  # raises now rather than after the model's work
+    prove_scorers([item for planned, _ in jobs for item in planned.items], settings, progress)
     with ExitStack() as locks:
         sessions = []
         with ExitStack() as models:
@@ -90,18 +98,26 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
                     for item in (item for group in session.groups for item in group):
                         if item.task.generate.in_rounds:
                             session.generate([item], number, call)
-        return [session.finish() for session in sessions]
+        results = [session.finish() for session in sessions]
+    if failed := [session.closing[0] for session in sessions if session.closing]:
+        raise failed[0]
+    return results
 
 
 @dataclass(frozen=True)
 class Session:
-    """A model at work in its run directory: the plan of its tasks, the points of a sweep in one group."""
+    """A model at work in its run directory: the plan of its tasks, the points of a sweep in one group.
+
+    `closing` gets what closing the model raised, which is told once the results are written.
+    """
 
     directory: RunDirectory
-    adapter: Adapter
+    guest: Guest
     groups: list[list[Planned]]
+    invalid: list[dict[str, str]]  # of each group: ids of samples whose data is defective, and why
     settings: Settings
     progress: Progress
+    closing: list[SpeechEvalError] = field(default_factory=list)
 
     @classmethod
     def begin(
@@ -113,22 +129,50 @@ class Session:
             raise BadInput(f"No task fits the model: {'; '.join(planned.skipped)}.", "See: speech-eval list tasks")
         directory = RunDirectory(output)
         locks.enter_context(directory.writing())
-        if directory.has_manifest():
+        fresh = settings.regenerate or not directory.has_manifest()
+        if not fresh:
             check_same_run(directory, model.redacted, planned.items, settings)
-        adapter = models.enter_context(_loaded(model))
-        items = [fetch(item, adapter.reads_audio, settings, progress) for item in planned.items]
+            fresh = _mended(directory, model.code, say)
+        guest = _loaded(model, settings)
+        closing: list[SpeechEvalError] = []
+        models.callback(lambda: closing.extend(filter(None, [guest.close()])))
+        items = [fetch(item, settings, progress) for item in planned.items]
         for item in items:
+            if isinstance(guest.adapter, ChecksSamples) and (note := guest.adapter.check_samples(item.dataset.samples)):
+                say(f"{item.task.name}: {note}")
             if item.note:
                 say(f"{item.task.name}: {item.note}")
-        groups = [item.at_points(adapter, settings.rounds) for item in items]
-        info = model.describe(adapter)
-        open_manifest(directory, info, [item for group in groups for item in group], settings, type(adapter))
-        return cls(directory, adapter, groups, settings, progress)
+        groups = [item.at_points(guest.adapter, settings.rounds) for item in items]
+        invalid = [_defects(group[0], directory, fresh, say, progress) for group in groups]
+        info = model.describe(guest.adapter)
+        if fresh and directory.has_manifest():
+            check_owner(directory, model.redacted, settings)
+            forget_answers(directory)
+        held = directory.manifest().label if directory.has_manifest() else model.own_name(info)
+        label, flat = planned.label or held, [item for group in groups for item in group]
+        open_manifest(directory, info, label, flat, settings, type(guest.adapter))
+        session = cls(directory, guest, groups, invalid, settings, progress, closing)
+        session._tell_failures(say)
+        return session
+
+    def _tell_failures(self, say: Say) -> None:
+        """Say that failures of an earlier call stay, where they do."""
+        names = [item.task.name for group in self.groups for item in group]
+        failed = {name: _failed(self.directory, name) for name in names if not self.settings.retry_failed}
+        if shown := ", ".join(f"{count} of {name}" for name, count in failed.items() if count):
+            say(f"Failed answers of an earlier call are kept: {shown}. --retry-failed asks for them again.")
 
     def store_samples(self) -> None:
-        """Store what each task, or each point of a sweep, asks for."""
-        for item in (item for group in self.groups for item in group):
-            self.directory.replace("samples", item.task.name, item.dataset.samples)
+        """Store what each task, or each point of a sweep, asks for, and which samples the model is not asked about."""
+        for group, invalid in zip(self.groups, self.invalid, strict=True):
+            for name in (item.task.name for item in group):
+                self.directory.replace("samples", name, group[0].dataset.samples)
+                seeds = {key: sample_seed(self.settings.seed, name, key) for key in invalid}
+                outputs = [
+                    Output(id=key, task=name, status="invalid", seed=seeds[key], error=why)
+                    for key, why in invalid.items()
+                ]
+                self.directory.append("outputs", name, outputs)
 
     def generate(self, group: Sequence[Planned], number: int | None = None, call: str | None = None) -> None:
         """The answers of a task, of all points of a sweep at once, or of one round of one point.
@@ -136,14 +180,14 @@ class Session:
         The event of a round says in which call the answers were asked for: models of one call took turns.
         """
         first = group[0]
-        _lend_references(self.adapter, first.dataset)
+        _lend_references(self.guest.adapter, first.dataset)
         start, load_average = perf_counter(), _load_average()
         work = Work(
             directory=self.directory,
             tasks=[item.task for item in group],
             interface=first.interface,
             dataset=first.dataset,
-            adapter=self.adapter,
+            guest=self.guest,
             seed=self.settings.seed,
             batch_size=self.settings.batch_size,
             retry_failed=self.settings.retry_failed,
@@ -152,6 +196,7 @@ class Session:
         )
         logger.info("generate: %s, %d samples", work.name, len(first.dataset.samples))
         warm_up = first.task.generate.generate(work)
+        self.guest.settle()
         timed = {} if number is None else {"round": number, "call": call, "load_average": load_average}
         seconds = round(perf_counter() - start, 3)
         logger.info("generate: %s in %.1f s", work.name, seconds)
@@ -172,28 +217,56 @@ def _load_average() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-@contextmanager
-def _loaded(model: ResolvedModel) -> Iterator[Adapter]:
-    """The model, closed at the end unless the caller gave it as an object.
+def _loaded(model: ResolvedModel, settings: Settings) -> Guest:
+    """The model, loaded, or the object that the caller gave."""
 
-    Raises `SpeechEvalError` that names the model where closing fails.
+    def build() -> Adapter:
+        start = perf_counter()
+        adapter = model.build()
+        logger.info("load: %s in %.1f s", model.redacted, perf_counter() - start)
+        return adapter
+
+    return Guest(
+        build(),
+        name=model.redacted,
+        rebuild=None if model.instance else build,
+        timeout=settings.timeout,
+        secrets=model.spec.secrets,
+    )
+
+
+def _defects(item: Planned, directory: RunDirectory, fresh: bool, say: Say, progress: Progress) -> dict[str, str]:
+    """Why samples that were not asked yet are invalid, by id, of a run that goes on or begins (`fresh`)."""
+    asked = {} if fresh else directory.outputs(item.task.name)
+    found = item.defects(asked, progress)
+    if found:
+        first = next(iter(found.values()))
+        say(f"{item.task.name}: {len(found)} of {len(item.dataset)} samples have defective data, not counted: {first}")
+    return found
+
+
+def _failed(directory: RunDirectory, task: str) -> int:
+    """The number of samples of a task whose newest answer is a failure."""
+    return sum(output.status == "failed" for output in directory.outputs(task).values())
+
+
+def _mended(directory: RunDirectory, code: Mapping[str, str], say: Say) -> bool:
+    """Whether the user's code has changed since the run began and no answer is stored that the old code gave.
+
+    Raises `BadInput` that names the files where there are such answers.
     """
-    start = perf_counter()
-    adapter = model.build()
-    logger.info("load: %s in %.1f s", model.redacted, perf_counter() - start)
-    try:
-        yield adapter
-    finally:
-        try:
-            if model.instance is None:
-                adapter.close()
-        except SpeechEvalError:
-            raise
-        except Exception as error:
-            raise SpeechEvalError(
-                f"{model.redacted}: {type(adapter).__name__}.close() failed ({type(error).__name__}: {error}).",
-                "Correct the method and give the same command again; answers so far are kept.",
-            ) from error
+    held = directory.manifest().model.code
+    if held == code:
+        return False
+    files = ", ".join(sorted(name for name in {*held, *code} if held.get(name) != code.get(name)))
+    stored = [o for name in directory.manifest().tasks for o in directory.outputs(name).values()]
+    if any(output.status != "failed" for output in stored):
+        raise BadInput(
+            f"{directory.path}: the model's code has changed since this run began: {files}.",
+            "Make every answer anew with --regenerate, or choose another --output.",
+        )
+    say(f"The model's code has changed ({files}), and every answer of the run had failed: all are made anew.")
+    return True
 
 
 def _lend_references(adapter: Adapter, dataset: Dataset) -> None:
@@ -207,11 +280,8 @@ def _lend_references(adapter: Adapter, dataset: Dataset) -> None:
 # ------------------------------------------------------------------------------------------------ scoring
 
 
-def _score(
-    directory: RunDirectory, item: Planned, settings: Settings, progress: Progress, *, fresh: bool = False
-) -> None:
+def _score(directory: RunDirectory, item: Planned, settings: Settings, progress: Progress) -> None:
     start = perf_counter()
-    _fetch_scorers(item, progress)
     used = score(
         directory,
         item.task,
@@ -222,36 +292,33 @@ def _score(
         executor=executor(settings.executor, settings.ray_address),
         plugins=settings.plugins,
         progress=progress,
-        fresh=fresh,
     )
     seconds = round(perf_counter() - start, 3)
     logger.info("score: %s in %.1f s", item.task.name, seconds)
     add_event(directory, "scored", used, task=item.task.name, seconds=seconds, workers=settings.workers)
 
 
-def _fetch_scorers(item: Planned, progress: Progress) -> None:
-    """Fetch registry-shipped weights before workers start, so that they do not all ask for them at once."""
-    for name in item.metrics:
-        cls: type[Metric] = METRICS.get(name)
-        for asset in cls.assets:
-            assets.ensure(asset, progress)
-    if item.recognizer and item.recognizer in assets.ASSETS:
-        assets.ensure(item.recognizer, progress)
-
-
 def rescore(run: Path | RunDirectory, settings: Settings, progress: Progress = silent) -> Results:
-    """Score a run's stored outputs again, with the metrics it names or those of `settings`; no model is needed.
+    """Score a run's stored outputs, with the metrics it names or those of `settings`; no model is needed.
 
-    Raises `BadInput` where the run names a recognizer or data that only the user may name (see `stored_plan`).
+    A scoring that was interrupted goes on: outputs without a score get one. Where every output has its scores already,
+    all are made again. Raises `BadInput` where the run names a recognizer or data that only the user may name (see
+    `stored_plan`).
     """
     directory = run if isinstance(run, RunDirectory) else RunDirectory(run)
     with names_of(directory) as manifest, directory.writing():
-        tasks = {}
-        for name, record in manifest.tasks.items():
-            item = stored_plan(directory, name, record, settings)
+        items = {name: stored_plan(directory, name, record, settings) for name, record in manifest.tasks.items()}
+        prove_scorers(list(items.values()), settings, progress, judges=False)
+        for item in items.values():
             if item.needs & {"prompt", "reference"}:
                 item.dataset.ensure_audio(progress)
-            _score(directory, item, settings, progress, fresh=True)
+        if all(scored(directory, item.task, item.metrics, item.dataset) for item in items.values()):
+            for item in items.values():
+                forget_scores(directory, item.task, item.metrics)
+        tasks = {}
+        for name, item in items.items():
+            _score(directory, item, settings, progress)
+            record = manifest.tasks[name]
             merged = list(dict.fromkeys([*record.metrics, *item.metrics]))
             recognizer = None if item.recognizer is None else modelspec.redact(item.recognizer)
             tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": recognizer})

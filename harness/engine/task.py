@@ -42,6 +42,7 @@ class Task:
     recognizer  model spec of the recognizer that transcribes speech outputs for text metrics
     axes        name to metric ids, where each axis is reported separately. Such a task is not ranked: `primary` only
                 sorts samples, and models are ordered by the first number of the first metric
+    timeout     seconds that a model may take for one sample, unless the user says otherwise
     point       set by the engine on the task at one point of its sweep (see `at`)
     """
 
@@ -57,6 +58,7 @@ class Task:
     generate: Strategy = field(default_factory=Answer)
     recognizer: str | None = None
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    timeout: float = 600.0
     point: SweepPoint | None = None
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ def verify(path: Path, settings: Settings, progress: Progress = silent) -> Verif
     directory = RunDirectory(path)
     published = directory.results()
     differences = list(_changed_audio(directory))
-    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="speech-eval-") as folder:
+    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="speech-eval-", ignore_cleanup_errors=True) as folder:
         copy = RunDirectory(Path(folder) / "run", copy_of=directory)
         directory.copy_to(copy, ("samples", "outputs"))
         recomputed = runner.rescore(copy, settings, progress)

@@ -9,18 +9,21 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval.audio import leading_silence
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
 from speech_eval.records import Chunk, Sample
+from speech_eval.signal.level import leading_silence
 
 _seconds = partial(Summary, estimator="quantile", unit="s", direction="lower")
 _SAME_MOMENT = 2e-6  # times are stored in whole microseconds
 
 
-def quantiles(part: str, unit: str = "s", headline: bool = True, scale: float = 1.0) -> tuple[Summary, ...]:
-    """Median, 95th and 99th percentile of a part; only the median is a headline number."""
-    summary = partial(_seconds, parts=(part,), unit=unit, scale=scale)
+def quantiles(
+    part: str, unit: str = "s", headline: bool = True, scale: float = 1.0, defined: str = ""
+) -> tuple[Summary, ...]:
+    """Median, 95th and 99th percentile of a part; only the median is a headline number. Samples whose part `defined` is
+    0 do not count."""
+    summary = partial(_seconds, parts=(part, defined) if defined else (part,), unit=unit, scale=scale)
     name = part.replace("_", "-")
     return (
         summary(name=f"{name}-p50", q=0.5, headline=headline),
@@ -43,11 +46,12 @@ class TimeToFirstAudio(Metric):
     """Time to the first audible sound, which a listener waits for.
 
     TTFA = TTFB + leading silence. TTFB runs from sending the request to the arrival of the first chunk with samples (a
-    header has none). Leading silence runs from the first sample of the answer to its first 10 ms window at or above
-    -40 dBFS RMS, so that sending silence first has no advantage.
+    header has none). Leading silence runs from the first sample of the answer to its first 10 ms window less than
+    15.9 dB below its active level, at any gain, so that sending silence first has no advantage. (Version 1 took a fixed
+    level of -40 dBFS.)
     """
 
-    id = "ttfa[first-audible@1]"
+    id = "ttfa[first-audible@2]"
     description = "Time from request to the first audible sound of the answer"
     source = "First-byte time plus leading silence, the common definition of voice-agent latency benchmarks"
     needs = frozenset({"audio", "timing"})
@@ -143,9 +147,12 @@ class Response(Metric):
 class Playback(Metric):
     """Simulated playback of the stream: the player starts `buffer` seconds after the first samples arrived, plays while
     it has samples, and stalls whenever it has played all of them before the next chunk arrives.
+
+    Gaps are those between chunks with samples. An answer in one chunk has none and does not count in their quantiles;
+    a lost answer counts as infinitely late. (In version 1 the gap of one chunk was 0, the best.)
     """
 
-    id = "playback[buffer-100ms@1]"
+    id = "playback[buffer-100ms@2]"
     buffer: ClassVar[float] = 0.1
     description = "Inter-chunk gaps, and the stalls of a player that starts 100 ms after the first samples"
     source = "This project: a playout buffer of fixed delay, simulated on the stored arrival times"
@@ -155,29 +162,31 @@ class Playback(Metric):
         Summary("underruns", "ratio", ("underruns", "answers"), "", "lower"),
         Summary("stalled", "ratio", ("stalled_seconds", "answers"), "s", "lower", headline=False),
         *quantiles("stall", headline=False),
-        *quantiles("gap_max"),
-        *quantiles("gap_p95", headline=False),
+        *quantiles("gap_max", defined="gaps"),
+        *quantiles("gap_p95", headline=False, defined="gaps"),
         *quantiles("buffer_needed", headline=False),
     )
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: `interrupted` (0 or 1), `underruns`, `answers` (1), and in seconds `stall` (the same in
-        `stalled_seconds`), `gap_max` and `gap_p95` between chunks (0 for one chunk), `buffer_needed` for no stall."""
+        `stalled_seconds`), `buffer_needed` for no stall, and `gap_max` and `gap_p95` where there are `gaps`."""
         chunks = sounding(item)
         assert item.output.audio is not None
         rate = item.output.audio.rate
         stalls = stalls_of(chunks, rate, self.buffer)
-        gaps = np.array([after.seconds - before.seconds for before, after in pairwise(chunks)] or [0.0])
+        gaps = np.array([after.seconds - before.seconds for before, after in pairwise(chunks)])
         parts = {
             "interrupted": float(bool(stalls)),
             "underruns": float(len(stalls)),
             "answers": 1.0,
             "stalled_seconds": round(sum(stalls, 0.0), 6),
             "stall": round(sum(stalls, 0.0), 6),
-            "gap_max": round(float(gaps.max()), 6),
-            "gap_p95": round(float(np.quantile(gaps, 0.95, method="inverted_cdf")), 6),
             "buffer_needed": buffer_needed(chunks, rate),
+            "gaps": float(len(gaps)),
         }
+        if len(gaps):
+            parts["gap_max"] = round(float(gaps.max()), 6)
+            parts["gap_p95"] = round(float(np.quantile(gaps, 0.95, method="inverted_cdf")), 6)
         return Value(parts=parts, detail={"chunks": len(chunks), "buffer": self.buffer})
 
     def failure(self, sample: Sample) -> dict[str, float]:
@@ -188,7 +197,7 @@ class Playback(Metric):
 class Playback0(Playback):
     """The same without a buffer: the player starts with the first samples."""
 
-    id = "playback[buffer-0ms@1]"
+    id = "playback[buffer-0ms@2]"
     buffer = 0.0
     description = "Inter-chunk gaps, and the stalls of a player that starts with the first samples"
 
@@ -196,7 +205,7 @@ class Playback0(Playback):
 class Playback500(Playback):
     """The same with half a second of buffer."""
 
-    id = "playback[buffer-500ms@1]"
+    id = "playback[buffer-500ms@2]"
     buffer = 0.5
     description = "Inter-chunk gaps, and the stalls of a player that starts 500 ms after the first samples"
 

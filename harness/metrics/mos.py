@@ -6,18 +6,19 @@ import contextlib
 import hashlib
 import os
 import random
+from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.assets import store as assets
-from speech_eval.audio import leading_silence
 from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, NotFetched, require
+from speech_eval.metrics.audibility import of_audible
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
 from speech_eval.records import Sample
 
@@ -36,15 +37,29 @@ _POLYNOMIALS = {
 }
 
 
-def audible(item: ScoringItem) -> NDArray[np.float32]:
-    """The output's samples at 16 kHz. Raises `Unscorable` for inaudible outputs."""
-    audio = item.audio(_RATE)
-    if leading_silence(audio) is None:
-        raise Unscorable(f"Sample {item.sample.id}: the answer is inaudible.", "Check the model's output.")
-    return audio.samples
+class _PredictedMOS(Metric):
+    """Predicted opinion scores, from 1 to 5, of the 16 kHz output alone."""
+
+    needs = frozenset({"audio"})
+    summaries: ClassVar[tuple[Summary, ...]] = (Summary("mos", "mean", ("mos",), unit="MOS", direction="higher"),)
+    heavy = True
+
+    def score(self, item: ScoringItem) -> Value:
+        """One part per summary. Raises `Unscorable` for inaudible outputs, with the original's value as `compat`, and
+        below the shortest length that the network takes."""
+        audio = item.audio(_RATE)
+        return of_audible(item, audio, lambda: self.rate(item, audio.samples))
+
+    @abstractmethod
+    def rate(self, item: ScoringItem, samples: NDArray[np.float32]) -> Value:
+        """The value of 16 kHz samples [frames] of any level."""
+
+    def failure(self, sample: Sample) -> dict[str, float]:
+        """1, the bottom of the opinion scale, for each."""
+        return {summary.parts[0]: 1.0 for summary in self.summaries}
 
 
-class DNSMOS(Metric):
+class DNSMOS(_PredictedMOS):
     """DNSMOS P.835: quality of the speech (`sig`), of the background (`bak`) and of the whole (`ovrl`), 1 to 5.
 
     The predictor was trained on noise suppression: it is sensitive to noise and distortion, hardly to a missing upper
@@ -54,32 +69,26 @@ class DNSMOS(Metric):
     id = "mos[dnsmos-p835]"
     description = "Predicted P.835 mean opinion scores: overall, signal, background"
     source = "Reddy et al. 2022 (DNSMOS P.835, arXiv:2110.01763), Microsoft DNS Challenge dnsmos_local.py"
-    needs = frozenset({"audio"})
     summaries = (
         Summary("ovrl", "mean", ("ovrl",), unit="MOS", direction="higher"),
         Summary("sig", "mean", ("sig",), unit="MOS", direction="higher", headline=False),
         Summary("bak", "mean", ("bak",), unit="MOS", direction="higher", headline=False),
     )
-    heavy = True
     extra = "metrics"
     assets = ("dnsmos",)
 
     def scorer(self) -> str:
         return f"dnsmos@{assets.ASSETS['dnsmos'].files[_WEIGHTS][:12]}"
 
-    def score(self, item: ScoringItem) -> Value:
-        """Parts: `ovrl`, `sig`, `bak`, each the mean over windows. Raises `Unscorable` for inaudible outputs."""
-        segments = windows(np.clip(audible(item), -1.0, 1.0))
+    def rate(self, item: ScoringItem, samples: NDArray[np.float32]) -> Value:
+        """Parts: `ovrl`, `sig`, `bak`, each the mean over windows."""
+        segments = windows(np.clip(samples, -1.0, 1.0))
         raw = np.stack([self._session.run(None, {"input_1": segment[None]})[0][0] for segment in segments])
         parts = {
             name: float(np.mean(np.polyval(_POLYNOMIALS[name], raw[:, column].astype(np.float64))))
             for column, name in enumerate(("sig", "bak", "ovrl"))
         }
         return Value(parts=parts, detail={"windows": len(segments)})
-
-    def failure(self, sample: Sample) -> dict[str, float]:
-        """1, the bottom of the opinion scale, for each."""
-        return {"ovrl": 1.0, "sig": 1.0, "bak": 1.0}
 
     @cached_property
     def _session(self) -> Any:
@@ -89,18 +98,6 @@ class DNSMOS(Metric):
         options.inter_op_num_threads = 1
         path = assets.ensure("dnsmos") / _WEIGHTS
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-class _PredictedMOS(Metric):
-    """One predicted opinion score per sample, from 1 to 5, of the 16 kHz output alone."""
-
-    needs = frozenset({"audio"})
-    summaries = (Summary("mos", "mean", ("mos",), unit="MOS", direction="higher"),)
-    heavy = True
-
-    def failure(self, sample: Sample) -> dict[str, float]:
-        """1, the bottom of the opinion scale."""
-        return {"mos": 1.0}
 
 
 class DistillMOS(_PredictedMOS):
@@ -117,10 +114,10 @@ class DistillMOS(_PredictedMOS):
     def scorer(self) -> str:
         return f"distillmos@{assets.ASSETS['distillmos'].files[_DISTILLMOS][:12]}"
 
-    def score(self, item: ScoringItem) -> Value:
-        """Part: `mos`. Raises `Unscorable` for inaudible outputs."""
+    def rate(self, item: ScoringItem, samples: NDArray[np.float32]) -> Value:
+        """Part: `mos`."""
         torch = require("torch", self.extra)
-        value, excerpts = self._network.rate(torch.from_numpy(audible(item)))
+        value, excerpts = self._network.rate(torch.from_numpy(samples))
         return Value(parts={"mos": value}, detail={"excerpts": excerpts})
 
     @cached_property
@@ -155,9 +152,8 @@ class UTMOS(_PredictedMOS):
     def scorer(self) -> str:
         return f"utmos22-strong@{self._weights[1]}"
 
-    def score(self, item: ScoringItem) -> Value:
-        """Part: `mos`. Raises `Unscorable` for inaudible outputs and below 25 ms, one frame of its encoder."""
-        samples = audible(item)
+    def rate(self, item: ScoringItem, samples: NDArray[np.float32]) -> Value:
+        """Part: `mos`. Raises `Unscorable` below 25 ms, one frame of its encoder."""
         if len(samples) < 400:
             raise Unscorable(f"Sample {item.sample.id}: shorter than 25 ms.", "Check the model's output.")
         torch = require("torch", self.extra)
@@ -207,9 +203,8 @@ class UTMOSv2(_PredictedMOS):
     def scorer(self) -> str:
         return "utmosv2@fusion-stage3-fold0-s42"
 
-    def score(self, item: ScoringItem) -> Value:
-        """Part: `mos`. Raises `Unscorable` for inaudible outputs."""
-        samples = audible(item)
+    def rate(self, item: ScoringItem, samples: NDArray[np.float32]) -> Value:
+        """Part: `mos`."""
         with _drawn_from(item.sample.id):
             rated = self._network.predict(data=samples[None], sr=_RATE, device="cpu", num_workers=0, verbose=False)
         return Value(parts={"mos": float(np.ravel(rated)[0])})

@@ -62,7 +62,7 @@ _ratio = partial(Summary, estimator="ratio", unit="%", direction="lower", scale=
 class _OpenASR(Metric):
     """Word error rate over the corpus, English only, under the rules of one epoch."""
 
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     columns = frozenset({SUBSET})
     epoch: ClassVar[Epoch]
     summaries = (

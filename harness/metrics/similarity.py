@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.assets import store as assets
-from speech_eval.audio import Audio, leading_silence
+from speech_eval.audio import Audio
 from speech_eval.cache import file_sha256
 from speech_eval.errors import NotFetched, require
+from speech_eval.metrics.audibility import parts_or_none
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
 from speech_eval.records import Sample
+from speech_eval.signal.level import audible
 
 WAVLM_ECAPA = "SPEECH_EVAL_WAVLM_ECAPA"  # environment variable: the path of UniSpeech's wavlm_large_finetune.pth
 MIN_SECONDS = 0.4  # a shorter clip does not identify its speaker reliably
@@ -36,14 +38,26 @@ class _SpeakerSimilarity(Metric):
         return f"{asset}@{assets.ASSETS[asset].files[self.weights][:12]}"
 
     def score(self, item: ScoringItem) -> Value:
-        """Part: `similarity`. Raises `Unscorable` for an answer or a prompt shorter than 0.4 s or inaudible."""
-        answer, prompt = item.audio(16_000), item.prompt(16_000)
-        if problem := _unusable(answer):
-            raise Unscorable(f"Sample {item.sample.id}: the answer {problem}.", "Check the model's output.")
+        """Part: `similarity`. Raises `Unscorable` for a prompt or an answer shorter than 0.4 s or inaudible; `compat`
+        is then the cosine of the answer, which the originals take, or None where it is not defined."""
+        answer, prompt = self._waveforms(item)
         if problem := _unusable(prompt):
             raise Unscorable(f"Sample {item.sample.id}: the prompt {problem}.", "Leave the sample out of the dataset.")
-        first, second = self.embed(answer), self.embed(prompt)
-        cosine = float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
+        if problem := _unusable(answer):
+            compat = parts_or_none(lambda: self._value(item, answer, prompt))
+            raise Unscorable(f"Sample {item.sample.id}: the answer {problem}.", "Check the model's output.", compat)
+        return self._value(item, answer, prompt)
+
+    def _waveforms(self, item: ScoringItem) -> tuple[Audio, Audio]:
+        """Answer and prompt."""
+        return item.audio(16_000), item.prompt(16_000)
+
+    def _value(self, item: ScoringItem, answer: Audio, prompt: Audio) -> Value:
+        try:
+            first, second = self.embed(answer), self.embed(prompt)
+        except ValueError as error:
+            raise Unscorable(f"Sample {item.sample.id}: {error}.", "Check the answer and the prompt.") from error
+        cosine = float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-8))
         return Value(parts={"similarity": min(1.0, max(-1.0, cosine))})
 
     def failure(self, sample: Sample) -> dict[str, float]:
@@ -52,7 +66,7 @@ class _SpeakerSimilarity(Metric):
 
     @abstractmethod
     def embed(self, audio: Audio) -> NDArray[np.float64]:
-        """The speaker embedding of 16 kHz speech, of any length but zero."""
+        """The speaker embedding of 16 kHz speech. Raises `ValueError` for speech too short for one."""
 
     def _weights_file(self) -> Any:
         (asset,) = self.assets
@@ -64,7 +78,7 @@ def _unusable(audio: Audio) -> str:
     """Why no embedding can be taken, empty where it can."""
     if audio.seconds < MIN_SECONDS:
         return f"lasts {audio.seconds:.2f} s, less than {MIN_SECONDS} s"
-    return "" if leading_silence(audio) is not None else "has nothing audible in it"
+    return "" if audible(audio) else "has nothing audible in it"
 
 
 class CAMPlusPlusSimilarity(_SpeakerSimilarity):
@@ -83,6 +97,8 @@ class CAMPlusPlusSimilarity(_SpeakerSimilarity):
         from speech_eval.signal.features import kaldi_fbank
 
         features = kaldi_fbank(audio.samples)
+        if len(features) == 0:
+            raise ValueError(f"{audio.seconds:.3f} s is too short for a speaker embedding")
         features = features - features.mean(axis=0, keepdims=True)
         with torch.no_grad():
             embedding = self._network(torch.from_numpy(features)[None])[0]
@@ -137,25 +153,9 @@ class WavLMSimilarity(_SpeakerSimilarity):
     def scorer(self) -> str:
         return self._identity
 
-    def score(self, item: ScoringItem) -> Value:
-        """Part: `similarity`. An answer shorter than 0.4 s, or inaudible, is scored as a failure; `compat` is its
-        cosine, which the original takes. Raises `Unscorable` below 45 ms, where the original skips the sample."""
-        answer, prompt = item.audio(), item.prompt()
-        first, second = (self._embed_or_skip(item, audio) for audio in (answer, prompt))
-        cosine = float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-8))
-        if problem := _unusable(answer):
-            return Value(
-                parts=self.failure(item.sample),
-                detail={"reason": f"the answer {problem}"},
-                compat={"similarity": cosine},
-            )
-        return Value(parts={"similarity": cosine})
-
-    def _embed_or_skip(self, item: ScoringItem, audio: Audio) -> NDArray[np.float64]:
-        try:
-            return self.embed(audio)
-        except ValueError as error:
-            raise Unscorable(f"Sample {item.sample.id}: {error}.", "Check the answer and the prompt.") from error
+    def _waveforms(self, item: ScoringItem) -> tuple[Audio, Audio]:
+        """At their own rates: the original resamples by torchaudio's filter."""
+        return item.audio(), item.prompt()
 
     def embed(self, audio: Audio) -> NDArray[np.float64]:
         """[256], of speech at any rate. Raises `ValueError` for speech too short for two frames."""

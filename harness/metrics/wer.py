@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import jiwer
 
-from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Unscorable, Value
 from speech_eval.records import Sample
 from speech_eval.text import mainland_chinese, primary_language, seed_tts_normalize, whisper_normalize
 
@@ -18,9 +17,9 @@ _mean = partial(Summary, estimator="mean", unit="%", direction="lower", scale=10
 
 
 def reference_text(sample: Sample) -> str:
-    """The reference transcript. Raises `BadInput` where the sample has none."""
+    """The reference transcript. Raises `BadData` where the sample has none."""
     if sample.text is None:
-        raise BadInput(f"Sample {sample.id} has no reference text.", "Give every sample of the dataset a text.")
+        raise BadData(f"Sample {sample.id} has no reference text.", "Give every sample of the dataset a text.")
     return sample.text
 
 
@@ -44,7 +43,7 @@ def edit_counts(aligned: jiwer.WordOutput | jiwer.CharacterOutput) -> tuple[int,
 class _WhisperErrorRate(Metric):
     """Edits over reference units after Whisper's normalization."""
 
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     source = "Radford et al. 2022 (Whisper), appendix C; openai-whisper 20250625 normalizers; jiwer 4"
     units: ClassVar[str]
 
@@ -134,7 +133,7 @@ class SeedTTSWER(Metric):
     id = "wer[seed-tts-eval@2024-06]"
     description = "Word error rate of synthesized speech as Seed-TTS-eval defines it, mean over utterances"
     source = "BytedanceSpeech/seed-tts-eval, commit 752f429: run_wer.py, average_wer.py"
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     summaries = (
         _mean(name="wer", parts=("wer",)),
         _ratio(name="corpus-wer", parts=("errors", "reference_words"), headline=False),

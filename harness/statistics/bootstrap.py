@@ -86,7 +86,7 @@ def bound(replicates: Floats, units: int, level: float) -> float:
 
 def bootstrap(summary: Summary, data: Rows, groups: Groups, *, seed: str, resamples: int) -> Floats:
     """`resamples` replicates of the statistic, drawing whole groups with replacement."""
-    if summary.estimator == "quantile" and int(groups.max()) + 1 == data.n:
+    if summary.estimator == "quantile" and len(summary.parts) == 1 and int(groups.max()) + 1 == data.n:
         return _quantile_replicates(data.columns[summary.parts[0]], summary.q, generator(seed), resamples)
     return joint_bootstrap(summary, [data], groups, seed=seed, resamples=resamples)[0]
 

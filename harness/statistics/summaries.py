@@ -26,8 +26,9 @@ class Summary:
     """One number that a metric reports over a task's samples.
 
     estimator `mean`: mean of part `parts[0]`; `ratio`: sum of `parts[0]` over sum of `parts[1]`;
-    `quantile`: the `q` quantile of `parts[0]`, failures counted as infinitely bad; `function`: `function(columns,
-    weights)` with `columns[part]` [n] and weights [resamples, n], how often each sample counts, gives [resamples].
+    `quantile`: the `q` quantile of `parts[0]`, failures counted as infinitely bad, over the samples whose `parts[1]`
+    (where there is one) is not 0; `function`: `function(columns, weights)` with `columns[part]` [n] and weights
+    [resamples, n], how often each sample counts, gives [resamples].
     The result is multiplied by `scale` and shown in `unit`.
     """
 
@@ -68,8 +69,9 @@ def rows(summary: Summary, parts: Sequence[dict[str, float]]) -> Rows:
     """Gather the parts that a summary needs. A quantile counts samples without the part as infinitely bad."""
     if summary.estimator == "quantile":
         worst = np.inf if summary.direction == "lower" else -np.inf
-        values = [p.get(summary.parts[0], worst) for p in parts]
-        return Rows({summary.parts[0]: np.array(values, dtype=np.float64)}, len(parts))
+        missing = dict.fromkeys(summary.parts[1:], 1.0) | {summary.parts[0]: worst}
+        columns = {name: np.array([p.get(name, missing[name]) for p in parts], dtype=np.float64) for name in missing}
+        return Rows(columns, len(parts))
     columns = {name: np.array([p[name] for p in parts], dtype=np.float64) for name in summary.parts}
     return Rows(columns, len(parts))
 
@@ -114,7 +116,8 @@ def statistic(summary: Summary, data: Rows, weights: Floats) -> Floats:
             return summary.function(data.columns, weights)
         first = data.columns[summary.parts[0]]
         if summary.estimator == "quantile":
-            return _quantile(first, weights, summary.q)
+            counted = [data.columns[name] != 0 for name in summary.parts[1:]]
+            return _quantile(first, weights * counted[0] if counted else weights, summary.q)
         if summary.estimator == "mean":
             return (weights @ first) / weights.sum(axis=1)
         return (weights @ first) / (weights @ data.columns[summary.parts[1]])

@@ -41,6 +41,7 @@ TONE_RATE = 24_000
 _LETTER_SECONDS = 0.07
 _GAP_SECONDS = 0.05
 _AUDIBLE = 0.01  # RMS of a chunk that the duplex agent takes for sound
+_REACTION = 0.2  # seconds from the end of the user's turn to the agent's
 _REPLY = "understood I will do that now"  # two seconds of tones
 _INSERTED = ("the", "apple", "river", "seven", "window", "yellow", "under", "music")
 
@@ -91,8 +92,8 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
 
     Recognition and chat give the bound sample's `text`. Synthesis gives the sample's own recording where it has one,
     else `tones(text)`. The codec is the identity up to 16 bits: one codebook of 65 536 codes at the sample rate. The
-    duplex agent knows when the user's turn ends (the sample's `turn_end`) and then speaks two seconds of tones; without
-    that annotation it speaks after 0.2 s of silence, and is silent while it hears sound.
+    duplex agent speaks two seconds of tones 0.2 s after the annotated end of the user's turn (the sample's `turn_end`);
+    without that annotation, after 0.2 s of silence, and it is silent while it hears sound.
 
     Simulated times: the first chunk of a stream comes after `ttfb` seconds, every further `chunk_seconds` of audio
     after `chunk_interval`; a transcript, a reply or the codes of a waveform take `answer_seconds`. Concurrent requests
@@ -228,9 +229,10 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         self._position += user_chunk.seconds
         if (turn_end := self._turn_end) is None:
             self._listen(user_chunk)
-        elif not self._answered and turn_end < self._position + user_chunk.seconds:
-            # What it returns for this chunk is heard during the next one, in which the turn ends.
-            wait = np.zeros(max(0, round((turn_end - self._position) * user_chunk.rate)), dtype=np.float32)
+        elif not self._answered and turn_end + _REACTION < self._position + user_chunk.seconds:
+            # What it returns for this chunk is heard during the next one.
+            left = turn_end + _REACTION - self._position
+            wait = np.zeros(max(0, round(left * user_chunk.rate)), dtype=np.float32)
             self._answered, self._left = True, np.concatenate([wait, self._turn(user_chunk.rate)])
         frames = len(user_chunk.samples)
         spoken, self._left = self._left[:frames], self._left[frames:]
@@ -255,7 +257,7 @@ class Oracle(SpeechRecognizer, SpeechSynthesizer, AudioLanguageModel, AudioCodec
         self._quiet_seconds = 0.0 if loud else self._quiet_seconds + user_chunk.seconds
         if loud:
             self._heard, self._left = True, self._left[:0]
-        elif self._heard and self._quiet_seconds >= 0.2:
+        elif self._heard and self._quiet_seconds >= _REACTION:
             self._heard, self._left = False, self._turn(user_chunk.rate)
 
     def _turn(self, rate: int) -> Samples:

@@ -236,6 +236,12 @@ def test_the_oracle_is_as_late_as_it_means_to_be_and_its_channel_is_stored(tmp_p
         assert not channel.samples[:onset].any() and channel.samples[onset : onset + 1600].any()
 
 
+def test_the_oracle_of_all_interfaces_takes_every_turn_too(tmp_path: Path) -> None:
+    found = run("oracle", tmp_path)
+    assert (found["clean-turns"], found["false-cut-offs"], found["tor"]) == (100.0, 0.0, 1.0)
+    assert found["latency"] == pytest.approx(0.2, abs=0.05)
+
+
 def test_a_silent_agent_takes_no_turn_and_cuts_nobody_off(tmp_path: Path) -> None:
     found = run("vad-timeout,timeout=60", tmp_path, limit=1)
     assert found == {"clean-turns": 0.0, "false-cut-offs": 0.0, "tor": 0.0, "latency": None}

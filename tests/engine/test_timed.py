@@ -24,6 +24,7 @@ from speech_eval.adapters.base import (
 from speech_eval.audio import Audio
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave as rounds
+from speech_eval.engine.generate.guest import Guest
 from speech_eval.engine.generate.strategy import Work
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
@@ -118,7 +119,7 @@ def ask(
 ) -> tuple[dict[str, Output], WarmUp | None]:
     """Answers by sample, and the record of the warm-up."""
     run, task = RunDirectory(folder), task or latency()
-    warm = task.generate.generate(Work(run, [task], interface, data, adapter, **options))
+    warm = task.generate.generate(Work(run, [task], interface, data, Guest(adapter), **options))
     return run.outputs(task.name), warm
 
 

@@ -13,8 +13,10 @@ from speech_eval.adapters import spec as modelspec
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
+from speech_eval.engine.task import TASKS, Task
 from speech_eval.engine.verify import verify
 from speech_eval.errors import BadInput
+from speech_eval.progress import Say, unsaid
 
 
 @pytest.fixture
@@ -29,9 +31,28 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, model: str, task: str) -> RunDirectory:
+SPOKEN = "spoken"  # a task of synthesizers that measures no time
+
+
+@pytest.fixture(autouse=True)
+def spoken() -> None:
+    metric = "rtf[answer@1]"
+    task = Task(
+        name=SPOKEN,
+        version=1,
+        protocol="spoken@1",
+        description="",
+        interface="SpeechSynthesizer",
+        dataset="asterisk-en",
+        metrics=(metric,),
+        primary=metric,
+    )
+    TASKS.replace(SPOKEN, lambda: task)
+
+
+def run(folder: Path, model: str, task: str, say: Say = unsaid) -> RunDirectory:
     settings = Settings(data=str(folder / "set.jsonl"))
-    runner.run(modelspec.parse(model), [task], folder / "run", settings)
+    runner.run(modelspec.parse(model), [task], folder / "run", settings, say=say)
     return RunDirectory(folder / "run")
 
 
@@ -73,16 +94,58 @@ def test_verifying_does_not_touch_the_run(folder: Path) -> None:
 
 
 def test_ground_truth_answers_with_the_recordings(folder: Path) -> None:
-    outputs = run(folder, "ground-truth", "latency").outputs("latency")
+    outputs = run(folder, "ground-truth", SPOKEN).outputs(SPOKEN)
     assert {key: output.status for key, output in outputs.items()} == {"s0": "ok", "s1": "ok", "s2": "ok"}
     peaks = {key: output.audio.peak for key, output in outputs.items() if output.audio}
     assert peaks == pytest.approx({"s0": 0.1, "s1": 0.2, "s2": 0.3}, abs=1e-3)
 
 
-def test_ground_truth_without_recordings_fails_by_name(folder: Path) -> None:
+def test_ground_truth_without_recordings_is_refused(folder: Path) -> None:
     (folder / "set.jsonl").write_text('{"id": "a", "text": "some words"}\n')
-    output = run(folder, "ground-truth", "latency").outputs("latency")["a"]
+    with pytest.raises(BadInput, match="no recordings of its texts"):
+        run(folder, "ground-truth", SPOKEN)
+    assert not (folder / "run" / "results.json").exists()
+
+
+def test_ground_truth_names_the_samples_without_a_recording(folder: Path) -> None:
+    with (folder / "set.jsonl").open("a") as file:
+        file.write('{"id": "a", "text": "some words"}\n')
+    said: list[str] = []
+    output = run(folder, "ground-truth", SPOKEN, said.append).outputs(SPOKEN)["a"]
     assert output.status == "failed" and "no recording" in (output.error or "")
+    assert said == ["spoken: 1 samples have no recording: 'a'."]
+
+
+@pytest.mark.parametrize("task", ["latency", "latency-load"])
+@pytest.mark.parametrize("kind", ["ground-truth", "speech", "texts"])
+def test_answers_that_exist_already_have_no_latency(folder: Path, kind: str, task: str) -> None:
+    for name, file in (("speech", "s0.wav"), ("texts", "s0.txt")):
+        (folder / name).mkdir()
+        (folder / name / file).write_bytes(b"")
+    model = kind if kind == "ground-truth" else f"outputs:{folder / kind}"
+    with pytest.raises(BadInput, match="measures time"):
+        run(folder, model, task)
+
+
+@pytest.mark.parametrize("names", [["0.txt", "1.txt"], ["S0.txt"], ["set/s0.txt"]])
+def test_outputs_that_are_named_otherwise_are_refused(folder: Path, names: list[str]) -> None:
+    for name in names:
+        (folder / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "texts" / name).write_text("words")
+    with pytest.raises(
+        BadInput, match=r"no answer to 3 of 3 samples, such as 's0', 's1', 's2'; . answers belong to no"
+    ):
+        run(folder, f"outputs:{folder / 'texts'}", "asr")
+
+
+def test_outputs_that_are_missing_are_named_and_count_as_failures(folder: Path) -> None:
+    (folder / "texts").mkdir()
+    (folder / "texts" / "s0.txt").write_text("words number 0")
+    (folder / "texts" / "s9.txt").write_text("words number 9")
+    said: list[str] = []
+    directory = run(folder, f"outputs:{folder / 'texts'}", "asr", said.append)
+    assert directory.results().tasks[0].counts.failed == 2
+    assert "no answer to 2 of 3 samples, such as 's1', 's2'; 1 answers belong to no sample, such as 's9'" in said[0]
 
 
 def test_transcripts_made_elsewhere_are_scored(folder: Path) -> None:
@@ -99,7 +162,7 @@ def test_transcripts_made_elsewhere_are_scored(folder: Path) -> None:
 def test_speech_made_elsewhere_is_taken_in(folder: Path) -> None:
     (folder / "speech").mkdir()
     soundfile.write(folder / "speech" / "s1.wav", np.full(2400, 0.2, np.float32), 24000)
-    outputs = run(folder, f"outputs:{folder / 'speech'}", "latency").outputs("latency")
+    outputs = run(folder, f"outputs:{folder / 'speech'}", SPOKEN).outputs(SPOKEN)
     assert {k: o.status for k, o in outputs.items()} == {"s0": "failed", "s1": "ok", "s2": "failed"}
     assert outputs["s1"].audio is not None and outputs["s1"].audio.rate == 24000
 

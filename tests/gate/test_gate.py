@@ -213,7 +213,7 @@ def test_completeness_counts_what_was_asked_for(runs: dict[str, RunDirectory]) -
 
 
 def test_runs_timed_once_cannot_be_judged_by_a_factor(runs: dict[str, RunDirectory]) -> None:
-    rule = Rule(task="latency", metric="ttfa[first-audible@1]/ttfa-p50", factor=1.2)
+    rule = Rule(task="latency", metric="ttfa[first-audible@2]/ttfa-p50", factor=1.2)
     found = judge(runs["timed"], [rule], runs["timed"]).judgments[0]
     assert found.outcome == "could not judge" and "--rounds" in found.reason
 

@@ -18,7 +18,7 @@ from speech_eval.gate.rules import Rule
 from speech_eval.gate.selftest import selftest
 
 TASK, CODES = "codec-reconstruction", "codebook[corpus@1]"
-TTFA = Rule(task="latency", metric="ttfa[first-audible@1]/ttfa-p50", factor=1.2, minimum_n=5)
+TTFA = Rule(task="latency", metric="ttfa[first-audible@2]/ttfa-p50", factor=1.2, minimum_n=5)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_level_has_its_margin_against_the_baseline(codecs: dict[str, RunDirect
 @pytest.mark.parametrize(
     ("run", "baseline", "name", "reason"),
     [
-        ("dac", "dac", "perplexity-9", "the run has no value"),
+        ("dac", "dac", "perplexity-9", "the run has no number"),
         ("mimi", "dac", "perplexity-7", "the baseline has no"),
         ("dac", "dac", "usage-3", "not defined in some resamples"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -376,6 +377,32 @@ def test_the_preview_gives_parts_of_audio_so_that_it_can_be_sought(
 def test_the_preview_gives_nothing_outside_the_site(served: tuple[int, Path], path: str) -> None:
     answer = ask(served[0], path)
     assert answer.status == 404 and b"secret" not in answer.read().replace(b"secret.txt", b"")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::2]:1", "a:b:c"])
+def test_the_preview_answers_no_page_of_another_site(served: tuple[int, Path], host: str) -> None:
+    """Its script would reach this server under a name of its own that it has turned to 127.0.0.1."""
+    answer = ask(served[0], "/", Host=host)
+    assert answer.status == 421 and b"leaderboard" not in answer.read()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8000", "LOCALHOST", "[::1]:9"])
+def test_the_preview_answers_under_the_names_of_this_machine(served: tuple[int, Path], host: str) -> None:
+    assert ask(served[0], "/", Host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/%00", "/" + "a" * 5000, "/%ff%fe", "/%ed%a0%80", "/ring", "/pipe", "/pipes/", "/audio/"]
+)
+def test_the_preview_survives_paths_that_are_no_files(served: tuple[int, Path], path: str) -> None:
+    port, site = served
+    if not (site / "pipe").exists():
+        (site / "ring").symlink_to("ring")
+        (site / "pipes").mkdir()
+        os.mkfifo(site / "pipe")
+        os.mkfifo(site / "pipes" / "index.html")
+    assert ask(port, path).status == 404
+    assert ask(port, "/").status == 200
 
 
 def test_the_preview_listens_on_this_machine_alone_and_wants_a_site(tmp_path: Path, served: tuple[int, Path]) -> None:

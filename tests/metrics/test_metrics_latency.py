@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.metric_items import speech_item, tone
+from support.metric_items import reader, speech_item, tone
 
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput
@@ -108,6 +108,7 @@ def test_a_player_stalls_when_it_has_played_all_that_came() -> None:
             "gap_max": 1.0,
             "gap_p95": 1.0,
             "buffer_needed": 0.6,
+            "gaps": 2,
         }
     )
 
@@ -142,9 +143,40 @@ def test_a_chunk_that_comes_just_in_time_is_no_stall() -> None:
     assert parts["interrupted"] == 0 and parts["buffer_needed"] == 0
 
 
-def test_an_answer_in_one_chunk_has_no_gaps() -> None:
-    parts = played(Playback(), (5.0, 1.0))
-    assert (parts["gap_max"], parts["gap_p95"], parts["underruns"], parts["stall"]) == (0, 0, 0, 0)
+def gap_quantiles(units: list[dict[str, float]]) -> dict[str, float | None]:
+    """The median and the 95th percentile of the longest gap."""
+    named = {summary.name: summary for summary in Playback.summaries}
+    return {name: estimate(named[name], units, seed="x").value for name in ("gap-max-p50", "gap-max-p95")}
+
+
+def test_an_answer_in_one_chunk_has_no_gaps_and_is_not_the_best() -> None:
+    single, slow = played(Playback(), (5.0, 1.0)), played(Playback(), (1.0, 0.5), (2.0, 0.2))
+    assert (single["gaps"], single["underruns"], single["stall"]) == (0, 0, 0) and "gap_max" not in single
+    assert gap_quantiles([single] * 5) == {"gap-max-p50": None, "gap-max-p95": None}
+    assert gap_quantiles([single] * 5 + [slow]) == {"gap-max-p50": 1.0, "gap-max-p95": 1.0}
+    lost = Playback().failure(SAMPLE)
+    assert gap_quantiles([single] * 5 + [slow, slow, slow, lost]) == {"gap-max-p50": 1.0, "gap-max-p95": None}
+
+
+@pytest.mark.parametrize("count", [40, 700])
+def test_the_interval_of_gaps_is_that_of_the_answers_that_have_some(count: int) -> None:
+    single = played(Playback(), (5.0, 1.0))
+    gapped = [played(Playback(), (1.0, 0.5), (1.1 + number / count, 0.2)) for number in range(count)]
+    summary = next(summary for summary in Playback.summaries if summary.name == "gap-max-p50")
+    alone, mixed = (estimate(summary, units, seed="x") for units in (gapped, gapped + [single] * count))
+    assert mixed.value == alone.value
+    assert alone.low is not None and mixed.low == pytest.approx(alone.low, abs=0.05)
+
+
+@pytest.mark.parametrize("gain", [3.0, 0.3, 0.1, 0.001])
+def test_the_time_to_first_audio_is_the_same_at_every_level(gain: float) -> None:
+    speech = reader("0870")
+    chunks = [Chunk(seconds=0.1, frames=len(speech.samples))]
+    first, other = (
+        TimeToFirstAudio().score(speech_item(Audio(speech.samples * np.float32(g), speech.rate), chunks=chunks)).parts
+        for g in (1.0, gain)
+    )
+    assert other == first and 0.0 < first["leading_silence"] < 0.5
 
 
 def test_empty_chunks_are_no_arrivals() -> None:

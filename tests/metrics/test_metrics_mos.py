@@ -60,13 +60,22 @@ def test_quality_falls_as_noise_is_added() -> None:
         assert all(better > worse + 0.1 for better, worse in pairwise(values)), name
 
 
+@pytest.mark.parametrize("decibels", [-30, -60])
+def test_quiet_speech_gets_the_originals_value(decibels: int) -> None:
+    quiet = reader("0870").samples * np.float32(10 ** (decibels / 20))
+    raw = np.stack([metric()._session.run(None, {"input_1": w[None]})[0][0] for w in windows(quiet)])
+    bak = np.polyval((-0.13166888, 1.60915514, -0.39604546), raw[:, 1].astype(np.float64)).mean()
+    assert scores(Audio(quiet, RATE))["bak"] == pytest.approx(bak)
+
+
 def test_any_rate_is_resampled() -> None:
     assert scores(reader("0870").resampled(24_000))["ovrl"] == pytest.approx(3.2424, abs=0.05)
 
 
 def test_silence_has_no_value_and_a_failure_gets_the_bottom_of_the_scale() -> None:
-    with pytest.raises(Unscorable):
+    with pytest.raises(Unscorable) as caught:
         metric().score(speech_item(Audio(np.zeros(RATE, np.float32), RATE)))
+    assert caught.value.compat is not None and set(caught.value.compat) == {"ovrl", "sig", "bak"}
     assert set(metric().failure(speech_item(None).sample).values()) == {1.0}
 
 
@@ -125,7 +134,8 @@ def test_distillmos_averages_excerpts_of_long_speech_as_the_original_does() -> N
 
 def test_distillmos_takes_no_note_of_the_level() -> None:
     samples = reader("0870").samples
-    assert opinion(samples * np.float32(0.25)) == pytest.approx(opinion(samples), abs=1e-3)
+    for gain in (0.25, 0.001):
+        assert opinion(samples * np.float32(gain)) == pytest.approx(opinion(samples), abs=1e-3)
 
 
 def test_silence_has_no_distillmos() -> None:

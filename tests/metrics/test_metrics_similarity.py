@@ -79,6 +79,17 @@ def test_half_the_level_changes_campplus_hardly_and_ge2e_a_little(
     assert similarity(cls, Audio(clip.samples * np.float32(0.5), clip.rate), clip) > least
 
 
+@pytest.mark.parametrize(("cls", "least"), [(CAMPlusPlusSimilarity, (0.98, 0.59)), (GE2ESimilarity, (0.95, 0.95))])
+def test_quiet_speech_has_the_originals_similarity(
+    cls: type[CAMPlusPlusSimilarity | GE2ESimilarity], least: tuple[float, float]
+) -> None:
+    """The floor of Kaldi's features is absolute, so CAM++ hears less of a voice 60 dB down."""
+    clip = reader("0890")
+    for decibels, low in zip((-20, -60), least, strict=True):
+        quiet = Audio(clip.samples * np.float32(10 ** (decibels / 20)), clip.rate)
+        assert similarity(cls, quiet, clip) > low
+
+
 @pytest.mark.parametrize("cls", CLASSES)
 @pytest.mark.parametrize("bad", [tone(0.3), Audio(np.zeros(16_000, np.float32), 16_000)], ids=["short", "silent"])
 def test_a_short_or_silent_answer_has_no_value_nor_has_one_for_such_a_prompt(

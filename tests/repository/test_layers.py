@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Layers from the bottom up; each name is a module or package of `speech_eval`.
 LAYERS = (
-    ("errors", "progress", "audio", "environment", "cache", "records"),
+    ("errors", "progress", "audio", "environment", "cache", "records", "safety"),
     ("registry", "statistics", "text", "signal", "assets"),
     ("datasets", "adapters", "testing"),
     ("metrics",),

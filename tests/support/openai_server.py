@@ -44,7 +44,7 @@ class Received:
 
 
 class Server(ThreadingHTTPServer):
-    """Speech is a 440 Hz sine of 0.1 s a word; a transcript says how many frames came; chat repeats what it got."""
+    """Speech is a 440 Hz sine of 0.1 s per word; a transcript says how many frames came; chat repeats what it got."""
 
     daemon_threads = True
 
@@ -56,6 +56,7 @@ class Server(ThreadingHTTPServer):
         self.chunk_delay = 0.0
         self.header_delay = 0.0
         self.truncate = False
+        self.models: list[dict[str, str]] | None = None  # what GET /models lists; None: there is no such path
         self.streams = True  # chat answers as server-sent events where asked to
         self.transcribe_delay: dict[int, float] = {}  # frames -> seconds
         self.busy = 0
@@ -103,6 +104,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+    def do_GET(self) -> None:
+        if self.path == "/v1/models" and self.server.models is not None:
+            return self._send(200, json.dumps({"object": "list", "data": self.server.models}).encode())
+        self._send(404, b'{"error": {"message": "no such path"}}')
 
     def do_POST(self) -> None:
         request = self._read()

@@ -31,15 +31,11 @@ from speech_eval.testing.turn_oracle import TurnOracle
 
 
 class Perfect(Oracle):
-    """The oracle, whose codec has one depth: all of it."""
+    """The oracle, which also replies in speech."""
 
     def __init__(self, failing: str = "") -> None:
         super().__init__()
         self.failing = failing
-
-    @property
-    def depths(self) -> Sequence[int]:
-        return (1,)
 
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """In text, and in the voice of the recording."""
@@ -79,6 +75,8 @@ ANSWERS: dict[str, Callable[[Audio], object]] = {
     "nan": lambda a: Audio(np.full_like(a.samples, np.nan), a.rate),
     "infinite": lambda a: Audio(np.append(a.samples, np.float32(np.inf)), a.rate),
     "int16": lambda a: Audio((a.samples * 32767).astype(np.int16), a.rate),
+    "integers": lambda a: Audio(a.samples * np.float32(32767), a.rate),
+    "hot": lambda a: Audio(a.samples / np.abs(a.samples).max() * np.float32(1.2), a.rate),
     "stereo": lambda a: Audio(np.stack([a.samples, a.samples]), a.rate),
     "three-hours": lambda a: Audio(np.broadcast_to(np.float32(0.1), (3 * 3600 * a.rate,)), a.rate),
     "nothing": lambda a: None,

@@ -21,6 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 import soundfile
 
 from speech_eval.adapters import spec as modelspec
@@ -35,7 +36,7 @@ from speech_eval.engine.session import Settings
 from speech_eval.engine.task import TASKS, Task
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics.catalog import METRICS
-from speech_eval.records import Results
+from speech_eval.records import Results, TaskResult
 from speech_eval.reference_models.modelability import budget as budgets
 
 MODELS = Path(__file__).parent / "perfect_models.py"
@@ -73,6 +74,50 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("voicebench-advbench", REFUSAL),
     ("", [{}] * 4),
 )
+
+# What a perfect system gets, by metric and number; 1e-3 apart counts as the same.
+BEST: dict[str, dict[str, float]] = {
+    "wer": {"wer": 0.0},
+    "wer-original": {"differential-wer": 0.0, "wer-increase": 0.0},
+    "cer": {"cer": 0.0},
+    "sim": {"sim": 1.0},
+    "sim-reference": {"sim": 1.0},
+    "stoi": {"stoi": 1.0},
+    "estoi": {"estoi": 1.0},
+    "pesq-wb": {"pesq-wb": 4.644},
+    "pesq-nb": {"pesq-nb": 4.549},
+    "mel-distance": {"mel-distance": 0.0},
+    "stft-distance": {"stft-distance": 0.0},
+    "mcd": {"mcd": 0.0},
+    "si-sdr": {"si-sdr": 100.0},
+    "f0": {"f0-correlation": 1.0, "f0-rmse": 0.0, "voicing-error": 0.0},
+    "turn-taking": {"clean-turns": 100.0, "false-cut-offs": 0.0, "tor": 1.0},
+    "turn-policy": {"latency-at-5%": 0.1},
+    "overlap-timing": {"answered": 100.0},
+    "ttfa": {"leading-silence-p50": 0.0},
+    "playback": {"interrupted": 0.0, "underruns": 0.0},
+    "response": {"ttft-p50": 0.05},
+    "choice": {"accuracy": 100.0, "unparsed": 0.0},
+    "bbh": {"accuracy": 100.0, "unparsed": 0.0},
+    "refusal": {"refusal-rate": 100.0},
+    "ifeval": {"final": 100.0},
+    "judge": {"score": 5.0, "unparsed": 0.0},
+    "qa": {"gpt": 100.0},
+}
+# What has no best value: cost, speed, and opinions that a network has of a recording.
+UNBOUNDED = {
+    *("bitrate", "codebook", "token-bill", "context", "text-tokens", "modelability", "mos"),
+    *("rtf", "rtfx", "codec-time", "throughput"),
+}
+
+
+def perfect(task: TaskResult, *, learns: bool = False) -> None:
+    """Assert that every number of a result is the best there is; what a model learns of a codec has no best value."""
+    for metric in task.metrics:
+        kind = metric.metric.partition("[")[0]
+        assert kind in BEST or kind in UNBOUNDED, f"Say what a perfect system gets on {metric.metric}."
+        if kind in BEST and metric.name in BEST[kind] and not learns:
+            assert metric.strict.value == pytest.approx(BEST[kind][metric.name], abs=1e-3), metric
 
 
 def cases() -> list[tuple[str, str]]:
@@ -170,16 +215,17 @@ class World:
         listener = f"{MODELS}:Ear,data={self.folder}" if self.task.recognizer else None
         given = {"data": str(self.folder), "metrics": self.metrics, "recognizer": listener, "workers": 1, **settings}
         spec = modelspec.parse(f"{file or MODELS}:{cls}")
-        with self._small(run_inline if seats is None else seats.score):
+        with self.small(run_inline if seats is None else seats.score):
             return runner.run(spec, [self.task.name], output, Settings(**given))
 
     def rescore(self, path: Path) -> Results:
         """Score the answers of a run again."""
-        with self._small(run_inline):
+        with self.small():
             return runner.rescore(path, Settings(workers=1))
 
     @contextmanager
-    def _small(self, score: Callable[[Any, Any], Iterator[Any]]) -> Iterator[None]:
+    def small(self, score: Callable[[Any, Any], Iterator[Any]] = run_inline) -> Iterator[None]:
+        """One interface, scoring by `score`, and a language model that is trained in no time."""
         with (
             patch.object(ResolvedModel, "interfaces", [self.interface]),
             patch.object(scoring, "run_processes", lambda function, jobs, workers: score(function, jobs)),

@@ -1,5 +1,5 @@
 """Bad audio in every task, as recordings of the dataset and as answers of a model: a failure of its sample that names
-what is wrong, or the stated policy (silence, clipping and any sample rate are taken as they are); the run goes on."""
+what is wrong, and the run goes on. Silence, clipping, any sample rate and recordings in stereo are taken."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import soundfile
 from support.task_worlds import MODELS, RATE, World, cases, judge, recordings
 from typer.testing import CliRunner
 
+from speech_eval.api.run import Run
 from speech_eval.audio import LONGEST_VARIABLE, Audio, check_waveform, load
 from speech_eval.cli.main import app
 from speech_eval.engine.failures import failure_reasons
@@ -28,12 +29,12 @@ pytest.importorskip("torch")
 BAD = {
     "zero-bytes": "not a readable audio file",
     "nan": "NaN or infinity",
-    "stereo": "is not one channel",
+    "integers": "float samples lie in [-1, 1], and the peak is",
     "three-hours": "lasts 10800 s, longer than 3600 s",
     "truncated": "not a readable audio file",
     "cut-wav": "cut short",
 }
-LEGAL = ("good", "silence", "clipped", "telephone")
+LEGAL = ("good", "silence", "clipped", "telephone", "stereo")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "telephone.wav", Audio(speech, RATE).resampled(8000).samples, 8000)
     (folder / "zero-bytes.wav").write_bytes(b"")
     soundfile.write(folder / "nan.wav", np.where(np.arange(len(speech)) == 900, np.nan, speech), RATE, subtype="FLOAT")
+    soundfile.write(folder / "integers.wav", speech * 32767, RATE, subtype="FLOAT")
     soundfile.write(folder / "stereo.wav", stereo, RATE)
     soundfile.write(folder / "whole.flac", speech, RATE)
     whole = (folder / "whole.flac").read_bytes()
@@ -146,7 +148,7 @@ def test_the_limit_can_be_raised_and_must_be_a_number(files: Path, monkeypatch: 
     with pytest.raises(BadAudio, match="longer than 1 s"):
         load(files / "good.wav")
     monkeypatch.setenv(LONGEST_VARIABLE, "an hour")
-    with pytest.raises(BadInput, match="no number of seconds"):
+    with pytest.raises(BadInput, match="not a number of seconds"):
         load(files / "good.wav")
 
 
@@ -164,11 +166,12 @@ REFUSED = {
     "nan": "NaN or infinity",
     "infinite": "NaN or infinity",
     "int16": "int16, not floats",
+    "integers": "float samples lie in [-1, 1], and the peak is",
     "stereo": "is not one channel",
     "three-hours": "lasts 10800 s",
     "nothing": "NoneType",
 }
-TAKEN = ("good", "silence", "clipped", "click")
+TAKEN = ("good", "silence", "clipped", "click", "hot")
 SPEAKS = [case for case in cases() if case[1] in ("SpeechSynthesizer", "AudioCodec") and "modelability" not in case[0]]
 SPEAKS = [case for case in SPEAKS if case[0] != "codec-depth"]  # the answers of codec-reconstruction
 
@@ -180,6 +183,7 @@ def test_bad_answers_fail_by_name_and_the_run_goes_on(task: str, interface: str,
     with_ids(world, kinds)
     results = world.run(tmp_path / "run", "Spoiling")
     check(results, tmp_path / "run", kinds, REFUSED, ("empty",))
+    assert set(Run(tmp_path / "run").clipped().values()) == {1}  # the hot one
 
 
 def test_an_agent_that_gives_no_sound_for_a_chunk_fails_its_conversation_alone(tmp_path: Path) -> None:

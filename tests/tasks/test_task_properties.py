@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.task_worlds import Seats, World, cases, judge
+from support.task_worlds import BEST, Seats, World, cases, judge, perfect
 
 from speech_eval.audio import Audio
 from speech_eval.engine.run_directory import RunDirectory
@@ -24,39 +24,6 @@ pytest.importorskip("pesq")
 pytest.importorskip("torch")
 
 CASES = cases()
-# What a perfect system gets, by metric and number; 1e-3 apart counts as the same.
-BEST: dict[str, dict[str, float]] = {
-    "wer": {"wer": 0.0},
-    "wer-original": {"differential-wer": 0.0, "wer-increase": 0.0},
-    "cer": {"cer": 0.0},
-    "sim": {"sim": 1.0},
-    "sim-reference": {"sim": 1.0},
-    "stoi": {"stoi": 1.0},
-    "estoi": {"estoi": 1.0},
-    "pesq-wb": {"pesq-wb": 4.644},
-    "pesq-nb": {"pesq-nb": 4.549},
-    "mel-distance": {"mel-distance": 0.0},
-    "stft-distance": {"stft-distance": 0.0},
-    "mcd": {"mcd": 0.0},
-    "si-sdr": {"si-sdr": 100.0},
-    "f0": {"f0-correlation": 1.0, "f0-rmse": 0.0, "voicing-error": 0.0},
-    "turn-taking": {"clean-turns": 100.0, "false-cut-offs": 0.0, "tor": 1.0},
-    "turn-policy": {"latency-at-5%": 0.1},
-    "ttfa": {"leading-silence-p50": 0.0},
-    "playback": {"interrupted": 0.0, "underruns": 0.0},
-    "response": {"ttft-p50": 0.05},
-    "choice": {"accuracy": 100.0, "unparsed": 0.0},
-    "bbh": {"accuracy": 100.0, "unparsed": 0.0},
-    "refusal": {"refusal-rate": 100.0},
-    "ifeval": {"final": 100.0},
-    "judge": {"score": 5.0, "unparsed": 0.0},
-    "qa": {"gpt": 100.0},
-}
-# What has no best value: cost, speed, and opinions that a network has of a recording.
-UNBOUNDED = {
-    *("bitrate", "codebook", "token-bill", "context", "text-tokens", "modelability", "mos"),
-    *("rtf", "rtfx", "codec-time", "throughput"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +81,7 @@ def test_a_perfect_system_scores_perfectly(case: Case) -> None:
     world, _, results = case
     for task in results.tasks:
         assert (task.counts.ok, task.counts.expected) == (4, 4)
-        for metric in task.metrics:
-            kind = metric.metric.partition("[")[0]
-            assert kind in BEST or kind in UNBOUNDED, f"Say what a perfect system gets on {metric.metric}."
-            if kind in BEST and metric.name in BEST[kind] and not world.learns:
-                assert metric.strict.value == pytest.approx(BEST[kind][metric.name], abs=1e-3), metric
+        perfect(task, learns=world.learns)
 
 
 def test_every_best_value_is_of_a_number_that_exists() -> None:

@@ -7,7 +7,9 @@ import io
 from collections.abc import Sequence
 
 from speech_eval.analysis.frame import RESULT_COLUMNS, result_records
+from speech_eval.progress import plain
 from speech_eval.records import Results
+from speech_eval.safety.redaction import redact
 
 
 def to_csv(results: Sequence[Results]) -> str:
@@ -22,4 +24,7 @@ def to_csv(results: Sequence[Results]) -> str:
 
 def _cell(value: object) -> object:
     # a spreadsheet runs text that starts like a formula, and a model's name is whatever its author chose
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    if not isinstance(value, str):
+        return value
+    shown = plain(redact(value))
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown

@@ -42,13 +42,13 @@ class HubSource(_Model):
 
 
 class Entry(_Model):
-    """One dataset: a `manifest` (absolute path), or a `hub` source.
+    """One dataset: a `manifest` (absolute path), a `hub` source, or neither where the user brings it with `--data`.
 
     `columns` names, for each field of a sample, the columns that may hold it; the first that a row has is taken, and
     every field outside `optional` must have one. Other columns of text and numbers become metadata, and so do those
     named in `metadata` whatever they hold. `layout` names the module of `formats` that changes or drops rows first.
     `lists` are the paths of the list of samples in the benchmark's own folder. `fallback` is a dataset to use where the
-    recordings cannot be fetched. `remedy` is the advice where the hub cannot be read.
+    recordings cannot be fetched. `remedy` is the advice where the hub cannot be read, or there is none.
     """
 
     manifest: Path | None = None
@@ -66,8 +66,10 @@ class Entry(_Model):
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Entry:
-        if (self.manifest is None) == (self.hub is None):
+        if self.manifest is not None and self.hub is not None:
             raise ValueError("an entry has either 'manifest' or 'hub'")
+        if self.manifest is None and self.hub is None and "remedy" not in self.model_fields_set:
+            raise ValueError("an entry without 'manifest' and 'hub' needs a 'remedy'")
         return self
 
 

@@ -12,7 +12,7 @@ from speech_eval.engine.generate.reading import AudioReader
 from speech_eval.engine.generate.requests import LoadAudio, RawAnswer, checked_audio, codes_record, recording
 from speech_eval.engine.generate.strategy import Strategy, Work
 from speech_eval.errors import BadInput
-from speech_eval.records import Output, Sample
+from speech_eval.records import Sample
 
 if TYPE_CHECKING:
     from speech_eval.engine.task import Task
@@ -44,8 +44,9 @@ class DepthSweep(Strategy):
         with AudioReader(work.dataset, todo, 1, work.adapter.reads_audio) as (read, batches):
             for (sample,) in batches:
                 points = [point for point in work.tasks if sample.id not in finished[point.name]]
-                for point, output in zip(points, _outputs(work, points, sample, read), strict=True):
-                    work.store(point, [output])
+                for point, outcome in zip(points, _outcomes(work, points, sample, read), strict=True):
+                    work.keep(point, [(sample, outcome, None)])
+                    work.guest.after(outcome)
                 count += 1
                 work.report(count)
 
@@ -55,21 +56,23 @@ def chosen(depths: Sequence[int]) -> list[int]:
     return [depth for depth in depths if depth & (depth - 1) == 0 or depth == depths[-1]]
 
 
-def _outputs(work: Work, points: Sequence[Task], sample: Sample, read: LoadAudio) -> Iterator[Output]:
-    """One output per depth. What cannot be encoded fails at every depth; what cannot be decoded, at its own."""
+def _outcomes(work: Work, points: Sequence[Task], sample: Sample, read: LoadAudio) -> Iterator[RawAnswer | Exception]:
+    """One outcome per depth. What cannot be encoded fails at every depth; what cannot be decoded, at its own."""
     decode: Callable[[int], RawAnswer] | Exception
     try:
-        decode = encode_once(work.adapter, sample, read)
+        with work.asking([sample]):
+            decode = encode_once(work.adapter, sample, read)
     except Exception as error:
         decode = error
     for point in points:
         assert point.point is not None
         outcome: RawAnswer | Exception
         try:
-            outcome = decode if isinstance(decode, Exception) else decode(point.point.value)
+            with work.asking([sample]):
+                outcome = decode if isinstance(decode, Exception) else decode(point.point.value)
         except Exception as error:
             outcome = error
-        yield work.keep(point, sample, outcome)
+        yield outcome
 
 
 def encode_once(adapter: Adapter, sample: Sample, load: LoadAudio) -> Callable[[int], RawAnswer]:

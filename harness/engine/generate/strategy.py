@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import logging
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from speech_eval.adapters.base import Adapter
 from speech_eval.datasets.dataset import Dataset
+from speech_eval.engine.generate.guest import Guest
 from speech_eval.engine.generate.reading import AudioReader
 from speech_eval.engine.generate.requests import LoadAudio, RawAnswer
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.errors import MissingExtra, NotFetched
+from speech_eval.errors import MissingExtra, ModelUnavailable, NotFetched, SpeechEvalError
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Output, Sample, WarmUp
+from speech_eval.safety.guest import TimedOut
 
 if TYPE_CHECKING:
     from speech_eval.engine.task import Task
 
-logger = logging.getLogger(__name__)
-
 # ask(samples, seeds, load) -> one answer per sample
 Ask = Callable[[Sequence[Sample], Sequence[int], LoadAudio], list[RawAnswer]]
+# A sample, its answer or what the model raised, and the seconds that took where the answer does not say.
+Outcome = tuple[Sample, RawAnswer | Exception, float | None]
 
 
 def sample_seed(seed: int, task: str, sample_id: str) -> int:
@@ -43,13 +46,14 @@ class Work:
     """What a strategy works on: the task, or all points of a sweep, of one model in one run directory.
 
     `round` counts from 1; the samples of the other rounds are not this work's.
+    `guest` is the model.
     """
 
     directory: RunDirectory
     tasks: Sequence[Task]
     interface: str
     dataset: Dataset
-    adapter: Adapter
+    guest: Guest
     seed: int = 0
     batch_size: int | None = None
     retry_failed: bool = False
@@ -60,6 +64,11 @@ class Work:
     def task(self) -> Task:
         """The task; of a sweep, its first point."""
         return self.tasks[0]
+
+    @property
+    def adapter(self) -> Adapter:
+        """The model's adapter: another object after the model was loaded anew."""
+        return self.guest.adapter
 
     @property
     def folder(self) -> Path:
@@ -84,31 +93,85 @@ class Work:
         """Show how many samples are done."""
         self.progress(f"{self.name}: generate", done, len(self.dataset.samples))
 
-    def keep(self, task: Task, sample: Sample, outcome: RawAnswer | Exception, seconds: float | None = None) -> Output:
-        """Make the output of an answer, or of what the model raised, its speech written to a file of the run.
+    @contextmanager
+    def asking(self, samples: Sequence[Sample], at_once: int = 1) -> Iterator[None]:
+        """Enclose the model's code while it answers `samples`, `at_once` of which wait for each other.
 
-        A failure is an output too. What is not installed is not the model's failure and is raised.
+        Raises `TimedOut` where it takes longer than the time of so many answers.
         """
-        if isinstance(outcome, MissingExtra | NotFetched):
-            raise outcome
-        identity: dict[str, Any] = {"id": sample.id, "task": task.name, "seed": self.seed_of(task, sample)}
+        seconds = (self.guest.timeout or self.task.timeout) * len(samples) * at_once
+
+        def stuck(message: str) -> None:
+            error = TimedOut(f"{message}, and cannot be interrupted.")
+            for task in self.tasks:
+                self.store(task, [self._failed(task, sample, error) for sample in samples])
+            sys.stderr.write(f"error: {error} Give the same command again to go on with the next sample.\n")
+
+        named = f"sample {samples[0].id}" if len(samples) == 1 else f"{len(samples)} samples from {samples[0].id}"
+        with self.guest.asked(seconds, named, stuck):
+            yield
+
+    def keep(self, task: Task, outcomes: Sequence[Outcome]) -> None:
+        """Store the outputs of answers and of what the model raised, their speech in files of the run.
+
+        A failure is an output too. What is not installed is not the model's failure and is raised; so is `GivenUp`
+        where failures are certain to repeat, which are then not stored.
+        """
+        outputs: list[Output] = []
+        try:
+            for sample, outcome, seconds in outcomes:
+                if isinstance(outcome, MissingExtra | NotFetched):
+                    raise outcome
+                output = self.output(task, sample, outcome, seconds)
+                if isinstance(outcome, ModelUnavailable):
+                    self.guest.withhold(task.name, output, outcome)
+                    continue
+                for name, held in self.guest.released():
+                    self.directory.append("outputs", name, [held])
+                outputs.append(output)
+        finally:
+            self.store(task, outputs)
+
+    def output(
+        self, task: Task, sample: Sample, outcome: RawAnswer | Exception, seconds: float | None = None
+    ) -> Output:
+        """The output of an answer or of what the model raised. What cannot be stored is a failure too."""
         if isinstance(outcome, Exception):
-            logger.info("%s: sample %s failed", task.name, sample.id, exc_info=outcome)
-            message = f"{type(outcome).__name__}: {outcome}"[:2000]
-            return Output(**identity, status="failed", error=message)
-        audio, seconds = outcome.audio, outcome.seconds if seconds is None else seconds
+            return self._failed(task, sample, outcome)
+        try:
+            made = self._answered(task, sample, outcome, outcome.seconds if seconds is None else seconds)
+            made.line().encode()  # raises for NaN, lone surrogates and objects that JSON does not know
+            return made
+        except SpeechEvalError:
+            raise  # of the disk
+        except (ValueError, TypeError) as error:
+            return self._failed(task, sample, ValueError(f"the answer cannot be stored: {error}"))
+
+    def _failed(self, task: Task, sample: Sample, error: Exception) -> Output:
         return Output(
-            **identity,
-            status="empty" if outcome.empty else "ok",
-            text=outcome.text,
+            **self._identity(task, sample),
+            status="failed",
+            error=self.guest.reason(error),
+            traceback=self.guest.traceback(error),
+        )
+
+    def _identity(self, task: Task, sample: Sample) -> dict[str, Any]:
+        return {"id": sample.id, "task": task.name, "seed": self.seed_of(task, sample)}
+
+    def _answered(self, task: Task, sample: Sample, answer: RawAnswer, seconds: float | None) -> Output:
+        audio = answer.audio
+        return Output(
+            **self._identity(task, sample),
+            status="empty" if answer.empty else "ok",
+            text=answer.text,
             audio=None if audio is None else self.directory.write_audio(task.name, sample.id, audio),
             seconds=None if seconds is None else round(seconds, 6),
-            chunks=outcome.chunks,
-            timing=outcome.timing,
-            codes=outcome.codes,
-            token_model=outcome.token_model,
-            speech_probabilities=outcome.speech_probabilities,
-            metadata=dict(outcome.metadata),
+            chunks=answer.chunks,
+            timing=answer.timing,
+            codes=answer.codes,
+            token_model=answer.token_model,
+            speech_probabilities=answer.speech_probabilities,
+            metadata=dict(answer.metadata),
         )
 
     def store(self, task: Task, outputs: Sequence[Output]) -> None:
@@ -154,22 +217,32 @@ class Batched(Strategy):
         size = work.batch_size or work.adapter.batch_size
         with AudioReader(work.dataset, todo, size, work.adapter.reads_audio) as (read, batches):
             for batch in batches:
-                work.store(work.task, _outputs(work, ask, batch, read))
+                waiting = [batch]
+                while waiting:
+                    part = waiting.pop(0)
+                    outcomes = _outcomes(work, ask, part, read)
+                    if outcomes is None:
+                        waiting += [[sample] for sample in part]
+                        continue
+                    work.keep(work.task, outcomes)
+                    for _, outcome, _ in outcomes:
+                        if work.guest.after(outcome):
+                            ask = self.prepare(work)
                 count += len(batch)
                 work.report(count)
 
 
-def _outputs(work: Work, ask: Ask, batch: Sequence[Sample], read: LoadAudio) -> list[Output]:
-    """One call for the batch; if it raises, one call per sample, so that a failure stays with the sample that fails."""
+def _outcomes(work: Work, ask: Ask, batch: Sequence[Sample], read: LoadAudio) -> list[Outcome] | None:
+    """The outcomes of one call; None where the call of several samples raised: each is to be asked for alone, so that a
+    failure stays with the sample that fails."""
     start = work.adapter.clock.now()
     try:
-        answers = ask(batch, [work.seed_of(work.task, sample) for sample in batch], read)
+        with work.asking(batch):
+            answers = ask(batch, [work.seed_of(work.task, sample) for sample in batch], read)
     except Exception as error:
-        if len(batch) == 1:
-            return [work.keep(work.task, batch[0], error)]
-        return [output for sample in batch for output in _outputs(work, ask, [sample], read)]
+        return [(batch[0], error, None)] if len(batch) == 1 else None
     seconds = (work.adapter.clock.now() - start) / len(batch)
-    return [work.keep(work.task, sample, given, seconds) for sample, given in zip(batch, answers, strict=True)]
+    return [(sample, given, seconds) for sample, given in zip(batch, answers, strict=True)]
 
 
 @dataclass(frozen=True)

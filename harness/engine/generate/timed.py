@@ -25,6 +25,7 @@ from speech_eval.engine.generate.requests import (
     LoadAudio,
     RawAnswer,
     chat_request,
+    checked_audio,
     codes_record,
     recording,
     speech_metadata,
@@ -83,11 +84,11 @@ class Timed(Strategy):
 
         def keep(result: _Result) -> None:
             nonlocal count
-            output = work.keep(work.task, result.sample, result.outcome)
             with guard:
-                work.store(work.task, [output])
+                work.keep(work.task, [(result.sample, result.outcome, None)])
                 count += 1
                 work.report(count)
+                work.guest.after(result.outcome, restart=at_once(work.task) == 1)
 
         warm: list[_Result] = []
         # Nothing is read ahead: a thread that decodes recordings would take its time from the model's.
@@ -118,12 +119,12 @@ class _Pass:
     of its last is kept."""
 
     def __init__(self, work: Work, read: LoadAudio) -> None:
-        self._work, self._adapter, self._read = work, work.adapter, read
+        self._work, self._read = work, read
         self._request = REQUESTS[work.interface]
         self._at_once = at_once(work.task)
-        self._occupancy = Occupancy(self._adapter.clock)
-        one_at_a_time = self._at_once > 1 and not self._adapter.concurrent
-        self._door: AbstractContextManager[None] = self._adapter.clock.queue() if one_at_a_time else nullcontext()
+        self._occupancy = Occupancy(work.adapter.clock)
+        one_at_a_time = self._at_once > 1 and not work.adapter.concurrent
+        self._door: AbstractContextManager[None] = work.adapter.clock.queue() if one_at_a_time else nullcontext()
 
     def take(self, samples: Iterable[Sample], keep: Callable[[_Result], None]) -> None:
         waiting = iter(samples)
@@ -137,16 +138,18 @@ class _Pass:
             keep(_Result(sample, self._outcome(sample)))
             return True
 
-        self._adapter.clock.together(step, self._at_once)
+        self._work.adapter.clock.together(step, self._at_once)
 
     def _outcome(self, sample: Sample) -> RawAnswer | Exception:
+        adapter, seed = self._work.adapter, self._work.seed_of(self._work.task, sample)
         try:
-            request = self._request(self._adapter, sample, self._work.seed_of(self._work.task, sample), self._read)
-            with self._occupancy.request() as share:
-                start = self._adapter.clock.now()
-                with self._door:
-                    request.ask(start)
-            answer = request.answer()
+            with self._work.asking([sample], self._at_once):
+                request = self._request(adapter, sample, seed, self._read)
+                with self._occupancy.request() as share:
+                    start = adapter.clock.now()
+                    with self._door:
+                        request.ask(start)
+                answer = request.answer()
         except Exception as error:
             return error
         timing = (answer.timing or Timing()).model_copy(update={"wall_seconds": round(share(), 6)})
@@ -242,7 +245,9 @@ class _Reply(_Request[ChatReply]):
         texts = [piece.text for _, piece in self.pieces if piece.text is not None]
         sounds = [(at, piece.audio) for at, piece in self.pieces if piece.audio is not None]
         chunks = [
-            Chunk(seconds=round(at, 6), frames=0 if piece.audio is None else len(piece.audio.samples), text=piece.text)
+            Chunk(
+                seconds=round(at, 6), frames=0 if piece.audio is None else np.size(piece.audio.samples), text=piece.text
+            )
             for at, piece in self.pieces
         ]
         text = "".join(texts) if texts else None
@@ -276,21 +281,21 @@ class _Reconstruction(_Request[Audio]):
 
 
 def arrivals(pieces: Sequence[tuple[float, Audio]]) -> list[Chunk]:
-    """The arrival time and the number of samples of each piece."""
-    return [Chunk(seconds=round(at, 6), frames=len(piece.samples)) for at, piece in pieces]
+    """When how many samples came."""
+    return [Chunk(seconds=round(at, 6), frames=np.size(piece.samples)) for at, piece in pieces]
 
 
 def joined(pieces: Sequence[tuple[float, Audio]], sample: Sample) -> Audio | None:
-    """The chunks as one waveform, None where they are all empty. Raises for a sample rate that changes."""
-    if not any(len(piece.samples) for _, piece in pieces):
+    """The chunks as one waveform, None where there is no sample in any of them. Raises for a rate that changes."""
+    checked = [piece for _, raw in pieces if (piece := checked_audio(raw, sample.id)) is not None]
+    if not checked:
         return None
-    rates = {piece.rate for _, piece in pieces}
+    rates = {piece.rate for piece in checked}
     if len(rates) != 1:
         raise ValueError(f"the stream changed its sample rate: {sorted(rates)}")
     rate, what = rates.pop(), f"sample {sample.id}"
-    if rate > 0:
-        check_length(sum(np.size(piece.samples) for _, piece in pieces) / rate, what)
-    return check_waveform(np.concatenate([piece.samples for _, piece in pieces]), rate, what)
+    check_length(sum(len(piece.samples) for piece in checked) / rate, what)
+    return check_waveform(np.concatenate([piece.samples for piece in checked]), rate, what)
 
 
 REQUESTS: dict[str, type[_Request[Any]]] = {

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct
 
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.codec.pairs import pair
+from speech_eval.metrics.base import ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import Pair, PairMetric
 from speech_eval.records import Sample
 from speech_eval.signal.features import mel_power
 
@@ -20,7 +20,7 @@ _SPEECH_DB = 40.0  # frames weaker than this below the recording's loudest are p
 Floats = NDArray[np.float64]
 
 
-class MelCepstralDistortion(Metric):
+class MelCepstralDistortion(PairMetric):
     """Distance of smoothed spectra in dB, over the frames in which the recording is within 40 dB of its loudest frame.
 
     With ln|X_m| = c_0 + sum over d of c_d cos(pi d (m + 1/2) / 40) for mel band m, a frame's distortion is
@@ -33,12 +33,11 @@ class MelCepstralDistortion(Metric):
     id = "mcd[mel-13@1]"
     description = "Mel-cepstral distortion, 13 coefficients without energy, 40 mel bands, 25 ms windows every 10 ms"
     source = "Kubichek 1993; the formula above"
-    needs = frozenset({"audio", "reference"})
+    rate = _RATE
     summaries = (Summary("mcd", "mean", ("mcd",), unit="dB", direction="lower"),)
 
-    def score(self, item: ScoringItem) -> Value:
-        """Part: `mcd`, the mean over speech frames. Raises `Unscorable` for silence and below one window."""
-        both = pair(item, _RATE)
+    def compare(self, item: ScoringItem, both: Pair) -> Value:
+        """Part: `mcd`, the mean over speech frames. Raises `Unscorable` below one window."""
         if len(both.reference) < 400:
             raise Unscorable(f"Sample {item.sample.id}: shorter than 25 ms.", "Leave the sample out of the dataset.")
         energy = mel_power(both.reference, _BANDS).astype(np.float64).sum(axis=1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
-from speech_eval.audio import Samples, leading_silence
+from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import ScoringItem, Unscorable
+from speech_eval.metrics.audibility import of_audible
+from speech_eval.metrics.base import Metric, ScoringItem, Unscorable, Value
 from speech_eval.records import CodesRecord
+from speech_eval.signal.level import audible
 
 LONGEST_FRAME = 0.08  # seconds, of the codecs in wide use; the tolerance where an output states no frame rate
 SHORTEST_TOLERANCE = 0.01
@@ -22,26 +26,42 @@ class Pair:
     rate: int
 
 
+class PairMetric(Metric):
+    """A metric of an output and its recording at `rate` (None: the recording's own rate)."""
+
+    needs = frozenset({"audio", "reference"})
+    rate: ClassVar[int | None] = None
+
+    def score(self, item: ScoringItem) -> Value:
+        """What `compare` returns. Raises `Unscorable` for an inaudible output, with that value as `compat`; for an
+        inaudible recording; and for lengths that differ too much."""
+        both = pair(item, self.rate)
+        if not audible(Audio(both.reference, both.rate)):
+            raise Unscorable(f"Sample {item.sample.id}: the recording is inaudible.", "Leave it out of the dataset.")
+        return of_audible(item, Audio(both.output, both.rate), lambda: self.compare(item, both))
+
+    @abstractmethod
+    def compare(self, item: ScoringItem, both: Pair) -> Value:
+        """The value of a pair of any level."""
+
+
 def pair(item: ScoringItem, rate: int | None = None) -> Pair:
     """Recording and output at `rate` (None: the recording's own rate), the longer one cut at its end.
 
     Codecs pad to whole frames, so the lengths may differ by up to one frame of the codec (at least 10 ms). The two are
     not aligned in time: a codec has to compensate its own delay, which a listener would hear. Raises `Unscorable` for a
-    larger difference, and where either side is inaudible.
+    larger difference.
     """
-    name = item.sample.id
     rate = item.reference().rate if rate is None else rate
     reference, output = item.reference(rate), item.audio(rate)
     allowed, difference = tolerance(item), output.seconds - reference.seconds
     if abs(difference) > allowed:
         longer = "longer" if difference > 0 else "shorter"
         raise Unscorable(
-            f"Sample {name}: the output is {abs(difference):.3f} s {longer} than the recording, over {allowed:.3f} s.",
+            f"Sample {item.sample.id}: the output is {abs(difference):.3f} s {longer} than the recording, over"
+            f" {allowed:.3f} s.",
             "Decode to the recording's length.",
         )
-    for audio, what in ((reference, "recording"), (output, "output")):
-        if leading_silence(audio) is None:
-            raise Unscorable(f"Sample {name}: the {what} is inaudible.", "Check the model or the data.")
     frames = min(len(reference.samples), len(output.samples))
     return Pair(reference.samples[:frames], output.samples[:frames], rate)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.codec.pairs import pair
+from speech_eval.metrics.base import ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import Pair, PairMetric
 from speech_eval.records import Sample
 
 _RATE = 16_000
@@ -20,24 +20,23 @@ MIN_FRAMES = 10
 Floats = NDArray[np.float64]
 
 
-class PitchAccuracy(Metric):
+class PitchAccuracy(PairMetric):
     """Correlation and root mean square error of F0 over the frames that are voiced in both, and the share of frames
     whose voicing differs."""
 
     id = "f0[yin@1]"
     description = "F0 by YIN (60 to 500 Hz, every 10 ms): correlation, RMSE and voicing errors against the recording"
     source = "de Cheveigné and Kawahara 2002 (YIN, steps 1 to 5, threshold 0.15), own implementation"
-    needs = frozenset({"audio", "reference"})
+    rate = _RATE
     summaries = (
         Summary("f0-correlation", "mean", ("correlation",), unit="", direction="higher"),
         Summary("f0-rmse", "mean", ("rmse",), unit="Hz", direction="lower", headline=False),
         Summary("voicing-error", "mean", ("voicing_error",), unit="%", direction="lower", scale=100, headline=False),
     )
 
-    def score(self, item: ScoringItem) -> Value:
-        """Parts: `correlation`, `rmse` in Hz, `voicing_error`. Raises `Unscorable` for silence, and where fewer than 10
+    def compare(self, item: ScoringItem, both: Pair) -> Value:
+        """Parts: `correlation`, `rmse` in Hz, `voicing_error`. Raises `Unscorable` where fewer than 10
         frames are voiced in both or one of the two contours is constant."""
-        both = pair(item, _RATE)
         reference, output = f0(both.reference), f0(both.output)
         voiced = ~np.isnan(reference) & ~np.isnan(output)
         a, b = reference[voiced], output[voiced]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
-from speech_eval.metrics.codec.pairs import pair
+from speech_eval.metrics.base import ScoringItem, Summary, Value
+from speech_eval.metrics.codec.pairs import Pair, PairMetric
 from speech_eval.records import Sample
 
 LOWEST, HIGHEST = -30.0, 100.0  # dB; see `SISDR`
 
 
-class SISDR(Metric):
+class SISDR(PairMetric):
     """Energy of the recording's projection over the energy of the rest, in dB, means not removed.
 
     Values are clipped to -30 to 100 dB. Higher values would measure floating-point precision (identical signals score
@@ -23,12 +23,10 @@ class SISDR(Metric):
     id = "si-sdr[torchmetrics-definition]"
     description = "Scale-invariant signal-to-distortion ratio of the decoded waveform, at the recording's rate"
     source = "Le Roux et al. 2019, as torchmetrics' scale_invariant_signal_distortion_ratio with zero_mean=False"
-    needs = frozenset({"audio", "reference"})
     summaries = (Summary("si-sdr", "mean", ("si-sdr",), unit="dB", direction="higher"),)
 
-    def score(self, item: ScoringItem) -> Value:
-        """Part: `si-sdr`. Raises `Unscorable` for silence."""
-        both = pair(item)
+    def compare(self, item: ScoringItem, both: Pair) -> Value:
+        """Part: `si-sdr`."""
         return Value(parts={"si-sdr": min(HIGHEST, max(LOWEST, si_sdr(both.reference, both.output)))})
 
     def failure(self, sample: Sample) -> dict[str, float]:

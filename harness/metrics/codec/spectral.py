@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.codec.pairs import pair
+from speech_eval.metrics.base import ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import Pair, PairMetric
 from speech_eval.records import Sample
 from speech_eval.signal.features import slaney_filters
 
@@ -20,19 +20,17 @@ _FLOOR = 1e-5
 Floats = NDArray[np.float64]
 
 
-class _SpectralDistance(Metric):
+class _SpectralDistance(PairMetric):
     """The sum over resolutions of the mean difference of magnitudes and of log10 powers floored at 1e-10.
 
     Spectra are taken at the recording's own rate, so a band that the codec lost counts. The windows are in samples, as
     in the original: compare codecs on the same recordings only.
     """
 
-    needs = frozenset({"audio", "reference"})
     worst: ClassVar[float]
 
-    def score(self, item: ScoringItem) -> Value:
-        """Part: `distance`. Raises `Unscorable` for silence and below half of the longest window."""
-        both = pair(item)
+    def compare(self, item: ScoringItem, both: Pair) -> Value:
+        """Part: `distance`. Raises `Unscorable` below half of the longest window."""
         if len(both.reference) <= WINDOWS[0] // 2:
             raise Unscorable(
                 f"Sample {item.sample.id}: {len(both.reference)} samples are too few.", "Leave the sample out."

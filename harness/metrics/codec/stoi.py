@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from speech_eval.errors import require
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.codec.pairs import pair
+from speech_eval.metrics.base import ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import Pair, PairMetric
 from speech_eval.records import Sample
 
 _RATE = 16_000
@@ -20,21 +20,20 @@ _MIN_SECONDS = 0.4  # 30 frames of 12.8 ms, the shortest segment that is compare
 _TOO_SHORT = "Not enough STFT frames"
 
 
-class STOI(Metric):
+class STOI(PairMetric):
     """Correlation of one-third-octave envelopes over 384 ms, 0 to 1. It saturates: all good codecs are above 0.9."""
 
     id = "stoi[pystoi]"
     description = "Short-time objective intelligibility of the decoded speech against the recording"
     source = "Taal et al. 2011, Python package pystoi 0.4, which resamples from 16 to 10 kHz itself"
-    needs = frozenset({"audio", "reference"})
+    rate = _RATE
     summaries: ClassVar[tuple[Summary, ...]] = (Summary("stoi", "mean", ("stoi",), unit="", direction="higher"),)
     extra = "codec-metrics"
     extended: ClassVar[bool] = False
 
-    def score(self, item: ScoringItem) -> Value:
-        """Part: `stoi`. Raises `Unscorable` for silence and below 0.4 s of speech, where pystoi returns 1e-5."""
+    def compare(self, item: ScoringItem, both: Pair) -> Value:
+        """Part: `stoi`. Raises `Unscorable` below 0.4 s of speech, where pystoi returns 1e-5."""
         pystoi = require("pystoi", self.extra)
-        both = pair(item, _RATE)
         too_short = Unscorable(
             f"Sample {item.sample.id}: under {_MIN_SECONDS} s of speech.", "Leave the sample out of the dataset."
         )

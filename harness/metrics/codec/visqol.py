@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from speech_eval.errors import require
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.codec.pairs import pair
+from speech_eval.metrics.base import ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.codec.pairs import Pair, PairMetric
 from speech_eval.records import Sample
 
 _RATE = 16_000
 _MIN_SECONDS = 0.5  # one patch of speech is 0.4 s
 
 
-class ViSQOL(Metric):
+class ViSQOL(PairMetric):
     """MOS-LQO from the similarity of gammatone spectrograms, patch by patch; 4.4 to 4.6 for identical speech.
 
     The polynomial mapper, to which visqol-python falls back, is not used: it rates noisy speech 1 to 2 MOS higher.
@@ -25,14 +25,13 @@ class ViSQOL(Metric):
     id = "visqol[speech@3.3]"
     description = "ViSQOL speech-mode MOS-LQO of the decoded speech against the recording, at 16 kHz"
     source = "Chinen et al. 2020 (ViSQOL v3), Python package visqol-python 3.8.0 with the lattice mapper of ViSQOL 3.3"
-    needs = frozenset({"audio", "reference"})
+    rate = _RATE
     summaries = (Summary("visqol", "mean", ("visqol",), unit="MOS", direction="higher"),)
     heavy = True
     extra = "visqol"
 
-    def score(self, item: ScoringItem) -> Value:
-        """Part: `visqol`. Raises `Unscorable` for silence and below half a second of speech."""
-        both = pair(item, _RATE)
+    def compare(self, item: ScoringItem, both: Pair) -> Value:
+        """Part: `visqol`. Raises `Unscorable` below half a second of speech."""
         reference, output = both.reference.astype(np.float64), both.output.astype(np.float64)
         too_short = Unscorable(
             f"Sample {item.sample.id}: under {_MIN_SECONDS} s of speech.", "Leave the sample out of the dataset."

@@ -19,7 +19,7 @@ class WERDelta(Metric):
     id = "wer-original[whisper-normalizer]"
     description = "WER delta: increase over the WER of the original recordings, that WER, and the differential WER"
     source = "wer[whisper-normalizer] on both; differential WER as in Kumar et al. 2023 and Défossez et al. 2024"
-    needs = frozenset({"hypothesis", "original-hypothesis", "reference"})
+    needs = frozenset({"hypothesis", "original-hypothesis", "reference", "text"})
     summaries = (
         Summary("wer-increase", "ratio", ("added", "reference_words"), "%", "lower", 100.0),
         Summary("wer-original", "ratio", ("original_errors", "heard_words"), "%", "lower", 100.0, headline=False),

@@ -8,6 +8,7 @@ from typing import Any
 
 from speech_eval.errors import NotFetched, require
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.judge import prove
 from speech_eval.metrics.voicebench.records import SOURCE, question, reference, response
 from speech_eval.metrics.voicebench.replies import judge_identity, judge_replies
 from speech_eval.records import Sample
@@ -54,6 +55,10 @@ class QA(Metric):
         Summary("unparsed-votes", "ratio", ("unparsed", "votes"), "%", "lower", 100.0, headline=False),
     )
 
+    @classmethod
+    def reachable(cls) -> None:
+        prove()
+
     def scorer(self) -> str:
         """The judge that is asked, with the digest of its prompt; empty where only recorded votes are read."""
         return judge_identity("voicebench-qa", PROMPT)
@@ -83,7 +88,7 @@ class Pedant(Metric):
     id = "pedant[voicebench]"
     description = "Share of answers that the classifier PEDANT accepts (the other half of SD-QA)"
     source = f"{SOURCE}: src/evaluator/qa.py; qa_metrics 0.2.17"
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     heavy = True
     extra = "pedant"
     columns = frozenset({"prompt"})

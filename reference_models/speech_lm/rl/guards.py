@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from speech_eval.audio import Audio, leading_silence
+from speech_eval.audio import Audio
 from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.metrics.codec.pitch import f0
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
@@ -15,6 +15,7 @@ from speech_eval.reference_models.speech_lm.rl.rewards import character_error_ra
 from speech_eval.reference_models.speech_lm.rl.rollout import Line
 from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier
 from speech_eval.reference_models.speech_lm.sampling import Sampling, generate
+from speech_eval.signal.level import audible
 
 
 class Guards:
@@ -55,7 +56,7 @@ class Guards:
 
 def pitch_spread(audio: Audio) -> float | None:
     """Standard deviation of F0 in semitones; None for less than 10 voiced frames of 10 ms."""
-    if len(audio.samples) == 0 or leading_silence(audio) is None:
+    if len(audio.samples) == 0 or not audible(audio):
         return None
     found = f0(audio.resampled(16_000).samples)
     voiced = found[np.isfinite(found)]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.remote.openai import EndpointError
+from speech_eval.adapters.remote.endpoint import EndpointError
 from speech_eval.analysis.voicebench_overall import SUBSETS
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory

@@ -1,0 +1,58 @@
+"""One reader of text files: UTF-8 with or without a byte-order mark."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from speech_eval.errors import BadInput
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, or of a UTF-16 file that begins with a byte-order mark, which is left out.
+
+    Raises `BadInput` that names the file, the place and the likely encoding for other bytes.
+    """
+    return decode_text(path.read_bytes(), str(path))
+
+
+def decode_text(data: bytes, what: str) -> str:
+    """The same of bytes, line ends as `\\n`; `what` names them in the error."""
+    encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
+    try:
+        return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        likely = _likely(data)
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadInput(
+            f"{what}, line {line}: byte 0x{data[error.start]:02X} is not {encoding.upper().removesuffix('-SIG')};"
+            f" the file looks like {likely}.",
+            f"Convert it: iconv -f {likely} -t UTF-8 FILE > NEW_FILE",
+        ) from error
+
+
+def _likely(data: bytes) -> str:
+    """The encoding that bytes are probably in which are not UTF-8."""
+    if data[1::2].count(0) > len(data) // 4:
+        return "UTF-16LE"
+    if data[::2].count(0) > len(data) // 4:
+        return "UTF-16BE"
+    for encoding, name in (("shift_jis", "SHIFT-JIS"), ("gb18030", "GB18030")):
+        if _decodes(data, encoding) and _share_of_letters(data.decode(encoding)) > 0.5:
+            return name
+    return "WINDOWS-1252" if _decodes(data, "cp1252") else "ISO-8859-1"
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _share_of_letters(text: str) -> float:
+    """The share of East Asian letters in a text."""
+    return sum("぀" <= letter <= "鿿" for letter in text) / len(text)
