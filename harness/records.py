@@ -308,12 +308,19 @@ class TaskResult(Record):
 
 
 class Results(Record):
-    """`results.json`: nothing in it depends on time, machine or worker count."""
+    """`results.json`: nothing in it depends on time, machine or worker count. `model` is the model spec, `label` what
+    tables call the run (see `Manifest`)."""
 
     schema_version: int = RESULTS_VERSION
     model: str
+    label: str = ""
     seed: int
     tasks: list[TaskResult]
+
+    @property
+    def name(self) -> str:
+        """What tables call the run."""
+        return self.label or self.model
 
 
 # ---------------------------------------------------------------------------------------------- manifest
@@ -444,10 +451,15 @@ class Environment(Record):
 
 
 class Manifest(Record):
-    """`manifest.json`: everything that makes a run's numbers comparable, and what depends on the machine."""
+    """`manifest.json`: everything that makes a run's numbers comparable, and what depends on the machine.
+
+    `label` is what tables call the run: the user's label, else the name of a model that is not one of the catalog;
+    empty for those, whose spec is their name.
+    """
 
     schema_version: int = SCHEMA_VERSION
     harness_version: str
+    label: str = ""
     model: ModelInfo
     seed: int
     tasks: dict[str, TaskRecord]

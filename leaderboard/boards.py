@@ -33,8 +33,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """A metric of a run as text. `compat` is empty where it equals the value; `note` names another scorer than the
-    column's."""
+    """A metric of a run as text. `compat` is empty where it equals the value; `note` says what made the number where
+    that is not the column's scorer, and whether it is not calibrated."""
 
     value: str
     interval: str
@@ -46,8 +46,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A number of a board. `places` is the number of decimals that the column's most precise interval supports; `shown`
-    says whether the page shows the column at first."""
+    """A number of a board. `by` is the scorer without digests.
+
+    `places` is the number of decimals that the column's most precise interval supports; `shown` says whether the page
+    shows the column at first.
+    """
 
     metric: str
     summary: str
@@ -59,6 +62,7 @@ class Column:
     headline: bool
     shown: bool
     scorer: str
+    by: str
     axis: str
     places: int
     low: float | None = None
@@ -86,6 +90,7 @@ class Row:
     metrics: list[MetricResult | None]
     marks: list[Mark]
     folded: bool = False
+    uncalibrated: tuple[str, ...] = ()  # metric ids
 
     @property
     def failures(self) -> int:
@@ -137,7 +142,7 @@ class Board:
     def cell(self, row: Row, column: Column) -> Cell | None:
         """The cell of a row in one column; None where the run lacks that metric."""
         metric = row.metrics[self.columns.index(column)]
-        return None if metric is None else _cell(metric, column)
+        return None if metric is None else _cell(metric, column, note(row, column, metric))
 
 
 _Pairs = list[tuple[Run, TaskResult]]
@@ -213,7 +218,7 @@ def _board(pairs: _Pairs, anchor: str, shared: bool, humans: Sequence[Run], held
     pairs = sorted(pairs, key=place)
     run, first = pairs[0]
     columns = _columns([result for _, result in pairs])
-    ranks, ranked_by = row_ranks(pairs, held)
+    ranks, ranked_by = row_ranks(pairs, held, sum(column.headline or column.primary for column in columns))
     last: dict[str, int] = {}
     for one, result in pairs:
         last[one.id] = max(last.get(one.id, 0), _point(result))
@@ -222,9 +227,10 @@ def _board(pairs: _Pairs, anchor: str, shared: bool, humans: Sequence[Run], held
     for (one, result), rank in zip(pairs, ranks, strict=True):
         by_name = {(metric.metric, metric.name): metric for metric in result.metrics}
         metrics = [by_name.get((column.metric, column.summary)) for column in columns]
-        marks = _marks(one, result, uncalibrated(result, known))
+        lacking = uncalibrated(result, known)
+        marks = _marks(one, result, lacking)
         folded = _point(result) < last[one.id]
-        rows.append(Row(one, result, *rank, human=one.human, metrics=metrics, marks=marks, folded=folded))
+        rows.append(Row(one, result, *rank, one.human, metrics, marks, folded, lacking))
     distinction = f"{first.dataset} · {first.interface} · {first.dataset_sha256[:8]}" if shared else ""
     sweep = "" if first.sweep is None else first.sweep.axis
     return Board(report.family(first), anchor, distinction, columns, rows, ranked_by, sweep, _facts(run, first))
@@ -280,6 +286,7 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
                 headline=first.headline,
                 shown=shown,
                 scorer=first.scorer,
+                by=report.brief_scorer(first.scorer),
                 axis=first.axis,
                 places=max(report.decimals(metric.strict) for metric in metrics),
                 low=low,
@@ -326,21 +333,22 @@ def _marks(run: Run, result: TaskResult, lacking: Sequence[str]) -> list[Mark]:
     return marks
 
 
-def _cell(metric: MetricResult, column: Column) -> Cell:
+def _cell(metric: MetricResult, column: Column, said: str) -> Cell:
     strict = metric.strict
     return Cell(
         value=report.number(strict.value, column.places),
         interval=report.interval(strict, column.places) if strict.value is not None else "",
         sort=strict.value,
         compat=report.quantity(metric.compat, places=column.places) if report.differs(metric) else "",
-        note=other_scorer(metric, column),
+        note=said,
         bar=_bar(strict, column),
     )
 
 
-def other_scorer(metric: MetricResult, column: Column) -> str:
-    """Names the scorer of a number where it differs from the column's; empty where it does not."""
-    return f"scored by {metric.scorer or 'another scorer'}" if metric.scorer != column.scorer else ""
+def note(row: Row, column: Column, metric: MetricResult) -> str:
+    """What made a number where that is not the column's scorer, and whether it is not calibrated; else empty."""
+    other = f"scored by {metric.scorer or 'another scorer'}" if metric.scorer != column.scorer else ""
+    return ", ".join(filter(None, [other, NOT_CALIBRATED if metric.metric in row.uncalibrated else ""]))
 
 
 def _bar(estimate: Estimate, column: Column) -> Bar | None:

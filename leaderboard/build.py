@@ -39,7 +39,7 @@ from speech_eval.leaderboard.media import OUTPUT, AudioShelf
 from speech_eval.leaderboard.recordings import Choice
 from speech_eval.leaderboard.run_page import SampleView, TaskView, choose, manifest_json, run_facts, task_view
 from speech_eval.progress import Progress, silent
-from speech_eval.records import TaskResult
+from speech_eval.records import Results, TaskResult
 from speech_eval.statistics.ranking import Shares, shares
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class _Work:
     templates: Any
     max_samples: int
     anchors: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, task) → board
+    humans: list[Results] = field(default_factory=list)  # of human recordings
     also: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (task, data) → samples that pages show
     cache: dict[tuple[str, str], TaskLines] = field(default_factory=dict)
     clips: dict[tuple[str, str], list[dict[str, str]]] = field(default_factory=dict)
@@ -121,7 +122,7 @@ def build(
     found, skipped = find(runs)
     _claim(out)
     work = _Work(out, shelf, _templates(), max_samples)
-    work.anchors = anchors(found)
+    work.anchors, work.humans = anchors(found), [run.results for run in found if run.human]
     if len(found) <= _FEW:
         _agree_on_samples(work, found)
     shown: list[Run] = []
@@ -146,7 +147,7 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
     """Write every run's page, or yield why a run cannot be shown. Many runs are shared among processes."""
     if len(runs) <= _FEW or (os.cpu_count() or 1) == 1:
         for index, run in enumerate(runs):
-            progress(f"Page of {report.plain(run.results.model)}", index, len(runs))
+            progress(f"Page of {report.plain(run.results.name)}", index, len(runs))
             yield run, _try_page(work, run.path, run)
         return
     bundles = [runs[start : start + _BUNDLE] for start in range(0, len(runs), _BUNDLE)]
@@ -154,7 +155,7 @@ def _all_pages(work: _Work, runs: list[Run], progress: Progress) -> Iterator[tup
         {(run.id, task.task): work.anchors[run.id, task.task] for run in bundle for task in run.results.tasks}
         for bundle in bundles
     ]
-    settings = (work.out, work.shelf.enabled, work.shelf.recordings.choice, work.max_samples)
+    settings = (work.out, work.shelf.enabled, work.shelf.recordings.choice, work.max_samples, work.humans)
     job = functools.partial(_bundle, *settings)
     # reading a run again is quicker than sending thousands of records to another process
     given = [[run.path for run in bundle] for bundle in bundles]
@@ -188,10 +189,11 @@ def _bundle(
     audio: bool,
     recordings: Choice,
     max_samples: int,
+    humans: list[Results],
     runs: list[Path],
     anchors: dict[tuple[str, str], str],
 ) -> tuple[list[BadInput | None], _Made]:
-    work = _Work(out, AudioShelf(out, audio, recordings), _process_templates(), max_samples, anchors)
+    work = _Work(out, AudioShelf(out, audio, recordings), _process_templates(), max_samples, anchors, humans)
     problems = [_try_page(work, path) for path in runs]
     return problems, _Made(work.written, work.clips, work.held, work.shelf.used, work.shelf.own)
 
@@ -237,7 +239,7 @@ def _run_page(work: _Work, run: Run) -> None:
     for result in run.results.tasks:
         read = work.cache.pop((run.id, result.task), None) or lines(run, result)
         also = work.also.get((result.task, result.dataset_sha256), ())
-        view = task_view(run, result, read, work.shelf, work.max_samples, also)
+        view = task_view(run, result, read, work.shelf, work.max_samples, also, work.humans)
         views.append(view)
         heard[result.task] = {sample.id: _heard(sample) for sample in [*view.samples, *view.others]}
         work.clips[run.id, result.task] = _sounds(view)
@@ -247,7 +249,7 @@ def _run_page(work: _Work, run: Run) -> None:
     context = {"facts": run_facts(run), "manifest": manifest_json(run), "anchors": anchors}
     work.page("run.html", f"runs/{run.id}.html", run=run, tasks=views, **context)
     work.json(f"data/runs/{run.id}.json", run_data(run).model_dump(mode="json"))
-    work.script(f"samples/{run.id}", {"run": run.id, "model": run.results.model, "tasks": heard})
+    work.script(f"samples/{run.id}", {"run": run.id, "model": run.results.name, "tasks": heard})
 
 
 def _shares(run: Run, result: TaskResult, read: TaskLines) -> Shares | None:
@@ -324,7 +326,7 @@ def _site_pages(work: _Work, shown: Sequence[Run], skipped: Sequence[Skipped]) -
     work.page("charts.html", "charts.html", charts=drawn, space=space, plotly=_plotly(work))
     licenses = sorted(Counter(run.manifest.model.license for run in shown if run.manifest.model.license))
     context = {"boards": made, "runs": shown, "skipped": skipped, "licenses": licenses, "page_rows": PAGE_ROWS}
-    work.page("index.html", "index.html", models=len({run.results.model for run in shown}), **context)
+    work.page("index.html", "index.html", models=len({run.results.name for run in shown}), **context)
     return made
 
 

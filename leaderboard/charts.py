@@ -129,7 +129,7 @@ def _curve(row: Row) -> dict[str, Any]:
     front = {(rule.threshold, rule.timeout) for rule in pareto_front(map(_rule, points))}
     for point in points:
         point["front"] = (point["threshold"], point["delay"]) in front
-    return {"model": row.run.results.model, "run": row.run.id, "points": points}
+    return {"model": row.run.results.name, "run": row.run.id, "points": points}
 
 
 def _rule(point: dict[str, Any]) -> PolicyPoint:
@@ -143,7 +143,7 @@ def _agent(row: Row, data: set[str]) -> dict[str, Any] | None:
     values = [_named(row.result, name) for name in _POLICY_NUMBERS[:2]]
     if any(value is None or value[0] is None for value in values):
         return None
-    return {"model": row.run.results.model, "run": row.run.id, "values": values}
+    return {"model": row.run.results.name, "run": row.run.id, "values": values}
 
 
 def _named(result: TaskResult, name: str) -> list[float | None] | None:
@@ -361,7 +361,7 @@ def _point(board: Board, row: Row, *columns: Column) -> Chart:
 
 
 def _model(row: Row) -> str:
-    return row.run.results.model
+    return row.run.results.name
 
 
 def _name(board: Board) -> str:

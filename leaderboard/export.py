@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 import speech_eval
 from speech_eval.analysis import report
+from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.engine.run_directory import disk_errors
-from speech_eval.leaderboard.boards import Board, Column, Row, other_scorer
+from speech_eval.leaderboard.boards import Board, Column, Row, note
 from speech_eval.leaderboard.load import Run, Skipped
 from speech_eval.progress import visible
 from speech_eval.records import Estimate, MetricResult, ModelInfo, Results
@@ -34,7 +35,8 @@ class _Published(BaseModel):
 
 
 class ColumnData(_Published):
-    """A number of a board. `places` is the number of decimals that its most precise interval supports."""
+    """A number of a board. `by` is the scorer without digests; `places` is the number of decimals that its most precise
+    interval supports."""
 
     metric: str
     summary: str
@@ -46,13 +48,14 @@ class ColumnData(_Published):
     headline: bool
     shown: bool
     scorer: str
+    by: str
     axis: str
     places: int
 
 
 class CellData(_Published):
     """`strict` counts failures as the worst value; `compat` is null where it equals `strict`; `note` names a scorer
-    other than the column's."""
+    other than the column's, and says where the number is not calibrated."""
 
     strict: Estimate
     compat: Estimate | None
@@ -159,7 +162,7 @@ def _row(row: Row, columns: Sequence[Column]) -> RowData:
     return RowData(
         run=row.run.id,
         page=f"runs/{row.run.id}.html",
-        model=row.run.results.model,
+        model=row.run.results.name,
         license=model.license,
         parameters=model.parameters,
         seed=row.run.results.seed,
@@ -175,15 +178,15 @@ def _row(row: Row, columns: Sequence[Column]) -> RowData:
         verdict=row.run.verdicts[-1].outcome if row.run.verdicts else "",
         at=row.run.at,
         marks=[MarkData(text=mark.text, meaning=mark.meaning) for mark in row.marks],
-        cells=[_cell(metric, column) for metric, column in zip(row.metrics, columns, strict=True)],
+        cells=[_cell(row, metric, column) for metric, column in zip(row.metrics, columns, strict=True)],
     )
 
 
-def _cell(metric: MetricResult | None, column: Column) -> CellData | None:
+def _cell(row: Row, metric: MetricResult | None, column: Column) -> CellData | None:
     if metric is None:
         return None
     compat = metric.compat if report.differs(metric) else None
-    return CellData(strict=metric.strict, compat=compat, note=other_scorer(metric, column))
+    return CellData(strict=metric.strict, compat=compat, note=note(row, column, metric))
 
 
 def run_data(run: Run) -> RunData:
@@ -211,7 +214,7 @@ def site_data(
         runs=[
             {
                 "id": run.id,
-                "model": run.results.model,
+                "model": run.results.name,
                 "page": f"runs/{run.id}.html",
                 "file": f"data/runs/{run.id}.json",
                 "at": run.at,
@@ -236,6 +239,7 @@ def feed(runs: Sequence[Run]) -> str:
     Addresses are relative to the feed, as the address of the site is not known when it is built.
     """
     dated = sorted((run for run in runs if run.at), key=lambda run: (run.at, run.id), reverse=True)[:_MOST]
+    known = [run.results for run in runs if run.human]
     root = ElementTree.Element("feed", xmlns=_NAMESPACE)
     _add(root, "title", "Speech model leaderboard: new results")
     _add(root, "id", "tag:speech-eval,2026:leaderboard")
@@ -244,23 +248,23 @@ def feed(runs: Sequence[Run]) -> str:
     _add(root, "link", rel="alternate", href="index.html")
     for run in dated:
         entry = _add(root, "entry")
-        _add(entry, "title", run.results.model)
+        _add(entry, "title", run.results.name)
         _add(entry, "id", f"tag:speech-eval,2026:run/{run.id}")
         _add(entry, "updated", run.at)
         _add(entry, "link", rel="alternate", href=f"runs/{run.id}.html")
-        _add(entry, "summary", _summary(run))
+        _add(entry, "summary", _summary(run, known))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
 
 
-def _summary(run: Run) -> str:
+def _summary(run: Run, known: Sequence[Results]) -> str:
     parts = []
     for task in run.results.tasks:
-        metric = report.primary(task)
-        number = (
-            "" if metric is None else f" {report.short(metric, task)} {report.quantity(metric.strict, metric.unit)}"
-        )
-        parts.append(f"{task.task}:{number}" + ("" if task.leaderboard_grade else " (subset)"))
+        words = [f"{task.task}:"]
+        if (metric := report.primary(task)) is not None:
+            words += [report.short(metric, task), report.quantity(metric.strict, metric.unit)]
+            words += filter(None, [report.provenance(metric.scorer, metric.metric not in uncalibrated(task, known))])
+        parts.append(" ".join(words) + ("" if task.leaderboard_grade else " (subset)"))
     return "; ".join(parts)
 
 

@@ -30,13 +30,19 @@ class Histogram:
 
 
 def sample_value(score: Score, metric: MetricResult) -> float | None:
-    """The value of one sample for a metric, unscaled; None where the stored parts do not give it.
+    """The value of one sample for a metric, in its unit; None where the stored parts do not give it.
 
     It comes from the metric's formula; in runs without formulas, from the part of that name or errors over words.
     """
-    parts, bare = score.parts, metric.metric.split("[")[0]
     if metric.formula is not None:
-        return _by_formula(metric.formula, parts)
+        value, scale = _by_formula(metric.formula, score.parts), metric.formula.scale
+    else:
+        value, scale = _by_name(score.parts, metric), 100.0 if metric.unit == "%" else 1.0
+    return None if value is None else value * scale
+
+
+def _by_name(parts: Mapping[str, float], metric: MetricResult) -> float | None:
+    bare = metric.metric.split("[")[0]
     found = next((parts[name] for name in (metric.name, bare, *metric.name.split()) if name in parts), None)
     if found is not None:
         return found
@@ -60,9 +66,8 @@ def histograms(result: TaskResult, lines: TaskLines) -> list[Histogram]:
     """One histogram per headline number whose value per sample can be read from the scores."""
     found, seen = [], set()
     for metric in report.ordered(m for m in result.metrics if m.headline or m.primary):
-        scale = 100.0 if metric.unit == "%" else 1.0
         scores = [s for scored in lines.scores.values() for s in scored if s.metric == metric.metric]
-        values = [v * scale for s in scores if s.status == "ok" and (v := sample_value(s, metric)) is not None]
+        values = [v for s in scores if s.status == "ok" and (v := sample_value(s, metric)) is not None]
         values = sorted(value for value in values if math.isfinite(value))
         key = (metric.metric, tuple(values))
         if len(values) >= _FEWEST and key not in seen:  # two quantiles of one part are one histogram

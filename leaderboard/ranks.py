@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speech_eval.analysis import report
+from speech_eval.analysis.significance import Family, family
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.errors import SpeechEvalError
 from speech_eval.leaderboard.load import Run
 from speech_eval.records import MetricResult, TaskResult
 from speech_eval.statistics.ranking import Shares, ahead
 
+EXACT = 6  # up to so many runs, ranks use the tests of `speech-eval compare`; beyond, their quick approximation
 PAIRED, OVERLAP = "paired test", "overlap of intervals"
 Rank = tuple[int | None, bool]  # the rank, None for a row without one, and whether it is shared
 Pair = tuple[Run, TaskResult]
@@ -27,13 +32,15 @@ def place(pair: Pair) -> tuple[object, ...]:
     point = 0 if result.sweep is None else result.sweep.value
     along: tuple[object, ...] = (point, best, run.id) if result.ranked else (best, run.id)
     if not result.ranked and result.sweep is not None:
-        along = (run.results.model, run.id, point)
+        along = (run.results.name, run.id, point)
     return not run.human, not result.leaderboard_grade, along
 
 
-def row_ranks(pairs: Sequence[Pair], held: Mapping[tuple[str, str], Shares]) -> tuple[list[Rank], str]:
+def row_ranks(
+    pairs: Sequence[Pair], held: Mapping[tuple[str, str], Shares], numbers: int = 1
+) -> tuple[list[Rank], str]:
     """The rank of each row and the method that separates them. Human recordings, subsets and tasks without ranking have
-    none; each point of a sweep is ranked by itself."""
+    none; each point of a sweep is ranked by itself. `numbers` is how many numbers of each run the board shows."""
     ranks: list[Rank] = [(None, False)] * len(pairs)
     if not all(result.ranked for _, result in pairs):
         return ranks, ""
@@ -45,43 +52,66 @@ def row_ranks(pairs: Sequence[Pair], held: Mapping[tuple[str, str], Shares]) -> 
     used = set()
     for rows in points.values():
         metrics = [metric for index in rows if (metric := report.primary(pairs[index][1])) is not None]
-        found, how = ranked(metrics, [held.get((pairs[i][0].id, pairs[i][1].task)) for i in rows])
+        shares = [held.get((pairs[i][0].id, pairs[i][1].task)) for i in rows]
+        tested = _family([pairs[i] for i in rows]) if 1 < len(rows) <= EXACT else None
+        found, how = ranked(metrics, shares, tested, numbers)
         used |= how
         for index, rank in zip(rows, found, strict=True):
             ranks[index] = rank
     return ranks, ", else ".join(name for name in (PAIRED, OVERLAP) if name in used)
 
 
-def ranked(metrics: Sequence[MetricResult], held: Sequence[Shares | None]) -> tuple[list[Rank], set[str]]:
+def _family(pairs: Sequence[Pair]) -> Family | None:
+    """The tests of these rows as `speech-eval compare` makes them; None where stored lines or metrics are missing."""
+    try:
+        return family([RunDirectory(run.path) for run, _ in pairs], pairs[0][1].task)
+    except SpeechEvalError:
+        return None
+
+
+def ranked(
+    metrics: Sequence[MetricResult], held: Sequence[Shares | None], tested: Family | None = None, numbers: int = 1
+) -> tuple[list[Rank], set[str]]:
     """The rank of each number and the methods used: 1 where the leader is not significantly better, else one more than
     the number of runs that are significantly better.
 
-    Two runs on the same samples are compared by the paired test, others by whether their intervals overlap.
+    Runs in `tested` are compared by its paired tests, which are exact; others on the same samples by the paired t-test
+    of their shares, with Holm's correction over all pairs of them times `numbers`; the rest by whether their intervals
+    overlap.
     """
     leader = metrics.index(min(metrics, key=report.sort_value))
-    sure, worst = [_ends(metric) for metric in metrics], sorted(_ends(metric)[1] for metric in metrics)
-    families: dict[str, list[int]] = {}
-    for index, one in enumerate(held):
-        if one is not None:
-            families.setdefault(one.samples, []).append(index)
-    families = {digest: rows for digest, rows in families.items() if len(rows) > 1}
-    before = [bisect_left(worst, best) for best, _ in sure]
-    led = [best > sure[leader][1] for best, _ in sure]
-    for rows in families.values():
-        tested = ahead([one for i in rows if (one := held[i]) is not None], lower_is_better=_less(metrics[rows[0]]))
-        ends = np.array([sure[i] for i in rows])
-        apart = ends[:, 1][None, :] < ends[:, 0][:, None]  # [run, other]: other's interval is wholly better
-        for row, more in zip(rows, tested.sum(axis=1) - apart.sum(axis=1), strict=True):
-            before[row] += int(more)
-        if leader in rows:
-            for row, behind in zip(rows, tested[:, rows.index(leader)], strict=True):
-                led[row] = bool(behind)
-    ranks = [1 + count if behind else 1 for count, behind in zip(before, led, strict=True)]
+    ends = np.array([_ends(metric) for metric in metrics])
+    behind = ends[:, 1][None, :] < ends[:, 0][:, None]  # [run, other]: other is better
+    paired = np.eye(len(metrics), dtype=bool)
+    if tested is not None:
+        _by_family(tested, metrics, behind, paired)
+    else:
+        groups: dict[str, list[int]] = {}
+        for index, one in enumerate(held):
+            if one is not None:
+                groups.setdefault(one.samples, []).append(index)
+        for rows in (rows for rows in groups.values() if len(rows) > 1):
+            shares = [one for i in rows if (one := held[i]) is not None]
+            behind[np.ix_(rows, rows)] = ahead(shares, lower_is_better=_less(metrics[rows[0]]), numbers=numbers)
+            paired[np.ix_(rows, rows)] = True
+    ranks = [1 + int(row.sum()) if row[leader] else 1 for row in behind]
     holders = Counter(ranks)
-    how = {PAIRED} if families else set()
-    if len(metrics) > 1 and (len(families) != 1 or len(next(iter(families.values()))) < len(metrics)):
+    how = {PAIRED} if paired.sum() > len(metrics) else set()
+    if not paired.all():
         how.add(OVERLAP)
     return [(rank, holders[rank] > 1) for rank in ranks], how
+
+
+def _by_family(
+    tested: Family, metrics: Sequence[MetricResult], behind: NDArray[np.bool_], paired: NDArray[np.bool_]
+) -> None:
+    """Write into `behind` and `paired` what the tests say of every two runs."""
+    number = metrics[0].metric, metrics[0].name
+    order = [report.sort_value(metric) for metric in metrics]
+    for one, other in permutations(range(len(metrics)), 2):
+        if (differ := tested.differ(number, one, other)) is not None:
+            behind[one, other] = differ and order[other] < order[one]
+            paired[one, other] = True
 
 
 def _less(metric: MetricResult) -> bool:

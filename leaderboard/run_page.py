@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from speech_eval.analysis import report
+from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.engine import run_files
 from speech_eval.engine.run_directory import MANIFEST
 from speech_eval.leaderboard.boards import is_policy_point, leads
@@ -15,7 +16,7 @@ from speech_eval.leaderboard.histograms import Histogram, histograms, sample_val
 from speech_eval.leaderboard.load import Run, TaskLines
 from speech_eval.leaderboard.media import AudioShelf, Clip
 from speech_eval.leaderboard.text_diff import Piece, difference, rate
-from speech_eval.records import MetricResult, Output, Sample, Score, TaskResult, Transcript
+from speech_eval.records import MetricResult, Output, Results, Sample, Score, TaskResult, Transcript
 
 MAX_FAILURES = 100
 COMMON = 6
@@ -71,6 +72,7 @@ class TaskView:
     that this page does not show and that pages of other runs play."""
 
     result: TaskResult
+    uncalibrated: tuple[str, ...]  # metric ids
     headline: list[MetricResult]
     folded: list[MetricResult]
     facts: list[tuple[str, str]]
@@ -84,9 +86,16 @@ class TaskView:
 
 
 def task_view(
-    run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf, max_samples: int, also: Collection[str] = ()
+    run: Run,
+    result: TaskResult,
+    lines: TaskLines,
+    shelf: AudioShelf,
+    max_samples: int,
+    also: Collection[str] = (),
+    humans: Sequence[Results] = (),
 ) -> TaskView:
-    """Everything the page shows of one task. `also` names samples of other runs' pages, to be heard beside these."""
+    """Everything the page shows of one task. `also` names samples of other runs' pages, to be heard beside these;
+    `humans` are the results of human recordings, which calibrate others."""
     failures = _failures(lines)
     by_id = {sample.id: sample for sample in lines.samples}
     chosen = choose(run, result, lines, max_samples)
@@ -96,6 +105,7 @@ def task_view(
     headline, folded = _listed(result)
     return TaskView(
         result=result,
+        uncalibrated=uncalibrated(result, humans),
         headline=headline,
         folded=folded,
         facts=_task_facts(run, result),

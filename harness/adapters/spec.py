@@ -23,6 +23,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +98,20 @@ class ResolvedModel:
     @property
     def code(self) -> dict[str, str]:
         """sha256 of each file of the user's own code that the adapter consists of (`safety.code.code_digests`)."""
-        return code_digests(self.adapter_class)
+        return _code(self.adapter_class)
 
     def identity(self, info: ModelInfo) -> str:
         """What names a scorer in a run: the redacted spec, and the digest of the weights or the user's code, or the
         revision."""
         code = checkpoints.combined_digest(info.code) if info.code else ""
         return f"{self.redacted}@{(info.weights_sha256 or code or info.revision)[:12]}"
+
+    def own_name(self, info: ModelInfo) -> str:
+        """What the model calls itself, with the options of its spec; empty for a model of the catalog, whose spec is
+        its name."""
+        if self.instance is None and self.spec.target in MODELS:
+            return ""
+        return ",".join([info.name, *split(self.redacted, ",")[1:]])
 
     def build(self) -> Adapter:
         """Load the model. Whatever a broken checkpoint raises becomes `BadInput` that names the spec."""
@@ -246,7 +254,14 @@ def resolve(model: str | ModelSpec | Adapter, *, trust_remote_code: bool = False
     if batch_size is not None:
         whole("batch_size", batch_size)
     cls, keywords = _target(spec.target, options, trust_remote_code)
+    _code(cls)
     return ResolvedModel(spec, cls, keywords, batch_size)
+
+
+@cache
+def _code(cls: type[Adapter]) -> dict[str, str]:
+    # Read when the class is first met: a process goes on with the code it has loaded, whatever happens to the files.
+    return code_digests(cls)
 
 
 def _target(target: str, options: dict[str, Any], trust_remote_code: bool) -> Target:

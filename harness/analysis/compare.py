@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from speech_eval.analysis.aligned import Aligned, aligned, obstacles
-from speech_eval.analysis.report import number, quantity
+from speech_eval.analysis.human_baseline import uncalibrated
+from speech_eval.analysis.report import difference_unit, names, number, provenance, quantity
 from speech_eval.analysis.shown import Shown
+from speech_eval.analysis.significance import adjusted, is_shown, paired
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import NotComparable
+<<<<<<< HEAD
 from speech_eval.records import Estimate, Output, Record
-from speech_eval.statistics.multiple import holm
+from speech_eval.statistics.multiple import ADJUST, NAMES, Correction
 from speech_eval.statistics.paired import paired_test
+=======
+from speech_eval.records import Estimate, MetricResult, Output, Record, Results
+>>>>>>> S6
 from speech_eval.statistics.summaries import finite
 
 SHOWN = 10  # most changed samples per task
@@ -22,12 +29,21 @@ Test = Literal["permutation", "bootstrap"]
 
 
 class Difference(Record):
-    """One number of run A and of run B on the same samples, and `difference` = A - B, all in `unit`.
+    """One number of run A and of run B on the same samples, and `difference` = A - B; the difference of two percentages
+    is in points. `a` and `b` are those of `results.json` where the runs have the same samples.
 
     `p_value` is two-sided: for means and ratios from random swaps of the two runs' outputs within clusters, for
-    quantiles and composites from the bootstrap (`test` says which). `adjusted` is Holm's correction over all numbers of
-    the comparison. `effect_size` is the difference over the standard deviation of its units (Cohen's d of paired data).
-    `detectable` is the least true difference that data like these show in four of five experiments (two-sided, 5 %).
+<<<<<<< HEAD
+    quantiles and composites from the bootstrap (`test` says which). `adjusted` is the comparison's `correction` over
+    all of its numbers. `effect_size` is the difference over the standard deviation of its units (Cohen's d of paired
+    data). `detectable` is the least true difference that data like these show in four of five experiments (two-sided,
+    5 %).
+=======
+    quantiles and composites from the bootstrap (`test` says which). `adjusted` is Holm's correction over the numbers of
+    the task that the comparison shows, null for the others. `effect_size` is the difference over the standard deviation
+    of its units (Cohen's d of paired data). `detectable` is the least true difference that data like these show in four
+    of five experiments (two-sided, 5 %).
+>>>>>>> S6
     """
 
     task: str
@@ -37,6 +53,8 @@ class Difference(Record):
     direction: str
     primary: bool
     headline: bool
+    scorer: str = ""
+    calibrated: bool = True
     n: int
     units: int  # independent units: samples, or clusters of samples
     a: Estimate
@@ -74,36 +92,52 @@ class Changed(Record):
 
 
 class Comparison(Shown):
-    """All numbers that two runs have in common. `a` and `b` are the model specs; `forced` lists why the runs are not
-    comparable, where the caller insisted."""
+    """All numbers that two runs have in common. `a` and `b` are the names of the models; `forced` lists why the runs
+    are not comparable, where the caller insisted. `everything`: not only headline numbers are shown and corrected for.
+    """
 
     schema_version: int = 1
     a: str
     b: str
     forced: list[str] = Field(default_factory=list)
+<<<<<<< HEAD
+    correction: Correction = "holm"
+=======
+    everything: bool = False
+>>>>>>> S6
     differences: list[Difference]
     changed: list[Changed] = Field(default_factory=list)
+
+    @property
+    def shown(self) -> list[Difference]:
+        """The differences of the table."""
+        return [d for d in self.differences if self.everything or d.headline or d.primary]
 
     def caption(self) -> str:
         forced = "".join(f" NOT COMPARABLE: {reason}" for reason in self.forced)
         return f"A: {self.a} · B: {self.b}{forced}"
 
-    def rows(self, *, everything: bool = False) -> list[dict[str, Any]]:
-        """One row per headline number, or per number with `everything`, rounded to what its interval supports."""
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per shown number, rounded to what its interval supports."""
         return [
             {
                 "task": d.task,
                 "metric": f"{d.metric}/{d.name}",
+                "scorer": provenance(d.scorer, d.calibrated),
                 "A": quantity(d.a, d.unit),
                 "B": quantity(d.b, d.unit),
+<<<<<<< HEAD
                 "A - B": quantity(d.difference, d.unit),
+                f"p ({NAMES[self.correction]})": "" if d.adjusted is None else f"{d.adjusted:.4f}",
+=======
+                "A - B": quantity(d.difference, difference_unit(d.unit)),
                 "p (Holm)": "" if d.adjusted is None else f"{d.adjusted:.4f}",
+>>>>>>> S6
                 "effect": "" if d.effect_size is None else f"{d.effect_size:.2f}",
-                "detectable": "" if d.detectable is None else f"{number(d.detectable, 3)} {d.unit}".strip(),
+                "detectable": _detectable(d),
                 "n": d.n if d.n == d.units else f"{d.n} in {d.units}",
             }
-            for d in self.differences
-            if everything or d.headline or d.primary
+            for d in self.shown
         ]
 
     def records(self) -> list[dict[str, Any]]:
@@ -116,9 +150,22 @@ class Comparison(Shown):
         ]
 
 
+def _detectable(difference: Difference) -> str:
+    if difference.detectable is None:
+        return ""
+    return f"{number(difference.detectable, 3)} {difference_unit(difference.unit)}".strip()
+
+
 @charged_to_runs
-def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Comparison:
-    """Compare all tasks and metrics that both runs have.
+<<<<<<< HEAD
+def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, correction: Correction = "holm") -> Comparison:
+    """Compare all tasks and metrics that both runs have. `correction` of the p-values: Holm's, which bounds the
+    probability of any false finding, or that of Benjamini and Hochberg, which bounds their share.
+=======
+def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, everything: bool = False) -> Comparison:
+    """Compare all tasks and metrics that both runs have. `everything` shows all numbers, and Holm's correction runs
+    over all of them.
+>>>>>>> S6
 
     Raises `NotComparable` where they have no task in common, or where dataset, protocol, conditions or scorer differ
     and `force` is off.
@@ -132,17 +179,25 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Compari
             f"{a.path} and {b.path} are not comparable: {'; '.join(reasons)}.",
             "Run both under the same conditions, or pass --force to see the numbers anyway, marked.",
         )
+    sides = [a.results(), b.results()]
     differences, changed = [], []
     for task in common:
-        for pair in aligned([a, b], task):
-            differences.append(_difference(task, pair))
-            if pair.primary:
-                changed += _changed(a, b, task, pair)
+        pairs = aligned([a, b], task)
+        found = [_difference(task, pair, sides) for pair in pairs]
+        kept = [everything or is_shown(pair) for pair in pairs]
+        differences += _corrected(found, kept)
+        changed += [item for pair in pairs if pair.primary for item in changed_samples(a, b, task, pair)]
     return Comparison(
-        a=a.manifest().model.spec,
-        b=b.manifest().model.spec,
+        a=names(sides)[0],
+        b=names(sides)[1],
         forced=reasons,
-        differences=with_holm(differences),
+<<<<<<< HEAD
+        correction=correction,
+        differences=_corrected(differences, correction),
+=======
+        everything=everything,
+        differences=differences,
+>>>>>>> S6
         changed=changed,
     )
 
@@ -150,9 +205,14 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False) -> Compari
 # ------------------------------------------------------------------------------------------- differences
 
 
-def _difference(task: str, pair: Aligned) -> Difference:
-    summary, (a, b) = pair.summary, pair.sides
-    seed = f"compare/{task}/{pair.metric}/{summary.name}"
+def _difference(task: str, pair: Aligned, sides: Sequence[Results]) -> Difference:
+    summary, n = pair.summary, len(pair.clusters)
+    tested = vars(paired(task, pair))
+    stored = [_stored(side, task, pair) for side in sides]
+    for name, number_ in zip("ab", stored, strict=True):
+        if number_ is not None and number_.strict.n == n and number_.strict.value == tested[name].value:
+            tested[name] = number_.strict
+    known = [number_ for number_ in stored if number_ is not None]
     return Difference(
         task=task,
         metric=pair.metric,
@@ -161,32 +221,53 @@ def _difference(task: str, pair: Aligned) -> Difference:
         direction=summary.direction,
         primary=pair.primary,
         headline=summary.headline,
-        n=len(pair.clusters),
+        scorer=" and ".join(dict.fromkeys(number_.scorer for number_ in known if number_.scorer)),
+        calibrated=all(pair.metric not in uncalibrated(t, sides) for s in sides for t in s.tasks if t.task == task),
+        n=n,
         units=len(set(pair.clusters)),
-        **vars(paired_test(summary, a, b, pair.groups, seed=seed)),
+        **tested,
     )
 
 
-def with_holm(differences: list[Difference]) -> list[Difference]:
-    """The differences with `adjusted`: Holm's correction over all p-values of a comparison."""
+<<<<<<< HEAD
+def _corrected(differences: list[Difference], correction: Correction) -> list[Difference]:
+    """The differences with `adjusted`: the correction over all p-values of a comparison."""
     tested = [(i, d.p_value) for i, d in enumerate(differences) if d.p_value is not None]
-    adjusted = dict(zip((i for i, _ in tested), holm([p for _, p in tested]).tolist(), strict=True))
+    adjusted = dict(zip((i for i, _ in tested), ADJUST[correction]([p for _, p in tested]).tolist(), strict=True))
     return [d.model_copy(update={"adjusted": adjusted.get(i)}) for i, d in enumerate(differences)]
+=======
+def _stored(results: Results, task: str, pair: Aligned) -> MetricResult | None:
+    """The same number in `results.json`."""
+    metrics = [metric for found in results.tasks if found.task == task for metric in found.metrics]
+    return next((m for m in metrics if (m.metric, m.name) == (pair.metric, pair.summary.name)), None)
+
+
+def _corrected(differences: Sequence[Difference], shown: Sequence[bool]) -> list[Difference]:
+    """The differences of one task, those that are shown with `adjusted`."""
+    numbered = zip(differences, shown, strict=True)
+    values = adjusted({i: d.p_value for i, (d, seen) in enumerate(numbered) if seen and d.p_value is not None})
+    return [d.model_copy(update={"adjusted": values.get(i)}) for i, d in enumerate(differences)]
+>>>>>>> S6
 
 
 # --------------------------------------------------------------------------------------- changed samples
 
 
-def _changed(a: RunDirectory, b: RunDirectory, task: str, pair: Aligned) -> list[Changed]:
-    """The samples that differ most between the runs, in the first part that differs; largest change first."""
+def changed_samples(
+    a: RunDirectory, b: RunDirectory, task: str, pair: Aligned, *, worse: bool = False
+) -> list[Changed]:
+    """The samples that differ most between the runs, in the first part that differs; largest change first. `worse`:
+    only those of which A's part is farther from the metric's better direction."""
     one, other = pair.parts
     part = next((p for p in pair.summary.parts if _column(one, p) != _column(other, p)), pair.summary.parts[0])
     left, right = (np.array(_column(side, part)) for side in pair.parts)
     with np.errstate(invalid="ignore"):
         change = np.where(left == right, 0.0, left - right)
-    order = [i for i in np.argsort(-np.abs(change), kind="stable")[:SHOWN] if change[i] != 0]
+    sign = 1.0 if pair.summary.direction == "lower" else -1.0
+    kept = sign * change > 0 if worse else change != 0
+    order = [i for i in np.argsort(-np.abs(change), kind="stable") if kept[i]][:SHOWN]
     samples = {sample.id: sample for sample in a.samples(task)}
-    sides = [_Answers(a, task), _Answers(b, task)]
+    sides = [Answers(a, task), Answers(b, task)]
     found = []
     for index in order:
         key = pair.ids[index]
@@ -211,7 +292,7 @@ def _column(side: list[dict[str, float]], part: str) -> list[float]:
     return [float(parts.get(part, np.inf)) for parts in side]
 
 
-class _Answers:
+class Answers:
     """Outputs and transcripts of one run's task, read once."""
 
     def __init__(self, run: RunDirectory, task: str) -> None:

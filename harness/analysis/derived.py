@@ -15,8 +15,9 @@ def with_derived(results: Sequence[Results]) -> list[Results]:
     made = [
         result.model_copy(update={"tasks": [with_context_seconds(task) for task in result.tasks]}) for result in results
     ]
-    for model, seed in dict.fromkeys((result.model, result.seed) for result in results):
-        task = overall_task([result for result in results if (result.model, result.seed) == (model, seed)])
+    for key in dict.fromkeys((result.model, result.label, result.seed) for result in results):
+        task = overall_task([result for result in results if (result.model, result.label, result.seed) == key])
         if task is not None:
-            made.append(Results(model=model, seed=seed, tasks=[task]))
+            model, label, seed = key
+            made.append(Results(model=model, label=label, seed=seed, tasks=[task]))
     return made

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 RESULT_COLUMNS = (
-    *("model", "seed", "task", "task_version", "protocol", "interface", "dataset", "dataset_sha256", "limit"),
+    *("model", "label", "seed", "task", "task_version", "protocol", "interface", "dataset", "dataset_sha256", "limit"),
     *("leaderboard_grade", "ranked", "axis", "metric", "name", "unit", "direction", "primary", "scorer", "calibrated"),
     *("strict", "strict_low", "strict_high", "strict_n", "compat", "compat_low", "compat_high", "compat_n"),
     *("expected", "ok", "empty", "failed", "missing"),
@@ -36,7 +36,8 @@ def result_records(results: Sequence[Results]) -> list[dict[str, Any]]:
 
 def _record(row: Row) -> dict[str, Any]:
     task, metric = row.task, row.metric
-    found: dict[str, Any] = {"model": row.result.model, "seed": row.result.seed, "task_version": task.version}
+    found: dict[str, Any] = {"model": row.result.model, "label": row.result.name}
+    found |= {"seed": row.result.seed, "task_version": task.version}
     for name in ("task", "protocol", "interface", "dataset", "dataset_sha256", "limit", "leaderboard_grade", "ranked"):
         found[name] = getattr(task, name)
     for name in ("axis", "metric", "name", "unit", "direction", "primary", "scorer"):

@@ -68,6 +68,22 @@ def quantity(estimate: Estimate, unit: str = "", places: int | None = None) -> s
     return " ".join(part for part in (text, interval(estimate, places), unit) if part)
 
 
+def difference_unit(unit: str) -> str:
+    """The unit of the difference of two numbers: two percentages differ by points."""
+    return "points" if unit == "%" else unit
+
+
+def provenance(scorer: str, calibrated: bool) -> str:
+    """`by whisper-base@4c1d, not calibrated`: what made a number, where that is a recognizer, a network or a judge."""
+    words = [f"by {scorer}"] if scorer else []
+    return ", ".join([*words, *([] if calibrated else [NOT_CALIBRATED])])
+
+
+def brief_scorer(scorer: str) -> str:
+    """A scorer's name without the digest of its weights: `whisper-base`."""
+    return ", ".join(dict.fromkeys(part.rpartition("@")[0] or part for part in scorer.split(", ")))
+
+
 def failures(counts: Counts) -> int:
     """Samples without a usable answer: empty, failed or missing."""
     return counts.empty + counts.failed + counts.missing
@@ -131,22 +147,35 @@ def differs(metric: MetricResult) -> bool:
 
 @dataclass(frozen=True)
 class Row:
-    """One number of a report. `mark` says how the task's numbers differ from others: ` (subset of 40, not
-    calibrated)`; `calibrated` is that of the number itself."""
+    """One number of a report. `name` is what the table calls the run; `mark` says how the task's numbers differ from
+    others: ` (subset of 40)`; `calibrated` is that of the number."""
 
     result: Results
+    name: str
     task: TaskResult
     metric: MetricResult
     mark: str
     calibrated: bool
 
+    @property
+    def shown(self) -> bool:
+        """Whether tables show the number: a headline number, or the primary one."""
+        return self.metric.headline or self.metric.primary
+
+    @property
+    def scorer(self) -> str:
+        """What made the number, and whether it is not calibrated; empty for a formula."""
+        return plain(provenance(self.metric.scorer, self.calibrated))
+
     def cells(self, name: str) -> list[str]:
-        """Task, model, metric, strict, compat (empty where equal), n and failures as text; `name` is the metric's."""
+        """Task, model, metric, scorer, strict, compat (empty where equal), n and failures as text; `name` is the
+        metric's."""
         arrow = "↓" if self.metric.direction == "lower" else "↑"
         return [
             plain(self.task.task + self.mark),
-            plain(self.result.model),
+            plain(self.name),
             plain(f"{name} {arrow}" + (" *" if self.metric.primary else "")),
+            self.scorer,
             plain(quantity(self.metric.strict, self.metric.unit)),
             plain(quantity(self.metric.compat, self.metric.unit)) if differs(self.metric) else "",
             str(self.metric.strict.n),
@@ -157,22 +186,38 @@ class Row:
 def rows(results: Sequence[Results]) -> list[Row]:
     """All numbers, with the derived ones: tasks in the order of the runs, models best first, primary numbers first."""
     results = with_derived(results)
-    names = dict.fromkeys(task.task for result in results for task in result.tasks)
+    tasks = dict.fromkeys(task.task for result in results for task in result.tasks)
+    named = list(zip(results, names(results), strict=True))
     found: list[Row] = []
-    for name in names:
-        pairs = [(result, task) for result in results for task in result.tasks if task.task == name]
-        pairs.sort(key=lambda pair: (pair[1].dataset, sort_value(primary(pair[1]))))
-        for result, task in pairs:
+    for wanted in tasks:
+        entries = [(result, name, task) for result, name in named for task in result.tasks if task.task == wanted]
+        entries.sort(key=lambda entry: (entry[2].dataset, sort_value(primary(entry[2]))))
+        for result, name, task in entries:
             lacking = uncalibrated(task, results)
-            mark = _mark(task, bool(lacking))
-            found += [Row(result, task, m, mark, m.metric not in lacking) for m in ordered(task.metrics)]
+            found += [Row(result, name, task, m, _mark(task), m.metric not in lacking) for m in ordered(task.metrics)]
     return found
 
 
-def _mark(task: TaskResult, lacking: bool) -> str:
-    words = [] if task.leaderboard_grade else [f"subset of {task.limit}" if task.limit else "not for the board"]
-    words += [NOT_CALIBRATED] if lacking else []
-    return f" ({', '.join(words)})" if words else ""
+def names(results: Sequence[Results]) -> list[str]:
+    """What a table calls each run: its label or model, with the model spec or the seed where others of the same name
+    have another one."""
+    models: dict[str, set[str]] = {}
+    seeds: dict[str, set[int]] = {}
+    for result in results:
+        models.setdefault(result.name, set()).add(result.model)
+        seeds.setdefault(result.name, set()).add(result.seed)
+    found = []
+    for result in results:
+        model = f" ({result.model})" if len(models[result.name]) > 1 else ""
+        seed = f", seed {result.seed}" if len(seeds[result.name]) > 1 else ""
+        found.append(f"{result.name}{model}{seed}")
+    return found
+
+
+def _mark(task: TaskResult) -> str:
+    if task.leaderboard_grade:
+        return ""
+    return f" (subset of {task.limit})" if task.limit else " (not for the board)"
 
 
 def unranked(rows: Sequence[Row]) -> list[str]:
@@ -191,7 +236,7 @@ def table(results: Sequence[Results]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    shown_rows = [row for row in rows(results) if row.metric.headline or row.metric.primary]
+    shown_rows = [row for row in rows(results) if row.shown]
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     made.caption, made.caption_justify = Text(_caption(shown_rows)), "left"
     made.add_column("Task, model", overflow="fold")
@@ -206,8 +251,11 @@ def table(results: Sequence[Results]) -> Table:
             if shown_task is not None:
                 made.add_section()
             made.add_row(Text(plain(task.task), style="bold"))
-        _, model, name, value, compat, n, failed = row.cells(short(metric, task))
+        _, model, name, _, value, compat, n, failed = row.cells(short(metric, task))
         named, shown = Text(name), Text(value, style="bold" if metric.primary else "")
+        if made_by := provenance(brief_scorer(metric.scorer), row.calibrated):
+            named.append(f"\n{plain(made_by)}", style="dim")
+            shown.append("\n" if compat else "")
         if compat:
             named.append("\ncompat", style="dim")
             shown.append(f"\n{compat}", style="not bold dim")
@@ -228,8 +276,10 @@ def _caption(rows: Sequence[Row]) -> str:
         ids.setdefault(family(row.task), []).append(row.metric.metric)
     lines = [f"* {FOOTNOTE}"]
     lines += [plain(f"{task}: {', '.join(dict.fromkeys(names))}") for task, names in ids.items()]
+    scorers = dict.fromkeys(row.metric.scorer for row in rows if "@" in row.metric.scorer)
+    lines += [plain(f"scored by {', '.join(scorers)}")] if scorers else []
     lines += unranked(rows)
-    if any(NOT_CALIBRATED in row.mark for row in rows):
+    if not all(row.calibrated for row in rows):
         lines.append(f"{NOT_CALIBRATED}: no row of --model {GROUND_TRUTH} by the same scorer on the same data")
     return "\n".join(lines)
 

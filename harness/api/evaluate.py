@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from os import PathLike
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any, TypedDict, Unpack
 
 from speech_eval.adapters.base import Adapter
 from speech_eval.adapters.spec import ResolvedModel, resolve
+from speech_eval.api.dry_run import Need, hub_offline, need_of
 from speech_eval.api.run import Run
 from speech_eval.engine import session
 from speech_eval.engine.plan import Plan
 from speech_eval.engine.plan import plan as plan_tasks
+from speech_eval.engine.run_directory import RunDirectory, safe_name
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task, named
 from speech_eval.errors import BadInput
@@ -57,6 +60,7 @@ def evaluate(
     tasks: Tasks,
     *,
     output: PathLike_ | None = None,
+    label: str | None = None,
     limit: int | float | None = None,
     seed: int = 0,
     rounds: int = 1,
@@ -80,8 +84,9 @@ def evaluate(
 
     model       model spec, or an adapter object: an instance of one of the five interfaces
     tasks       names, groups or patterns (`"asr,latency"`, `"asr*"`), `Task` objects, or a list of both
-    output      run directory. Default: `runs/MODEL`; for an adapter object a new directory each time, since nothing
-                tells whether the object still is the same
+    output      run directory. Default: `runs/MODEL`, or `runs/LABEL`; for an adapter object a new directory each time,
+                since nothing tells whether the object still is the same
+    label       what tables call the run. Default: the name of the model
     limit       evaluate a fixed subset: a number of samples, or a fraction of the dataset between 0 and 1
     seed        seed of the run; every sample derives its own
     rounds      how often timed tasks ask for each sample
@@ -106,6 +111,7 @@ def evaluate(
         [model],
         tasks,
         output=output,
+        labels=() if label is None else [label],
         progress=progress,
         limit=limit,
         seed=seed,
@@ -132,15 +138,17 @@ def evaluate_all(
     tasks: Tasks,
     *,
     output: PathLike_ | None = None,
+    labels: Iterable[str] = (),
     progress: bool | Progress = False,
     **options: Unpack[Options],
 ) -> list[Run]:
-    """`evaluate` for several models: one run per model in the folder `output` (default: `runs`).
+    """`evaluate` for several models: one run per model in the folder `output` (default: `runs`), which for a single
+    model is the run directory itself. `labels` are those of the models, in their order.
 
     Each model does the tasks that fit it. With `rounds` above 1 the models are in memory together and take turns.
     """
     with drawn(progress) as shown:
-        return execute(plan(models, tasks, output=output, **options), shown)
+        return execute(plan(models, tasks, output=output, labels=labels, **options), shown)
 
 
 @dataclass(frozen=True)
@@ -162,35 +170,68 @@ class Job:
             "model": self.model,
             "output": str(self.output),
             "tasks": [{"task": name, **record.model_dump(mode="json")} for name, record in records.items()],
+            "needs": [need.to_dict() for need in self.needs()],
             "skipped": self.plan.skipped,
         }
+
+    def needs(self) -> list[Need]:
+        """What each task takes: answers that are stored already, bytes to fetch, and roughly the time."""
+        return [need_of(item, self.plan, self.output) for item in self.plan.items]
 
     def lines(self) -> list[str]:
         """One line per task."""
         return [
             f"{self.model}: {item.task.name} on {item.dataset.info.name} "
-            f"({len(item.dataset.samples)} samples), {', '.join(item.metrics)} -> {self.output}"
-            for item in self.plan.items
+            f"({len(item.dataset.samples)} samples), {', '.join(item.metrics)}{need.words()} -> {self.output}"
+            for item, need in zip(self.plan.items, self.needs(), strict=True)
         ]
 
 
 def plan(
-    models: Iterable[Model], tasks: Tasks, *, output: PathLike_ | None = None, **options: Unpack[Options]
+    models: Iterable[Model],
+    tasks: Tasks,
+    *,
+    output: PathLike_ | None = None,
+    labels: Iterable[str] = (),
+    offline: bool = False,
+    **options: Unpack[Options],
 ) -> list[Job]:
-    """What `evaluate_all` would do, without loading a model. Each task must fit a model, and each model a task."""
-    settings = settings_of(**options)
+    """What `evaluate_all` would do, without loading a model. Each task must fit a model, and each model a task.
+
+    `offline` contacts nothing: a dataset or checkpoint that is not on this machine is then an error.
+    """
+    with hub_offline() if offline else nullcontext():
+        return _planned(models, tasks, output, labels, replace(settings_of(**options), offline=offline), options)
+
+
+def _planned(
+    models: Iterable[Model],
+    tasks: Tasks,
+    output: PathLike_ | None,
+    labels: Iterable[str],
+    settings: Settings,
+    options: Options,
+) -> list[Job]:
     asked = _asked(tasks)
     names = [name for members in asked.values() for name in members]
-    plans = [plan_tasks(_resolved(model, options), names, settings) for model in dict.fromkeys(models)]
+    chosen, named = list(dict.fromkeys(models)), list(labels)
+    if named and len(named) != len(chosen):
+        raise BadInput(f"{len(named)} labels are given for {len(chosen)} models.", "Give one --label per --model.")
+    plans = [
+        replace(plan_tasks(_resolved(model, options), names, settings), label=label)
+        for model, label in zip(chosen, named or [""] * len(chosen), strict=True)
+    ]
     for made in plans:
         if not made.items:
             raise BadInput(f"No task fits the model: {'; '.join(made.skipped)}.", "See: speech-eval list tasks")
     covered = {item.task.name for made in plans for item in made.items}
     if orphans := [pattern for pattern, members in asked.items() if covered.isdisjoint(members)]:
         raise BadInput(f"No model given can do: {', '.join(orphans)}.", "Leave the task out or add a model for it.")
-    jobs = [Job(made, _folder(made.model, output, alone=len(plans) == 1)) for made in plans]
+    jobs = [Job(made, _folder(made, output, alone=len(plans) == 1)) for made in plans]
     if len({job.output for job in jobs}) != len(jobs):
-        raise BadInput("Two models would share a run directory.", "Run them with separate --output folders.")
+        raise BadInput("Two models would share a run directory.", "Give each model its own --label.")
+    for job in jobs:
+        _refuse_nesting(job.output)
     return jobs
 
 
@@ -276,15 +317,40 @@ def _resolved(model: Model, options: Options) -> ResolvedModel:
     return resolve(text, trust_remote_code=trust)
 
 
-def _folder(model: ResolvedModel, output: PathLike_ | None, *, alone: bool) -> Path:
+def _folder(made: Plan, output: PathLike_ | None, *, alone: bool) -> Path:
     """The run directory of a model: `output` itself for a single one, else a folder in it.
 
     Without `output`, an adapter object gets a folder that does not exist yet.
     """
     if output is not None and alone:
         return Path(output)
-    folder = Path(output or "runs") / model.slug
-    if model.instance is None or output is not None:
+    folder = Path(output or "runs") / (safe_name(made.label) if made.label else made.model.slug)
+    if made.model.instance is None or output is not None:
         return folder
     numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
     return next(path for path in chain([folder], numbered) if not path.exists())
+
+
+def _refuse_nesting(folder: Path) -> None:
+    """Raise `BadInput` for a run directory inside another run, or around one."""
+    absolute = folder.absolute()
+    outer = next((path for path in absolute.parents if _is_run(path)), None)
+    if outer is not None:
+        raise BadInput(
+            f"{folder} lies inside the run {outer}.",
+            "Choose an --output outside: with one model it is the run directory, with several the folder around them.",
+        )
+    inner = next((path for path in _subfolders(absolute) if _is_run(path)), None) if not _is_run(absolute) else None
+    if inner is not None:
+        raise BadInput(
+            f"{folder} is a folder of runs; it holds {inner.name}.",
+            f"With one model --output is the run directory: choose {folder / 'NAME'}.",
+        )
+
+
+def _is_run(path: Path) -> bool:
+    return RunDirectory(path).has_manifest() and (path / "samples").is_dir()
+
+
+def _subfolders(path: Path) -> list[Path]:
+    return sorted(inside for inside in path.iterdir() if inside.is_dir()) if path.is_dir() else []

@@ -10,25 +10,43 @@ from speech_eval.analysis import compare as comparing
 from speech_eval.analysis.compare import Comparison
 from speech_eval.api.evaluate import PathLike_, load_plugins
 from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.gate import baseline as storing
 from speech_eval.gate import calibrate as calibrating
 from speech_eval.gate import decisions, output
 from speech_eval.gate import selftest as testing
+from speech_eval.gate.baseline import Baseline
 from speech_eval.gate.calibrate import Calibration
 from speech_eval.gate.decisions import Verdict
 from speech_eval.gate.rules import Rule, load_rules
 from speech_eval.gate.selftest import Selftest
 from speech_eval.progress import Progress, drawn
+from speech_eval.statistics.multiple import Correction
 
-Rules = PathLike_ | Sequence[Rule]
+Rules = PathLike_ | Sequence[PathLike_ | Rule]
 
 
-def compare(a: PathLike_, b: PathLike_, *, force: bool = False) -> Comparison:
+<<<<<<< HEAD
+def compare(a: PathLike_, b: PathLike_, *, force: bool = False, correction: Correction = "holm") -> Comparison:
     """Compare two runs sample by sample: differences with intervals, paired tests, and the most changed samples.
+
+    correction  of the p-values for the number of tests: `holm` bounds the probability of any false finding, `bh`
+                (Benjamini and Hochberg) the share of false findings among the findings
+=======
+def compare(a: PathLike_, b: PathLike_, *, force: bool = False, everything: bool = False) -> Comparison:
+    """Compare two runs sample by sample: differences with intervals, paired tests, and the most changed samples.
+
+    The table shows the headline numbers, or with `everything` all numbers; Holm's correction runs over those it shows,
+    task by task.
+>>>>>>> S6
 
     Raises `NotComparable` where the runs have no task in common, or differ in dataset, protocol, conditions or scorer
     and `force` is off.
     """
-    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force)
+<<<<<<< HEAD
+    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force, correction=correction)
+=======
+    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force, everything=everything)
+>>>>>>> S6
 
 
 def gate(
@@ -40,7 +58,7 @@ def gate(
     markdown: PathLike_ | None = None,
     record: bool = False,
 ) -> Verdict:
-    """Judge a run by the rules of a YAML file (or by `Rule` objects), against the run `baseline` where they need one.
+    """Judge a run by the rules of YAML files (or by `Rule` objects), against the run `baseline` where they need one.
 
     `outcome` of the answer is `pass`, `regression` or `could not judge`. `junit` and `markdown` are files to write the
     verdict to; `record` stores it in the run, for the leaderboard.
@@ -48,6 +66,29 @@ def gate(
     found = decisions.judge(RunDirectory(run), _rules(rules), None if baseline is None else RunDirectory(baseline))
     output.write(found, junit_file=_file(junit), markdown_file=_file(markdown), record=record)
     return found
+
+
+def save_baseline(run: PathLike_, *, name: str = storing.NAME, folder: PathLike_ = storing.FOLDER) -> Baseline:
+    """Keep a finished run, without its audio, as the baseline `folder/name`. Raises `BadInput` where that exists."""
+    return storing.save(RunDirectory(run), name, Path(folder))
+
+
+def show_baseline(*, name: str = storing.NAME, folder: PathLike_ = storing.FOLDER) -> Baseline:
+    """The stored baseline: when it was saved, from which run, and its numbers."""
+    return storing.show(name, Path(folder))
+
+
+def update_baseline(
+    run: PathLike_,
+    rules: Rules,
+    *,
+    name: str = storing.NAME,
+    folder: PathLike_ = storing.FOLDER,
+    force: bool = False,
+) -> tuple[Baseline, Verdict]:
+    """Replace the baseline by a run that passes `rules` against it, or by any run with `force`. Returns the baseline as
+    it is now, and the verdict."""
+    return storing.update(RunDirectory(run), _rules(rules), name, Path(folder), force=force)
 
 
 def calibrate(
@@ -90,7 +131,9 @@ def selftest(
 
 
 def _rules(rules: Rules) -> list[Rule]:
-    return load_rules(Path(rules)) if isinstance(rules, str | PathLike) else list(rules)
+    given = [rules] if isinstance(rules, str | PathLike) else rules
+    loaded = [[item] if isinstance(item, Rule) else load_rules(Path(item)) for item in given]
+    return [rule for part in loaded for rule in part]
 
 
 def _file(path: PathLike_ | None) -> Path | None:

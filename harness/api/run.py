@@ -80,11 +80,11 @@ class Run:
 
     def rows(self) -> list[dict[str, Any]]:
         """The headline numbers as the command line shows them, one row per number."""
-        names = ("task", "model", "metric", "value [95 % interval]", "compat", "n", "failures")
+        names = ("task", "model", "metric", "scorer", "value [95 % interval]", "compat", "n", "failures")
         return [
             dict(zip(names, row.cells(report.short(row.metric, row.task)), strict=True))
             for row in report.rows([self.results])
-            if row.metric.headline or row.metric.primary
+            if row.shown
         ]
 
     def __fspath__(self) -> str:
@@ -94,7 +94,7 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
-        return html_table(self.rows(), f"{self.results.model} · {self.path}")
+        return html_table(self.rows(), f"{self.results.name} · {self.path}")
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:

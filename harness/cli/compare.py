@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,24 +17,34 @@ def compare(
     a: Annotated[Path, typer.Argument(help="Run directory A.")],
     b: Annotated[Path, typer.Argument(help="Run directory B.")],
     force: Annotated[bool, typer.Option("--force", help="Compare incomparable runs, and mark the result.")] = False,
+    correction: Annotated[
+        Literal["holm", "bh"],
+        typer.Option(help="holm bounds the probability of any false finding, bh (Benjamini-Hochberg) their share."),
+    ] = "holm",
     all_: Annotated[bool, typer.Option("--all", help="Also show the numbers that are not headlines.")] = False,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
     """Compare two runs sample by sample: differences, intervals, p-values, and the samples that changed most."""
+    from speech_eval.analysis.compare_table import tables
     from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.judging import compare as compare_runs
-    from speech_eval.cli.console import emit, line, say, table
+    from speech_eval.cli.console import emit, line, out, say
 
     load_plugins(plugin)
-    found = compare_runs(a, b, force=force)
+<<<<<<< HEAD
+    found = compare_runs(a, b, force=force, correction=correction)
+=======
+    found = compare_runs(a, b, force=force, everything=all_)
+>>>>>>> S6
     if json:
         return emit(found.to_dict())
     for reason in found.forced:
         say(f"NOT COMPARABLE: {reason}")
     line(f"A: {found.a}")
     line(f"B: {found.b}")
-    table(found.rows(everything=all_))
+    for table in tables(found):
+        out.print(table)
     for changed in found.changed:
         _show(changed)
 

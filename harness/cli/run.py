@@ -29,7 +29,15 @@ def limit_of(text: str) -> int | float:
 def run(
     model: Annotated[list[str], typer.Option("--model", "-m", help="Model spec; repeatable.")],
     tasks: Annotated[str, typer.Option("--tasks", "-t", help="Comma-separated names, groups or patterns: 'asr*'.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory (default: runs/MODEL).")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Run directory (default: runs/MODEL); with several models the folder around theirs."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="What tables call the run; with several models one per model.")
+    ] = None,
     limit: Annotated[
         float | None,
         typer.Option(
@@ -60,7 +68,9 @@ def run(
     ] = None,
     trust_remote_code: Annotated[bool, typer.Option(help="Let a checkpoint run its own code.")] = False,
     plugin: Plugins = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; load no model.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, the data and the time it takes; contact nothing.")
+    ] = False,
     config: Config = None,
     verbose: Verbose = 0,
     json: Json = False,
@@ -73,6 +83,8 @@ def run(
         model,
         tasks,
         output=output,
+        labels=label or (),
+        offline=dry_run,
         limit=limit,
         rounds=rounds,
         seed=seed,

@@ -18,7 +18,7 @@ def aggregate(run: RunDirectory) -> Results:
     """All numbers of a run, computed from its stored lines and its manifest's record of what was asked."""
     manifest = run.manifest()
     tasks = [_task(run, name, record, manifest.seed) for name, record in sorted(manifest.tasks.items(), key=_order)]
-    return Results(model=manifest.model.spec, seed=manifest.seed, tasks=tasks)
+    return Results(model=manifest.model.spec, label=manifest.label, seed=manifest.seed, tasks=tasks)
 
 
 def _order(item: tuple[str, TaskRecord]) -> tuple[str, int]:

@@ -39,18 +39,15 @@ class Reason:
 def failure_reasons(run: RunDirectory, task: str) -> list[Reason]:
     """The reasons of a task, most frequent first: missing, failed or empty answers, then metrics without a value."""
     lost: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    outputs, scores = run.outputs(task), run.scores(task)
+    outputs, unscored = run.outputs(task), _unscored(run, task)
     for sample in sorted(run.samples(task), key=lambda sample: sample.id):
         output = outputs.get(sample.id)
         if output is None or output.status != "ok":
             text = NO_OUTPUT if output is None else output.error or "the answer was empty"
             lost.setdefault(("", _kind(text, sample.id)), []).append((sample.id, text))
             continue
-        for name in sorted({metric for key, metric in scores if key == sample.id}):
-            score = scores[sample.id, name]
-            if score.status == "failed":
-                text = str(score.detail.get("reason", "no value"))
-                lost.setdefault((name, _kind(text, sample.id)), []).append((sample.id, text))
+        for name, text in sorted(unscored.get(sample.id, ())):
+            lost.setdefault((name, _kind(text, sample.id)), []).append((sample.id, text))
     found = [
         Reason(" ".join(items[0][1].split()), tuple(sample for sample, _ in items), metric or None)
         for (metric, _), items in lost.items()
@@ -58,6 +55,15 @@ def failure_reasons(run: RunDirectory, task: str) -> list[Reason]:
     return sorted(
         found, key=lambda reason: (reason.metric is not None, -reason.count, reason.metric or "", reason.text)
     )
+
+
+def _unscored(run: RunDirectory, task: str) -> dict[str, list[tuple[str, str]]]:
+    """(metric, reason) of each score without a value, by sample."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for (sample, metric), score in run.scores(task).items():
+        if score.status == "failed":
+            found.setdefault(sample, []).append((metric, str(score.detail.get("reason", "no value"))))
+    return found
 
 
 def _kind(text: str, sample: str) -> str:

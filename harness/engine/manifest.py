@@ -69,9 +69,14 @@ def forget_answers(directory: RunDirectory) -> None:
 
 
 def open_manifest(
-    directory: RunDirectory, info: ModelInfo, planned: Sequence[Planned], settings: Settings, adapter: type[Adapter]
+    directory: RunDirectory,
+    info: ModelInfo,
+    label: str,
+    planned: Sequence[Planned],
+    settings: Settings,
+    adapter: type[Adapter],
 ) -> None:
-    """Write the manifest of a run that begins, or add to that of a run that goes on."""
+    """Write the manifest of a run that begins, or add to that of a run that goes on, which then takes the `label`."""
     tasks = {item.task.name: item.record(settings) for item in planned}
     files = dict.fromkeys([*settings.plugins, *filter(None, [plugin_file(adapter)])])
     plugins = [PluginRecord(path=path, sha256=file_sha256(Path(path))) for path in files]
@@ -91,6 +96,7 @@ def open_manifest(
         now = now.model_copy(update={"packages": {**before.environment.packages, **now.packages}})
     manifest = Manifest(
         harness_version=speech_eval.__version__,
+        label=label,
         model=info,
         seed=settings.seed,
         tasks=tasks,

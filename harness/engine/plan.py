@@ -94,6 +94,7 @@ class Plan:
     settings: Settings
     items: list[Planned]
     skipped: list[str]
+    label: str = ""  # what tables call the run; empty for the model's own name
 
 
 def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
@@ -120,7 +121,8 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
     variant = task.variants[interface]
-    datasets.fetch(location)
+    if not settings.offline:
+        datasets.fetch(location)
     location = datasets.locate(location, variant.dataset)
     dataset = datasets.load_dataset(location, variant.dataset).subset(settings.limit)
     names = settings.metrics or variant.metrics

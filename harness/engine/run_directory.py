@@ -1,4 +1,4 @@
-"""The run directory: the only database. Append-only JSON lines, one per sample, flushed and fsynced; audio as FLAC.
+"""The run directory: the only database. Append-only JSON lines, one per sample; audio as FLAC.
 
     RUN/manifest.json              what makes the numbers comparable, and what depends on time and machine
     RUN/samples/<task>.jsonl       the dataset samples the task used
@@ -26,6 +26,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -53,6 +54,7 @@ T = TypeVar("T")
 
 KINDS: dict[str, type[Record]] = {"samples": Sample, "outputs": Output, "transcripts": Transcript, "scores": Score}
 MANIFEST, RESULTS = "manifest.json", "results.json"
+SYNC_SECONDS = 0.2
 _LOCK = ".lock"
 _HARMLESS = frozenset({_LOCK, ".gitkeep", ".gitignore", ".DS_Store"})  # in a folder that counts as empty
 _LONGEST_NAME = 100
@@ -68,6 +70,8 @@ class RunDirectory:
     def __init__(self, path: str | os.PathLike[str], copy_of: RunDirectory | None = None) -> None:
         self.path = Path(path).absolute()
         self.origin: Path = self.path if copy_of is None else copy_of.origin
+        self._synced: dict[str, float] = {}  # file to the time it was last known to be on disk
+        self._waiting: set[str] = set()  # files with lines that may not be on disk yet
 
     # -------------------------------------------------------------------------------------------- locking
 
@@ -94,6 +98,7 @@ class RunDirectory:
         try:
             self._mend()
             yield self
+            self._sync()
         finally:
             lock.release()
 
@@ -144,9 +149,27 @@ class RunDirectory:
         return self.path / _lines_file(kind, task)
 
     def append(self, kind: str, task: str, records: Sequence[Record]) -> None:
-        """Add lines at the end of a file and wait until they are on disk."""
+        """Add lines at the end of a file.
+
+        Every `SYNC_SECONDS`, and at the end of `writing`, it waits until they are on disk. Waiting for each line would
+        take longer than a quick model.
+        """
         if records:
-            run_files.append(self.path, _lines_file(kind, task), _encoded(records))
+            self._append(_lines_file(kind, task), _encoded(records))
+
+    def _append(self, name: str, data: bytes) -> None:
+        now = monotonic()
+        wait = now - self._synced.get(name, -SYNC_SECONDS) >= SYNC_SECONDS
+        run_files.append(self.path, name, data, wait=wait)
+        if wait:
+            self._synced[name] = now
+            self._waiting.discard(name)
+        else:
+            self._waiting.add(name)
+
+    def _sync(self) -> None:
+        while self._waiting:
+            run_files.append(self.path, self._waiting.pop(), b"")
 
     def replace(self, kind: str, task: str, records: Iterable[Record]) -> None:
         """Write a whole file of lines at once, in one step."""

@@ -70,15 +70,17 @@ def read(root: Path, relative: str, largest: int = LARGEST_FILE) -> bytes:
         raise _unreadable(path, error) from error
 
 
-def append(root: Path, relative: str, data: bytes) -> None:
-    """Add bytes at the end of a file below `root` and wait until they are on disk."""
+def append(root: Path, relative: str, data: bytes, *, wait: bool = True) -> None:
+    """Add bytes at the end of a file below `root`, which a killed process leaves there; `wait` until they are on disk,
+    where a power failure leaves them too."""
     path = inside(root, relative)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _writable(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if wait:
+                os.fsync(file.fileno())
 
 
 def replace(root: Path, relative: str, data: bytes) -> None:

@@ -68,15 +68,14 @@ def score(
     workers: int,
     plugins: Sequence[str],
     progress: Progress,
-    fresh: bool = False,
     executor: Executor | None = None,
 ) -> dict[str, str]:
-    """Score every stored output by every metric, leaving out what is scored already unless `fresh`.
+    """Score every stored output by every metric, leaving out what is scored already.
 
     Without an `executor`, worker processes of this machine where a metric loads a model, else this process. Returns
     the packages that were loaded where scores were made, name to version.
     """
-    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins, fresh)
+    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins)
     total = len(dataset.samples)
     done = total - len(jobs)
     label = f"{task.name}: score"
@@ -99,6 +98,22 @@ def score(
     return used
 
 
+def scored(run: RunDirectory, task: Task, metric_ids: Sequence[str], dataset: Dataset) -> bool:
+    """Whether every stored output has a score by every metric."""
+    outputs, scores = run.outputs(task.name), run.scores(task.name)
+    digests = {sample.id: outputs[sample.id].digest() for sample in dataset.samples if sample.id in outputs}
+    held = {key: score.output for key, score in scores.items()}
+    return all(held.get((key, name)) == digest for key, digest in digests.items() for name in metric_ids)
+
+
+def forget_scores(run: RunDirectory, task: Task, metric_ids: Sequence[str]) -> None:
+    """Remove the scores of these metrics, and the transcripts where one of them reads those."""
+    kept = [score for (_, metric), score in run.scores(task.name).items() if metric not in metric_ids]
+    run.replace("scores", task.name, kept)
+    if any("hypothesis" in METRICS.get(name).needs for name in metric_ids):
+        run.replace("transcripts", task.name, [])
+
+
 def _jobs(
     run: RunDirectory,
     task: Task,
@@ -106,13 +121,12 @@ def _jobs(
     dataset: Dataset,
     recognizer: str | None,
     plugins: Sequence[str],
-    fresh: bool,
 ) -> list[Job]:
     outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.scores(task.name)
     classes: dict[str, type[Metric]] = {name: METRICS.get(name) for name in metric_ids}
     hears = any("hypothesis" in cls.needs for cls in classes.values())
     compares = any("original-hypothesis" in cls.needs for cls in classes.values())
-    originals = _originals(run, task, recognizer) if compares and not fresh else {}
+    originals = _originals(run, task, recognizer) if compares else {}
     jobs = []
     for sample in dataset.samples:
         output = outputs.get(sample.id)
@@ -121,15 +135,14 @@ def _jobs(
         digest = output.digest()
         transcript = transcripts.get(sample.id)
         spoken = hears and output.audio is not None and output.text is None
-        if transcript and (fresh or transcript.output != digest or not _same_recognizer(transcript, recognizer)):
+        if transcript and (transcript.output != digest or not _same_recognizer(transcript, recognizer)):
             transcript = None
         if transcript and compares and transcript.original is None and sample.audio is not None:
             transcript = None
         wanted = tuple(
             name
             for name in metric_ids
-            if fresh
-            or (stored := scores.get((sample.id, name))) is None
+            if (stored := scores.get((sample.id, name))) is None
             or stored.output != digest
             or (spoken and "hypothesis" in classes[name].needs and transcript is None)
         )
@@ -256,7 +269,7 @@ def _heard_in_silence(metric: Metric, item: ScoringItem, invented: Value) -> Val
 
 def _transcribe(job: Job, item: ScoringItem) -> Transcript:
     assert job.recognizer is not None
-    adapter, identity = _recognizer(job.recognizer)
+    adapter, identity = loaded_recognizer(job.recognizer)
 
     def heard(audio: Audio) -> str:
         request = TranscriptionRequest(id=job.sample.id, load_audio=lambda: audio, language=job.sample.language)
@@ -319,7 +332,9 @@ def _metric(name: str) -> Metric:
 
 
 @lru_cache(maxsize=2)
-def _recognizer(spec: str) -> tuple[Any, str]:
+def loaded_recognizer(spec: str) -> tuple[Any, str]:
+    """The recognizer of a model spec, loaded once per process, and its identity. Raises `BadInput` for a model that
+    cannot transcribe."""
     model = modelspec.resolve(spec)
     adapter = model.build()
     if not isinstance(adapter, SpeechRecognizer):

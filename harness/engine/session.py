@@ -17,7 +17,6 @@ from uuid import uuid4
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import Adapter, ChecksSamples, ReferenceAware
 from speech_eval.adapters.spec import ResolvedModel
-from speech_eval.assets import store as assets
 from speech_eval.audio import load
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.aggregate import aggregate
@@ -33,14 +32,13 @@ from speech_eval.engine.manifest import (
     open_manifest,
 )
 from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
+from speech_eval.engine.readiness import prove_scorers
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
-from speech_eval.engine.score import score
+from speech_eval.engine.score import forget_scores, score, scored
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
-from speech_eval.metrics.base import Metric
-from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
 from speech_eval.records import Results
 
@@ -82,6 +80,7 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
     settings = jobs[0][0].settings
     jobs = [(planned, output.absolute()) for planned, output in jobs]  # before a model changes the working directory
     executor(settings.executor, settings.ray_address)  # raises now rather than after the model's work
+    prove_scorers([item for planned, _ in jobs for item in planned.items], settings, progress)
     with ExitStack() as locks:
         sessions = []
         with ExitStack() as models:
@@ -147,7 +146,9 @@ class Session:
         if fresh and directory.has_manifest():
             check_owner(directory, model.redacted, settings)
             forget_answers(directory)
-        open_manifest(directory, info, [item for group in groups for item in group], settings, type(guest.adapter))
+        held = directory.manifest().label if directory.has_manifest() else model.own_name(info)
+        label, flat = planned.label or held, [item for group in groups for item in group]
+        open_manifest(directory, info, label, flat, settings, type(guest.adapter))
         session = cls(directory, guest, groups, settings, progress, closing)
         session._tell_failures(say)
         return session
@@ -260,11 +261,8 @@ def _lend_references(adapter: Adapter, dataset: Dataset) -> None:
 # ------------------------------------------------------------------------------------------------ scoring
 
 
-def _score(
-    directory: RunDirectory, item: Planned, settings: Settings, progress: Progress, *, fresh: bool = False
-) -> None:
+def _score(directory: RunDirectory, item: Planned, settings: Settings, progress: Progress) -> None:
     start = perf_counter()
-    _fetch_scorers(item, progress)
     used = score(
         directory,
         item.task,
@@ -275,36 +273,33 @@ def _score(
         executor=executor(settings.executor, settings.ray_address),
         plugins=settings.plugins,
         progress=progress,
-        fresh=fresh,
     )
     seconds = round(perf_counter() - start, 3)
     logger.info("score: %s in %.1f s", item.task.name, seconds)
     add_event(directory, "scored", used, task=item.task.name, seconds=seconds, workers=settings.workers)
 
 
-def _fetch_scorers(item: Planned, progress: Progress) -> None:
-    """Fetch registry-shipped weights before workers start, so that they do not all ask for them at once."""
-    for name in item.metrics:
-        cls: type[Metric] = METRICS.get(name)
-        for asset in cls.assets:
-            assets.ensure(asset, progress)
-    if item.recognizer and item.recognizer in assets.ASSETS:
-        assets.ensure(item.recognizer, progress)
-
-
 def rescore(run: Path | RunDirectory, settings: Settings, progress: Progress = silent) -> Results:
-    """Score a run's stored outputs again, with the metrics it names or those of `settings`; no model is needed.
+    """Score a run's stored outputs, with the metrics it names or those of `settings`; no model is needed.
 
-    Raises `BadInput` where the run names a recognizer or data that only the user may name (see `stored_plan`).
+    A scoring that was interrupted goes on: outputs without a score get one. Where every output has its scores already,
+    all are made again. Raises `BadInput` where the run names a recognizer or data that only the user may name (see
+    `stored_plan`).
     """
     directory = run if isinstance(run, RunDirectory) else RunDirectory(run)
     with names_of(directory) as manifest, directory.writing():
-        tasks = {}
-        for name, record in manifest.tasks.items():
-            item = stored_plan(directory, name, record, settings)
+        items = {name: stored_plan(directory, name, record, settings) for name, record in manifest.tasks.items()}
+        prove_scorers(list(items.values()), settings, progress, judges=False)
+        for item in items.values():
             if item.needs & {"prompt", "reference"}:
                 item.dataset.ensure_audio(progress)
-            _score(directory, item, settings, progress, fresh=True)
+        if all(scored(directory, item.task, item.metrics, item.dataset) for item in items.values()):
+            for item in items.values():
+                forget_scores(directory, item.task, item.metrics)
+        tasks = {}
+        for name, item in items.items():
+            _score(directory, item, settings, progress)
+            record = manifest.tasks[name]
             merged = list(dict.fromkeys([*record.metrics, *item.metrics]))
             recognizer = None if item.recognizer is None else modelspec.redact(item.recognizer)
             tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": recognizer})

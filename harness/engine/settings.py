@@ -13,8 +13,9 @@ class Settings:
 
     `limit` is a number of samples, or as a float a share of them. `data`, `metrics` and `recognizer` replace what the
     tasks name; timed tasks ask for each sample `rounds` times; scoring runs on the `executor`, `local` or `ray`;
-    `plugins` are the paths of Python files that are loaded already. `timeout` is the seconds that a model may take for
-    one sample (None: the task's own); `regenerate` drops the run's answers, so that every one is made anew.
+    `plugins` are the paths of Python files that are loaded already; `offline` plans without fetching anything;
+    `timeout` is the seconds that a model may take for one sample (None: the task's own); `regenerate` drops the run's
+    answers, so that every one is made anew.
     """
 
     seed: int = 0
@@ -32,3 +33,4 @@ class Settings:
     timeout: float | None = None
     trust_remote_code: bool = False
     plugins: tuple[str, ...] = ()
+    offline: bool = False

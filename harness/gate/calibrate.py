@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from speech_eval.analysis.aligned import aligned, obstacles
-from speech_eval.analysis.report import number
+from speech_eval.analysis.report import difference_unit, number
 from speech_eval.analysis.shown import Shown
 from speech_eval.cache import write_atomically
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
@@ -31,7 +31,7 @@ DRIFT_LEVEL = 0.01
 
 
 class Noise(Record):
-    """The noise of one number over repeated runs, all in `unit`.
+    """The noise of one number over repeated runs, all in `unit`; for percentages, differences are in points.
 
     `standard_error`: of the difference between two runs. `detectable`: the least worsening found with `power` at these
     `n` samples. `needed_n`: the samples needed to find a worsening of `target`; null under `drift`, where the runs
@@ -83,8 +83,8 @@ class Calibration(Shown):
             {
                 "number": f"{noise.task} {noise.metric}/{noise.name}",
                 "value": f"{number(noise.value, 3)} {noise.unit}".strip(),
-                "SE": number(noise.standard_error, 4),
-                "detectable": number(noise.detectable, 4),
+                "SE": _change(noise.standard_error, noise.unit),
+                "detectable": _change(noise.detectable, noise.unit),
                 "n": noise.n if noise.n == noise.units else f"{noise.n} in {noise.units}",
                 "n for": noise.plan(),
                 "margin": noise.margin,
@@ -96,12 +96,17 @@ class Calibration(Shown):
         return [noise.model_dump() for noise in self.noise]
 
 
+def _change(value: float | None, unit: str) -> str:
+    shown = number(value, 4)
+    return shown if value is None else f"{shown} {difference_unit(unit)}".strip()
+
+
 @charged_to_runs
 def calibrate(
     runs: Sequence[RunDirectory], *, alpha: float = 0.05, power: float = 0.8, detect: float | None = None
 ) -> Calibration:
     """Measure the noise of every headline number. `detect` is the worsening to plan for, in the number's unit; the
-    default is 0.5 for per cent and a twentieth of the value for other units.
+    default is 0.5 points for percentages and a twentieth of the value for other units.
 
     Raises `BadInput` for fewer than two runs, `NotComparable` where the runs were made under different conditions.
     """

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from speech_eval.analysis.aligned import Aligned, align, task_obstacles
 from speech_eval.analysis.report import failures
@@ -16,6 +17,7 @@ from speech_eval.analysis.shown import Shown
 from speech_eval.engine.interleave import calls_of, round_of
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.gate import findings
+from speech_eval.gate.evidence import Worst, evidence, number_of
 from speech_eval.gate.findings import Finding, Outcome
 from speech_eval.gate.rules import Kind, Rule
 from speech_eval.records import MetricResult, Record, TaskResult
@@ -25,7 +27,11 @@ EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "could not judge":
 
 class Judgment(Record):
     """The outcome of one rule, and its reason. `value` is what was judged (a number, a worsening, a ratio or a share),
-    `bound` the end of its interval that decides, both in the unit of the rule; `n` counts independent units."""
+    `bound` the end of its interval that decides, both in the unit of the rule; `n` counts independent units.
+
+    `run_value` and `baseline_value` are the number in the two runs, in `unit`. `worst` are the samples that speak most
+    for a regression, worst first; empty where the rule passed.
+    """
 
     rule: Rule
     outcome: Outcome
@@ -34,6 +40,15 @@ class Judgment(Record):
     value: float | None = None
     bound: float | None = None
     p_value: float | None = None
+    unit: str = ""
+    run_value: float | None = None
+    baseline_value: float | None = None
+    worst: list[Worst] = Field(default_factory=list)
+
+    def values(self) -> str:
+        """`run 9.8 %, baseline 7.1 %`; empty where the rule is not on a number."""
+        sides = (("run", self.run_value), ("baseline", self.baseline_value))
+        return ", ".join(f"{side} {value:.4g} {self.unit}".rstrip() for side, value in sides if value is not None)
 
 
 class Verdict(Shown):
@@ -54,12 +69,15 @@ class Verdict(Shown):
         return f"{self.run}{against}: {self.outcome}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per rule: its title, its outcome and the reason."""
-        return [{"rule": j.rule.title, "outcome": j.outcome, "reason": j.reason} for j in self.judgments]
+        """One row per rule: its title, its outcome, the number in both runs, and the reason."""
+        return [
+            {"rule": j.rule.title, "outcome": j.outcome, "values": j.values(), "reason": j.reason}
+            for j in self.judgments
+        ]
 
     def records(self) -> list[dict[str, Any]]:
         """One record per rule, with the number that was judged and the end of its interval that decides."""
-        return [j.rule.model_dump() | j.model_dump(exclude={"rule"}) for j in self.judgments]
+        return [j.rule.model_dump() | j.model_dump(exclude={"rule", "worst"}) for j in self.judgments]
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "exit_code": self.exit_code}
@@ -73,10 +91,11 @@ def judge(run: RunDirectory, rules: Sequence[Rule], baseline: RunDirectory | Non
     for rule in rules:
         task = results.get(rule.task)
         if task is None:
-            finding = _unjudged(f"the run has no task '{rule.task}'")
+            finding, shown = _unjudged(f"the run has no task '{rule.task}'; it has {', '.join(results)}"), {}
         else:
             finding = _JUDGES[rule.kind](run, baseline, rule, task)
-        judgments.append(Judgment(rule=rule, **finding.fields()))
+            shown = evidence(run, baseline, rule, task, finding.outcome)
+        judgments.append(Judgment(rule=rule, **finding.fields(), **shown))
     outcomes = {judgment.outcome for judgment in judgments}
     order: tuple[Outcome, ...] = ("regression", "could not judge", "pass")
     return Verdict(
@@ -179,9 +198,10 @@ def _pair(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: Ta
     """The rule's number in both runs, or why it cannot be judged."""
     if task.counts.missing:
         return _unjudged(f"{task.counts.missing} of {task.counts.expected} samples are missing")
-    found = next((m for m in task.metrics if rule.metric in (f"{m.metric}/{m.name}", m.metric)), None)
+    found = number_of(rule, task)
     if found is None:
-        return _unjudged(f"the run has no value for '{rule.metric}'")
+        has = ", ".join(f"{m.metric}/{m.name}" for m in task.metrics if m.headline or m.primary)
+        return _unjudged(f"the run has no number '{rule.metric}' in task '{rule.task}'; it has {has}")
     if baseline is None:
         return _unjudged(f"a {rule.kind} needs --baseline")
     if baseline is not run and (reason := _incomparable(run, baseline, rule, found)):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from speech_eval.analysis.report import difference_unit
 from speech_eval.statistics.bootstrap import RESAMPLES, bootstrap, bound
 from speech_eval.statistics.paired import paired_bootstrap, paired_permutation, permutation_p
 from speech_eval.statistics.summaries import Groups, Rows, Summary, finite, linear, value
@@ -55,7 +56,8 @@ def absolute(
         outcome = "regression"
     shown = sign * (nearer if outcome == "regression" else farther)
     wanted = "at most" if high else "at least"
-    text = f"{_number(found, summary)}, {1 - alpha:.0%} bound {_number(shown, summary)}, {wanted} {limit:g} wanted"
+    bounded = f"{1 - alpha:.0%} bound {_number(shown, summary.unit)}"
+    text = f"{_number(found, summary.unit)}, {bounded}, {wanted} {limit:g} wanted"
     return Finding(outcome, text, units, found, shown)
 
 
@@ -94,7 +96,8 @@ def margin(
     else:
         worse = bound(worsening, units, alpha) > 0
     outcome: Outcome = "pass" if upper <= limit else "regression" if worse else "could not judge"
-    text = f"worse by {_number(point, summary)}, {1 - alpha:.0%} bound {_number(upper, summary)}, margin {limit:g}"
+    unit = difference_unit(summary.unit)
+    text = f"worse by {_number(point, unit)}, {1 - alpha:.0%} bound {_number(upper, unit)}, margin {limit:g}"
     if p_value is not None:
         text += f", p {p_value:.4f}"
     return Finding(outcome, text, units, point, upper, p_value)
@@ -163,5 +166,5 @@ def share(successes: int, n: int, limit: float, alpha: float) -> Finding:
     return Finding(outcome, text, n, successes / n, shown)
 
 
-def _number(value: float, summary: Summary) -> str:
-    return f"{value + 0.0:.4g} {summary.unit}".rstrip()  # no negative zero
+def _number(value: float, unit: str) -> str:
+    return f"{value + 0.0:.4g} {unit}".rstrip()  # no negative zero

@@ -17,8 +17,11 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def text(verdict: Verdict) -> str:
-    """One line per rule, and the verdict."""
-    lines = [f"{item.outcome}: {item.rule.title}: {item.reason}" for item in verdict.judgments]
+    """One line per rule with the number in both runs, the worst samples below it, and the verdict."""
+    lines = []
+    for item in verdict.judgments:
+        lines.append(": ".join(filter(None, [item.outcome, item.rule.title, item.values(), item.reason])))
+        lines += [f"    {sample.line()}" for sample in item.worst]
     return "\n".join(plain(line) for line in [*lines, f"verdict: {verdict.outcome}"])
 
 
@@ -30,15 +33,24 @@ def markdown(verdict: Verdict) -> str:
         "",
         f"`{_code(verdict.run)}`{against}",
         "",
-        "| | Task | Number | Rule | Finding |",
-        "|---|---|---|---|---|",
+        "| | Task | Number | Run | Baseline | Rule | Finding |",
+        "|---|---|---|--:|--:|---|---|",
     ]
     for item in verdict.judgments:
         rule = f"{item.rule.kind.replace('_', ' ')} {item.rule.limit:g}"
-        cells = [item.rule.task, item.rule.metric, rule, f"{item.outcome}: {item.reason}"]
+        sides = [_value(item.run_value, item.unit), _value(item.baseline_value, item.unit)]
+        cells = [item.rule.task, item.rule.metric, *sides, rule, f"{item.outcome}: {item.reason}"]
         shown = [markdown_cell(plain(cell)) for cell in cells]
         lines.append("| " + " | ".join([_MARKS[item.outcome], *shown]) + " |")
+    worst = [(item.rule.title, sample) for item in verdict.judgments for sample in item.worst]
+    if worst:
+        lines += ["", "Samples that speak most for it:", ""]
+        lines += [f"- {markdown_cell(plain(f'{title}: {sample.line()}'))}" for title, sample in worst]
     return "\n".join(lines) + "\n"
+
+
+def _value(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.4g} {unit}".rstrip()
 
 
 def _code(path: str) -> str:
@@ -72,7 +84,8 @@ def _case(suite: ElementTree.Element, item: Judgment) -> None:
     if item.outcome != "pass":
         kind = "failure" if item.outcome == "regression" else "error"
         said = {"type": item.outcome, "message": _xml(item.reason)}
-        ElementTree.SubElement(case, kind, said).text = _xml(item.reason)
+        samples = [sample.line() for sample in item.worst]
+        ElementTree.SubElement(case, kind, said).text = _xml("\n".join([item.values(), item.reason, *samples]).strip())
     else:
         ElementTree.SubElement(case, "system-out").text = _xml(item.reason)
 

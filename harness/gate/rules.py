@@ -2,7 +2,7 @@
 
 - {task: asr, metric: 'wer[whisper-normalizer]/wer', max: 10}              an absolute bound
 - {task: asr, metric: 'wer[whisper-normalizer]/wer', margin: 0.5}          worse than the baseline by at most this
-- {task: latency, metric: 'ttfa[first-audible@2]/ttfa-p50', factor: 1.2}   slower than the baseline by at most this
+- {task: latency, metric: 'ttfa[first-audible@2]/ttfb-p50', factor: 1.2}   slower than the baseline by at most this
 - {task: asr, failures: 0}                                                 most samples without an answer
 - {task: asr, completeness: 1}                                             least share of samples with an output
 - {task: seed-tts, stop_rate: 0.98}                                        least share of answers the model ended
@@ -22,7 +22,7 @@ from speech_eval.statistics.power import LEAST_UNITS
 
 Kind = Literal["max", "min", "margin", "factor", "failures", "completeness", "stop_rate"]
 KINDS: tuple[Kind, ...] = ("max", "min", "margin", "factor", "failures", "completeness", "stop_rate")
-_ON_A_NUMBER = ("max", "min", "margin", "factor")
+ON_A_NUMBER = ("max", "min", "margin", "factor")
 
 
 class Rule(Record):
@@ -49,7 +49,7 @@ class Rule(Record):
         bounds = [name for name in KINDS if getattr(self, name) is not None]
         if len(bounds) != 1:
             raise ValueError(f"a rule has exactly one of {', '.join(KINDS)}")
-        if bounds[0] in _ON_A_NUMBER and not self.metric:
+        if bounds[0] in ON_A_NUMBER and not self.metric:
             raise ValueError("a rule on a number names its metric, such as 'wer[whisper-normalizer]/wer'")
         return self
 

@@ -96,6 +96,10 @@ class Metric(ABC):
     def ready(cls) -> None:
         """Called before a run begins. Raises `NotFetched` where the user has to provide a file or variable first."""
 
+    @classmethod  # noqa: B027 - most metrics ask no server
+    def reachable(cls) -> None:
+        """Called once before the first answer of a run; may connect. Raises where a judge cannot be asked."""
+
     @classmethod
     def visible(cls, sample: Sample) -> Sample:
         """`sample` with only those columns of the dataset that the metric declares, and the name of its subset.

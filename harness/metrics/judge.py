@@ -31,6 +31,14 @@ def configured() -> Judge | None:
     return _judge(spec, replies_dir()) if spec else None
 
 
+def prove() -> None:
+    """Raise `NotFetched` where no judge is set, `EndpointError` where its server does not answer."""
+    judge = configured()
+    if judge is None:
+        raise NotFetched("The task is scored by a judge, and none is set.", f"Set {VARIABLE}=openai:URL#MODEL.")
+    judge.prove()
+
+
 def replies_dir() -> Path:
     """The folder of the stored replies."""
     chosen = os.environ.get(CACHE_VARIABLE)
@@ -106,6 +114,13 @@ class Judge:
         replies = self._votes(request)
         _write(path, {"request": request, "replies": replies})
         return replies
+
+    def prove(self) -> None:
+        """Ask the server one short question. Raises `EndpointError` where it does not answer; with `stored:`, nothing
+        is asked."""
+        if self._url is not None:
+            question = [{"role": "user", "content": "Reply with the digit 1."}]
+            self._endpoint.complete({"model": self.model, "messages": question, "n": 1, "max_tokens": 8})
 
     def _votes(self, request: dict[str, Any]) -> list[str]:
         """Asks again until all votes are there, since some servers give one choice whatever `n` is."""

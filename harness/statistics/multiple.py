@@ -37,4 +37,4 @@ def benjamini_hochberg(p_values: Sequence[float] | NDArray[np.float64]) -> NDArr
 
 ADJUST: dict[Correction, Adjust] = {"holm": holm, "bh": benjamini_hochberg}
 # How tables name a correction.
-NAMES: dict[Correction, str] = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
+NAMES: dict[Correction, str] = {"holm": "Holm", "bh": "BH"}

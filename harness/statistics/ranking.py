@@ -59,8 +59,11 @@ def shares(
     return Shares(hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest(), sums)
 
 
-def ahead(runs: Sequence[Shares], *, lower_is_better: bool) -> NDArray[np.bool_]:
-    """[run, other]: whether `other` is significantly better than `run`. All runs are on the same samples."""
+def ahead(runs: Sequence[Shares], *, lower_is_better: bool, numbers: int = 1) -> NDArray[np.bool_]:
+    """[run, other]: whether `other` is significantly better than `run`. All runs are on the same samples.
+
+    Where a table shows `numbers` numbers per run, this number's tests are corrected as part of that larger family.
+    """
     from scipy.special import stdtr
 
     count, units = len(runs), len(runs[0].sums)
@@ -80,7 +83,9 @@ def ahead(runs: Sequence[Shares], *, lower_is_better: bool) -> NDArray[np.bool_]
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(same, 0.0, np.abs(difference[first, second]) / error[first, second])
     told_apart = np.zeros((count, count), dtype=bool)
-    told_apart[first, second] = holm(2 * stdtr(units - 1, -t)) <= LEVEL
+    p_values = 2 * stdtr(units - 1, -t)
+    others = np.ones(len(p_values) * (numbers - 1))
+    told_apart[first, second] = holm(np.concatenate([p_values, others]))[: len(p_values)] <= LEVEL
     told_apart |= told_apart.T
     worse = difference > 0 if lower_is_better else difference < 0
     return told_apart & worse

@@ -141,6 +141,7 @@
         const title = column.title + (column.scorer ? ", scored by " + column.scorer : "");
         const kind = "num" + (column.primary ? " primary" : "");
         cells.push(this.header(String(index), best, el("span", null, column.name, unit), { class: kind, title },
+          column.by ? el("span", { class: "better" }, "by " + column.by) : null,
           el("span", { class: "better" }, column.direction + " is better")));
         if (column.primary) cells.push(this.axis(index));
         if (this.view.compat) cells.push(el("th", { scope: "col", class: "num" }, "compat"));

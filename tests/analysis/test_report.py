@@ -123,7 +123,7 @@ def test_a_model_name_is_only_ever_text(tmp_path: Path, name: str, format: str) 
         return
     assert "\x1b" not in shown and "‮" not in shown and "<b>" not in (shown if format == "markdown" else "")
     lines = [line for line in shown.splitlines() if line.startswith("| ")][1:] if format == "markdown" else []
-    assert all(line.replace("\\|", "").count("|") == 8 for line in lines)
+    assert all(line.replace("\\|", "").count("|") == 9 for line in lines)
     if format == "text" and name.startswith("[red]"):
         assert name in shown
 

@@ -14,6 +14,7 @@ from speech_eval import Run, calibrate, compare, evaluate, gate, load_run, repor
 from speech_eval.analysis.shown import html_table
 from speech_eval.cli.main import app
 from speech_eval.errors import BadInput
+from speech_eval.statistics.multiple import ADJUST
 
 RULES = "- {task: asr, metric: 'wer[whisper-normalizer]/wer', margin: 2.0}\n- {task: asr, failures: 0}\n"
 
@@ -43,6 +44,16 @@ def test_a_run_shows_its_table(runs: list[Run]) -> None:
 def test_a_table_escapes_whatever_stands_in_it() -> None:
     shown = html_table([{"<b>": "<script>alert(1)</script>\u202e"}], "<i>&")
     assert "<script" not in shown and "<b>" not in shown and "<i>" not in shown and "\u202e" not in shown
+
+
+def test_the_correction_is_holms_or_that_of_benjamini_and_hochberg(runs: list[Run]) -> None:
+    by = {name: compare(*runs, correction=name) for name in ADJUST}
+    assert by["holm"] == compare(*runs)
+    for name, adjust in ADJUST.items():
+        tested = [d for d in by[name].differences if d.adjusted is not None]
+        assert tested and [d.adjusted for d in tested] == pytest.approx(adjust([float(d.p_value or 0) for d in tested]))
+    assert by["bh"].to_dict() == said("compare", runs[0].path, runs[1].path, "--correction", "bh")
+    assert "p (BH)" in by["bh"].rows()[0]
 
 
 def test_compare_returns_what_the_command_prints(runs: list[Run]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,16 @@ def test_verbose_logs_each_step(tmp_path: Path, quiet: logging.Logger) -> None:
     assert done.exit_code == 0
     assert all(step in done.output.lower() for step in ("plan", "load", "generate", "score"))
     assert quiet.level == logging.INFO
+
+
+def test_after_failures_the_run_says_how_to_see_them_and_verbose_shows_tracebacks(
+    tmp_path: Path, quiet: logging.Logger
+) -> None:
+    words = ["run", "-m", "failing", "-t", "asr", "--limit", "10", "-o", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert "--retry-failed --verbose" in done.output and "Traceback" not in done.output
+    again = CliRunner().invoke(app, [*words, "--retry-failed", "--verbose"]).output
+    assert re.search(r"Traceback \(most recent call last\):\s+File ", again) and "fakes.py" in again
 
 
 def test_the_package_runs_as_a_module() -> None:

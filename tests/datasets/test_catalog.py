@@ -14,7 +14,7 @@ from support.data_files import HEADER, lines, tone
 from speech_eval import datasets
 from speech_eval.assets import store as assets
 from speech_eval.datasets.catalog import Entry, catalog, read
-from speech_eval.errors import BadInput, UnknownName
+from speech_eval.errors import BadInput, NotFetched, UnknownName
 
 
 @pytest.mark.parametrize("name", datasets.bundled())
@@ -139,6 +139,7 @@ def test_an_entry_point_that_names_no_package_is_named(site: Path, code: str) ->
     ("text", "problem"),
     [
         ("datasets: {a: {manifest: a.jsonl, hub: {repo: b/c}}}", "either 'manifest' or 'hub'"),
+        ("datasets: {a: {license: MIT}}", "needs a 'remedy'"),
         ("datasets: {a: {manifest: a.jsonl, licence: MIT}}", "licence"),
         ("datasets: {a: {manifest: a.jsonl}, b: {manifest: b.jsonl, aliases: [a]}}", "'a' is already in the catalog"),
         ("groups: {several: [a]}", "no dataset 'a'"),
@@ -149,6 +150,13 @@ def test_an_entry_point_that_names_no_package_is_named(site: Path, code: str) ->
 def test_a_file_of_the_catalog_that_cannot_be_used_is_refused(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(BadInput, match=problem):
         read([lines(tmp_path / "sets.yaml", text)])
+
+
+@pytest.mark.parametrize("name", ["fdb-user-interruption", "open-asr-long", "open-asr-long:coraal"])
+def test_a_dataset_that_the_user_brings_says_so_by_name_and_when_fetched(name: str) -> None:
+    for ask in (datasets.load_dataset, datasets.fetch):
+        with pytest.raises(NotFetched, match="--data"):
+            ask(name)
 
 
 def test_the_entry_on_the_page_of_data_is_a_catalog(tmp_path: Path) -> None:

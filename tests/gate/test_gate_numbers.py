@@ -50,7 +50,7 @@ def test_a_level_has_its_margin_against_the_baseline(codecs: dict[str, RunDirect
 @pytest.mark.parametrize(
     ("run", "baseline", "name", "reason"),
     [
-        ("dac", "dac", "perplexity-9", "the run has no value"),
+        ("dac", "dac", "perplexity-9", "the run has no number"),
         ("mimi", "dac", "perplexity-7", "the baseline has no"),
         ("dac", "dac", "usage-3", "not defined in some resamples"),
     ],

@@ -168,7 +168,18 @@ def _outcome(metric: Metric, strange: dict[str, object], folder: Path) -> object
     output = item.output.model_copy(update={"audio": audio})
     files = dict.fromkeys(("prompt", "reference"), directory.audio_path(audio))
     heard = Transcript(id="s", scorer="r", output=output.digest(), text="he was not disposed", original="he was not")
-    job = Job(sample, output, directory.audio_path(audio), (metric.id,), None, heard, True, None, files, ())
+    job = Job(
+        sample=sample,
+        output=output,
+        audio=directory.audio_path(audio),
+        metrics=(metric.id,),
+        recognizer=None,
+        transcript=heard,
+        hears_original=True,
+        original=None,
+        audio_files=files,
+        plugins=(),
+    )
     try:
         (score,) = score_sample(job).scores
     except BadInput as error:

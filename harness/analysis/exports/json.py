@@ -15,6 +15,6 @@ def to_json(results: Sequence[Results]) -> str:
     data = {
         "schema_version": RESULTS_VERSION,
         "results": [result.model_dump(mode="json") for result in results],
-        "uncalibrated": [{"model": r.model, "task": t.task, "metrics": list(names)} for r, t, names in pairs if names],
+        "uncalibrated": [{"model": r.name, "task": t.task, "metrics": list(names)} for r, t, names in pairs if names],
     }
     return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import yaml
 
-from speech_eval.analysis.report import label
+from speech_eval.analysis.human_baseline import uncalibrated
+from speech_eval.analysis.report import label, names
 from speech_eval.engine.run_directory import safe_name
 from speech_eval.records import Results, TaskResult
 
@@ -23,21 +24,23 @@ _HUB_TASKS = {
 
 def model_index(results: Sequence[Results]) -> str:
     """The `model-index` of a Hugging Face model card, as YAML for its header: `strict` headline numbers, with their
-    interval and n as `args`, and the dataset's sha256 as its revision."""
+    interval, n and scorer as `args`, and the dataset's sha256 as its revision."""
     cards: dict[str, list[dict[str, Any]]] = {}
-    for result in results:
-        cards.setdefault(result.model, []).extend(_card_result(task) for task in result.tasks)
+    for result, name in zip(results, names(results), strict=True):
+        made = [_card_result(task, uncalibrated(task, results)) for task in result.tasks]
+        cards.setdefault(name, []).extend(made)
     data = {"model-index": [{"name": name, "results": found} for name, found in cards.items()]}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _card_result(task: TaskResult) -> dict[str, Any]:
+def _card_result(task: TaskResult, lacking: Collection[str]) -> dict[str, Any]:
     hub_task = _HUB_TASKS.get(task.interface, "other")
     metrics = []
     for metric in task.metrics:
         if metric.strict.value is None or not (metric.headline or metric.primary):
             continue
         arguments = {"low": metric.strict.low, "high": metric.strict.high, "n": metric.strict.n, "unit": metric.unit}
+        arguments |= {"scorer": metric.scorer, "calibrated": False if metric.metric in lacking else ""}
         metrics.append(
             {
                 "type": metric.metric.split("[")[0],

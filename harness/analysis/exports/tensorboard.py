@@ -20,11 +20,11 @@ def tensorboard(results: Sequence[Results], folder: Path) -> list[Path]:
     module = require("tensorboardX", "tensorboard")
     folders = []
     for result in results:
-        if result.model not in writers:
-            folders.append(folder / safe_name(result.model))
-            writers[result.model] = module.SummaryWriter(str(folders[-1]))
-        step = steps.get(result.model, 0)
-        steps[result.model] = step + 1
+        if result.name not in writers:
+            folders.append(folder / safe_name(result.name))
+            writers[result.name] = module.SummaryWriter(str(folders[-1]))
+        step = steps.get(result.name, 0)
+        steps[result.name] = step + 1
         for task in result.tasks:
             for metric in task.metrics:
                 for kind, held in (
@@ -34,7 +34,7 @@ def tensorboard(results: Sequence[Results], folder: Path) -> list[Path]:
                 ):
                     if held is not None:
                         tag = re.sub(r"[^\w./-]", "_", f"{task.task}/{metric.metric}/{metric.name}{kind}")
-                        writers[result.model].add_scalar(tag, held, step)
+                        writers[result.name].add_scalar(tag, held, step)
     for writer in writers.values():
         writer.close()
     return folders

@@ -25,6 +25,7 @@ from speech_eval.engine.generate.requests import (
     LoadAudio,
     RawAnswer,
     chat_request,
+    checked_audio,
     codes_record,
     recording,
     speech_metadata,
@@ -244,7 +245,9 @@ class _Reply(_Request[ChatReply]):
         texts = [piece.text for _, piece in self.pieces if piece.text is not None]
         sounds = [(at, piece.audio) for at, piece in self.pieces if piece.audio is not None]
         chunks = [
-            Chunk(seconds=round(at, 6), frames=0 if piece.audio is None else len(piece.audio.samples), text=piece.text)
+            Chunk(
+                seconds=round(at, 6), frames=0 if piece.audio is None else np.size(piece.audio.samples), text=piece.text
+            )
             for at, piece in self.pieces
         ]
         text = "".join(texts) if texts else None
@@ -278,21 +281,21 @@ class _Reconstruction(_Request[Audio]):
 
 
 def arrivals(pieces: Sequence[tuple[float, Audio]]) -> list[Chunk]:
-    """The arrival time and the number of samples of each piece."""
-    return [Chunk(seconds=round(at, 6), frames=len(piece.samples)) for at, piece in pieces]
+    """When how many samples came."""
+    return [Chunk(seconds=round(at, 6), frames=np.size(piece.samples)) for at, piece in pieces]
 
 
 def joined(pieces: Sequence[tuple[float, Audio]], sample: Sample) -> Audio | None:
-    """The chunks as one waveform, None where they are all empty. Raises for a sample rate that changes."""
-    if not any(len(piece.samples) for _, piece in pieces):
+    """The chunks as one waveform, None where there is no sample in any of them. Raises for a rate that changes."""
+    checked = [piece for _, raw in pieces if (piece := checked_audio(raw, sample.id)) is not None]
+    if not checked:
         return None
-    rates = {piece.rate for _, piece in pieces}
+    rates = {piece.rate for piece in checked}
     if len(rates) != 1:
         raise ValueError(f"the stream changed its sample rate: {sorted(rates)}")
     rate, what = rates.pop(), f"sample {sample.id}"
-    if rate > 0:
-        check_length(sum(np.size(piece.samples) for _, piece in pieces) / rate, what)
-    return check_waveform(np.concatenate([piece.samples for _, piece in pieces]), rate, what)
+    check_length(sum(len(piece.samples) for piece in checked) / rate, what)
+    return check_waveform(np.concatenate([piece.samples for piece in checked]), rate, what)
 
 
 REQUESTS: dict[str, type[_Request[Any]]] = {

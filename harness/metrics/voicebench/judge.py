@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.judge import prove
 from speech_eval.metrics.voicebench.records import SOURCE
 from speech_eval.metrics.voicebench.replies import Replies, judge_identity, judge_replies
 from speech_eval.records import Sample
@@ -76,6 +77,10 @@ class Judge(Metric):
         Summary("score", "function", ("rating", "votes", "undefined"), "", "higher", function=_mean),
         Summary("unparsed", "mean", ("unparsed",), "%", "lower", 100.0, headline=False),
     )
+
+    @classmethod
+    def reachable(cls) -> None:
+        prove()
 
     def scorer(self) -> str:
         """The judge that is asked, with the digest of its prompt; empty where only recorded votes are read."""

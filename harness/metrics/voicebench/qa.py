@@ -8,6 +8,7 @@ from typing import Any
 
 from speech_eval.errors import NotFetched, require
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.judge import prove
 from speech_eval.metrics.voicebench.records import SOURCE, question, reference, response
 from speech_eval.metrics.voicebench.replies import judge_identity, judge_replies
 from speech_eval.records import Sample
@@ -53,6 +54,10 @@ class QA(Metric):
         Summary("gpt", "mean", ("correct",), "%", "higher", 100.0),
         Summary("unparsed-votes", "ratio", ("unparsed", "votes"), "%", "lower", 100.0, headline=False),
     )
+
+    @classmethod
+    def reachable(cls) -> None:
+        prove()
 
     def scorer(self) -> str:
         """The judge that is asked, with the digest of its prompt; empty where only recorded votes are read."""
