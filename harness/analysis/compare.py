@@ -15,13 +15,8 @@ from speech_eval.analysis.shown import Shown
 from speech_eval.analysis.significance import adjusted, is_shown, paired
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import NotComparable
-<<<<<<< HEAD
-from speech_eval.records import Estimate, Output, Record
-from speech_eval.statistics.multiple import ADJUST, NAMES, Correction
-from speech_eval.statistics.paired import paired_test
-=======
 from speech_eval.records import Estimate, MetricResult, Output, Record, Results
->>>>>>> S6
+from speech_eval.statistics.multiple import NAMES, Correction
 from speech_eval.statistics.summaries import finite
 
 SHOWN = 10  # most changed samples per task
@@ -33,17 +28,10 @@ class Difference(Record):
     is in points. `a` and `b` are those of `results.json` where the runs have the same samples.
 
     `p_value` is two-sided: for means and ratios from random swaps of the two runs' outputs within clusters, for
-<<<<<<< HEAD
     quantiles and composites from the bootstrap (`test` says which). `adjusted` is the comparison's `correction` over
-    all of its numbers. `effect_size` is the difference over the standard deviation of its units (Cohen's d of paired
-    data). `detectable` is the least true difference that data like these show in four of five experiments (two-sided,
-    5 %).
-=======
-    quantiles and composites from the bootstrap (`test` says which). `adjusted` is Holm's correction over the numbers of
-    the task that the comparison shows, null for the others. `effect_size` is the difference over the standard deviation
-    of its units (Cohen's d of paired data). `detectable` is the least true difference that data like these show in four
-    of five experiments (two-sided, 5 %).
->>>>>>> S6
+    the numbers of the task that it shows, null for the others. `effect_size` is the difference over the standard
+    deviation of its units (Cohen's d of paired data). `detectable` is the least true difference that data like these
+    show in four of five experiments (two-sided, 5 %).
     """
 
     task: str
@@ -100,11 +88,8 @@ class Comparison(Shown):
     a: str
     b: str
     forced: list[str] = Field(default_factory=list)
-<<<<<<< HEAD
     correction: Correction = "holm"
-=======
     everything: bool = False
->>>>>>> S6
     differences: list[Difference]
     changed: list[Changed] = Field(default_factory=list)
 
@@ -126,13 +111,8 @@ class Comparison(Shown):
                 "scorer": provenance(d.scorer, d.calibrated),
                 "A": quantity(d.a, d.unit),
                 "B": quantity(d.b, d.unit),
-<<<<<<< HEAD
-                "A - B": quantity(d.difference, d.unit),
-                f"p ({NAMES[self.correction]})": "" if d.adjusted is None else f"{d.adjusted:.4f}",
-=======
                 "A - B": quantity(d.difference, difference_unit(d.unit)),
-                "p (Holm)": "" if d.adjusted is None else f"{d.adjusted:.4f}",
->>>>>>> S6
+                f"p ({NAMES[self.correction]})": "" if d.adjusted is None else f"{d.adjusted:.4f}",
                 "effect": "" if d.effect_size is None else f"{d.effect_size:.2f}",
                 "detectable": _detectable(d),
                 "n": d.n if d.n == d.units else f"{d.n} in {d.units}",
@@ -157,15 +137,12 @@ def _detectable(difference: Difference) -> str:
 
 
 @charged_to_runs
-<<<<<<< HEAD
-def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, correction: Correction = "holm") -> Comparison:
-    """Compare all tasks and metrics that both runs have. `correction` of the p-values: Holm's, which bounds the
-    probability of any false finding, or that of Benjamini and Hochberg, which bounds their share.
-=======
-def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, everything: bool = False) -> Comparison:
-    """Compare all tasks and metrics that both runs have. `everything` shows all numbers, and Holm's correction runs
-    over all of them.
->>>>>>> S6
+def compare(
+    a: RunDirectory, b: RunDirectory, *, force: bool = False, everything: bool = False, correction: Correction = "holm"
+) -> Comparison:
+    """Compare all tasks and metrics that both runs have. `everything` shows all numbers. `correction` of the p-values
+    runs over the shown numbers of a task: Holm's bounds the probability of any false finding, that of Benjamini and
+    Hochberg the share of false findings.
 
     Raises `NotComparable` where they have no task in common, or where dataset, protocol, conditions or scorer differ
     and `force` is off.
@@ -185,19 +162,15 @@ def compare(a: RunDirectory, b: RunDirectory, *, force: bool = False, everything
         pairs = aligned([a, b], task)
         found = [_difference(task, pair, sides) for pair in pairs]
         kept = [everything or is_shown(pair) for pair in pairs]
-        differences += _corrected(found, kept)
+        differences += _corrected(found, kept, correction)
         changed += [item for pair in pairs if pair.primary for item in changed_samples(a, b, task, pair)]
     return Comparison(
         a=names(sides)[0],
         b=names(sides)[1],
         forced=reasons,
-<<<<<<< HEAD
         correction=correction,
-        differences=_corrected(differences, correction),
-=======
         everything=everything,
         differences=differences,
->>>>>>> S6
         changed=changed,
     )
 
@@ -229,25 +202,18 @@ def _difference(task: str, pair: Aligned, sides: Sequence[Results]) -> Differenc
     )
 
 
-<<<<<<< HEAD
-def _corrected(differences: list[Difference], correction: Correction) -> list[Difference]:
-    """The differences with `adjusted`: the correction over all p-values of a comparison."""
-    tested = [(i, d.p_value) for i, d in enumerate(differences) if d.p_value is not None]
-    adjusted = dict(zip((i for i, _ in tested), ADJUST[correction]([p for _, p in tested]).tolist(), strict=True))
-    return [d.model_copy(update={"adjusted": adjusted.get(i)}) for i, d in enumerate(differences)]
-=======
 def _stored(results: Results, task: str, pair: Aligned) -> MetricResult | None:
     """The same number in `results.json`."""
     metrics = [metric for found in results.tasks if found.task == task for metric in found.metrics]
     return next((m for m in metrics if (m.metric, m.name) == (pair.metric, pair.summary.name)), None)
 
 
-def _corrected(differences: Sequence[Difference], shown: Sequence[bool]) -> list[Difference]:
+def _corrected(differences: Sequence[Difference], shown: Sequence[bool], correction: Correction) -> list[Difference]:
     """The differences of one task, those that are shown with `adjusted`."""
     numbered = zip(differences, shown, strict=True)
-    values = adjusted({i: d.p_value for i, (d, seen) in enumerate(numbered) if seen and d.p_value is not None})
+    tested = {i: d.p_value for i, (d, seen) in enumerate(numbered) if seen and d.p_value is not None}
+    values = adjusted(tested, correction)
     return [d.model_copy(update={"adjusted": values.get(i)}) for i, d in enumerate(differences)]
->>>>>>> S6
 
 
 # --------------------------------------------------------------------------------------- changed samples

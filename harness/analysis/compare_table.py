@@ -17,6 +17,7 @@ from speech_eval.analysis.report import (
 )
 from speech_eval.progress import plain
 from speech_eval.records import Estimate
+from speech_eval.statistics.multiple import NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,21 +27,21 @@ if TYPE_CHECKING:
 def tables(comparison: Comparison) -> Iterator[Table]:
     """One table per task. Each p-value is corrected over the rows of its table."""
     for task, rows in groupby(comparison.shown, key=lambda difference: difference.task):
-        yield _table(task, list(rows))
+        yield _table(task, list(rows), NAMES[comparison.correction])
 
 
-def _table(task: str, rows: list[Difference]) -> Table:
+def _table(task: str, rows: list[Difference], correction: str) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     made.title, made.title_justify = Text(plain(task), style="bold"), "left"
-    made.caption, made.caption_justify = Text(_caption(rows)), "left"
+    made.caption, made.caption_justify = Text(_caption(rows, correction)), "left"
     made.add_column("Metric", overflow="fold", min_width=12)
     for name in ("A", "B", "A - B"):
         made.add_column(name, overflow="fold", min_width=10)
-    made.add_column("p (Holm)\ndetectable", overflow="fold", min_width=10)
+    made.add_column(f"p ({correction})\ndetectable", overflow="fold", min_width=10)
     made.add_column("effect", justify="right", no_wrap=True)
     for row in rows:
         p_value = "" if row.adjusted is None else f"{row.adjusted:.4f}"
@@ -79,10 +80,10 @@ def _value(estimate: Estimate, unit: str) -> Text:
     return shown
 
 
-def _caption(rows: list[Difference]) -> str:
+def _caption(rows: list[Difference], correction: str) -> str:
     sizes = dict.fromkeys(f"{row.n}" if row.n == row.units else f"{row.n} in {row.units} clusters" for row in rows)
     protocols = dict.fromkeys(row.metric for row in rows)
     scorers = dict.fromkeys(row.scorer for row in rows if "@" in row.scorer)
-    lines = [f"n = {' or '.join(sizes)}; * primary metric; Holm's correction over {len(rows)} numbers"]
+    lines = [f"n = {' or '.join(sizes)}; * primary metric; p-values corrected ({correction}) over {len(rows)} numbers"]
     lines += [", ".join(protocols), *([f"scored by {', '.join(scorers)}"] if scorers else [])]
     return "\n".join(map(plain, lines))

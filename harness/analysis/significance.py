@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from speech_eval.analysis.aligned import Aligned, aligned, task_obstacles
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.statistics.multiple import holm
+from speech_eval.statistics.multiple import ADJUST, Correction
 from speech_eval.statistics.paired import ALPHA, PairedTest, paired_test
 
 K = TypeVar("K", bound=Hashable)
@@ -58,6 +58,6 @@ def paired(task: str, pair: Aligned) -> PairedTest:
     return paired_test(pair.summary, a, b, pair.groups, seed=f"compare/{task}/{pair.metric}/{pair.summary.name}")
 
 
-def adjusted(p_values: Mapping[K, float]) -> dict[K, float]:
-    """Holm's correction over a family of p-values."""
-    return dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
+def adjusted(p_values: Mapping[K, float], correction: Correction = "holm") -> dict[K, float]:
+    """A correction over a family of p-values."""
+    return dict(zip(p_values, ADJUST[correction](list(p_values.values())).tolist(), strict=True))

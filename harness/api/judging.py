@@ -25,28 +25,21 @@ from speech_eval.statistics.multiple import Correction
 Rules = PathLike_ | Sequence[PathLike_ | Rule]
 
 
-<<<<<<< HEAD
-def compare(a: PathLike_, b: PathLike_, *, force: bool = False, correction: Correction = "holm") -> Comparison:
+def compare(
+    a: PathLike_, b: PathLike_, *, force: bool = False, everything: bool = False, correction: Correction = "holm"
+) -> Comparison:
     """Compare two runs sample by sample: differences with intervals, paired tests, and the most changed samples.
 
-    correction  of the p-values for the number of tests: `holm` bounds the probability of any false finding, `bh`
-                (Benjamini and Hochberg) the share of false findings among the findings
-=======
-def compare(a: PathLike_, b: PathLike_, *, force: bool = False, everything: bool = False) -> Comparison:
-    """Compare two runs sample by sample: differences with intervals, paired tests, and the most changed samples.
-
-    The table shows the headline numbers, or with `everything` all numbers; Holm's correction runs over those it shows,
-    task by task.
->>>>>>> S6
+    everything  show all numbers instead of the headline numbers
+    correction  of the p-values, over the shown numbers of each task: `holm` bounds the probability of any false
+                finding, `bh` (Benjamini and Hochberg) the share of false findings among the findings
 
     Raises `NotComparable` where the runs have no task in common, or differ in dataset, protocol, conditions or scorer
     and `force` is off.
     """
-<<<<<<< HEAD
-    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force, correction=correction)
-=======
-    return comparing.compare(RunDirectory(a), RunDirectory(b), force=force, everything=everything)
->>>>>>> S6
+    return comparing.compare(
+        RunDirectory(a), RunDirectory(b), force=force, everything=everything, correction=correction
+    )
 
 
 def gate(

@@ -32,11 +32,7 @@ def compare(
     from speech_eval.cli.console import emit, line, out, say
 
     load_plugins(plugin)
-<<<<<<< HEAD
-    found = compare_runs(a, b, force=force, correction=correction)
-=======
-    found = compare_runs(a, b, force=force, everything=all_)
->>>>>>> S6
+    found = compare_runs(a, b, force=force, everything=all_, correction=correction)
     if json:
         return emit(found.to_dict())
     for reason in found.forced:
