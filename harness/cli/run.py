@@ -100,6 +100,7 @@ def run(
         _show(runs)
     if code:
         say(f"{failed} samples failed or were empty, {max_failures} allowed (--max-failures)")
+        say("ask again for failed samples, and show tracebacks: --retry-failed --verbose")
     raise typer.Exit(code)
 
 

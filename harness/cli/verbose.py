@@ -19,7 +19,7 @@ def set_level(count: int) -> int:
 
     class Handler(RichHandler):
         def format(self, record: logging.LogRecord) -> str:
-            return plain(super().format(record))
+            return "\n".join(plain(line) for line in super().format(record).splitlines())
 
     logger = logging.getLogger("speech_eval")
     if count:

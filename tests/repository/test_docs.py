@@ -2,10 +2,13 @@
 
 Blocks of a page (```sh, ```bash, ```python) run in order in one empty folder, as a reader would type them. A python
 block whose first line is a comment with a file name is saved under that name, for the commands that name it; where none
-does, it runs as well. Two comments steer this:
+does, it runs as well. Comments steer this:
 
     <!-- before                    shell commands that prepare what the page takes for granted, such as earlier runs
     ... -->
+    <!-- check                     shell commands that check what the page says of the block above
+    ... -->
+    <!-- exit CODE -->             above a block whose last command exits with CODE, not 0
     <!-- not run: REASON -->       above a block: it is not run, but its commands and options must still exist
 """
 
@@ -34,19 +37,21 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 REASONS = ("needs the network", "needs a GPU", "needs a server", "takes hours", "installs this project")
 PIECE = re.compile(
-    r"<!-- (?P<kind>before|not run:)(?P<words>.*?)-->|^```(?P<language>sh|bash|python)\b[^\n]*\n(?P<text>.*?)^```$",
+    r"<!-- (?P<kind>before|check|exit|not run:)(?P<words>.*?)-->"
+    r"|^```(?P<language>sh|bash|python)\b[^\n]*\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a page. `reason`: why it is not run, empty if it is."""
+    """One block of a page. `reason`: why it is not run, empty if it is. `code`: its exit code."""
 
     page: str
     language: str
     text: str
-    reason: str
+    reason: str = ""
+    code: int = 0
 
     @property
     def file(self) -> str:
@@ -64,15 +69,17 @@ class Block:
 
 def blocks(page: Path) -> Iterator[Block]:
     """The blocks of a page in order, preparations among them."""
-    reason = ""
+    reason, code = "", 0
     for piece in PIECE.finditer(page.read_text("utf-8")):
         if piece["kind"] == "not run:":
             reason = piece["words"].strip()
-        elif piece["kind"] == "before":
-            yield Block(page.name, "sh", piece["words"], "")
+        elif piece["kind"] == "exit":
+            code = int(piece["words"])
+        elif piece["kind"]:
+            yield Block(page.name, "sh", piece["words"])
         else:
-            yield Block(page.name, piece["language"], piece["text"], reason)
-            reason = ""
+            yield Block(page.name, piece["language"], piece["text"], reason, code)
+            reason, code = "", 0
 
 
 def steps(file: Path) -> Iterator[Block]:
@@ -82,7 +89,7 @@ def steps(file: Path) -> Iterator[Block]:
         node = open_nodes.pop()
         if isinstance(node, dict):
             texts = [node[key] for key in ("run", "entry") if isinstance(node.get(key), str)]
-            yield from (Block(file.name, "sh", text, "") for text in texts)
+            yield from (Block(file.name, "sh", text) for text in texts)
             open_nodes += node.values()
         elif isinstance(node, list):
             open_nodes += node
@@ -94,6 +101,7 @@ RUNNABLE = sorted({block.page for block in BLOCKS if not block.reason})
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -109,7 +117,7 @@ def test_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
         words = python if block.language == "python" else ["bash", "-euc", block.text]
         environment = os.environ | {"PATH": path, "COLUMNS": "200"}
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        assert done.returncode == block.code, f"{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
 @pytest.mark.parametrize("block", [b for b in (*BLOCKS, *STEPS) if list(b.commands())], ids=lambda block: block.page)

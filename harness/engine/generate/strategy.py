@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from speech_eval.records import Output, Sample, WarmUp
 
 if TYPE_CHECKING:
     from speech_eval.engine.task import Task
+
+logger = logging.getLogger(__name__)
 
 # ask(samples, seeds, load) -> one answer per sample
 Ask = Callable[[Sequence[Sample], Sequence[int], LoadAudio], list[RawAnswer]]
@@ -90,6 +93,7 @@ class Work:
             raise outcome
         identity: dict[str, Any] = {"id": sample.id, "task": task.name, "seed": self.seed_of(task, sample)}
         if isinstance(outcome, Exception):
+            logger.info("%s: sample %s failed", task.name, sample.id, exc_info=outcome)
             message = f"{type(outcome).__name__}: {outcome}"[:2000]
             return Output(**identity, status="failed", error=message)
         audio, seconds = outcome.audio, outcome.seconds if seconds is None else seconds
