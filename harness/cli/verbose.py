@@ -20,7 +20,7 @@ def set_level(count: int) -> int:
 
     class Handler(RichHandler):
         def format(self, record: logging.LogRecord) -> str:
-            return "\n".join(plain(line) for line in redact(super().format(record)).split("\n"))
+            return "\n".join(plain(line) for line in redact(super().format(record)).splitlines())
 
     logger = logging.getLogger("speech_eval")
     if count:

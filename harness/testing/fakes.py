@@ -269,21 +269,13 @@ class NoisyOracle(Oracle):
     """The oracle with errors: each word is deleted, replaced or followed by another with probability `error_rate`.
 
     Speech gets white noise of `error_rate` times its own RMS. A share `fail_rate` of the items raises. All of it is
-    drawn from the request's seed and id, so order, batch size and worker do not matter.
+    drawn from the request's seed and id, so order, batch size and worker do not matter. `timing` is the oracle's.
     """
 
     name = "noisy"
 
-    def __init__(
-        self,
-        error_rate: float = 0.1,
-        fail_rate: float = 0.0,
-        ttfb: float = 0.2,
-        chunk_seconds: float = 0.1,
-        chunk_interval: float = 0.05,
-        answer_seconds: float = 0.05,
-    ) -> None:
-        super().__init__(ttfb, chunk_seconds, chunk_interval, answer_seconds)
+    def __init__(self, error_rate: float = 0.1, fail_rate: float = 0.0, **timing: float) -> None:
+        super().__init__(**timing)
         self.error_rate = number("error_rate", error_rate, 0.0, 1.0)
         self.fail_rate = number("fail_rate", fail_rate, 0.0, 1.0)
 
@@ -312,20 +304,13 @@ class FailingOracle(Oracle):
     """The oracle that raises for a share `fail_rate` of the items, chosen by a hash of their ids.
 
     A batch that holds one such item raises as a whole, as a real model's does. A codec is told no ids, so the content
-    is hashed instead; a duplex agent outside the engine, by the second of the conversation.
+    is hashed instead; a duplex agent outside the engine, by the second of the conversation. `timing` is the oracle's.
     """
 
     name = "failing"
 
-    def __init__(
-        self,
-        fail_rate: float = 0.5,
-        ttfb: float = 0.2,
-        chunk_seconds: float = 0.1,
-        chunk_interval: float = 0.05,
-        answer_seconds: float = 0.05,
-    ) -> None:
-        super().__init__(ttfb, chunk_seconds, chunk_interval, answer_seconds)
+    def __init__(self, fail_rate: float = 0.5, **timing: float) -> None:
+        super().__init__(**timing)
         self.fail_rate = number("fail_rate", fail_rate, 0.0, 1.0)
 
     def _fails(self, item: str, seed: int) -> bool:

@@ -69,6 +69,17 @@
     return select;
   }
 
+  // A menu of boards beside the pickers that `choose(index)` fills for one board; gives `draw` back for the first.
+  async function perBoard(chart, tools, pickers, choose, draw) {
+    menu(tools, "Board", chart.boards.map((one) => one.name), 0, async (index) => {
+      await choose(index);
+      draw();
+    });
+    tools.append(pickers);
+    await choose(0);
+    return draw;
+  }
+
   const kinds = {
     pareto(chart, place, tools) {
       let chosen = 1;
@@ -246,13 +257,7 @@
         menu(pickers, "across", names, 0, (value) => { x = value; draw(); });
         menu(pickers, "up", names, 1, (value) => { y = value; draw(); });
       };
-      menu(tools, "Board", chart.boards.map((one) => one.name), 0, async (index) => {
-        await choose(index);
-        draw();
-      });
-      tools.append(pickers);
-      await choose(0);
-      return draw;
+      return perBoard(chart, tools, pickers, choose, draw);
     },
 
     async history(chart, place, tools) {
@@ -277,13 +282,7 @@
         menu(pickers, "Model", chart.boards[index].models, 0, (value) => { model = chart.boards[index].models[value]; draw(); });
         menu(pickers, "Number", board.columns.map(label), 0, (value) => { column = value; draw(); });
       };
-      menu(tools, "Board", chart.boards.map((one) => one.name), 0, async (index) => {
-        await choose(index);
-        draw();
-      });
-      tools.append(pickers);
-      await choose(0);
-      return draw;
+      return perBoard(chart, tools, pickers, choose, draw);
     },
   };
 
