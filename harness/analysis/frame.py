@@ -52,8 +52,8 @@ def _record(row: Row) -> dict[str, Any]:
 def samples_frame(run: RunDirectory, task: str | None = None) -> DataFrame:
     """One row per sample of a run (of one task, or of all): what the model was given, what it answered, and its scores.
 
-    Scores are columns `METRIC/PART`, such as `wer[whisper-normalizer]/errors`; `audio` is the path of the answer,
-    `transcript` what the scoring recognizer heard in it. Raises `MissingExtra` without pandas.
+    Scores are columns `METRIC/PART`, such as `wer[whisper-normalizer@20250625]/errors`; `audio` is the path of the
+    answer, `transcript` what the scoring recognizer heard in it. Raises `MissingExtra` without pandas.
     """
     tasks = list(run.manifest().tasks) if task is None else [task]
     return _pandas().DataFrame([record for name in tasks for record in _samples(run, name)])

@@ -32,13 +32,13 @@ def _fetched(name: str, progress: Progress) -> str:
     return "ready"
 
 
-def check_data(name: PathLike_, task: str | None = None) -> list[str]:
+def check_data(name: PathLike_, task: str | None = None, *, language: str | None = None) -> list[str]:
     """The problems of a dataset (name, manifest or folder), one line each; empty where every file is usable.
 
     A file must be present, have its sha256, be readable, and be finite and not silent. With the name of a `task`, the
-    data must have what the task needs, too.
+    data must have what the task needs, too. `language` is that of the samples that state none.
     """
-    return inspect_data(name, task).problems
+    return inspect_data(name, task, language=language).problems
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ class DataReport:
     notes: list[str]
 
 
-def inspect_data(name: PathLike_, task: str | None = None) -> DataReport:
+def inspect_data(name: PathLike_, task: str | None = None, *, language: str | None = None) -> DataReport:
     """Problems and notes of a dataset, by itself and for a task."""
     wanted = TASKS.get(task)() if task else None
-    dataset = datasets.load_dataset(str(name), next(iter(wanted.variants.values())).dataset if wanted else "")
+    named = next(iter(wanted.variants.values())).dataset if wanted else ""
+    dataset = datasets.load_dataset(str(name), named, language=language)
     problems, notes = datasets.check(dataset), datasets.remarks(dataset)
     for_task = check(wanted, dataset) if wanted else ([], [])
     return DataReport(dataset, problems + for_task[0], notes + for_task[1])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speech_eval.cli.common import Json
+from speech_eval.cli.common import Json, Language
 
 app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help=True)
 
@@ -46,13 +46,14 @@ def data_fetch(
 def data_check(
     name: Annotated[str, typer.Argument(help="Dataset name, or path of a list or folder.")],
     task: Annotated[str | None, typer.Option(help="Check what this task needs of the data, too.")] = None,
+    language: Language = None,
     json: Json = False,
 ) -> None:
     """Say what a dataset is taken for, and check its files: present, sha256, readable, finite, not silent."""
     from speech_eval.api.data import inspect_data
     from speech_eval.cli.console import emit, line
 
-    found = inspect_data(name, task)
+    found = inspect_data(name, task, language=language)
     dataset, problems = found.dataset, found.problems
     if json:
         facts = {"samples": len(dataset), "sha256": dataset.sha256, "columns": list(dataset.columns)}

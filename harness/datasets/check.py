@@ -9,6 +9,7 @@ from typing import Literal
 
 from speech_eval.audio import load
 from speech_eval.cache import file_sha256_once
+from speech_eval.datasets import languages
 from speech_eval.datasets.dataset import AUDIO_SUFFIXES, Dataset
 from speech_eval.errors import SpeechEvalError
 
@@ -30,8 +31,9 @@ def check(dataset: Dataset) -> list[str]:
     """Problems, one line each; empty where there are none. Reads every file.
 
     Finds files that are missing, differ from their sha256, cannot be read, hold NaN, are silent (peak below
-    `SILENT_PEAK`) though words are said, or have a rate below `LOWEST_RATE`; samples with neither text nor audio, and
-    samples without text where others have one; and samples that repeat the text and audio of another.
+    `SILENT_PEAK`) though words are said, or have a rate below `LOWEST_RATE`; samples with neither text nor audio,
+    samples without text where others have one, and samples with a text in no known language; and samples that repeat
+    the text and audio of another.
     """
     return list(_problems(dataset))
 
@@ -64,10 +66,12 @@ def inspect(dataset: Dataset, relative: str, sha256: str | None) -> Finding | No
 
 def _problems(dataset: Dataset) -> Iterator[str]:
     samples = dataset.samples
+    if untold := languages.problem(dataset):
+        yield untold
     yield from (f"{s.id}: neither text nor audio" for s in samples if s.text is None and s.audio is None)
-    untold = [s.id for s in samples if s.text is None and s.audio is not None]
-    if 0 < len(untold) < len(samples):
-        yield f"{len(untold)} samples without text: {_some(untold)}"
+    textless = [s.id for s in samples if s.text is None and s.audio is not None]
+    if 0 < len(textless) < len(samples):
+        yield f"{len(textless)} samples without text: {_some(textless)}"
     silence = {sample.audio for sample in samples if sample.text == ""}
     for relative, sha256 in dataset.audio_digests():
         finding = inspect(dataset, relative, sha256)

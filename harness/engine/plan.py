@@ -16,7 +16,7 @@ from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.metrics.base import Metric
-from speech_eval.metrics.catalog import METRICS
+from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.progress import Progress
 from speech_eval.records import DatasetRecord, TaskRecord
 
@@ -146,10 +146,11 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, he
     if not settings.offline:
         datasets.fetch(location)
     location = datasets.locate(location, variant.dataset)
-    dataset = datasets.load_dataset(location, variant.dataset).subset(settings.limit)
-    names, notes = requirements.scorable(
-        task, interface, settings.metrics or variant.metrics, dataset, hears=hears, chosen=bool(settings.metrics)
-    )
+    dataset = datasets.load_dataset(location, variant.dataset, language=settings.language).subset(settings.limit)
+    datasets.require_languages(dataset)
+    task = task.for_languages({sample.language for sample in dataset.samples})
+    asked = tuple(map(present_name, settings.metrics)) or task.variants[interface].metrics
+    names, notes = requirements.scorable(task, interface, asked, dataset, hears=hears, chosen=bool(settings.metrics))
     for name in names:
         METRICS.get(name).ready()
     logger.info("plan: %s on %s: %d samples, %s", task.name, dataset.info.name, len(dataset), ", ".join(names))
@@ -161,8 +162,14 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, he
         recognizer=settings.recognizer or task.recognizer,
         hears=hears,
         location=location,
-        note=" ".join(filter(None, (note, dataset.note, *notes))),
+        note=" ".join(filter(None, (note, dataset.note, *notes, *_cautions(names, dataset)))),
     )
+
+
+def _cautions(metrics: Sequence[str], dataset: Dataset) -> list[str]:
+    """What to know of the metrics' numbers on these samples, each once."""
+    found = (METRICS.get(name).caution(sample) for name in metrics for sample in dataset.samples)
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def fetch(item: Planned, settings: Settings, progress: Progress) -> Planned:

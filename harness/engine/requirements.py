@@ -85,6 +85,7 @@ def check(task: Task, dataset: Dataset) -> tuple[list[str], list[str]]:
     `datasets.check` to find.
     """
     problems, notes = list[str](), list[str]()
+    task = task.for_languages({sample.language for sample in dataset.samples})
     for interface, variant in task.variants.items():
         try:
             metrics, left_out = scorable(task, interface, variant.metrics, dataset, hears=True)

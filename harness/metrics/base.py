@@ -109,6 +109,11 @@ class Metric(ABC):
         """Called once before the first answer of a run; may connect. Raises where a judge cannot be asked."""
 
     @classmethod
+    def caution(cls, sample: Sample) -> str:
+        """Why this metric's number misleads for such a sample, in one line; empty where it does not."""
+        return ""
+
+    @classmethod
     def visible(cls, sample: Sample) -> Sample:
         """`sample` with only those columns of the dataset that the metric declares, and the name of its subset.
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from speech_eval.assets.archives import safe_relative
 from speech_eval.cache import file_sha256
+from speech_eval.datasets import languages
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import columns
 from speech_eval.datasets.roots import absolute, located
@@ -123,7 +124,7 @@ def _sample(
                 f"there is no id and no path of a recording; the columns are {', '.join(row)}.",
                 "Name a column 'id', or 'file_name' for the path of a recording.",
             )
-        sample = Sample.model_validate(given)
+        sample = Sample.model_validate({**given, "language": languages.stated(given.get("language"))})
         sample.line().encode()
         for relative in filter(None, (sample.audio, sample.prompt_audio)):
             safe_relative(relative)
