@@ -113,7 +113,7 @@ def test_ground_truth_names_the_samples_without_a_recording(folder: Path) -> Non
     said: list[str] = []
     output = run(folder, "ground-truth", SPOKEN, said.append).outputs(SPOKEN)["a"]
     assert output.status == "failed" and "no recording" in (output.error or "")
-    assert said == ["spoken: 1 samples have no recording: 'a'."]
+    assert "spoken: 1 samples have no recording: 'a'." in said
 
 
 @pytest.mark.parametrize("task", ["latency", "latency-load"])
