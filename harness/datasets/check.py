@@ -69,9 +69,9 @@ def _problems(dataset: Dataset) -> Iterator[str]:
     if unknown := languages.problem(dataset):
         yield unknown
     yield from (f"{s.id}: neither text nor audio" for s in samples if s.text is None and s.audio is None)
-    untold = [s.id for s in samples if s.text is None and s.audio is not None]
-    if 0 < len(untold) < len(samples):
-        yield f"{len(untold)} samples without text: {_some(untold)}"
+    textless = [s.id for s in samples if s.text is None and s.audio is not None]
+    if 0 < len(textless) < len(samples):
+        yield f"{len(textless)} samples without text: {_some(textless)}"
     silence = {sample.audio for sample in samples if sample.text == ""}
     for relative, sha256 in dataset.audio_digests():
         finding = inspect(dataset, relative, sha256)

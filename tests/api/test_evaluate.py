@@ -129,7 +129,7 @@ def test_a_task_object_may_not_take_a_registered_name(folder: Path) -> None:
 
 def test_several_models_get_a_folder_each(folder: Path) -> None:
     runs = evaluate_all(["oracle", Parrot("x")], "asr", data="set.jsonl", output="both")
-    assert [run.path for run in runs] == [Path("both/oracle"), Path("both/object-Parrot")]
+    assert [run.path for run in runs] == [folder / "both" / "oracle", folder / "both" / "object-Parrot"]
 
 
 def test_device_is_not_an_option_of_an_object(folder: Path) -> None:
