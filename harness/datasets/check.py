@@ -66,8 +66,8 @@ def inspect(dataset: Dataset, relative: str, sha256: str | None) -> Finding | No
 
 def _problems(dataset: Dataset) -> Iterator[str]:
     samples = dataset.samples
-    if untold := languages.problem(dataset):
-        yield untold
+    if unknown := languages.problem(dataset):
+        yield unknown
     yield from (f"{s.id}: neither text nor audio" for s in samples if s.text is None and s.audio is None)
     textless = [s.id for s in samples if s.text is None and s.audio is not None]
     if 0 < len(textless) < len(samples):

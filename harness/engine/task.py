@@ -89,8 +89,9 @@ class Task:
         return next((name for name in self.interfaces if name in offered), None)
 
     def for_languages(self, languages: Collection[str]) -> Task:
-        """This task as it scores data in these languages (BCP 47 tags)."""
-        return self if self.by_language is None else self.by_language(self, languages)
+        """This task as it scores data in these languages: BCP 47 tags, of which `und` (no text) does not count."""
+        known = {tag for tag in languages if tag != "und"}
+        return self if self.by_language is None else self.by_language(self, known)
 
     def at(self, value: int) -> Task:
         """This task at one point of its sweep, under a name of its own: `codec-depth@depth=4`."""
