@@ -61,7 +61,7 @@ class Planned:
         Raises `BadInput` where no sample of the data can be used.
         """
         dataset = replace(self.dataset, samples=tuple(s for s in self.dataset.samples if s.id not in asked))
-        found = requirements.defects(dataset, self.interface, self.needs, self.hears, progress)
+        found = requirements.defects(dataset, self.interface, self.hears, progress)
         if found and len(found) == len(self.dataset):
             raise BadInput(
                 f"{dataset.info.name}: none of its {len(found)} samples can be used: {next(iter(found.values()))}.",

@@ -93,7 +93,7 @@ def check(task: Task, dataset: Dataset) -> tuple[list[str], list[str]]:
             problems.append(error.problem)
             continue
         notes += left_out
-        invalid = defects(dataset, interface, frozenset({"reference", "prompt"}), hears=True)
+        invalid = defects(dataset, interface, hears=True)
         samples = [sample for sample in dataset.samples if sample.id not in invalid]
         for name in metrics:
             cls: type[Metric] = METRICS.get(name)
@@ -114,25 +114,26 @@ def _without_value(metric: Metric, dataset: Dataset, samples: Sequence[Sample]) 
             yield f"{sample.id}: not counted in {metric.id}: {fault}"
 
 
-def defects(
-    dataset: Dataset, interface: str, needs: frozenset[str], hears: bool, progress: Progress = silent
-) -> dict[str, str]:
-    """Why samples are invalid, by id: what a request needs is absent, or a recording that the model (if it
-    `hears`) or a metric (by its `needs`) reads is missing, not the stated one or unreadable, or silent although
-    words are said or a voice is to be copied.
+def defects(dataset: Dataset, interface: str, hears: bool, progress: Progress = silent) -> dict[str, str]:
+    """Why samples are invalid, by id: what a request needs is absent, or the recording or voice prompt that a model
+    (if it `hears`) is given is missing, not the stated one or unreadable, or silent although words are said or a voice
+    is to be copied.
 
-    Reads every such recording.
+    Reads every such recording; those that metrics alone read are for each metric to judge.
     """
     found = {
         sample.id: f"sample {sample.id} has no {what}"
         for sample in dataset.samples
         if (what := cannot_ask(interface, sample, hears))
     }
-    speaks = interface == "SpeechSynthesizer"
-    recordings = "reference" in needs or (hears and not speaks)
-    prompts = "prompt" in needs or (hears and speaks)
-    files = {sample.id: list(_files(sample, recordings, prompts)) for sample in dataset.samples}
-    wanted = list(dict.fromkeys(file for given in files.values() for file in given))
+    files: dict[str, File] = {}  # by sample
+    for sample in dataset.samples if hears else ():
+        if interface == "SpeechSynthesizer":
+            if sample.prompt_audio is not None:
+                files[sample.id] = sample.prompt_audio, sample.prompt_audio_sha256
+        elif sample.audio is not None:
+            files[sample.id] = sample.audio, sample.audio_sha256
+    wanted = list(dict.fromkeys(files.values()))
     findings: dict[str, datasets.Finding] = {}  # one digest that differs condemns the file for every sample
     with ThreadPoolExecutor(READERS, thread_name_prefix="data") as pool:
         read = pool.map(lambda file: datasets.inspect(dataset, *file), wanted)
@@ -141,16 +142,8 @@ def defects(
                 findings[path] = finding
             progress(f"{dataset.info.name}: check", number, len(wanted))
     for sample in dataset.samples:
-        for path, _ in files[sample.id]:
-            needs_sound = path == sample.prompt_audio or (sample.text or "").strip()
-            finding = findings.get(path)
-            if finding and finding.kind in (("unusable", "silent") if needs_sound else ("unusable",)):
-                found.setdefault(sample.id, finding.text)
+        finding = findings.get(files[sample.id][0]) if sample.id in files else None
+        sound = finding and finding.kind == "silent" and not (sample.text or "").strip()
+        if finding and finding.kind != "slow" and not sound:
+            found.setdefault(sample.id, finding.text)
     return found
-
-
-def _files(sample: Sample, recordings: bool, prompts: bool) -> Iterator[File]:
-    if recordings and sample.audio is not None:
-        yield sample.audio, sample.audio_sha256
-    if prompts and sample.prompt_audio is not None:
-        yield sample.prompt_audio, sample.prompt_audio_sha256

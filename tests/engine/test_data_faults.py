@@ -185,8 +185,8 @@ def test_metrics_that_no_sample_can_have_are_left_out_with_a_note(tmp_path: Path
     speech(tmp_path / "a.wav", 1)
     lines(tmp_path / "metadata.jsonl", {"file_name": "a.wav"})
     (item,) = plan("opus", ["codec-reconstruction"], Settings(data=str(tmp_path))).items
-    assert STOI in item.metrics and "wer[whisper-normalizer@20250625]" not in item.metrics
-    assert "No sample has a reference text: without wer[whisper-normalizer@20250625]" in item.note
+    assert STOI in item.metrics and not any(name.startswith("wer") for name in item.metrics)
+    assert "No sample has a reference text: without wer[" in item.note
 
 
 def test_data_of_which_nothing_can_be_used_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

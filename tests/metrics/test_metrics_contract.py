@@ -100,8 +100,8 @@ OWN = {
 def full_item(metric: Metric) -> ScoringItem:
     """An item with everything that the metric may ask for."""
     audio = reader("0880")
-    fields = {"id": "s", "text": "he was not an ill disposed young man", "metadata": FIELDS, **OWN.get(metric.id, {})}
-    sample = Sample.model_validate(fields)
+    fields = {"id": "s", "text": "he was not an ill disposed young man", "prompt_audio": "p.wav", "metadata": FIELDS}
+    sample = Sample.model_validate({**fields, **OWN.get(metric.id, {})})
     kept = StoredAudio(path="a.flac", sha256="0" * 64, rate=audio.rate, frames=len(audio.samples), peak=0.5)
     first = Chunk(seconds=0.1, frames=kept.frames // 2, text="he was")
     chunks = [first, Chunk(seconds=0.2, frames=kept.frames - first.frames, text=" not")]

@@ -193,6 +193,11 @@ class World:
         return "Loudness" if self.learns else "Perfect"
 
     @property
+    def listener(self) -> str | None:
+        """The recognizer that scores speech."""
+        return f"{MODELS}:Ear,data={self.folder}" if self.task.recognizer else None
+
+    @property
     def learns(self) -> bool:
         """Whether a language model is trained on the codec, so that what is said is not the codec's doing."""
         return isinstance(self.task.generate, Imported) and self.interface == "AudioCodec"
@@ -212,8 +217,13 @@ class World:
         """Through the runner, with this interface alone, scored in this process or on `seats`."""
         name = model or self.model
         file, _, cls = name.rpartition(":")
-        listener = f"{MODELS}:Ear,data={self.folder}" if self.task.recognizer else None
-        given = {"data": str(self.folder), "metrics": self.metrics, "recognizer": listener, "workers": 1, **settings}
+        given = {
+            "data": str(self.folder),
+            "metrics": self.metrics,
+            "recognizer": self.listener,
+            "workers": 1,
+            **settings,
+        }
         spec = modelspec.parse(f"{file or MODELS}:{cls}")
         with self.small(run_inline if seats is None else seats.score):
             return runner.run(spec, [self.task.name], output, Settings(**given))
@@ -221,7 +231,7 @@ class World:
     def rescore(self, path: Path) -> Results:
         """Score the answers of a run again."""
         with self.small():
-            return runner.rescore(path, Settings(workers=1))
+            return runner.rescore(path, Settings(workers=1, recognizer=self.listener))
 
     @contextmanager
     def small(self, score: Callable[[Any, Any], Iterator[Any]] = run_inline) -> Iterator[None]:
