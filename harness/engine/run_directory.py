@@ -243,16 +243,20 @@ class RunDirectory:
         """All stored samples in the order of the file, likewise."""
         return each_line(self.path, _lines_file("samples", task), Sample)
 
+    def each_transcript(self, task: str) -> Iterator[Transcript]:
+        """All stored transcripts in the order of the file, likewise."""
+        return each_line(self.path, _lines_file("transcripts", task), Transcript)
+
     def answers(self, task: str) -> dict[str, Answer]:
         """What aggregates read of the newest output of each sample id."""
         return {output.id: Answer(output.status, output.digest()) for output in self.each_output(task)}
 
     def parts(self, task: str, detailed: Collection[str] = ()) -> dict[tuple[str, str], Parts]:
         """What aggregates read of the newest score of each (sample id, metric id). `detailed` names the metrics whose
-        `detail` is kept, which is large."""
+        `detail`, which is large, is kept of every score, not only of those without a value."""
         kept: dict[tuple[str, str], Parts] = {}
         for line in self.each_score(task):
-            detail = line.detail if line.metric in detailed else {}
+            detail = line.detail if line.metric in detailed or line.status != "ok" else {}
             numbers = {intern(name): value for name, value in line.parts.items()}
             texts = intern(line.scorer), intern(line.output)
             kept[intern(line.id), intern(line.metric)] = Parts(*texts, line.status, numbers, line.compat, detail)
