@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
-CODEC_METRICS := bitrate[measured@1],stoi[pystoi],mel-distance[multi-resolution],mos[distillmos@7],wer[whisper-normalizer]
+CODEC_METRICS := bitrate[measured@1],stoi[pystoi],mel-distance[multi-resolution],mos[distillmos@7],wer[whisper-normalizer@20250625]
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-fast docs browser clean

@@ -27,7 +27,12 @@ from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.reference_models.speech_lm.rl.guards import pitch_spread
 
-METRICS = ("wer[whisper-normalizer]", "cer[whisper-normalizer]", "sim[ge2e@resemblyzer]", "mos[dnsmos-p835]")
+METRICS = (
+    "wer[whisper-normalizer@20250625]",
+    "cer[whisper-normalizer@20250625]",
+    "sim[ge2e@resemblyzer]",
+    "mos[dnsmos-p835]",
+)
 
 
 def manifest(data: Path, limit: int) -> Path:

@@ -51,8 +51,8 @@ TRAINING: dict[str, Any] = {
 }
 LOSSES = {"mel": 15.0, "stft": 1.0, "commitment": 0.25}
 TASKS = {
-    "codec-modelability": ("modelability[flattened@smoke-1]", "wer[whisper-normalizer]"),
-    "codec-reconstruction": ("stoi[pystoi]", "wer[whisper-normalizer]"),
+    "codec-modelability": ("modelability[flattened@smoke-1]", "wer[whisper-normalizer@20250625]"),
+    "codec-reconstruction": ("stoi[pystoi]", "wer[whisper-normalizer@20250625]"),
 }
 
 

@@ -47,7 +47,7 @@ def bare_loop(adapter: SpeechRecognizer, dataset: Dataset) -> float:
 def harness_run(spec: str, samples: int) -> float:
     """The same WER through `runner.run`: stored, scored with an interval, reported."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(limit=samples, workers=1, metrics=("wer[whisper-normalizer]",))
+        settings = Settings(limit=samples, workers=1, metrics=("wer[whisper-normalizer@20250625]",))
         results = runner.run(modelspec.parse(spec), ["asr"], Path(folder), settings)
     value = results.tasks[0].metrics[0].strict.value
     assert value is not None

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from speech_eval.engine.task import register_group as register_group
     from speech_eval.engine.task import register_task as register_task
     from speech_eval.errors import SpeechEvalError as SpeechEvalError
+    from speech_eval.metrics.base import BadData as BadData
     from speech_eval.metrics.base import Metric as Metric
     from speech_eval.metrics.base import ScoringItem as ScoringItem
     from speech_eval.metrics.base import Summary as Summary
@@ -111,7 +112,7 @@ _PUBLIC = {
         "engine.generate.timed": "Timed",
         "engine.task": "Task Variant register_group register_task",
         "errors": "SpeechEvalError",
-        "metrics.base": "Metric ScoringItem Summary Unscorable Value",
+        "metrics.base": "BadData Metric ScoringItem Summary Unscorable Value",
         "metrics.catalog": "register_metric",
         "records": "ModelInfo Sample",
     }.items()

@@ -153,7 +153,9 @@ class SpeechProbabilities(Record):
     values: list[float]
 
 
-Status = Literal["ok", "empty", "failed"]
+Status = Literal["ok", "empty", "failed", "invalid"]
+ScoreStatus = Literal["ok", "failed", "invalid", "unscored"]
+NOT_COUNTED = ("invalid", "unscored")  # statuses of scores that are in no number
 
 
 class Output(Record):
@@ -161,7 +163,8 @@ class Output(Record):
 
     `seconds` is the wall time of the answer (an equal share of its batch's). The harness measures `seconds`, `chunks`,
     `timing` and `codes`; `metadata` holds only what the adapter says of its answer (`Speech.metadata`). A failed sample
-    keeps its `error`, and the first ones of a kind their `traceback`; nothing is scored in its place.
+    keeps its `error`, and the first ones of a kind their `traceback`; nothing is scored in its place. The model is not
+    asked for an `invalid` sample: its data is defective, as `error` says, and no number counts it.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -197,6 +200,9 @@ class Transcript(Record):
 class Score(Record):
     """One metric on one sample. `parts` holds numbers that aggregate, `detail` what explains them.
 
+    `failed` is the model's failure and counts as the worst. Two statuses leave the sample out of the metric's N, with
+    the `reason` in `detail`: `invalid` where the dataset gives nothing to compare with, `unscored` where the scorer
+    broke.
     `compat` holds the parts that the original benchmark's own accounting gives; without it, a scored sample counts
     there with `parts` and a failed one is left out.
     """
@@ -206,7 +212,7 @@ class Score(Record):
     metric: str
     scorer: str = ""
     output: str
-    status: Status
+    status: ScoreStatus
     parts: dict[str, float]
     compat: dict[str, float] | None = None
     detail: dict[str, Any] = Field(default_factory=dict)
@@ -249,7 +255,9 @@ class Formula(Record):
 class MetricResult(Record):
     """One number of a task: `strict` scores every failure as the worst, `compat` excludes failures as the originals do.
 
-    `axis` is the group of the number in a task that reports several axes separately.
+    `axis` is the group of the number in a task that reports several axes separately. Neither number counts the
+    `invalid` samples, whose data gives the metric nothing to compare with, and the `unscored` ones, on which the scorer
+    broke.
     """
 
     metric: str
@@ -261,18 +269,24 @@ class MetricResult(Record):
     scorer: str = ""
     axis: str = ""
     formula: Formula | None = None
+    invalid: int = 0
+    unscored: int = 0
     strict: Estimate
     compat: Estimate
 
 
 class Counts(Record):
-    """Accounting of a task: `expected` comes from the dataset, and the other four add up to it."""
+    """Accounting of a task: `expected` comes from the dataset, and the other five add up to it.
+
+    `invalid` samples have defective data: the model was not asked, and no number counts them.
+    """
 
     expected: int
     ok: int
     empty: int
     failed: int
     missing: int
+    invalid: int = 0
 
 
 class SweepPoint(Record):

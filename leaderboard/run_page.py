@@ -178,6 +178,9 @@ def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
     return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
 
 
+_NOT_OK = {"failed": "not scorable", "invalid": "defective data", "unscored": "scorer broke"}
+
+
 def _failures(lines: TaskLines) -> list[Failure]:
     found = []
     for sample in lines.samples:
@@ -186,12 +189,13 @@ def _failures(lines: TaskLines) -> list[Failure]:
         if output is None:
             found.append(Failure(sample.id, "missing", "no output is stored", text))
         elif output.status != "ok":
-            found.append(Failure(sample.id, output.status, clip_text(output.error or "the answer was empty"), text))
+            kind = "defective data" if output.status == "invalid" else output.status
+            found.append(Failure(sample.id, kind, clip_text(output.error or "the answer was empty"), text))
         else:
             for metric, score in lines.of(sample.id):
-                if score.status == "failed":
+                if score.status != "ok":
                     reason = clip_text(f"{metric}: {score.detail.get('reason', 'no value')}")
-                    found.append(Failure(sample.id, "not scorable", reason, text))
+                    found.append(Failure(sample.id, _NOT_OK[score.status], reason, text))
     return found
 
 
@@ -210,7 +214,7 @@ def _worst_first(names: Sequence[str], lines: TaskLines, primary: MetricResult |
 def _badness(score: Parts, primary: MetricResult) -> float | None:
     """How bad a sample's score is (higher is worse); None where its parts do not give the value."""
     if score.status != "ok":
-        return float("inf")
+        return float("inf") if score.status == "failed" else None
     value = sample_value(score.parts, primary)
     return value if value is None or primary.direction == "lower" else -value
 
@@ -269,8 +273,8 @@ def _answer(output: Output, heard: Transcript | None) -> Text:
 
 
 def _parts(score: Score) -> list[tuple[str, str]]:
-    if score.status == "failed":
-        return [(score.metric, "not scorable")]
+    if score.status != "ok":
+        return [(score.metric, _NOT_OK[score.status])]
     numbers = [f"{name} {value:.4g}" for name, value in sorted(score.parts.items())]
     more = [f"and {len(numbers) - _MAX_PARTS} more"] if len(numbers) > _MAX_PARTS else []
     return [(score.metric, ", ".join(numbers[:_MAX_PARTS] + more))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from speech_eval import Imported, Task, register_task
+from speech_eval.tasks.languages import error_rates
 
 
 def _task(layout: str, budget: str) -> Task:
@@ -16,8 +17,8 @@ def _task(layout: str, budget: str) -> Task:
         metrics=(
             metric,
             "bitrate[measured@1]",
-            "wer[whisper-normalizer]",
-            "cer[whisper-normalizer]",
+            "wer[whisper-normalizer@20250625]",
+            "cer[whisper-normalizer@20250625]",
             "sim-reference[cam++@zh-en-common]",
             "mos[dnsmos-p835]",
         ),
@@ -25,6 +26,7 @@ def _task(layout: str, budget: str) -> Task:
         protocol=f"codec-modelability@1[{layout}@{budget}]",
         description=f"Bits per second that a small LM needs for held-out codes ({layout}), and its speech from text",
         recognizer="whisper-base",
+        by_language=error_rates,
         generate=Imported(
             "speech_eval.reference_models.modelability.strategy:Modelability", {"layout": layout, "budget": budget}
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from speech_eval import DepthSweep, Task, register_task
+from speech_eval.tasks.languages import error_rates
 
 AXES = {
     "bitrate": ("bitrate[measured@1]", "codebook[corpus@1]"),
@@ -17,7 +18,7 @@ AXES = {
         "si-sdr[torchmetrics-definition]",
     ),
     "intelligibility": ("stoi[pystoi]", "estoi[pystoi]"),
-    "words": ("wer[whisper-normalizer]", "wer-original[whisper-normalizer]"),
+    "words": ("wer[whisper-normalizer@20250625]", "wer-original[whisper-normalizer@20250625]"),
     "voice": ("sim-reference[cam++@zh-en-common]", "f0[yin@1]"),
     "naturalness": ("mos[dnsmos-p835]", "mos[distillmos@7]"),
 }
@@ -39,6 +40,7 @@ def codec_reconstruction() -> Task:
         protocol="codec-reconstruction@1",
         description="Recorded speech through a codec and back: what is kept, axis by axis, at which measured bitrate",
         recognizer="whisper-base",
+        by_language=error_rates,
         axes=AXES,
     )
 

@@ -7,6 +7,7 @@ The original's speaker similarity needs weights that a user has to bring, so it 
 from __future__ import annotations
 
 from speech_eval import Task, register_task
+from speech_eval.tasks.languages import error_rates
 
 PROTOCOL = "seed-tts-eval@2024-06"
 
@@ -20,7 +21,7 @@ def _task(name: str, dataset: str, recognizer: str, what: str) -> Task:
         dataset=dataset,
         metrics=(
             f"wer[{PROTOCOL}]",
-            "cer[whisper-normalizer]" if chinese else "wer[whisper-normalizer]",
+            "cer[unicode@1]" if chinese else "wer[whisper-normalizer@20250625]",
             "sim[cam++@zh-en-common]",
             "mos[dnsmos-p835]",
         ),
@@ -28,6 +29,7 @@ def _task(name: str, dataset: str, recognizer: str, what: str) -> Task:
         protocol=PROTOCOL,
         description=f"Seed-TTS-eval, {what}: macro WER of a recognizer's transcript, speaker similarity, DNSMOS",
         recognizer=recognizer,
+        by_language=error_rates,
     )
 
 

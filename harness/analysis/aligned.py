@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from speech_eval.engine.aggregate import is_primary, numbers_of, pooling, unit
 from speech_eval.engine.manifest import names_of
@@ -104,10 +105,9 @@ def _has(run: RunDirectory, task: str, metric_id: str) -> bool:
 
 def _numbers(metric_id: str, samples: list[Sample], scores: Sequence[_Scores], primary: str) -> list[Aligned]:
     metric: Metric = METRICS.get(metric_id)()
-    per_run = [
-        numbers_of(metric, metric.pool([unit(metric, sample, held.get((sample.id, metric_id))) for sample in samples]))
-        for held in scores
-    ]
+    given = [[unit(metric, sample, held.get((sample.id, metric_id))) for sample in samples] for held in scores]
+    counted = [all(units) for units in zip(*given, strict=True)]  # in every run
+    per_run = [numbers_of(metric, metric.pool([u for u in compress(units, counted) if u])) for units in given]
     units_of = [{summary.name: units for summary, units in numbers} for numbers in per_run]
     return [
         Aligned(

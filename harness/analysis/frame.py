@@ -17,7 +17,7 @@ RESULT_COLUMNS = (
     *("model", "label", "seed", "task", "task_version", "protocol", "interface", "dataset", "dataset_sha256", "limit"),
     *("leaderboard_grade", "ranked", "axis", "metric", "name", "unit", "direction", "primary", "scorer", "calibrated"),
     *("strict", "strict_low", "strict_high", "strict_n", "compat", "compat_low", "compat_high", "compat_n"),
-    *("expected", "ok", "empty", "failed", "missing"),
+    *("expected", "ok", "empty", "failed", "missing", "invalid"),
 )
 
 
@@ -52,8 +52,8 @@ def _record(row: Row) -> dict[str, Any]:
 def samples_frame(run: RunDirectory, task: str | None = None) -> DataFrame:
     """One row per sample of a run (of one task, or of all): what the model was given, what it answered, and its scores.
 
-    Scores are columns `METRIC/PART`, such as `wer[whisper-normalizer]/errors`; `audio` is the path of the answer,
-    `transcript` what the scoring recognizer heard in it. Raises `MissingExtra` without pandas.
+    Scores are columns `METRIC/PART`, such as `wer[whisper-normalizer@20250625]/errors`; `audio` is the path of the
+    answer, `transcript` what the scoring recognizer heard in it. Raises `MissingExtra` without pandas.
     """
     tasks = list(run.manifest().tasks) if task is None else [task]
     return _pandas().DataFrame([record for name in tasks for record in _samples(run, name)])

@@ -90,8 +90,9 @@ def failures(counts: Counts) -> int:
 
 
 def failure_words(counts: Counts) -> str:
-    """`3 of 100 (1 empty, 2 failed)`, or `0 of 100`."""
+    """`3 of 100 (1 empty, 2 failed)`, or `0 of 100`; samples with defective data are named, as they do not count."""
     kinds = [("empty", counts.empty), ("failed", counts.failed), ("missing", counts.missing)]
+    kinds.append(("not counted: defective data", counts.invalid))
     named = ", ".join(f"{count} {kind}" for kind, count in kinds if count)
     return f"{failures(counts)} of {counts.expected}" + (f" ({named})" if named else "")
 
@@ -278,10 +279,17 @@ def _caption(rows: Sequence[Row]) -> str:
     lines += [plain(f"{task}: {', '.join(dict.fromkeys(names))}") for task, names in ids.items()]
     scorers = dict.fromkeys(row.metric.scorer for row in rows if "@" in row.metric.scorer)
     lines += [plain(f"scored by {', '.join(scorers)}")] if scorers else []
-    lines += unranked(rows)
+    lines += unranked(rows) + list(dict.fromkeys(filter(None, map(_not_counted, rows))))
     if not all(row.calibrated for row in rows):
         lines.append(f"{NOT_CALIBRATED}: no row of --model {GROUND_TRUTH} by the same scorer on the same data")
     return "\n".join(lines)
+
+
+def _not_counted(row: Row) -> str:
+    """Which samples a number does not count; empty where it counts all."""
+    kinds = [("with defective data", row.metric.invalid), ("that broke the scorer", row.metric.unscored)]
+    named = " and ".join(f"{count} {kind}" for kind, count in kinds if count)
+    return plain(f"{row.task.task}, {row.metric.metric}: samples not counted: {named}") if named else ""
 
 
 def text(results: Sequence[Results]) -> str:

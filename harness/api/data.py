@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from speech_eval import datasets
 from speech_eval.api.evaluate import PathLike_, listed
 from speech_eval.assets import store as assets
+from speech_eval.engine.requirements import check
+from speech_eval.engine.task import TASKS
 from speech_eval.progress import Progress, drawn
 
 
@@ -29,9 +32,29 @@ def _fetched(name: str, progress: Progress) -> str:
     return "ready"
 
 
-def check_data(name: PathLike_) -> list[str]:
+def check_data(name: PathLike_, task: str | None = None, *, language: str | None = None) -> list[str]:
     """The problems of a dataset (name, manifest or folder), one line each; empty where every file is usable.
 
-    A file must be present, have its sha256, be readable, have one channel, and be finite and not silent.
+    A file must be present, have its sha256, be readable, and be finite and not silent. With the name of a `task`, the
+    data must have what the task needs, too. `language` is that of the samples that state none.
     """
-    return datasets.check(datasets.load_dataset(str(name)))
+    return inspect_data(name, task, language=language).problems
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What `data check` finds: `problems`, and `notes` on what the data was taken for and what a task leaves out."""
+
+    dataset: datasets.Dataset
+    problems: list[str]
+    notes: list[str]
+
+
+def inspect_data(name: PathLike_, task: str | None = None, *, language: str | None = None) -> DataReport:
+    """Problems and notes of a dataset, by itself and for a task."""
+    wanted = TASKS.get(task)() if task else None
+    named = next(iter(wanted.variants.values())).dataset if wanted else ""
+    dataset = datasets.load_dataset(str(name), named, language=language)
+    problems, notes = datasets.check(dataset), datasets.remarks(dataset)
+    for_task = check(wanted, dataset) if wanted else ([], [])
+    return DataReport(dataset, problems + for_task[0], notes + for_task[1])

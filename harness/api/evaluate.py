@@ -41,6 +41,7 @@ class Options(TypedDict, total=False):
     rounds: int
     batch_size: int | None
     data: PathLike_ | None
+    language: str | None
     metrics: str | Iterable[str] | None
     recognizer: str | None
     device: str | None
@@ -66,6 +67,7 @@ def evaluate(
     rounds: int = 1,
     batch_size: int | None = None,
     data: PathLike_ | None = None,
+    language: str | None = None,
     metrics: str | Iterable[str] | None = None,
     recognizer: str | None = None,
     device: str | None = None,
@@ -92,6 +94,7 @@ def evaluate(
     rounds      how often timed tasks ask for each sample
     batch_size  requests the model gets at once
     data        name or path of a dataset instead of the tasks' own
+    language    language of the samples that state none: a BCP 47 tag, ISO 639 code or English name
     metrics     metric ids instead of the tasks' own
     recognizer  model spec of the recognizer that transcribes speech outputs
     device, dtype      options of the model, for adapters that have them
@@ -118,6 +121,7 @@ def evaluate(
         rounds=rounds,
         batch_size=batch_size,
         data=data,
+        language=language,
         metrics=metrics,
         recognizer=recognizer,
         device=device,

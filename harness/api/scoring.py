@@ -89,11 +89,14 @@ def report(runs: PathLike_ | Sequence[PathLike_], format: str = "text", output: 
     return export(directories, results, format, None if output is None else Path(output))
 
 
-def score_records(metric: str, path: PathLike_, *, plugin: Iterable[PathLike_] = ()) -> dict[str, Any]:
+def score_records(
+    metric: str, path: PathLike_, *, language: str | None = None, plugin: Iterable[PathLike_] = ()
+) -> dict[str, Any]:
     """Score records of a JSON lines file (`id`, `hypothesis`, `reference`, `language`, …) with one metric.
 
-    Returns `metric`, `n`, the `samples`, and the `aggregate` as `strict` and `compat` number by name. Raises
+    `language` is that of records that state none. Returns `metric`, `n`, the `samples`, the `aggregate` as `strict` and
+    `compat` number by name, and `notes` on what was assumed and what misleads. Raises
     `UnknownName` for the metric, `BadInput` naming file and line for a record.
     """
     load_plugins(plugin)
-    return records_file.evaluate(metric, Path(path))
+    return records_file.evaluate(metric, Path(path), language)

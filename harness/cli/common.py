@@ -27,4 +27,7 @@ Data = Annotated[str | None, typer.Option(help="Dataset name or path instead of 
 Executor = Annotated[str, typer.Option(help="Where scoring runs: local or ray.")]
 RayAddress = Annotated[str | None, typer.Option(help="Address of a Ray cluster (default: Ray on this machine).")]
 Recognizer = Annotated[str | None, typer.Option(help="Model spec of the recognizer that transcribes speech outputs.")]
+Language = Annotated[
+    str | None, typer.Option(help="Language of samples that state none: a code or name such as de, zh-Hant, german.")
+]
 Metrics = Annotated[str | None, typer.Option(help="Comma-separated metric ids instead of the task's own.")]

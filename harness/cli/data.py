@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speech_eval.cli.common import Json
+from speech_eval.cli.common import Json, Language
 
 app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help=True)
 
@@ -44,20 +44,24 @@ def data_fetch(
 
 @app.command("check")
 def data_check(
-    name: Annotated[str, typer.Argument(help="Dataset name, manifest or folder.")], json: Json = False
+    name: Annotated[str, typer.Argument(help="Dataset name, or path of a list or folder.")],
+    task: Annotated[str | None, typer.Option(help="Check what this task needs of the data, too.")] = None,
+    language: Language = None,
+    json: Json = False,
 ) -> None:
-    """Check every file of a dataset: present, sha256, readable, one channel, finite, not silent."""
-    from speech_eval import datasets
+    """Say what a dataset is taken for, and check its files: present, sha256, readable, finite, not silent."""
+    from speech_eval.api.data import inspect_data
     from speech_eval.cli.console import emit, line
 
-    dataset = datasets.load_dataset(name)
-    problems = datasets.check(dataset)
+    found = inspect_data(name, task, language=language)
+    dataset, problems = found.dataset, found.problems
     if json:
-        emit({"name": name, "samples": len(dataset.samples), "sha256": dataset.sha256, "problems": problems})
+        facts = {"samples": len(dataset), "sha256": dataset.sha256, "columns": list(dataset.columns)}
+        emit({"name": name, **facts, "problems": problems, "notes": found.notes})
     else:
-        for problem in problems:
-            line(problem)
-        line(f"{name}: {len(dataset.samples)} samples, {len(problems)} problems")
+        for text in [*found.notes, *problems]:
+            line(text)
+        line(f"{name}: {len(dataset)} samples, {len(problems)} problems")
     raise typer.Exit(2 if problems else 0)
 
 

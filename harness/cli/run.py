@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speech_eval.cli.common import Executor, Json, Metrics, Plugins, RayAddress, Recognizer, Workers
+from speech_eval.cli.common import Executor, Json, Language, Metrics, Plugins, RayAddress, Recognizer, Workers
 from speech_eval.cli.config import Config
 from speech_eval.cli.verbose import Verbose
 
@@ -55,6 +55,7 @@ def run(
     executor: Executor = "local",
     ray_address: RayAddress = None,
     data: Annotated[str | None, typer.Option(help="Dataset name or path instead of the task's own.")] = None,
+    language: Language = None,
     metrics: Metrics = None,
     recognizer: Recognizer = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Failed samples that still give exit code 0.")] = 0,
@@ -95,6 +96,7 @@ def run(
         executor=executor,
         ray_address=ray_address,
         data=data,
+        language=language,
         metrics=metrics,
         recognizer=recognizer,
         retry_failed=retry_failed,
@@ -105,6 +107,8 @@ def run(
     )
     for reason in (reason for job in jobs for reason in job.plan.skipped):
         say(f"skipped: {reason}")
+    for note in dict.fromkeys(f"{i.task.name}: {i.note}" for job in jobs for i in job.plan.items if i.note):
+        say(note)
     if dry_run:
         if json:
             return emit({"dry_run": [job.to_dict() for job in jobs]})

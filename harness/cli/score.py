@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from speech_eval.cli.common import Data, Executor, Json, Metrics, Plugins, RayAddress, Recognizer, Run, Workers
+from speech_eval.cli.common import (
+    Data,
+    Executor,
+    Json,
+    Language,
+    Metrics,
+    Plugins,
+    RayAddress,
+    Recognizer,
+    Run,
+    Workers,
+)
 from speech_eval.cli.verbose import Verbose
 
 
@@ -73,14 +84,17 @@ def verify(
 def metric(
     metric_id: Annotated[str, typer.Argument(help="Metric id, such as 'wer[seed-tts-eval@2024-06]'.")],
     input: Annotated[Path, typer.Option("--input", "-i", help="JSON lines: id, hypothesis, reference, language, …")],
+    language: Language = None,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
     """Run one metric over records of your own."""
     from speech_eval.api.scoring import score_records
-    from speech_eval.cli.console import emit, line, table
+    from speech_eval.cli.console import emit, line, say, table
 
-    found = score_records(metric_id, input, plugin=plugin or ())
+    found = score_records(metric_id, input, language=language, plugin=plugin or ())
+    for note in found["notes"]:
+        say(note)
     if json:
         return emit(found)
     aggregate = found["aggregate"]

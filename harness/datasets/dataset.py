@@ -12,11 +12,15 @@ from pathlib import Path
 from speech_eval.assets import store as assets
 from speech_eval.assets.archives import safe_relative
 from speech_eval.cache import file_sha256_once
+from speech_eval.datasets.roots import absolute
 from speech_eval.errors import BadAudio, BadInput, NotFetched
 from speech_eval.progress import Progress
 from speech_eval.records import DatasetInfo, Sample
 
 SPLITS = ("train", "held-out")
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".wma", ".aif", ".aiff", ".au", ".sph")
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Dataset:
     their files (None: all files lie in assets, or in the `parts`).
 
     `limit` is the number of samples asked for, set on a subset only. `parts` are the datasets of a union; the name of
-    a part begins the paths of its samples.
+    a part begins the paths of its samples. Of one's own data, `columns` are those of the file and `note` says what the
+    data was taken for.
     """
 
     info: DatasetInfo
@@ -34,6 +39,8 @@ class Dataset:
     root: Path | None = None
     limit: int | None = None
     parts: Mapping[str, Dataset] = dataclasses.field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.root is not None:  # the same folder where a model changes the working directory
@@ -104,7 +111,7 @@ class Dataset:
                 f"{self.info.name}: '{relative}' lies in no asset of the dataset.",
                 f"Begin it with one of: {', '.join(self.info.assets) or '(the dataset names no assets)'}.",
             )
-        return self.root / path
+        return absolute(str(path), self.root)
 
     def audio_files(self) -> dict[str, str | None]:
         """Every audio path that the samples name, prompts included, with its sha256 where a sample states one."""
@@ -181,7 +188,9 @@ def union(name: str, parts: Sequence[Dataset]) -> Dataset:
         source="; ".join(dict.fromkeys(info.source for info in infos)),
         attribution="; ".join(dict.fromkeys(info.attribution for info in infos if info.attribution)),
     )
-    return dataclasses.replace(Dataset.of(info, samples), parts=by_name)
+    notes = {part.info.name: part.note for part in parts if part.note}
+    note = " ".join(f"{name}: {text}" for name, text in notes.items())
+    return dataclasses.replace(Dataset.of(info, samples), parts=by_name, note=note)
 
 
 def held_out(sample_id: str) -> bool:

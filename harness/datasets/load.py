@@ -10,6 +10,7 @@ from speech_eval.datasets import formats
 from speech_eval.datasets.catalog import Entry, catalog
 from speech_eval.datasets.dataset import Dataset, split, split_name, union
 from speech_eval.datasets.fetch import describe, present, version
+from speech_eval.datasets.languages import settle
 from speech_eval.errors import NotFetched, UnknownName
 
 
@@ -30,12 +31,13 @@ def fallback(name: str) -> str | None:
     return entry.fallback if entry else None
 
 
-def load_dataset(name_or_path: str | Path, wanted: str = "") -> Dataset:
+def load_dataset(name_or_path: str | Path, wanted: str = "", *, language: str | None = None) -> Dataset:
     """A dataset by the name of the catalog, or your own by path: a manifest, a folder, a CSV file or a `meta.lst`.
 
     `NAME@train` or `NAME@held-out` takes that split of any of them; several, separated by commas, are united. A name of
     the catalog has precedence over a file of that name. `wanted` is the dataset that a task names: it tells which list
-    of a benchmark's own folder is meant.
+    of a benchmark's own folder is meant. `language` is that of the samples that state none; without it their text tells
+    it, or it stays `und`.
 
     Fetches nothing. Raises `UnknownName` for what is neither a name nor a path, `NotFetched` for a hub dataset that is
     not on this machine, `BadInput` naming file and line for data that cannot be used.
@@ -43,23 +45,21 @@ def load_dataset(name_or_path: str | Path, wanted: str = "") -> Dataset:
     name, path = str(name_or_path), Path(name_or_path)
     base, part = split_name(name)
     if part:
-        return split(load_dataset(base, wanted), part)
+        return split(load_dataset(base, wanted, language=language), part)
     if members := catalog().groups.get(name):
-        return union(name, [load_dataset(member) for member in members])
+        return union(name, [load_dataset(member, language=language) for member in members])
     if "," in name and not path.exists():
-        return union(name, [load_dataset(member.strip(), wanted) for member in name.split(",")])
+        return union(name, [load_dataset(member.strip(), wanted, language=language) for member in name.split(",")])
     entry = _entry(name)
     if entry and entry.manifest:
-        return formats.read(entry.manifest, entry)
+        return settle(formats.read(entry.manifest, entry), language)
     if entry:
         path = present(catalog().aliases.get(name, name))
     else:
         entry = _entry(wanted)
-    if path.is_dir():
-        path = formats.list_of(path, entry)
-    if not path.is_file():
+    if not (path.is_dir() or path.is_file()):
         raise _unknown(name)
-    return formats.read(path, entry)
+    return settle(formats.read(path, entry), language)
 
 
 def locate(location: str, wanted: str) -> str:
@@ -69,7 +69,7 @@ def locate(location: str, wanted: str) -> str:
     """
     entry = _entry(wanted)
     if entry and entry.lists and location not in names() and Path(location).is_dir():
-        return str(formats.list_of(Path(location), entry))
+        return str(formats.list_of(Path(location), entry) or location)
     return location
 
 

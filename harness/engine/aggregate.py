@@ -6,9 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from speech_eval.engine.run_directory import Answer, Parts, RunDirectory
 from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, Summary, Unit
+from speech_eval.metrics.base import BadData, Metric, Summary, Unit
 from speech_eval.metrics.catalog import METRICS
-from speech_eval.records import Counts, Formula, MetricResult, Results, Sample, Score, TaskRecord, TaskResult
+from speech_eval.records import (
+    NOT_COUNTED,
+    Counts,
+    Formula,
+    MetricResult,
+    Results,
+    Sample,
+    Score,
+    TaskRecord,
+    TaskResult,
+)
 from speech_eval.statistics.bootstrap import estimate
 from speech_eval.statistics.macro import over_subsets
 from speech_eval.statistics.summaries import clusters
@@ -40,9 +50,16 @@ def _task(
     metrics = []
     for metric_id in record.metrics:
         metric: Metric = METRICS.get(metric_id)()
-        units = metric.pool(_scored(name, metric, samples, outputs, scores))
+        given = _scored(name, metric, samples, outputs, scores)
+        units = metric.pool([unit for unit in given if unit is not None])
+        unscored = sum(score.status == "unscored" for (_, scored), score in scores.items() if scored == metric.id)
         scorers = {score.scorer for (_, scored), score in scores.items() if scored == metric.id and score.scorer}
-        about = {"scorer": ", ".join(sorted(scorers)), "axis": axes.get(metric_id, "")}
+        about = {
+            "scorer": ", ".join(sorted(scorers)),
+            "axis": axes.get(metric_id, ""),
+            "invalid": given.count(None) - unscored,
+            "unscored": unscored,
+        }
         for summary, counted in numbers_of(metric, units):
             result = _number(metric, summary, counted, f"{seed}/{name}/{metric.id}/{summary.name}")
             primary = not axes and is_primary(record.primary, metric, summary)
@@ -91,6 +108,7 @@ def count(samples: Sequence[Sample], outputs: dict[str, Answer]) -> Counts:
         empty=statuses.count("empty"),
         failed=statuses.count("failed"),
         missing=statuses.count("missing"),
+        invalid=statuses.count("invalid"),
     )
 
 
@@ -100,8 +118,9 @@ def _scored(
     samples: Sequence[Sample],
     outputs: dict[str, Answer],
     scores: dict[tuple[str, str], Parts],
-) -> list[Unit]:
-    """Every expected sample as a unit. Raises `BadInput` where an output has not been scored."""
+) -> list[Unit | None]:
+    """Every expected sample as a unit, None where it is not counted. Raises `BadInput` where an output has not been
+    scored."""
     units = []
     for sample in samples:
         stored = scores.get((sample.id, metric.id))
@@ -116,7 +135,7 @@ def _scored(
 
 
 def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) -> MetricResult:
-    """`strict` over every expected sample, failures at their worst; `compat` over what the original would count."""
+    """`strict` over every counted sample, failures at their worst; `compat` over what the original would count."""
     labels = clusters([unit.sample for unit in units])
     strict = [unit.strict for unit in units]
     counted = [(unit.compat, label) for unit, label in zip(units, labels, strict=True) if unit.compat is not None]
@@ -138,9 +157,15 @@ def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) 
     )
 
 
-def unit(metric: Metric, sample: Sample, score: Score | Parts | None) -> Unit:
-    """A sample's share of the aggregates; without a score it is a missing answer."""
+def unit(metric: Metric, sample: Sample, score: Score | Parts | None) -> Unit | None:
+    """A sample's share of the aggregates; without a score it is a missing answer. None for a sample that is not counted
+    because its data is defective or its scorer broke."""
     sample = metric.visible(sample)
+    if metric.lacks(sample) or (score is not None and score.status in NOT_COUNTED):
+        return None
     if score is None:
-        return Unit(sample, metric.failure(sample), metric.compat_failure(sample))
+        try:
+            return Unit(sample, metric.failure(sample), metric.compat_failure(sample))
+        except BadData:
+            return None
     return Unit(sample, score.parts, score.compat_parts(), score.detail)

@@ -10,6 +10,8 @@ from speech_eval.engine.run_directory import RunDirectory
 
 SHOWN = 3  # samples that a line names
 NO_OUTPUT = "no output is stored"
+# What begins the reason of a sample that is not counted, by status.
+NOT_THE_MODELS = {"invalid": "not counted, defective data: ", "unscored": "not counted, the scorer broke: "}
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ def failure_reasons(run: RunDirectory, task: str) -> list[Reason]:
 def _answered(run: RunDirectory, task: str) -> dict[str, str]:
     """Why a sample has no usable answer, by sample; empty text for a usable one."""
     return {
-        output.id: "" if output.status == "ok" else output.error or "the answer was empty"
+        output.id: ""
+        if output.status == "ok"
+        else NOT_THE_MODELS.get(output.status, "") + (output.error or "the answer was empty")
         for output in run.each_output(task)
     }
 
@@ -67,8 +71,9 @@ def _unscored(run: RunDirectory, task: str) -> dict[str, list[tuple[str, str]]]:
     """(metric, reason) of each score without a value, by sample."""
     lost: dict[tuple[str, str], str] = {}
     for score in run.each_score(task):  # a later line replaces an earlier one
-        if score.status == "failed":
-            lost[score.id, score.metric] = str(score.detail.get("reason", "no value"))
+        if score.status != "ok":
+            text = NOT_THE_MODELS.get(score.status, "") + str(score.detail.get("reason", "no value"))
+            lost[score.id, score.metric] = text
         else:
             lost.pop((score.id, score.metric), None)
     found: dict[str, list[tuple[str, str]]] = {}

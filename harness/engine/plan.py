@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 
 from speech_eval import datasets
@@ -11,18 +11,18 @@ from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import Adapter
 from speech_eval.adapters.spec import ModelSpec, ResolvedModel
 from speech_eval.datasets.dataset import Dataset
-from speech_eval.engine import interleave
+from speech_eval.engine import interleave, requirements
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.metrics.base import Metric
-from speech_eval.metrics.catalog import METRICS
+from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.progress import Progress
 from speech_eval.records import DatasetRecord, TaskRecord
 
 logger = logging.getLogger(__name__)
 
-# Interfaces whose requests are the recording itself, so that even a fake model needs it.
+# Interfaces that even a fake model answers from the recording.
 HEARS = ("AudioCodec", "DuplexAgent")
 
 Model = str | ModelSpec | ResolvedModel
@@ -38,6 +38,7 @@ class Planned:
     dataset: Dataset
     metrics: tuple[str, ...]
     recognizer: str | None
+    hears: bool = True  # whether the model reads the recordings
     location: str = ""  # the dataset's name or path, as asked for
     note: str = ""
     conditions: dict[str, int | bool] = field(default_factory=dict)
@@ -47,6 +48,26 @@ class Planned:
         """What the metrics read beside the outputs, as `Metric.needs` says it."""
         classes: list[type[Metric]] = [METRICS.get(name) for name in self.metrics]
         return frozenset().union(*(cls.needs for cls in classes))
+
+    @property
+    def reads(self) -> bool:
+        """Whether a recording is read, by the model or by a metric."""
+        heard = self.hears and any(sample.audio for sample in self.dataset.samples)
+        return heard or bool(self.needs & {"prompt", "reference"})
+
+    def defects(self, asked: Container[str], progress: Progress) -> dict[str, str]:
+        """Why samples are invalid, by id, of those that were not `asked` yet (`requirements.defects`).
+
+        Raises `BadInput` where no sample of the data can be used.
+        """
+        dataset = replace(self.dataset, samples=tuple(s for s in self.dataset.samples if s.id not in asked))
+        found = requirements.defects(dataset, self.interface, self.needs, self.hears, progress)
+        if found and len(found) == len(self.dataset):
+            raise BadInput(
+                f"{dataset.info.name}: none of its {len(found)} samples can be used: {next(iter(found.values()))}.",
+                f"See every problem: speech-eval data check {self.location}",
+            )
+        return found
 
     def limit(self, settings: Settings) -> int | None:
         """The number of samples that the run was limited to."""
@@ -113,24 +134,23 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
             skipped.append(f"{task.name} measures time; the answers of {model.redacted} exist already")
             continue
         location = settings.data or task.variants[interface].dataset
-        items.append(_plan_task(task, interface, location, settings))
+        hears = model.adapter_class.reads_audio or interface in HEARS
+        items.append(_plan_task(task, interface, location, settings, hears))
     if settings.rounds > 1 and items and not any(item.task.generate.in_rounds for item in items):
         raise BadInput("None of these tasks is timed, so they have no rounds.", "Use --rounds with the task latency.")
     return Plan(model, settings, items, skipped)
 
 
-def _plan_task(task: Task, interface: str, location: str, settings: Settings, note: str = "") -> Planned:
+def _plan_task(task: Task, interface: str, location: str, settings: Settings, hears: bool, note: str = "") -> Planned:
     variant = task.variants[interface]
     if not settings.offline:
         datasets.fetch(location)
     location = datasets.locate(location, variant.dataset)
-    dataset = datasets.load_dataset(location, variant.dataset).subset(settings.limit)
-    names = settings.metrics or variant.metrics
-    if not settings.metrics and not any(sample.prompt_audio for sample in dataset.samples):
-        unanswerable = [name for name in names if "prompt" in METRICS.get(name).needs]
-        names = tuple(name for name in names if name not in unanswerable)
-        if unanswerable:
-            note = f"{note} No sample has a voice prompt: without {', '.join(unanswerable)}.".strip()
+    dataset = datasets.load_dataset(location, variant.dataset, language=settings.language).subset(settings.limit)
+    datasets.require_languages(dataset)
+    task = task.for_languages({sample.language for sample in dataset.samples})
+    asked = tuple(map(present_name, settings.metrics)) or task.variants[interface].metrics
+    names, notes = requirements.scorable(task, interface, asked, dataset, hears=hears, chosen=bool(settings.metrics))
     for name in names:
         METRICS.get(name).ready()
     logger.info("plan: %s on %s: %d samples, %s", task.name, dataset.info.name, len(dataset), ", ".join(names))
@@ -140,15 +160,21 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, no
         dataset=interleave.expand(dataset, settings.rounds) if task.generate.in_rounds else dataset,
         metrics=names,
         recognizer=settings.recognizer or task.recognizer,
+        hears=hears,
         location=location,
-        note=note,
+        note=" ".join(filter(None, (note, dataset.note, *notes, *_cautions(names, dataset)))),
     )
 
 
-def fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progress) -> Planned:
+def _cautions(metrics: Sequence[str], dataset: Dataset) -> list[str]:
+    """What to know of the metrics' numbers on these samples, each once."""
+    found = (METRICS.get(name).caution(sample) for name in metrics for sample in dataset.samples)
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def fetch(item: Planned, settings: Settings, progress: Progress) -> Planned:
     """Have the recordings on this machine, or fall back to a dataset that pip alone can bring, and note so."""
-    hears = reads_audio or item.interface in HEARS
-    if not (hears and any(s.audio for s in item.dataset.samples)) and not item.needs & {"prompt", "reference"}:
+    if not item.reads:
         return item
     try:
         item.dataset.ensure_audio(progress)
@@ -158,6 +184,6 @@ def fetch(item: Planned, reads_audio: bool, settings: Settings, progress: Progre
         if fallback is None:
             raise
         note = f"{error.problem} Using '{fallback}' instead of '{item.dataset.info.name}'."
-        item = _plan_task(item.task, item.interface, fallback, settings, note)
+        item = _plan_task(item.task, item.interface, fallback, settings, item.hears, note)
         item.dataset.ensure_audio(progress)
         return item

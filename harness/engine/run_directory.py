@@ -46,6 +46,7 @@ from speech_eval.records import (
     Results,
     Sample,
     Score,
+    ScoreStatus,
     Status,
     StoredAudio,
     Transcript,
@@ -83,7 +84,7 @@ class Parts:
 
     scorer: str
     output: str
-    status: Status
+    status: ScoreStatus
     parts: dict[str, float]
     compat: dict[str, float] | None
     detail: dict[str, Any]

@@ -24,13 +24,15 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.environment import packages
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
-from speech_eval.metrics.base import Metric, ScoringItem, Unscorable, Value
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Unscorable, Value
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress
-from speech_eval.records import Output, Sample, Score, Status, Transcript
+from speech_eval.records import Output, Sample, Score, ScoreStatus, Transcript
 from speech_eval.signal.level import audible
 
 logger = logging.getLogger(__name__)
+
+BROKEN_AT_FIRST = 5  # samples after which a metric that has scored none is given up
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def score(
     """Score every stored output by every metric, leaving out what is scored already.
 
     Without an `executor`, worker processes of this machine where a metric loads a model, else this process. Returns
-    the packages that were loaded where scores were made, name to version.
+    the packages that were loaded where scores were made, name to version. Raises `SpeechEvalError` where a metric or
+    the recognizer breaks on every sample; one that breaks on some is recorded there.
     """
     jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins)
     total = len(dataset.samples)
@@ -83,6 +86,7 @@ def score(
     progress(label, done, total)
     heavy = any(job.recognizer for job in jobs) or any(METRICS.get(name).heavy for name in metric_ids)
     used: dict[str, str] = {}
+    breakages = _Breakages()
     answers: Iterator[Scored]
     if executor is not None:
         answers = executor(score_sample, jobs, workers)
@@ -92,10 +96,37 @@ def score(
         if answer.transcript is not None:
             run.append("transcripts", task.name, [answer.transcript])
         run.append("scores", task.name, answer.scores)
+        breakages.add(answer.scores)
         used |= answer.packages
         done += 1
         progress(label, done, total)
+    breakages.check(1)
     return used
+
+
+class _Breakages:
+    """Metrics that broke on every sample so far, and how often."""
+
+    def __init__(self) -> None:
+        self._sound: set[str] = set()
+        self._broken: dict[str, list[Score]] = {}
+
+    def add(self, scores: Sequence[Score]) -> None:
+        self._sound |= {score.metric for score in scores if score.status in ("ok", "failed")}
+        for score in scores:
+            if score.status == "unscored":
+                self._broken.setdefault(score.metric, []).append(score)
+        self.check(BROKEN_AT_FIRST)
+
+    def check(self, times: int) -> None:
+        """Raise `SpeechEvalError` for a metric that broke `times` times or more and has scored no sample."""
+        for metric, broken in self._broken.items():
+            if metric not in self._sound and len(broken) >= times:
+                raise SpeechEvalError(
+                    f"{metric} broke on sample {broken[0].id}: {broken[0].detail['reason']}",
+                    "Scores so far are kept. Correct the metric or leave it out, or choose another --recognizer, then "
+                    "run: speech-eval score RUN",
+                )
 
 
 def scored(run: RunDirectory, task: Task, metric_ids: Sequence[str], dataset: Dataset) -> bool:
@@ -144,6 +175,7 @@ def _jobs(
             for name in metric_ids
             if (stored := scores.get((sample.id, name))) is None
             or stored.output != digest
+            or stored.status == "unscored"
             or (spoken and "hypothesis" in classes[name].needs and transcript is None)
         )
         if not wanted:
@@ -199,14 +231,17 @@ def score_sample(job: Job) -> Scored:
     """Transcribe (where asked) and score one sample."""
     for plugin in job.plugins:
         registry.load_file(plugin)
-    transcript = job.transcript
+    transcript, deaf = job.transcript, ""
     item = _item(job)
     if job.recognizer is not None:
-        transcript = _transcribe(job, item)
+        try:
+            transcript = _transcribe(job, item)
+        except RecognizerBroke as error:
+            deaf = error.problem
     hypothesis = transcript.text if transcript is not None else job.output.text
     original = transcript.original if transcript is not None else None
     item = replace(item, hypothesis=hypothesis, original_hypothesis=original)
-    scores = [_score_one(job, item, _metric(name), transcript) for name in job.metrics]
+    scores = [_score_one(job, item, _metric(name), transcript, deaf) for name in job.metrics]
     return Scored(scores, transcript if job.recognizer is not None else None, _packages(len(sys.modules)))
 
 
@@ -216,14 +251,22 @@ def _packages(modules: int) -> dict[str, str]:
     return packages()
 
 
-def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcript | None) -> Score:
+class RecognizerBroke(SpeechEvalError):
+    """The scoring recognizer raised on one sample."""
+
+
+def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcript | None, deaf: str) -> Score:
+    """The score of one sample, or the record of who is at fault that there is none: the model, the data or the scorer.
+
+    `deaf` says why the recognizer gave no transcript; empty where it did or was not asked.
+    """
     sample = metric.visible(job.sample)
     item = replace(item, sample=sample)
     scorer = metric.scorer()
     if "hypothesis" in metric.needs and transcript is not None:
         scorer = transcript.scorer
 
-    def made(status: Status, parts: dict[str, float], compat: Any, detail: dict[str, Any] | None) -> Score:
+    def made(status: ScoreStatus, parts: dict[str, float], compat: Any, detail: dict[str, Any] | None) -> Score:
         return Score(
             id=job.sample.id,
             metric=metric.id,
@@ -235,28 +278,58 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
             detail=detail or {},
         )
 
+    def not_counted(status: ScoreStatus, reason: str) -> Score:
+        return made(status, {}, None, {"reason": reason})
+
     def lost(reason: str, compat: dict[str, float] | None = None) -> Score:
         compat = metric.compat_failure(sample) if compat is None else compat
         return made("failed", metric.failure(sample), compat, {"reason": reason})
 
+    if job.output.status == "invalid":
+        return not_counted("invalid", job.output.error or "the data of the sample is defective")
+    if lacking := metric.lacks(sample):
+        return not_counted("invalid", f"Sample {sample.id} has no {lacking}.")
     # An empty transcript is an answer (all words deleted); an empty waveform is not.
     answered = job.output.status == "ok" or (job.output.status == "empty" and job.output.text is not None)
-    if not answered:
-        return lost(job.output.error or "the answer was empty")
     try:
-        value = metric.score(item)
-        if transcript is not None and "hypothesis" in metric.needs and not audible(item.audio()):
-            value = _heard_in_silence(metric, item, value)
-    except Unscorable as error:
-        return lost(error.problem, error.compat)
+        if not answered:
+            fault = data_fault(metric, item)
+            return not_counted("invalid", fault) if fault else lost(job.output.error or "the answer was empty")
+        if deaf and "hypothesis" in metric.needs:
+            return not_counted("unscored", deaf)
+        try:
+            value = metric.score(item)
+            if transcript is not None and "hypothesis" in metric.needs and not audible(item.audio()):
+                value = _heard_in_silence(metric, item, value)
+        except Unscorable as error:
+            fault = data_fault(metric, item)
+            return not_counted("invalid", fault) if fault else lost(error.problem, error.compat)
+    except BadData as error:
+        return not_counted("invalid", error.problem)
     except SpeechEvalError:
         raise
     except Exception as error:
-        raise SpeechEvalError(
-            f"{metric.id} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
-            "Scores so far are kept. Correct the metric or leave it out, then run: speech-eval score RUN",
-        ) from error
+        return not_counted("unscored", f"{type(error).__name__}: {error}")
     return made("ok", value.parts, value.compat, value.detail)
+
+
+def data_fault(metric: Metric, item: ScoringItem) -> str:
+    """Why no answer could have had a value: the recording or prompt cannot be read, or has no value when it is the
+    answer itself. Empty where the data is sound."""
+    given = {"reference": (item.load_reference, "recording"), "prompt": (item.load_prompt, "voice prompt")}
+    for need, (load_given, what) in given.items():
+        if need not in metric.needs or load_given is None:
+            continue
+        try:
+            load_given(None)
+            if "audio" in metric.needs:
+                answer = item.output.model_copy(update={"status": "ok", "error": None})
+                metric.score(replace(item, load_audio=load_given, output=answer))
+        except BadData as error:
+            return error.problem
+        except Unscorable as error:
+            return f"The dataset's own {what} has no value: {error.problem}"
+    return ""
 
 
 def _heard_in_silence(metric: Metric, item: ScoringItem, invented: Value) -> Value:
@@ -278,14 +351,12 @@ def _transcribe(job: Job, item: ScoringItem) -> Transcript:
         except SpeechEvalError:
             raise
         except Exception as error:
-            raise SpeechEvalError(
-                f"The recognizer {identity} broke on sample {job.sample.id}: {type(error).__name__}: {error}",
-                "Scores so far are kept. Correct it or choose another --recognizer, then run: speech-eval score RUN",
-            ) from error
+            problem = f"the recognizer {identity} broke: {type(error).__name__}: {error}"
+            raise RecognizerBroke(problem, "Name another one with --recognizer.") from error
 
     original = job.original
     if original is None and job.hears_original and item.load_reference is not None:
-        with contextlib.suppress(Unscorable):  # metrics that ask for it say so
+        with contextlib.suppress(BadData):  # metrics that ask for it say so
             original = heard(item.reference(adapter.sample_rate))
     text, digest = heard(item.audio(adapter.sample_rate)), job.output.digest()
     return Transcript(id=job.sample.id, scorer=identity, output=digest, text=text, original=original)
@@ -296,8 +367,8 @@ def _item(job: Job) -> ScoringItem:
         sample=job.sample,
         output=job.output,
         load_audio=_reader(job.audio),
-        load_prompt=_data_reader(job.audio_files.get("prompt"), job.sample.prompt_audio_sha256),
-        load_reference=_data_reader(job.audio_files.get("reference"), job.sample.audio_sha256),
+        load_prompt=data_reader(job.audio_files.get("prompt"), job.sample.prompt_audio_sha256),
+        load_reference=data_reader(job.audio_files.get("reference"), job.sample.audio_sha256),
     )
 
 
@@ -305,8 +376,8 @@ def _reader(path: Path | None) -> Callable[[int | None], Audio] | None:
     return None if path is None else (lambda rate: _read(path, rate))
 
 
-def _data_reader(path: Path | None, sha256: str | None) -> Callable[[int | None], Audio] | None:
-    """A recording of the dataset, which may state its sha256. One that cannot be used leaves no value."""
+def data_reader(path: Path | None, sha256: str | None) -> Callable[[int | None], Audio] | None:
+    """A recording of the dataset, which may state its sha256. Raises `BadData` where it cannot be used."""
 
     def read(rate: int | None) -> Audio:
         assert path is not None
@@ -314,7 +385,7 @@ def _data_reader(path: Path | None, sha256: str | None) -> Callable[[int | None]
             check_digest(path, sha256)
             return _read(path, rate)
         except BadAudio as error:
-            raise Unscorable(error.problem, error.remedy) from error
+            raise BadData(error.problem, error.remedy) from error
 
     return None if path is None else read
 

@@ -22,7 +22,7 @@ from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.executors import executor
 from speech_eval.engine.generate.guest import Guest
-from speech_eval.engine.generate.strategy import Work
+from speech_eval.engine.generate.strategy import Work, sample_seed
 from speech_eval.engine.manifest import (
     add_event,
     check_owner,
@@ -40,7 +40,7 @@ from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
-from speech_eval.records import Results, Sample
+from speech_eval.records import Output, Results, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +114,7 @@ class Session:
     directory: RunDirectory
     guest: Guest
     groups: list[list[Planned]]
+    invalid: list[dict[str, str]]  # of each group: ids of samples whose data is defective, and why
     settings: Settings
     progress: Progress
     closing: list[SpeechEvalError] = field(default_factory=list)
@@ -135,13 +136,14 @@ class Session:
         guest = _loaded(model, settings)
         closing: list[SpeechEvalError] = []
         models.callback(lambda: closing.extend(filter(None, [guest.close()])))
-        items = [fetch(item, guest.adapter.reads_audio, settings, progress) for item in planned.items]
+        items = [fetch(item, settings, progress) for item in planned.items]
         for item in items:
             if isinstance(guest.adapter, ChecksSamples) and (note := guest.adapter.check_samples(item.dataset.samples)):
                 say(f"{item.task.name}: {note}")
             if item.note:
                 say(f"{item.task.name}: {item.note}")
         groups = [item.at_points(guest.adapter, settings.rounds) for item in items]
+        invalid = [_defects(group[0], directory, fresh, say, progress) for group in groups]
         info = model.describe(guest.adapter)
         if fresh and directory.has_manifest():
             check_owner(directory, model.redacted, settings)
@@ -149,7 +151,7 @@ class Session:
         held = directory.manifest().label if directory.has_manifest() else model.own_name(info)
         label, flat = planned.label or held, [item for group in groups for item in group]
         open_manifest(directory, info, label, flat, settings, type(guest.adapter))
-        session = cls(directory, guest, groups, settings, progress, closing)
+        session = cls(directory, guest, groups, invalid, settings, progress, closing)
         session._tell_failures(say)
         return session
 
@@ -161,9 +163,16 @@ class Session:
             say(f"Failed answers of an earlier call are kept: {shown}. --retry-failed asks for them again.")
 
     def store_samples(self) -> None:
-        """Store what each task, or each point of a sweep, asks for."""
-        for item in (item for group in self.groups for item in group):
-            self.directory.replace("samples", item.task.name, item.dataset.samples)
+        """Store what each task, or each point of a sweep, asks for, and which samples the model is not asked about."""
+        for group, invalid in zip(self.groups, self.invalid, strict=True):
+            for name in (item.task.name for item in group):
+                self.directory.replace("samples", name, group[0].dataset.samples)
+                seeds = {key: sample_seed(self.settings.seed, name, key) for key in invalid}
+                outputs = [
+                    Output(id=key, task=name, status="invalid", seed=seeds[key], error=why)
+                    for key, why in invalid.items()
+                ]
+                self.directory.append("outputs", name, outputs)
 
     def generate(self, group: Sequence[Planned], number: int | None = None, call: str | None = None) -> None:
         """The answers of a task, of all points of a sweep at once, or of one round of one point.
@@ -227,6 +236,16 @@ def _loaded(model: ResolvedModel, settings: Settings) -> Guest:
         timeout=settings.timeout,
         secrets=model.spec.secrets,
     )
+
+
+def _defects(item: Planned, directory: RunDirectory, fresh: bool, say: Say, progress: Progress) -> dict[str, str]:
+    """Why samples that were not asked yet are invalid, by id, of a run that goes on or begins (`fresh`)."""
+    asked = {} if fresh else directory.outputs(item.task.name)
+    found = item.defects(asked, progress)
+    if found:
+        first = next(iter(found.values()))
+        say(f"{item.task.name}: {len(found)} of {len(item.dataset)} samples have defective data, not counted: {first}")
+    return found
 
 
 def _failed(directory: RunDirectory, task: str) -> int:

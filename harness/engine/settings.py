@@ -12,10 +12,10 @@ class Settings:
     """What a user may choose about a run beside its model and tasks.
 
     `limit` is a number of samples, or as a float a share of them. `data`, `metrics` and `recognizer` replace what the
-    tasks name; timed tasks ask for each sample `rounds` times; scoring runs on the `executor`, `local` or `ray`;
-    `plugins` are the paths of Python files that are loaded already; `offline` plans without fetching anything;
-    `timeout` is the seconds that a model may take for one sample (None: the task's own); `regenerate` drops the run's
-    answers, so that every one is made anew.
+    tasks name; `language` is that of samples that state none; timed tasks ask for each sample `rounds` times; scoring
+    runs on the `executor`, `local` or `ray`; `plugins` are the paths of Python files that are loaded already;
+    `offline` plans without fetching anything; `timeout` is the seconds that a model may take for one sample (None: the
+    task's own); `regenerate` drops the run's answers, so that every one is made anew.
     """
 
     seed: int = 0
@@ -26,6 +26,7 @@ class Settings:
     executor: str = "local"
     ray_address: str | None = None
     data: str | None = None
+    language: str | None = None
     metrics: tuple[str, ...] = ()
     recognizer: str | None = None
     retry_failed: bool = False

@@ -20,6 +20,7 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.run_files import brief
 from speech_eval.engine.settings import Settings
 from speech_eval.errors import BadInput, SpeechEvalError
+from speech_eval.metrics.catalog import present_name
 from speech_eval.records import DatasetInfo, Sample, TaskRecord
 
 _FILES = frozenset({"prompt", "reference"})  # needs of a metric that are files of the dataset
@@ -37,7 +38,7 @@ def stored_plan(directory: RunDirectory, name: str, record: TaskRecord, settings
         task=recorded(name, record),
         interface=record.interface,
         dataset=_samples_only(directory, name, record),
-        metrics=settings.metrics or tuple(record.metrics),
+        metrics=tuple(map(present_name, settings.metrics)) or tuple(record.metrics),
         recognizer=None,
     )
     if "hypothesis" in item.needs or "original-hypothesis" in item.needs:
@@ -128,11 +129,12 @@ def _loaded(directory: RunDirectory, location: str) -> Dataset:
 
 
 def _as_asked(known: Sample | None, sample: Sample) -> Sample | None:
-    """A sample of the dataset with what the engine adds where a timed task asks for it several times."""
-    if known is None or sample.item is None:
-        return known
-    added = {name: getattr(sample, name) for name in ("id", "item", "round", "cluster")}
-    return known.model_copy(update=added)
+    """A sample of the dataset in the language that the run had it in, with what the engine adds where a timed task asks
+    for it several times."""
+    if known is None:
+        return None
+    added = ("language",) if sample.item is None else ("language", "id", "item", "round", "cluster")
+    return known.model_copy(update={name: getattr(sample, name) for name in added})
 
 
 def _registered(location: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -40,6 +40,7 @@ class Task:
     protocol    the id of the procedure as a whole, such as `seed-tts-eval@2024-06`
     generate    how a model is asked: `Answer()`, `Timed()`, `DepthSweep()`, or a strategy of your own
     recognizer  model spec of the recognizer that transcribes speech outputs for text metrics
+    by_language the task for data in given languages, where metrics or the primary number depend on them
     axes        name to metric ids, where each axis is reported separately. Such a task is not ranked: `primary` only
                 sorts samples, and models are ordered by the first number of the first metric
     timeout     seconds that a model may take for one sample, unless the user says otherwise
@@ -57,6 +58,7 @@ class Task:
     variants: Mapping[str, Variant] = field(default_factory=dict)
     generate: Strategy = field(default_factory=Answer)
     recognizer: str | None = None
+    by_language: Callable[[Task, Collection[str]], Task] | None = None
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     timeout: float = 600.0
     point: SweepPoint | None = None
@@ -85,6 +87,10 @@ class Task:
     def interface_for(self, offered: Sequence[str]) -> str | None:
         """The interface this task would use of those a model offers; None where it cannot run it."""
         return next((name for name in self.interfaces if name in offered), None)
+
+    def for_languages(self, languages: Collection[str]) -> Task:
+        """This task as it scores data in these languages (BCP 47 tags)."""
+        return self if self.by_language is None else self.by_language(self, languages)
 
     def at(self, value: int) -> Task:
         """This task at one point of its sweep, under a name of its own: `codec-depth@depth=4`."""

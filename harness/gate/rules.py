@@ -1,7 +1,7 @@
 """The rules of a gate: what a line of the rules file may say. docs/gate.md explains each kind. Rules are a YAML list:
 
-- {task: asr, metric: 'wer[whisper-normalizer]/wer', max: 10}              an absolute bound
-- {task: asr, metric: 'wer[whisper-normalizer]/wer', margin: 0.5}          worse than the baseline by at most this
+- {task: asr, metric: 'wer[whisper-normalizer@20250625]/wer', max: 10}     an absolute bound
+- {task: asr, metric: 'wer[whisper-normalizer@20250625]/wer', margin: 0.5}  at most this much worse than the baseline
 - {task: latency, metric: 'ttfa[first-audible@2]/ttfb-p50', factor: 1.2}   slower than the baseline by at most this
 - {task: asr, failures: 0}                                                 most samples without an answer
 - {task: asr, completeness: 1}                                             least share of samples with an output
@@ -50,7 +50,7 @@ class Rule(Record):
         if len(bounds) != 1:
             raise ValueError(f"a rule has exactly one of {', '.join(KINDS)}")
         if bounds[0] in ON_A_NUMBER and not self.metric:
-            raise ValueError("a rule on a number names its metric, such as 'wer[whisper-normalizer]/wer'")
+            raise ValueError("a rule on a number names its metric, such as 'wer[whisper-normalizer@20250625]/wer'")
         return self
 
     @property
@@ -63,7 +63,7 @@ class Rule(Record):
 
     @property
     def title(self) -> str:
-        """`asr wer[whisper-normalizer]/wer: margin 0.5`."""
+        """`asr wer[whisper-normalizer@20250625]/wer: margin 0.5`."""
         return f"{self.task} {self.metric}".strip() + f": {self.kind.replace('_', ' ')} {self.limit:g}"
 
 

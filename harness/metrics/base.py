@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from speech_eval.audio import Audio
-from speech_eval.errors import SpeechEvalError
+from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.records import Output, Sample
 from speech_eval.statistics.macro import SUBSET
 from speech_eval.statistics.summaries import Summary, Unit
 
-__all__ = ["SUBSET", "Metric", "ScoringItem", "Summary", "Unit", "Unscorable", "Value"]
+__all__ = ["SUBSET", "BadData", "Metric", "ScoringItem", "Summary", "Unit", "Unscorable", "Value"]
 
 
 class Unscorable(SpeechEvalError):
-    """The output exists but this metric has no value for it (silence, too short). Counted as a failure.
+    """The output exists but this metric has no value for it (silence, too short). Counted as a failure of the model,
+    unless the metric has no value for the dataset's own recording either.
 
     `compat` holds the parts that the original computes nevertheless.
     """
@@ -25,6 +26,10 @@ class Unscorable(SpeechEvalError):
     def __init__(self, problem: str, remedy: str = "", compat: dict[str, float] | None = None) -> None:
         super().__init__(problem, remedy)
         self.compat = compat
+
+
+class BadData(BadInput):
+    """The dataset gives this metric nothing to compare an answer with. The sample leaves the metric's N."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,9 @@ class ScoringItem:
 
     def audio(self, rate: int | None = None) -> Audio:
         """The model's speech."""
-        return _required(self.load_audio, self.sample.id, "output audio")(rate)
+        if self.load_audio is None:
+            raise Unscorable(f"Sample {self.sample.id} has no output audio.", "Check the model's output.")
+        return self.load_audio(rate)
 
     def prompt(self, rate: int | None = None) -> Audio:
         """The voice prompt the model was given."""
@@ -62,7 +69,7 @@ class ScoringItem:
 
 def _required(load: Callable[[int | None], Audio] | None, sample_id: str, what: str) -> Callable[[int | None], Audio]:
     if load is None:
-        raise Unscorable(f"Sample {sample_id} has no {what}.", "Use a dataset whose manifest has it.")
+        raise BadData(f"Sample {sample_id} has no {what}.", "Use a dataset that has it.")
     return load
 
 
@@ -85,8 +92,9 @@ class Metric(ABC):
     version: ClassVar[int] = 1
     description: ClassVar[str]
     source: ClassVar[str]  # where the formula comes from
-    needs: ClassVar[frozenset[str]] = frozenset()  # of: (original-)hypothesis, audio, prompt, reference, timing
+    needs: ClassVar[frozenset[str]] = frozenset()  # of: (original-)hypothesis, audio, prompt, reference, text, timing
     columns: ClassVar[frozenset[str]] = frozenset()  # keys of `Sample.metadata` that it reads; a run hides the others
+    requires: ClassVar[tuple[frozenset[str], ...]] = ()  # of each set, a sample's metadata must have one key
     summaries: ClassVar[tuple[Summary, ...]]
     heavy: ClassVar[bool] = False  # loads a model, so that scoring uses worker processes
     extra: ClassVar[str] = ""  # the extra of this package that it needs
@@ -101,6 +109,11 @@ class Metric(ABC):
         """Called once before the first answer of a run; may connect. Raises where a judge cannot be asked."""
 
     @classmethod
+    def caution(cls, sample: Sample) -> str:
+        """Why this metric's number misleads for such a sample, in one line; empty where it does not."""
+        return ""
+
+    @classmethod
     def visible(cls, sample: Sample) -> Sample:
         """`sample` with only those columns of the dataset that the metric declares, and the name of its subset.
 
@@ -110,6 +123,16 @@ class Metric(ABC):
         kept = {name: value for name, value in sample.metadata.items() if name in cls.columns or name == SUBSET}
         return sample if len(kept) == len(sample.metadata) else sample.model_copy(update={"metadata": kept})
 
+    @classmethod
+    def lacks(cls, sample: Sample) -> str:
+        """What the metric needs of every sample and this one does not have; empty where it has all."""
+        if "text" in cls.needs and sample.text is None:
+            return "reference text"
+        if "prompt" in cls.needs and sample.prompt_audio is None:
+            return "voice prompt"
+        absent = [names for names in cls.requires if sample.metadata.keys().isdisjoint(names)]
+        return f"column '{' or '.join(sorted(absent[0]))}'" if absent else ""
+
     def scorer(self) -> str:
         """Identity of the weights or judge behind the number; empty for a formula."""
         return ""
@@ -118,7 +141,8 @@ class Metric(ABC):
     def score(self, item: ScoringItem) -> Value:
         """Score one output of status `ok`, or of status `empty` where the metric can (an empty transcript has a WER).
 
-        Raises `Unscorable` where no value exists. Any other exception is a defect and stops the scoring.
+        Raises `Unscorable` where the answer has no value, `BadData` where the dataset gives nothing to compare it with.
+        Another exception is a defect of the metric: the sample is not counted, and the scoring stops if none is scored.
         """
 
     @abstractmethod

@@ -9,12 +9,41 @@ from speech_eval.registry import Registry
 
 M = TypeVar("M", bound=type[Metric])
 
-METRICS: Registry[type[Metric]] = Registry(
+# Metrics by the names that they had before their protocol's version was part of the name.
+FORMER = {
+    "wer[whisper-normalizer]": "wer[whisper-normalizer@20250625]",
+    "cer[whisper-normalizer]": "cer[whisper-normalizer@20250625]",
+    "wer-original[whisper-normalizer]": "wer-original[whisper-normalizer@20250625]",
+    "wer[open-asr@B]": "wer[open-asr@B-31c5b6f]",
+}
+
+
+class _Metrics(Registry[type[Metric]]):
+    """A former name gives the metric under that name, so that stored runs keep the ids of their scores."""
+
+    def get(self, name: str) -> type[Metric]:
+        if name in FORMER and name not in self._loaded:
+            present = super().get(FORMER[name])
+            self._loaded[name] = type(present.__name__, (present,), {"id": name, "__doc__": present.__doc__})
+        return super().get(name)
+
+    def names(self) -> list[str]:
+        return [name for name in super().names() if name not in FORMER]
+
+
+def present_name(name: str) -> str:
+    """The id of a metric that a user may name by a former id."""
+    return FORMER.get(name, name)
+
+
+METRICS: Registry[type[Metric]] = _Metrics(
     "metric",
     "speech_eval.metrics",
     {
-        "wer[whisper-normalizer]": "speech_eval.metrics.wer:WhisperWER",
-        "cer[whisper-normalizer]": "speech_eval.metrics.wer:WhisperCER",
+        "wer[whisper-normalizer@20250625]": "speech_eval.metrics.wer:WhisperWER",
+        "cer[whisper-normalizer@20250625]": "speech_eval.metrics.wer:WhisperCER",
+        "wer[unicode@1]": "speech_eval.metrics.wer:UnicodeWER",
+        "cer[unicode@1]": "speech_eval.metrics.wer:UnicodeCER",
         "wer[seed-tts-eval@2024-06]": "speech_eval.metrics.wer:SeedTTSWER",
         "sim[cam++@zh-en-common]": "speech_eval.metrics.similarity:CAMPlusPlusSimilarity",
         "sim[ge2e@resemblyzer]": "speech_eval.metrics.similarity:GE2ESimilarity",
@@ -50,9 +79,10 @@ METRICS: Registry[type[Metric]] = Registry(
         "mcd[mel-13@1]": "speech_eval.metrics.codec.mcd:MelCepstralDistortion",
         "f0[yin@1]": "speech_eval.metrics.codec.pitch:PitchAccuracy",
         "sim-reference[cam++@zh-en-common]": "speech_eval.metrics.codec.speaker:CAMPlusPlusReferenceSimilarity",
-        "wer-original[whisper-normalizer]": "speech_eval.metrics.codec.wer_delta:WERDelta",
+        "wer-original[whisper-normalizer@20250625]": "speech_eval.metrics.codec.wer_delta:WhisperWERDelta",
+        "wer-original[unicode@1]": "speech_eval.metrics.codec.wer_delta:UnicodeWERDelta",
         "wer[open-asr@A]": "speech_eval.metrics.open_asr:OpenASRA",
-        "wer[open-asr@B]": "speech_eval.metrics.open_asr:OpenASRB",
+        "wer[open-asr@B-31c5b6f]": "speech_eval.metrics.open_asr:OpenASRB",
         "wer[open-asr@C]": "speech_eval.metrics.open_asr:OpenASRC",
         "wer[open-asr@D]": "speech_eval.metrics.open_asr:OpenASRD",
         "wer[open-asr@E]": "speech_eval.metrics.open_asr:OpenASRE",

@@ -62,7 +62,7 @@ _ratio = partial(Summary, estimator="ratio", unit="%", direction="lower", scale=
 class _OpenASR(Metric):
     """Word error rate over the corpus, English only, under the rules of one epoch."""
 
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     columns = frozenset({SUBSET})
     epoch: ClassVar[Epoch]
     summaries = (
@@ -97,7 +97,7 @@ class _OpenASR(Metric):
         if primary_language(sample.language) != "en":
             raise BadInput(
                 f"Sample {sample.id} is in '{sample.language}', but {self.id} scores English.",
-                "Use the metric wer[whisper-normalizer].",
+                "Use the metric wer[whisper-normalizer@20250625].",
             )
         reference = open_asr_english(reference_text(sample), self.epoch)
         hypothesis = open_asr_english(text, self.epoch)
@@ -157,7 +157,7 @@ class OpenASRA(_ByJiwer):
 class OpenASRB(_ByJiwer):
     """Epoch B, from April to June 2026, in its last state."""
 
-    id = "wer[open-asr@B]"
+    id = "wer[open-asr@B-31c5b6f]"
     epoch = "B"
     description = "Word error rate of the Open ASR Leaderboard, epoch B: acronyms, names and more fillers, jiwer"
     source = "huggingface/open_asr_leaderboard, commit 31c5b6f (from 9f7a6b4 on): normalizer/*.py"

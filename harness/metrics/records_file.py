@@ -20,10 +20,12 @@ from pydantic import ValidationError
 from speech_eval.audio import Audio, load
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unit, Unscorable, Value
-from speech_eval.metrics.catalog import METRICS
+from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.records import Output, Sample, Status
 from speech_eval.statistics.bootstrap import estimate
 from speech_eval.statistics.summaries import rows, value
+from speech_eval.text import language_name, language_tag
+from speech_eval.text.detect import UNKNOWN, detect_language
 
 HYPOTHESIS = ("hypothesis", "response", "prediction", "pred_text", "hyp")
 REFERENCE = ("reference", "ref", "text", "ground_truth", "target")
@@ -44,16 +46,22 @@ _CALLED = {
 }
 
 
-def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
-    """Score every record of a JSONL file and aggregate.
+def evaluate(metric_id: str, path: Path, language: str | None = None) -> dict[str, Any]:
+    """Score every record of a JSONL file and aggregate. `language` is that of the records that state none; without it
+    their references tell it.
 
-    Returns `{"metric", "version", "samples": [{"id", "status", "value", "compat", "parts", "compat_parts", …detail}],
-    "aggregate": {"strict": {summary: number}, "compat": {…}, "units": {…}, "intervals": {…}}}`. A sample's `value` is
-    the metric's first number for that sample alone, unscaled, and `compat` the same by the original's code, null where
-    it leaves the sample out; aggregates are in the unit that `speech-eval list metrics` shows.
+    Returns `{"metric", "version", "notes", "samples": [{"id", "status", "value", "compat", "parts", "compat_parts",
+    …detail}], "aggregate": {"strict": {summary: number}, "compat": {…}, "units": {…}, "intervals": {…}}}`. A sample's
+    `value` is the metric's first number for that sample alone, unscaled, and `compat` the same by the original's code,
+    null where it leaves the sample out; aggregates are in the unit that `speech-eval list metrics` shows. `notes` are
+    sentences on what was assumed and what misleads.
     """
-    metric: Metric = METRICS.get(metric_id)()
-    scored = [(sample, *_score(metric, item)) for sample, item in read(path)]
+    metric: Metric = METRICS.get(present_name(metric_id))()
+    records, notes = _in_language(list(read(path)), language)
+    if metric.id != metric_id:
+        notes.insert(0, f"{metric_id} is now called {metric.id}.")
+    notes += dict.fromkeys(filter(None, (metric.caution(sample) for sample, _ in records)))
+    scored = [(sample, *_score(metric, item)) for sample, item in records]
     units = metric.pool([Unit(sample, parts, compat, detail) for sample, _, parts, compat, detail in scored])
     strict = [unit.strict for unit in units]
     compat = [unit.compat for unit in units if unit.compat is not None]
@@ -63,6 +71,7 @@ def evaluate(metric_id: str, path: Path) -> dict[str, Any]:
         "version": metric.version,
         "scorer": metric.scorer(),
         "n": len(scored),
+        "notes": notes,
         "samples": [
             {
                 "id": sample.id,
@@ -90,7 +99,7 @@ def read(path: Path) -> Iterator[tuple[Sample, ScoringItem]]:
         raise BadInput(f"{path}: no such file.", "Give a JSON lines file, one record per line.")
     seen: set[str] = set()
     try:
-        lines = path.read_text("utf-8").split("\n")
+        lines = path.read_text("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not UTF-8 ({error.reason}).", "Save the file as UTF-8.") from error
     for number, line in enumerate(lines, 1):
@@ -112,6 +121,25 @@ def read(path: Path) -> Iterator[tuple[Sample, ScoringItem]]:
         raise BadInput(f"{path}: no records.", "Write one JSON object per line.")
 
 
+def _in_language(
+    records: list[tuple[Sample, ScoringItem]], language: str | None
+) -> tuple[list[tuple[Sample, ScoringItem]], list[str]]:
+    """The records with a language for each that states none, and a note where the references told it."""
+    untold = [sample for sample, _ in records if sample.language == UNKNOWN]
+    if not untold:
+        return records, []
+    tag = language_tag(language) if language else detect_language(sample.text for sample in untold if sample.text)
+    notes = (
+        [] if language or tag == UNKNOWN else [f"No language is stated; by the references it is {language_name(tag)}."]
+    )
+    found = []
+    for sample, item in records:
+        if sample.language == UNKNOWN:
+            sample = sample.model_copy(update={"language": tag})
+        found.append((sample, replace(item, sample=sample)))
+    return found, notes
+
+
 def _item(record: dict[str, Any], where: str, folder: Path) -> tuple[Sample, ScoringItem]:
     said, right = (next((name for name in names if name in record), names[0]) for names in (HYPOTHESIS, REFERENCE))
     hypothesis = record.get(said)
@@ -121,7 +149,7 @@ def _item(record: dict[str, Any], where: str, folder: Path) -> tuple[Sample, Sco
         sample = Sample(
             id=str(record["id"]),
             text=record.get(right),
-            language=record.get("language") or "en",
+            language=language_tag(record["language"]) if record.get("language") else UNKNOWN,
             audio=record.get("reference_audio"),
             prompt_audio=record.get("prompt_audio"),
             metadata={key: value for key, value in record.items() if key not in (said, right, *OTHERS, *MEASURED)},
@@ -129,6 +157,8 @@ def _item(record: dict[str, Any], where: str, folder: Path) -> tuple[Sample, Sco
         output = Output.model_validate(
             {"id": sample.id, "task": "metric", "status": "ok", "seed": 0, "text": hypothesis, **_measured(record)}
         )
+    except BadInput as error:
+        raise BadInput(f"{where}: {error.problem}", error.remedy) from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"])

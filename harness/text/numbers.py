@@ -72,6 +72,7 @@ _NUMBER_WORDS: set[str] = {
     *_PERCENT,
     *_JOINERS,
 }
+_LONE_ONE = re.compile(r"\b1(s?)\b")
 _DIGITS = re.compile(r"^\d+(\.\d+)?$")
 
 
@@ -80,6 +81,15 @@ def standardize_numbers(text: str) -> str:
 
     A lone 1 is written "one", since speech does not tell the article-like word from the digit.
     """
+    return _LONE_ONE.sub(r"one\1", _in_digits(text))
+
+
+def one_inside_number(text: str) -> bool:
+    """Whether the rule for a lone 1 changes a number of the text: "$1" becomes "$one", "1.5" becomes "one.5"."""
+    return bool(re.search(r"[€£$¢.+-]1s?\b|\b1[%.]", _in_digits(text)))
+
+
+def _in_digits(text: str) -> str:
     return _postprocess(" ".join(_Reader().read(_preprocess(text).split())))
 
 
@@ -101,11 +111,10 @@ def _preprocess(text: str) -> str:
 
 
 def _postprocess(text: str) -> str:
-    """`$2 and ¢7` becomes `$2.07`, `$0.07` becomes `¢7`, `1` and `1s` become `one` and `ones`."""
+    """`$2 and ¢7` becomes `$2.07`, `$0.07` becomes `¢7`."""
     text = re.sub(r"([€£$])([0-9]+) (?:and )?¢([0-9]{1,2})\b", lambda m: f"{m[1]}{m[2]}.{int(m[3]):02d}", text)
     # The original's dot is not escaped, so it matches any character.
-    text = re.sub(r"[€£$]0.([0-9]{1,2})\b", lambda m: f"¢{int(m[1])}", text)
-    return re.sub(r"\b1(s?)\b", r"one\1", text)
+    return re.sub(r"[€£$]0.([0-9]{1,2})\b", lambda m: f"¢{int(m[1])}", text)
 
 
 class _Reader:

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 from speech_eval.text.language import primary_language
-from speech_eval.text.numbers import standardize_numbers
+from speech_eval.text.numbers import one_inside_number, standardize_numbers
 
 FILLERS = re.compile(r"\b(hmm|mm|mhm|mmm|uh|um)\b")
 
@@ -111,28 +111,41 @@ def whisper_normalize(text: str, language: str) -> str:
 
 
 def whisper_basic(text: str) -> str:
-    """Lower case, bracketed text removed, each mark, symbol and punctuation replaced by a space. Diacritics stay."""
+    """Lower case, bracketed text removed, each mark, symbol and punctuation replaced by a space.
+
+    Accented letters that have a code of their own stay. Marks that have none do not: vowel signs and tones of Indic
+    scripts and Thai, points of Arabic and Hebrew. A space may be left at an end, where a symbol was.
+    """
     text = without_brackets(text.lower())
     text = "".join(" " if _is_symbol(char) else char for char in unicodedata.normalize("NFKC", text)).lower()
-    return re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"\s+", " ", text)
 
 
 def whisper_english(text: str) -> str:
     """Lower case, fillers and bracketed words removed, contractions and titles written out, numbers in digits, American
-    spelling, no diacritics."""
+    spelling, no diacritics. A space may be left at an end, where a symbol was."""
+    text = standardize_numbers(_written_out(text))
+    spelling = spelling_table()
+    text = " ".join(spelling.get(word, word) for word in text.split())
+    # Symbols that do not belong to a number are removed last.
+    text = re.sub(r"[.$¢€£]([^0-9])", r" \1", text)
+    text = re.sub(r"([^0-9])%", r"\1 ", text)
+    return re.sub(r"\s+", " ", text)
+
+
+def breaks_a_number(text: str) -> bool:
+    """Whether `whisper_english` takes a number of the text apart: a lone 1 is "one" also in "$1" and "1.5"."""
+    return one_inside_number(_written_out(text))
+
+
+def _written_out(text: str) -> str:
     text = FILLERS.sub("", without_brackets(text.lower()))
     text = re.sub(r"\s+'", "'", text)
     for pattern, expansion in EXPANSIONS:
         text = pattern.sub(expansion, text)
     text = re.sub(r"(\d),(\d)", r"\1\2", text)
     text = re.sub(r"\.([^0-9]|$)", r" \1", text)
-    text = standardize_numbers(plain_letters(text))
-    spelling = spelling_table()
-    text = " ".join(spelling.get(word, word) for word in text.split())
-    # Symbols that do not belong to a number are removed last.
-    text = re.sub(r"[.$¢€£]([^0-9])", r" \1", text)
-    text = re.sub(r"([^0-9])%", r"\1 ", text)
-    return re.sub(r"\s+", " ", text).strip()
+    return plain_letters(text)
 
 
 @cache

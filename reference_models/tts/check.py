@@ -18,7 +18,7 @@ from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.tokenizer import SpeechTokenizer, learned
 from speech_eval.reference_models.tts.training_config import CheckConfig
-from speech_eval.text import whisper_normalize
+from speech_eval.text import compared_words
 
 
 def recognize_packed(
@@ -39,7 +39,8 @@ def recognize_packed(
         audio = speech.decode(codes).resampled(recognizer.sample_rate)
         request = TranscriptionRequest(id=name, load_audio=lambda audio=audio: audio, language=language)  # type: ignore[misc]
         rows.append({"id": name, "text": texts[name], "heard": recognizer.transcribe([request])[0]})
-    said, heard = ([whisper_normalize(row[key], language) for row in rows] for key in ("text", "heard"))
+    pairs = [compared_words(row["text"], row["heard"], language) for row in rows]
+    said, heard = [said for said, _ in pairs], [heard for _, heard in pairs]
     found = jiwer.process_words(said, heard)
     words = found.hits + found.substitutions + found.deletions
     errors = found.substitutions + found.deletions + found.insertions

@@ -97,9 +97,9 @@ def test_compare_and_the_gate_take_the_numbers_of_the_record(runs: dict[str, Run
     for d in compare(one, other, everything=True).differences:
         key = (d.task, d.metric, d.name)
         assert d.a == numbers(one.results())[key].strict and d.b == numbers(other.results())[key].strict, key
-    rule = Rule(task="asr", metric="wer[whisper-normalizer]/wer", margin=1)
+    rule = Rule(task="asr", metric="wer[whisper-normalizer@20250625]/wer", margin=1)
     (judgment,) = judge(other, [rule], one).judgments
-    key = ("asr", "wer[whisper-normalizer]", "wer")
+    key = ("asr", "wer[whisper-normalizer@20250625]", "wer")
     assert judgment.run_value == numbers(other.results())[key].strict.value
     assert judgment.baseline_value == numbers(one.results())[key].strict.value
     assert judgment.worst and judgment.worst[0].value is not None and judgment.worst[0].baseline_value is not None
@@ -198,7 +198,7 @@ def test_latex_tables_fit_the_line(runs: dict[str, RunDirectory]) -> None:
 def test_a_difference_of_percentages_is_in_points(runs: dict[str, RunDirectory]) -> None:
     row = next(row for row in compare(runs["good"], runs["bad"]).rows() if "wer" in row["metric"])
     assert row["A"].endswith("%") and row["A - B"].endswith("points") and row["detectable"].endswith("points")
-    rule = Rule(task="asr", metric="wer[whisper-normalizer]/wer", margin=1)
+    rule = Rule(task="asr", metric="wer[whisper-normalizer@20250625]/wer", margin=1)
     assert "points" in judge(runs["bad"], [rule], runs["good"]).judgments[0].reason
 
 

@@ -33,7 +33,7 @@ from speech_eval.cli.main import app
 from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput, UnknownName
 
-WER = "wer[whisper-normalizer]"
+WER = "wer[whisper-normalizer@20250625]"
 
 
 class Parrot(SpeechRecognizer):

@@ -16,7 +16,7 @@ from speech_eval.cli.main import app
 from speech_eval.errors import BadInput
 from speech_eval.statistics.multiple import ADJUST
 
-RULES = "- {task: asr, metric: 'wer[whisper-normalizer]/wer', margin: 2.0}\n- {task: asr, failures: 0}\n"
+RULES = "- {task: asr, metric: 'wer[whisper-normalizer@20250625]/wer', margin: 2.0}\n- {task: asr, failures: 0}\n"
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_report_is_the_document_of_the_command(runs: list[Run], tmp_path: Path) 
 
 def test_records_are_scored(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"id": 1, "hypothesis": "good word", "reference": "good words"}\n')
-    found = score_records("wer[whisper-normalizer]", tmp_path / "r.jsonl")
+    found = score_records("wer[whisper-normalizer@20250625]", tmp_path / "r.jsonl")
     assert found["aggregate"]["strict"]["wer"] == 50.0
 
 

@@ -143,7 +143,7 @@ def _recordings(folder: Path) -> None:
     """Five samples: good, stereo, NaN, silent, truncated, at five sample rates."""
     tone = (0.3 * np.sin(np.arange(8000) / 5)).astype(np.float32)
     soundfile.write(folder / "s0.wav", tone, 8000)
-    soundfile.write(folder / "s1.wav", np.stack([tone, tone], 1), 44100)
+    soundfile.write(folder / "s1.wav", np.stack([tone, tone], 1), 44100)  # taken: the mean of the channels
     soundfile.write(folder / "s2.wav", np.full(800, np.nan, np.float32), 16000, subtype="FLOAT")
     soundfile.write(folder / "s3.wav", np.zeros(8000, np.float32), 48000)
     soundfile.write(folder / "s4.flac", tone, 16000)
@@ -157,9 +157,8 @@ def test_bad_recordings_fail_by_name_and_the_others_go_on(folder: Path) -> None:
     _recordings(folder)
     done = outputs(folder, "Listener", "asr", data="audio.jsonl")
     assert {key: o.status for key, o in done.items()} == {
-        "s0": "ok", "s1": "failed", "s2": "failed", "s3": "ok", "s4": "failed"
+        "s0": "ok", "s1": "ok", "s2": "failed", "s3": "ok", "s4": "failed"
     }  # fmt: skip
-    assert "not one channel" in (done["s1"].error or "") and "s1.wav" in (done["s1"].error or "")
     assert "NaN or infinity" in (done["s2"].error or "")
     assert "s4.flac" in (done["s4"].error or "")
 

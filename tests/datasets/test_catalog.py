@@ -127,6 +127,16 @@ def test_an_installed_package_adds_a_dataset_with_one_entry(site: Path) -> None:
     assert "bird-names" in datasets.names() and "asterisk-en" in datasets.names()
 
 
+@pytest.mark.parametrize("language", ["", ", language: klingon"])
+def test_an_entry_of_the_hub_states_a_language(site: Path, language: str) -> None:
+    install(site, "birds.data")
+    lines(site / "birds" / "__init__.py", "")
+    lines(site / "birds" / "data" / "__init__.py", "")
+    lines(site / "birds" / "data" / "sets.yaml", f"datasets: {{bird-calls: {{hub: {{repo: a/b}}{language}}}}}")
+    with pytest.raises(BadInput, match="language"):
+        datasets.names()
+
+
 @pytest.mark.parametrize("code", ["", "import no_such_module", "1 / 0"])
 def test_an_entry_point_that_names_no_package_is_named(site: Path, code: str) -> None:
     install(site, "birds.data")

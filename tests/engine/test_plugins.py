@@ -20,8 +20,8 @@ def commands():
         version=1,
         interface="SpeechRecognizer",
         dataset="librivox-en",
-        metrics=("length-ratio[characters@1]", "wer[whisper-normalizer]"),
-        primary="wer[whisper-normalizer]/wer",
+        metrics=("length-ratio[characters@1]", "wer[whisper-normalizer@20250625]"),
+        primary="wer[whisper-normalizer@20250625]/wer",
         protocol="commands@1",
         description="Word error rate on our own commands",
     )

@@ -104,7 +104,7 @@ def run(plugin: Path, tmp_path: Path) -> RunDirectory:
     (tmp_path / "set.jsonl").write_text(json.dumps({"id": "a", "text": "some words", "audio": "a.wav"}) + "\n")
     settings = Settings(
         data=str(tmp_path / "set.jsonl"),
-        metrics=("wer-original[whisper-normalizer]",),
+        metrics=("wer-original[whisper-normalizer@20250625]",),
         recognizer="hears-words",
         plugins=(str(plugin),),
         workers=1,
@@ -175,7 +175,9 @@ def test_a_key_of_the_user_s_recognizer_is_not_stored(run: RunDirectory, monkeyp
 
 def test_names_that_are_not_registered_are_said_with_the_run(run: RunDirectory) -> None:
     text = (run.path / "manifest.json").read_text()
-    (run.path / "manifest.json").write_text(text.replace("wer-original[whisper-normalizer]", "wer[of-somebody]"))
+    (run.path / "manifest.json").write_text(
+        text.replace("wer-original[whisper-normalizer@20250625]", "wer[of-somebody]")
+    )
     with pytest.raises(UnknownName, match=f"No metric is named.*{run.path} was made with the plug-in"):
         score(run.path)
 

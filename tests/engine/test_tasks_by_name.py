@@ -16,8 +16,8 @@ def plain(**changed: object) -> Task:
         "version": 1,
         "interface": "SpeechRecognizer",
         "dataset": "asterisk-en",
-        "metrics": ("wer[whisper-normalizer]",),
-        "primary": "wer[whisper-normalizer]/wer",
+        "metrics": ("wer[whisper-normalizer@20250625]",),
+        "primary": "wer[whisper-normalizer@20250625]/wer",
         "protocol": "mine@1",
         "description": "A task",
     }
@@ -62,7 +62,7 @@ def test_the_short_form_is_a_task_of_one_variant() -> None:
     [
         ({"interface": "Recogniser"}, "no known interface"),
         ({"interface": ""}, "no known interface"),
-        ({"primary": "cer[whisper-normalizer]"}, "not among its metrics"),
+        ({"primary": "cer[whisper-normalizer@20250625]"}, "not among its metrics"),
     ],
 )
 def test_a_task_that_cannot_be_run_is_refused(changed: dict[str, str], message: str) -> None:

@@ -68,7 +68,7 @@ def test_a_number_edited_by_hand_is_found(folder: Path) -> None:
     data["tasks"][0]["metrics"][0]["strict"]["value"] = 0.0001
     (directory.path / "results.json").write_text(json.dumps(data))
     found = verify(directory.path, Settings())
-    assert found.exit_code == 1 and "wer[whisper-normalizer]/wer strict" in found.differences[0]
+    assert found.exit_code == 1 and "wer[whisper-normalizer@20250625]/wer strict" in found.differences[0]
 
 
 def test_an_output_edited_by_hand_is_found_even_with_its_scores_left_alone(folder: Path) -> None:

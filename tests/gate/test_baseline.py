@@ -14,7 +14,7 @@ from speech_eval.cli.main import app
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
 
-RULES = "- {task: asr, metric: 'wer[whisper-normalizer]/wer', margin: 2}\n"
+RULES = "- {task: asr, metric: 'wer[whisper-normalizer@20250625]/wer', margin: 2}\n"
 
 
 @pytest.fixture

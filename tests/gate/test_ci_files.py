@@ -111,7 +111,8 @@ def test_the_workflow_passes_a_model_that_is_no_worse(repository: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("defect", "rule"), [("error_rate=0.12", "wer[whisper-normalizer]/wer"), ("answer_seconds=0.075", "response-p50")]
+    ("defect", "rule"),
+    [("error_rate=0.12", "wer[whisper-normalizer@20250625]/wer"), ("answer_seconds=0.075", "response-p50")],
 )
 def test_the_workflow_blocks_a_planted_regression(repository: Path, defect: str, rule: str) -> None:
     done = workflow(repository, f"models.py:Recognizer,{defect}")

@@ -31,7 +31,7 @@ from speech_eval.statistics.summaries import Rows
 
 WER = Summary("wer", "ratio", ("errors", "words"), "%", "lower", 100.0)
 SECONDS = Summary("p50", "quantile", ("s",), "s", "lower")
-STORED_WER = "wer[whisper-normalizer]/wer"
+STORED_WER = "wer[whisper-normalizer@20250625]/wer"
 
 
 def recognizer(n: int, *, seed: int, more: float = 0.0, data: int = 0) -> Rows:

@@ -20,7 +20,7 @@ from speech_eval.gate.decisions import judge
 from speech_eval.gate.findings import Outcome
 from speech_eval.gate.rules import Rule, load_rules
 
-WER = "wer[whisper-normalizer]/wer"
+WER = "wer[whisper-normalizer@20250625]/wer"
 
 
 @pytest.fixture(scope="module")

@@ -36,14 +36,18 @@ def test_missing_answers_are_wrong_in_strict_and_left_out_in_compat(tmp_path: Pa
 
 def test_json_output_is_one_object(tmp_path: Path) -> None:
     file = records(tmp_path / "r.jsonl", {"id": 1, "hypothesis": "Hello, world!", "reference": "hello world"})
-    done = CliRunner().invoke(app, ["metric", "wer[whisper-normalizer]", "--input", str(file), "--json"])
+    done = CliRunner().invoke(app, ["metric", "wer[whisper-normalizer@20250625]", "--input", str(file), "--json"])
     said = json.loads(done.stdout)
-    assert (said["metric"], said["n"], said["aggregate"]["strict"]["wer"]) == ("wer[whisper-normalizer]", 1, 0.0)
+    assert (said["metric"], said["n"], said["aggregate"]["strict"]["wer"]) == (
+        "wer[whisper-normalizer@20250625]",
+        1,
+        0.0,
+    )
 
 
 def test_the_command_agrees_with_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "x", "reference": "y"})
-    monkeypatch.setattr("sys.argv", ["speech-eval", "metric", "cer[whisper-normalizer]", "--input", str(file)])
+    monkeypatch.setattr("sys.argv", ["speech-eval", "metric", "cer[whisper-normalizer@20250625]", "--input", str(file)])
     with pytest.raises(SystemExit) as done:
         main()
     assert done.value.code == 0
@@ -65,7 +69,7 @@ def test_the_command_agrees_with_the_library(tmp_path: Path, monkeypatch: pytest
 def test_malformed_records_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "r.jsonl").write_text(text)
     with pytest.raises(BadInput, match=message.replace("[", r"\[")):
-        evaluate("wer[whisper-normalizer]", tmp_path / "r.jsonl")
+        evaluate("wer[whisper-normalizer@20250625]", tmp_path / "r.jsonl")
 
 
 BOOK = {"frames": 100, "frame_rate": 50, "size": 1024, "histogram": [[1, 100]]}
@@ -97,3 +101,25 @@ def test_a_measurement_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text(json.dumps(record) + "\n")
     with pytest.raises(BadInput, match="line 1: `wall_seconds`"):
         evaluate("throughput[closed-loop@1]", tmp_path / "records.jsonl")
+
+
+def test_the_language_of_records_that_state_none_is_told_by_their_references_or_said(tmp_path: Path) -> None:
+    file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "мир", "reference": "мир"})
+    with pytest.raises(BadInput, match="language of sample a is not known"):
+        evaluate("wer[unicode@1]", file)
+    assert evaluate("wer[unicode@1]", file, "bg")["notes"] == []
+    file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "non lo so", "reference": "non lo so"})
+    assert evaluate("wer[unicode@1]", file)["notes"] == ["No language is stated; by the references it is Italian (it)."]
+
+
+def test_an_unknown_language_of_a_record_is_named(tmp_path: Path) -> None:
+    file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "x", "reference": "x", "language": "klingon"})
+    with pytest.raises(BadInput, match="line 1: 'klingon' is not a language"):
+        evaluate("wer[unicode@1]", file)
+
+
+def test_a_former_metric_id_is_taken_and_its_present_id_is_said(tmp_path: Path) -> None:
+    file = records(tmp_path / "r.jsonl", {"id": "a", "hypothesis": "x", "reference": "x", "language": "en"})
+    found = evaluate("wer[open-asr@B]", file)
+    assert found["metric"] == "wer[open-asr@B-31c5b6f]"
+    assert found["notes"] == ["wer[open-asr@B] is now called wer[open-asr@B-31c5b6f]."]

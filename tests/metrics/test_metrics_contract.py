@@ -185,7 +185,9 @@ def _outcome(metric: Metric, strange: dict[str, object], folder: Path) -> object
     except BadInput as error:
         return str(error)
     assert score.status == "ok", score.detail
-    return score, unit(metric, sample, None).strict, unit(metric, sample, None).compat
+    lost = unit(metric, sample, None)
+    assert lost is not None
+    return score, lost.strict, lost.compat
 
 
 def test_its_assets_are_known_and_named_by_its_scorer(metric: Metric) -> None:

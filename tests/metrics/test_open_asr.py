@@ -22,7 +22,7 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.score import Job, score_sample
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Unit
-from speech_eval.metrics.catalog import METRICS
+from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.metrics.open_asr import composite, set_code, throughput
 from speech_eval.metrics.records_file import evaluate
 from speech_eval.records import DatasetRecord, Environment, Manifest, ModelInfo, Output, Sample, TaskRecord
@@ -35,7 +35,7 @@ TEXTS = st.text(alphabet="abiB cdé 019.,'-$%", max_size=40)
 def metric(epoch: Epoch) -> Metric:
     if epoch in KALDI:
         pytest.importorskip("kaldialign")
-    made: Metric = METRICS.get(f"wer[open-asr@{epoch}]")()
+    made: Metric = METRICS.get(present_name(f"wer[open-asr@{epoch}]"))()
     return made
 
 
@@ -378,7 +378,7 @@ def test_calls_are_pooled_when_a_run_is_aggregated(tmp_path: Path) -> None:
     scores = [
         score
         for sample, output in zip(samples, outputs, strict=True)
-        for score in score_sample(Job(run.path, sample, output, (name,), None, None, False, None, {}, ())).scores
+        for score in score_sample(Job(sample, output, None, (name,), None, None, False, None, {}, ())).scores
     ]
     run.replace("samples", "calls", samples)
     run.replace("outputs", "calls", outputs)

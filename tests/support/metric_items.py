@@ -32,7 +32,7 @@ def announcer(name: str) -> Audio:
 def speech_item(speech: Audio | None, prompt: Audio | None = None, **output: Any) -> ScoringItem:
     """What a metric sees of a synthesizer's answer."""
     return ScoringItem(
-        sample=Sample(id="s", text="words"),
+        sample=Sample(id="s", text="words", prompt_audio="prompt.wav"),
         output=Output(id="s", task="t", status="ok", seed=0, **output),
         load_audio=_loader(speech),
         load_prompt=_loader(prompt),

@@ -12,6 +12,7 @@ from speech_eval.assets.convert.whisper import convert
 from speech_eval.audio import Samples
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
+from speech_eval.text import primary_language
 
 WINDOW_SECONDS = 30
 
@@ -138,15 +139,22 @@ class Whisper(SpeechRecognizer):
         return [str(text).strip() for text in texts]
 
 
+# Whisper's own codes of languages that have another tag.
+_CODES = {"fil": "tl", "nb": "no", "jv": "jw"}
+
+
 def whisper_language(language: str, known: Iterable[str] | None, name: str) -> str | None:
     """Whisper's code of a language tag: `pt-BR` is `pt`. None for an English-only model (`known` None), which has no
-    language token. Raises `BadInput` for a language the model does not know.
+    language token. Raises `BadInput` for a language the model does not know, and for `und`.
     """
-    code = language.replace("_", "-").split("-")[0].lower()
+    code = primary_language(language)
+    code = _CODES.get(code, code)
+    if code == "und":
+        raise BadInput(f"{name} has to be told the language of the speech.", "Give --language, such as --language de.")
     if known is None:
         if code != "en":
             raise BadInput(f"{name} knows English only, not '{language}'.", "Use a multilingual Whisper.")
         return None
     if code not in known:
-        raise BadInput(f"{name} knows no language '{language}'.", "Give its two-letter code, such as en or fr.")
+        raise BadInput(f"{name} knows no language '{language}'.", "Use a model that was trained on it.")
     return code

@@ -29,6 +29,7 @@ from speech_eval.audio import Audio, read, wav_bytes
 from speech_eval.audio import stream as audio_stream
 from speech_eval.audio.wav import PCMReader
 from speech_eval.errors import BadInput
+from speech_eval.text import primary_language
 
 
 class OpenAITranscription(Endpoint, SpeechRecognizer):
@@ -38,10 +39,14 @@ class OpenAITranscription(Endpoint, SpeechRecognizer):
         return self._map(self._transcribe, requests)
 
     def _transcribe(self, request: TranscriptionRequest) -> str:
-        language = request.language.replace("_", "-").split("-")[0].lower()
+        language = primary_language(request.language)
         answer = self._json(
             "audio/transcriptions",
-            data={**self._model_field(), "response_format": "json", "temperature": "0", "language": language},
+            data={
+                **self._model_field(),
+                **{"response_format": "json", "temperature": "0"},
+                **({} if language == "und" else {"language": language}),
+            },
             files={"file": ("audio.wav", wav_bytes(request.audio), "audio/wav")},
         )
         text = answer.get("text") if isinstance(answer, dict) else None

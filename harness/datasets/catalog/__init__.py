@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from speech_eval.errors import BadInput
+from speech_eval.text import language_tag
 
 GROUP = "speech_eval.datasets"
 
@@ -57,7 +58,7 @@ class Entry(_Model):
     columns: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     optional: frozenset[str] = frozenset({"id"})
     metadata: frozenset[str] = frozenset()
-    language: str = "en"
+    language: str = ""
     license: str = "see the page of the dataset"
     lists: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
@@ -70,7 +71,17 @@ class Entry(_Model):
             raise ValueError("an entry has either 'manifest' or 'hub'")
         if self.manifest is None and self.hub is None and "remedy" not in self.model_fields_set:
             raise ValueError("an entry without 'manifest' and 'hub' needs a 'remedy'")
+        if self.hub and not self.language:
+            raise ValueError("an entry with 'hub' states its 'language'")
         return self
+
+    @field_validator("language")
+    @classmethod
+    def _is_a_language(cls, value: str) -> str:
+        try:
+            return language_tag(value) if value else ""
+        except BadInput as error:
+            raise ValueError(error.problem) from None
 
 
 class _File(_Model):

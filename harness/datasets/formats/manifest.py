@@ -1,16 +1,21 @@
-"""A manifest: JSON lines, an optional header and one sample per line. Also `metadata.jsonl` of an AudioFolder."""
+"""JSON lines, or a JSON array: a manifest with an optional header, `metadata.jsonl` of an AudioFolder, rows of NeMo and
+of lhotse."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import ValidationError
 
 from speech_eval.datasets.catalog import Entry
 from speech_eval.datasets.dataset import Dataset
+from speech_eval.datasets.formats import columns, lhotse, nemo
 from speech_eval.datasets.formats.rows import Row, dataset, invalid, lines_of, samples
+from speech_eval.datasets.roots import located
 from speech_eval.errors import BadInput
 from speech_eval.records import DatasetInfo
 
@@ -21,26 +26,49 @@ def read(path: Path, entry: Entry | None = None) -> Dataset:
 
     Raises `BadInput` naming file and line for what cannot be used.
     """
-    rows = list(_rows(path))
-    if not rows or "name" not in rows[0][1] or {"id", "file_name"} & rows[0][1].keys():
-        return dataset(path, rows)
+    rows = list(rows_of(path))
+    first = rows[0][1] if rows else {}
+    if lhotse.is_cut(first):
+        return lhotse.read(path, rows)
+    if nemo.is_row(first):
+        return nemo.read(path, rows)
+    if "name" not in first or columns.is_header(list(first)):
+        return dataset(path, rows, taken_for="an AudioFolder" if "file_name" in first else "")
     number, header = rows[0]
     try:
         info = DatasetInfo.model_validate(header)
     except ValidationError as error:
         raise invalid(path, number, error) from None
-    root = None if entry and info.assets else path.parent
-    return Dataset.of(info, samples(path, rows[1:], root, info.assets), root)
+    if entry and info.assets:
+        return Dataset.of(info, samples(path, rows[1:], None, info.assets))
+    fields = partial(columns.plainly, locate=lambda relative: _located(relative, path.parent, info))
+    return Dataset.of(info, samples(path, rows[1:], path.parent, info.assets, fields), path.parent)
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    for number, line in lines_of(path):
+def _located(relative: str, folder: Path, info: DatasetInfo) -> str:
+    return relative if relative.split("/")[0] in info.assets else located(relative, folder)
+
+
+def rows_of(path: Path) -> Iterator[Row]:
+    """The records of a file of JSON lines, which may be compressed by gzip, or of one JSON array.
+
+    Raises `BadInput` naming the line that is not a JSON object.
+    """
+    numbered = list(lines_of(path))
+    if numbered and numbered[0][1].lstrip().startswith("[") and path.suffix == ".json":
+        numbered = [(1, "\n".join(line for _, line in numbered))]
+    for number, line in numbered:
         try:
-            row = json.loads(line)
-        except ValueError as error:
+            found = json.loads(line, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
             raise BadInput(
                 f"{path}:{number}: not a JSON record ({error}).", "Write one JSON object per line."
             ) from None
-        if not isinstance(row, dict):
-            raise BadInput(f"{path}:{number}: not a JSON object.", "Write one JSON object per line.")
-        yield number, row
+        for row in found if isinstance(found, list) and path.suffix == ".json" else [found]:
+            if not isinstance(row, dict):
+                raise BadInput(f"{path}:{number}: not a JSON object.", "Write one JSON object per line.")
+            yield number, row
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")

@@ -13,11 +13,12 @@ from speech_eval.errors import BadInput
 def read(path: Path, entry: Entry | None = None) -> Dataset:
     """The dataset of a list.
 
-    The language is that of `entry`, else the name of the folder where it is `en` or `zh`, else English. Without a fifth
-    field, `wavs/<utt>.wav` is the human recording where that file exists, as in the benchmark's own folder.
+    The language is that of `entry`, else the name of the folder where it is `en` or `zh`; in other folders the texts
+    tell it. Without a fifth field, `wavs/<utt>.wav` is the human recording where that file exists, as in the
+    benchmark's own folder.
     """
     folder = path.resolve().parent.name
-    language = entry.language if entry else (folder if folder in ("en", "zh") else "en")
+    language = entry.language if entry else folder if folder in ("en", "zh") else ""
     rows: list[Row] = []
     for number, line in lines_of(path):
         fields = line.strip().split("|")
@@ -32,4 +33,4 @@ def read(path: Path, entry: Entry | None = None) -> Dataset:
         if recording or (path.parent / beside).is_file():
             row["audio"] = recording[0].strip() if recording else beside
         rows.append((number, row | {"language": language}))
-    return dataset(path, rows, name=f"seed-tts-{language}-{path.stem}")
+    return dataset(path, rows, name="-".join(filter(None, ("seed-tts", language, path.stem))))

@@ -10,7 +10,7 @@ import numpy as np
 
 from speech_eval.assets import store as assets
 from speech_eval.errors import require
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.codec.pairs import codes_of
 from speech_eval.records import Sample
 
@@ -97,6 +97,7 @@ class TextTokens(_Bill):
         Summary("flattened-per-text", "ratio", ("flattened", "text"), "positions", "lower"),
         Summary("stacked-per-text", "ratio", ("stacked", "text"), "positions", "lower"),
     )
+    needs = frozenset({"audio", "text"})
     heavy = True
     extra = "llm"
     assets = ("smollm2",)
@@ -106,9 +107,9 @@ class TextTokens(_Bill):
         return f"smollm2@{digest[:12]}"
 
     def score(self, item: ScoringItem) -> Value:
-        """Parts: `text` tokens, positions flattened and stacked, `seconds`. Raises `Unscorable` without a text."""
+        """Parts: `text` tokens, positions flattened and stacked, `seconds`. Raises `BadData` for a blank text."""
         if not (item.sample.text or "").strip():
-            raise Unscorable(f"Sample {item.sample.id} has no transcript.", "Use a dataset with texts.")
+            raise BadData(f"Sample {item.sample.id} has no transcript.", "Use a dataset with texts.")
         tokens = self._tokenizer(item.sample.text, add_special_tokens=False)["input_ids"]
         parts = _parts(item)
         kept = {name: parts[name] for name in ("flattened", "stacked", "seconds")}

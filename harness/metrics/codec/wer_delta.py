@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import jiwer
 
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Unscorable, Value
-from speech_eval.metrics.wer import WhisperWER
+from speech_eval.metrics.wer import ErrorRate, UnicodeWER, WhisperWER
 from speech_eval.records import Sample
-from speech_eval.text import whisper_normalize
 
 
-class WERDelta(Metric):
+class _WERDelta(Metric):
     """WER of the output minus WER of its recording, both by one recognizer; and the WER of the output's transcript
     against the recording's transcript (differential WER), which needs no reference text."""
 
-    id = "wer-original[whisper-normalizer]"
+    wer: ClassVar[ErrorRate]
     description = "WER delta: increase over the WER of the original recordings, that WER, and the differential WER"
-    source = "wer[whisper-normalizer] on both; differential WER as in Kumar et al. 2023 and Défossez et al. 2024"
-    needs = frozenset({"hypothesis", "original-hypothesis", "reference"})
+    needs = frozenset({"hypothesis", "original-hypothesis", "reference", "text"})
     summaries = (
         Summary("wer-increase", "ratio", ("added", "reference_words"), "%", "lower", 100.0),
         Summary("wer-original", "ratio", ("original_errors", "heard_words"), "%", "lower", 100.0, headline=False),
@@ -32,9 +31,8 @@ class WERDelta(Metric):
         either."""
         if item.original_hypothesis is None or item.hypothesis is None:
             raise Unscorable(f"Sample {item.sample.id}: the recording has no transcript.", "Give --recognizer.")
-        wer, recording = WhisperWER(), replace(item, hypothesis=item.original_hypothesis)
-        output, original = wer.score(item), wer.score(recording)
-        first, second = (str((value.detail or {})["hypothesis"]) for value in (original, output))
+        output, original = self.wer.score(item), self.wer.score(replace(item, hypothesis=item.original_hypothesis))
+        first, second = self.wer.normalized(item.original_hypothesis, item.hypothesis, item.sample.language)
         compared = jiwer.process_words(first, second)
         words = output.parts["reference_words"]
         parts = {
@@ -49,7 +47,7 @@ class WERDelta(Metric):
 
     def failure(self, sample: Sample) -> dict[str, float]:
         """All words lost, and no errors counted in the recording, whose transcript is not known."""
-        words = float(len(whisper_normalize(sample.text or "", sample.language).split()))
+        words = float(len(self.wer.normalized(sample.text or "", "", sample.language)[0].split()))
         return {
             "added": words,
             "reference_words": words,
@@ -58,3 +56,23 @@ class WERDelta(Metric):
             "changed": words,
             "original_words": words,
         }
+
+
+class WhisperWERDelta(_WERDelta):
+    """The delta of `wer[whisper-normalizer@20250625]`."""
+
+    id = "wer-original[whisper-normalizer@20250625]"
+    source = f"{WhisperWER.id} on both; differential WER as in Kumar et al. 2023 and Défossez et al. 2024"
+    wer = WhisperWER()
+
+    @classmethod
+    def caution(cls, sample: Sample) -> str:
+        return cls.wer.caution(sample)
+
+
+class UnicodeWERDelta(_WERDelta):
+    """The delta of `wer[unicode@1]`."""
+
+    id = "wer-original[unicode@1]"
+    source = f"{UnicodeWER.id} on both; differential WER as in Kumar et al. 2023 and Défossez et al. 2024"
+    wer = UnicodeWER()

@@ -57,6 +57,7 @@ class TurnPolicy(Metric):
     description = "False cut-offs and latency of every timeout rule, threshold × action delay, from one agent's scores"
     source = "This project; the sweep and its front: harness/signal/timeout_rule.py"
     columns = columns_of("turn_end")
+    requires = (columns_of("turn_end"),)
     summaries = (
         Summary(
             name="latency-at-5%",

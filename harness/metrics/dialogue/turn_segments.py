@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.dialogue.aligned import columns_of, number
 from speech_eval.metrics.dialogue.turn_taking import TURN_SECONDS
 from speech_eval.records import Sample
@@ -46,6 +45,7 @@ class SegmentTurnTaking(Metric):
     source = "This project; segments by Silero VAD 6 with its defaults, take-over rule after Full-Duplex-Bench v1.0"
     needs = frozenset({"audio"})
     columns = columns_of("turn_end")
+    requires = (columns_of("turn_end"),)
     summaries = (
         Summary("clean-turns", "mean", ("clean",), "%", "higher", 100.0),
         Summary("false-cut-offs", "mean", ("cut_off",), "%", "lower", 100.0),
@@ -63,7 +63,7 @@ class SegmentTurnTaking(Metric):
         """Reads the agent's channel and `turn_end` in seconds from its beginning. Silence is scored: no turn."""
         turn_end = number(item.sample, "turn_end")
         if turn_end is None:
-            raise BadInput(f"Sample {item.sample.id}: 'turn_end' is null.", "Annotate where the user's turn ends.")
+            raise BadData(f"Sample {item.sample.id}: 'turn_end' is null.", "Annotate where the user's turn ends.")
         segments = vad.segments_of(item.audio())
         parts = turn_of(segments, turn_end)
         return Value(parts, {"segments": [[round(start, 3), round(end, 3)] for start, end in segments]})

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.voicebench import bbh_templates as tables
 from speech_eval.metrics.voicebench.patterns import matches, plain_letter
 from speech_eval.metrics.voicebench.records import SOURCE, reference, response
@@ -83,7 +82,7 @@ class BBH(Metric):
     id = "bbh[voicebench]"
     description = "Accuracy over yes/no and A/B answers by VoiceBench's templates (BBH)"
     source = f"{SOURCE}: src/evaluator/bbh.py"
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     columns = frozenset({"id", "subset"})
     summaries = (
         Summary("accuracy", "mean", ("correct",), "%", "higher", 100.0),
@@ -112,7 +111,7 @@ def _subset(sample: Sample) -> str:
     for subset in _TABLES:
         if subset in name:
             return subset
-    raise BadInput(
+    raise BadData(
         f"Sample {sample.id} names no sub-task of BBH in its id or `subset`.", f"Use {', '.join(sorted(_TABLES))}."
     )
 
@@ -120,5 +119,5 @@ def _subset(sample: Sample) -> str:
 def _right(sample: Sample) -> int:
     right = reference(sample).lower()
     if right not in _VALUES:
-        raise BadInput(f"Sample {sample.id}: the reference '{right}' is not yes, no, (A) or (B).", "Give one of them.")
+        raise BadData(f"Sample {sample.id}: the reference '{right}' is not yes, no, (A) or (B).", "Give one of them.")
     return _VALUES[right]

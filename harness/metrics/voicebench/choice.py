@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.voicebench.patterns import matches, plain_letter
 from speech_eval.metrics.voicebench.records import SOURCE, reference, response, without_turn
 from speech_eval.metrics.voicebench.templates import CHOICE
@@ -60,7 +59,7 @@ class Choice(Metric):
     id = "choice[voicebench]"
     description = "Accuracy over four options by VoiceBench's templates (MMSU, OpenBookQA)"
     source = f"{SOURCE}: src/evaluator/mcq.py"
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     summaries = (
         Summary("accuracy", "mean", ("correct",), "%", "higher", 100.0),
         Summary("unparsed", "mean", ("unparsed",), "%", "lower", 100.0, headline=False),
@@ -84,5 +83,5 @@ class Choice(Metric):
 def _right(sample: Sample) -> str:
     right = reference(sample)
     if right not in ("A", "B", "C", "D"):
-        raise BadInput(f"Sample {sample.id}: the reference '{right}' is not A, B, C or D.", "Give the letter.")
+        raise BadData(f"Sample {sample.id}: the reference '{right}' is not A, B, C or D.", "Give the letter.")
     return right

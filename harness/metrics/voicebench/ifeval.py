@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval.errors import BadInput
-from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
+from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.voicebench.instructions import CHECKS, EXTRA, RELATIONS, Arguments, drawn, follows
 from speech_eval.metrics.voicebench.records import SOURCE, field, response, without_turn
 from speech_eval.records import Sample
@@ -25,10 +24,10 @@ def loose_variants(text: str) -> list[str]:
 
 
 def instructions_of(sample: Sample) -> list[Instruction]:
-    """Kind and arguments of each instruction; raises `BadInput` for kinds that do not exist and missing arguments."""
+    """Kind and arguments of each instruction; raises `BadData` for kinds that do not exist and missing arguments."""
     kinds, kwargs = field(sample, "instruction_id_list"), field(sample, "kwargs")
     if not isinstance(kinds, list) or not isinstance(kwargs, list) or len(kinds) != len(kwargs) or not kinds:
-        raise BadInput(
+        raise BadData(
             f"Sample {sample.id}: `instruction_id_list` and `kwargs` are not lists of one length.",
             "Give one object of arguments for each instruction.",
         )
@@ -37,14 +36,14 @@ def instructions_of(sample: Sample) -> list[Instruction]:
 
 def _arguments(sample: Sample, kind: str, given: Mapping[str, Any] | None) -> Arguments:
     if kind not in CHECKS:
-        raise BadInput(f"Sample {sample.id}: there is no instruction '{kind}'.", f"Known: {', '.join(CHECKS)}.")
+        raise BadData(f"Sample {sample.id}: there is no instruction '{kind}'.", f"Known: {', '.join(CHECKS)}.")
     arguments: Arguments = {}
     for name in CHECKS[kind][1]:
         value = (given or {}).get(name)
         if value is None or value == "" or value == []:
-            raise BadInput(f"Sample {sample.id}: '{kind}' lacks its argument '{name}'.", "Give it in `kwargs`.")
+            raise BadData(f"Sample {sample.id}: '{kind}' lacks its argument '{name}'.", "Give it in `kwargs`.")
         if name.endswith("relation") and value not in RELATIONS:
-            raise BadInput(f"Sample {sample.id}: '{value}' is not a relation.", f"Use {' or '.join(RELATIONS)}.")
+            raise BadData(f"Sample {sample.id}: '{value}' is not a relation.", f"Use {' or '.join(RELATIONS)}.")
         arguments[name] = value
     return arguments
 
@@ -72,6 +71,7 @@ class IFEval(Metric):
     source = f"{SOURCE}: src/evaluator/ifeval.py; Zhou et al. 2023, arXiv 2311.07911"
     needs = frozenset({"hypothesis"})
     columns = frozenset({"instruction_id_list", "kwargs"})
+    requires = (frozenset({"instruction_id_list"}),)
     heavy = True
     extra = EXTRA
     summaries = (

@@ -88,7 +88,7 @@ class Pedant(Metric):
     id = "pedant[voicebench]"
     description = "Share of answers that the classifier PEDANT accepts (the other half of SD-QA)"
     source = f"{SOURCE}: src/evaluator/qa.py; qa_metrics 0.2.17"
-    needs = frozenset({"hypothesis"})
+    needs = frozenset({"hypothesis", "text"})
     heavy = True
     extra = "pedant"
     columns = frozenset({"prompt"})

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from speech_eval.errors import BadInput
-from speech_eval.metrics.base import ScoringItem, Unscorable
+from speech_eval.metrics.base import BadData, ScoringItem, Unscorable
 from speech_eval.records import Sample
 
 SOURCE = "MatthewCYM/VoiceBench at 5338154"
@@ -21,16 +20,16 @@ def response(item: ScoringItem) -> str:
 
 
 def reference(sample: Sample) -> str:
-    """The right answer; raises `BadInput` where the sample has none."""
+    """The right answer; raises `BadData` where the sample has none."""
     if not (sample.text or "").strip():
-        raise BadInput(f"Sample {sample.id} has no reference answer.", "Give the record a `reference`.")
+        raise BadData(f"Sample {sample.id} has no reference answer.", "Give the record a `reference`.")
     return sample.text or ""
 
 
 def field(sample: Sample, name: str) -> Any:
-    """A field of the sample's metadata; raises `BadInput` where it is missing."""
+    """A field of the sample's metadata; raises `BadData` where it is missing."""
     if sample.metadata.get(name) is None:
-        raise BadInput(f"Sample {sample.id} has no `{name}`.", f"Give the record the field `{name}`.")
+        raise BadData(f"Sample {sample.id} has no `{name}`.", f"Give the record the field `{name}`.")
     return sample.metadata[name]
 
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import jiwer
 
 from speech_eval.errors import BadInput
-from speech_eval.text import whisper_normalize
+from speech_eval.text import compared_letters
 
 # Characters per second. Read speech has 10 to 20; the band is wide, because it limits and does not teach.
 PACE = (6.0, 30.0)
@@ -30,14 +30,13 @@ INVALID = Reward(0.0, False)
 
 
 def character_error_rate(text: str, transcript: str, language: str = "en") -> float | None:
-    """Edits per character of `text`, both normalized as Whisper does; None for a transcript without letters.
+    """Edits per character of `text`, both normalized by the language; None for a transcript without letters.
 
     Raises `BadInput` for a text without letters.
     """
-    reference = whisper_normalize(text, language)
+    reference, heard = compared_letters(text, transcript, language)
     if not any(character.isalnum() for character in reference):
         raise BadInput(f"The text '{text}' has no letters to recognize.", "Leave it out of the texts.")
-    heard = whisper_normalize(transcript, language)
     if not any(character.isalnum() for character in heard):
         return None
     return float(jiwer.process_characters(reference, heard).cer)

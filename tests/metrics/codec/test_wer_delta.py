@@ -16,11 +16,11 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.engine.verify import verify
 from speech_eval.metrics.base import ScoringItem, Unscorable
-from speech_eval.metrics.codec.wer_delta import WERDelta
+from speech_eval.metrics.codec.wer_delta import WhisperWERDelta
 from speech_eval.records import ModelInfo, Output, Sample
 
 pytest.importorskip("av")
-METRIC = WERDelta()
+METRIC = WhisperWERDelta()
 TEXT = "please hold the line"
 
 
@@ -77,7 +77,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> type[Counting]:
     return Counting
 
 
-SETTINGS = Settings(limit=2, workers=1, recognizer="counting", metrics=(METRIC.id, "wer[whisper-normalizer]"))
+SETTINGS = Settings(limit=2, workers=1, recognizer="counting", metrics=(METRIC.id, "wer[whisper-normalizer@20250625]"))
 
 
 def test_recordings_are_heard_once_and_stored_beside(counting: type[Counting], tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_sweep_hears_the_recordings_once_for_all_depths(counting: type[Countin
 
 
 def test_a_metric_that_wants_the_recordings_later_has_them_heard_then(counting: type[Counting], tmp_path: Path) -> None:
-    plain = Settings(limit=2, workers=1, recognizer="counting", metrics=("wer[whisper-normalizer]",))
+    plain = Settings(limit=2, workers=1, recognizer="counting", metrics=("wer[whisper-normalizer@20250625]",))
     runner.run(modelspec.parse("oracle"), ["codec-reconstruction"], tmp_path, plain)
     lines = RunDirectory(tmp_path).transcripts("codec-reconstruction").values()
     assert counting.heard == 2 and all(line.original is None for line in lines)

@@ -35,7 +35,7 @@ def test_held_out_sentences_are_understood(tmp_path: Path) -> None:
     manifest = tmp_path / "sentences.jsonl"
     rows = [{"id": f"s{i}", "text": text, "language": "en"} for i, text in enumerate(SENTENCES)]
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    settings = Settings(data=str(manifest), metrics=("wer[whisper-normalizer]",), workers=1)
+    settings = Settings(data=str(manifest), metrics=("wer[whisper-normalizer@20250625]",), workers=1)
     results = runner.run(modelspec.parse("llasa-3m-en"), ["seed-tts"], tmp_path / "run", settings)
     (task,) = results.tasks
     assert task.counts.ok == task.counts.expected == len(SENTENCES)
