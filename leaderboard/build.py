@@ -257,8 +257,8 @@ def _shares(run: Run, result: TaskResult, read: TaskLines) -> Shares | None:
     metric = report.primary(result)
     if metric is None or run.human or not (result.ranked and result.leaderboard_grade):
         return None
-    own = ((name, score) for name, scores in read.scores.items() for score in scores if score.metric == metric.metric)
-    return shares(metric.formula, metric.strict.value, read.samples, {name: score.parts for name, score in own})
+    parts = {sample: score.parts for (sample, name), score in read.scores.items() if name == metric.metric}
+    return shares(metric.formula, metric.strict.value, read.samples, parts)
 
 
 def _heard(sample: SampleView) -> dict[str, Any]:

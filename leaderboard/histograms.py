@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from speech_eval.analysis import report
 from speech_eval.leaderboard.load import TaskLines
-from speech_eval.records import Formula, MetricResult, Score, TaskResult
+from speech_eval.records import Formula, MetricResult, TaskResult
 
 _BINS = 24
 _FEWEST = 5  # fewer samples are easier to read one by one
@@ -29,15 +29,15 @@ class Histogram:
     middle: float  # where the median is, in percent of the width
 
 
-def sample_value(score: Score, metric: MetricResult) -> float | None:
-    """The value of one sample for a metric, in its unit; None where the stored parts do not give it.
+def sample_value(parts: Mapping[str, float], metric: MetricResult) -> float | None:
+    """The value of one sample for a metric, in its unit; None where the stored `parts` do not give it.
 
     It comes from the metric's formula; in runs without formulas, from the part of that name or errors over words.
     """
     if metric.formula is not None:
-        value, scale = _by_formula(metric.formula, score.parts), metric.formula.scale
+        value, scale = _by_formula(metric.formula, parts), metric.formula.scale
     else:
-        value, scale = _by_name(score.parts, metric), 100.0 if metric.unit == "%" else 1.0
+        value, scale = _by_name(parts, metric), 100.0 if metric.unit == "%" else 1.0
     return None if value is None else value * scale
 
 
@@ -66,8 +66,8 @@ def histograms(result: TaskResult, lines: TaskLines) -> list[Histogram]:
     """One histogram per headline number whose value per sample can be read from the scores."""
     found, seen = [], set()
     for metric in report.ordered(m for m in result.metrics if m.headline or m.primary):
-        scores = [s for scored in lines.scores.values() for s in scored if s.metric == metric.metric]
-        values = [v for s in scores if s.status == "ok" and (v := sample_value(s, metric)) is not None]
+        scores = (score for (_, name), score in lines.scores.items() if name == metric.metric)
+        values = [v for s in scores if s.status == "ok" and (v := sample_value(s.parts, metric)) is not None]
         values = sorted(value for value in values if math.isfinite(value))
         key = (metric.metric, tuple(values))
         if len(values) >= _FEWEST and key not in seen:  # two quantiles of one part are one histogram

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from speech_eval.analysis.derived import with_derived
 from speech_eval.analysis.human_baseline import GROUND_TRUTH
 from speech_eval.engine import run_files
-from speech_eval.engine.run_directory import MANIFEST, RESULTS, RunDirectory, charged_to_runs
+from speech_eval.engine.run_directory import MANIFEST, RESULTS, Parts, RunDirectory, charged_to_runs
 from speech_eval.engine.run_files import brief
 from speech_eval.errors import BadInput
 from speech_eval.records import (
@@ -83,13 +83,49 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class TaskLines:
-    """The stored lines of one task of a run."""
+class Answered:
+    """How a sample was answered: the status of its output, and the error of one that failed."""
 
-    samples: list[Sample]
-    outputs: dict[str, Output]
-    transcripts: dict[str, Transcript]
+    status: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole stored lines of a few samples; scores by sample."""
+
+    outputs: dict[str, Output] = field(default_factory=dict)
+    transcripts: dict[str, Transcript] = field(default_factory=dict)
     scores: dict[str, list[Score]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskLines:
+    """The stored lines of one task of a run, of most samples only what a page counts and sorts by. `scores` are by
+    sample and metric, with the detail of those without a value."""
+
+    directory: RunDirectory
+    task: str
+    samples: list[Sample]
+    outputs: dict[str, Answered]
+    scores: dict[tuple[str, str], Parts]
+    metrics: tuple[str, ...]
+
+    def of(self, sample: str) -> list[tuple[str, Parts]]:
+        """The scores of a sample, by metric."""
+        return [(name, self.scores[sample, name]) for name in self.metrics if (sample, name) in self.scores]
+
+    def whole(self, samples: Collection[str]) -> Whole:
+        """Read the whole lines of some samples."""
+        scores = {(s.id, s.metric): s for s in self.directory.each_score(self.task) if s.id in samples}
+        by_sample: dict[str, list[Score]] = {}
+        for (sample, _), score in scores.items():
+            by_sample.setdefault(sample, []).append(score)
+        return Whole(
+            outputs={o.id: o for o in self.directory.each_output(self.task) if o.id in samples},
+            transcripts={t.id: t for t in self.directory.each_transcript(self.task) if t.id in samples},
+            scores=by_sample,
+        )
 
 
 def find(paths: Sequence[Path]) -> tuple[list[Run], list[Skipped]]:
@@ -220,12 +256,15 @@ def slug(text: str) -> str:
 def lines(run: Run, task: TaskResult) -> TaskLines:
     """The stored lines of a task. Raises `BadInput` naming file and line where one cannot be read."""
     directory = RunDirectory(run.path)
-    scores: dict[str, list[Score]] = {}
-    for (sample, _), score in directory.scores(task.task).items():
-        scores.setdefault(sample, []).append(score)
+    first = next((metric for metric in task.metrics if metric.primary), None)
+    by_parts = first is not None and first.formula is not None and first.formula.estimator != "function"
+    # without a value per sample, pages sort by the texts that were compared
+    scores = directory.parts(task.task, () if by_parts else {metric.metric for metric in task.metrics})
     return TaskLines(
+        directory=directory,
+        task=task.task,
         samples=directory.samples(task.task),
-        outputs=directory.outputs(task.task),
-        transcripts=directory.transcripts(task.task),
+        outputs={o.id: Answered(o.status, o.error or "") for o in directory.each_output(task.task)},
         scores=scores,
+        metrics=tuple(dict.fromkeys(metric for _, metric in scores)),
     )

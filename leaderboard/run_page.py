@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.engine import run_files
-from speech_eval.engine.run_directory import MANIFEST
+from speech_eval.engine.run_directory import MANIFEST, Parts
 from speech_eval.leaderboard.boards import is_policy_point, leads
 from speech_eval.leaderboard.histograms import Histogram, histograms, sample_value
-from speech_eval.leaderboard.load import Run, TaskLines
+from speech_eval.leaderboard.load import Run, TaskLines, Whole
 from speech_eval.leaderboard.media import AudioShelf, Clip
 from speech_eval.leaderboard.text_diff import Piece, difference, rate
 from speech_eval.records import MetricResult, Output, Results, Sample, Score, TaskResult, Transcript
@@ -101,7 +101,8 @@ def task_view(
     chosen = choose(run, result, lines, max_samples)
     common = set(_common(lines))
     rest = [name for name in sorted(set(also) - set(chosen)) if name in by_id and _answered(lines, name)]
-    views = {name: _sample(run, result, by_id[name], lines, shelf, name in common) for name in [*chosen, *rest]}
+    whole = lines.whole({*chosen, *rest})
+    views = {name: _sample(run, result, by_id[name], whole, shelf, name in common) for name in [*chosen, *rest]}
     headline, folded = _listed(result)
     return TaskView(
         result=result,
@@ -191,9 +192,9 @@ def _failures(lines: TaskLines) -> list[Failure]:
             kind = "defective data" if output.status == "invalid" else output.status
             found.append(Failure(sample.id, kind, clip_text(output.error or "the answer was empty"), text))
         else:
-            for score in lines.scores.get(sample.id, []):
+            for metric, score in lines.of(sample.id):
                 if score.status != "ok":
-                    reason = clip_text(f"{score.metric}: {score.detail.get('reason', 'no value')}")
+                    reason = clip_text(f"{metric}: {score.detail.get('reason', 'no value')}")
                     found.append(Failure(sample.id, _NOT_OK[score.status], reason, text))
     return found
 
@@ -201,38 +202,37 @@ def _failures(lines: TaskLines) -> list[Failure]:
 def _worst_first(names: Sequence[str], lines: TaskLines, primary: MetricResult | None) -> list[str]:
     ranked = []
     for name in names:
-        scores = lines.scores.get(name, [])
-        own = next((score for score in scores if primary is not None and score.metric == primary.metric), None)
+        own = None if primary is None else lines.scores.get((name, primary.metric))
         badness = _badness(own, primary) if own and primary else None
-        if badness is None and (pair := _compared(scores, primary)):
+        details = [(metric, score.detail) for metric, score in lines.of(name)] if badness is None else []
+        if pair := _compared(details, primary):
             badness = rate(pair[0], difference(*pair))
         ranked.append((0.0 if badness is None else -badness, name))
     return [name for _, name in sorted(ranked)]
 
 
-def _badness(score: Score, primary: MetricResult) -> float | None:
+def _badness(score: Parts, primary: MetricResult) -> float | None:
     """How bad a sample's score is (higher is worse); None where its parts do not give the value."""
     if score.status != "ok":
         return float("inf") if score.status == "failed" else None
-    value = sample_value(score, primary)
+    value = sample_value(score.parts, primary)
     return value if value is None or primary.direction == "lower" else -value
 
 
-def _compared(scores: Sequence[Score], primary: MetricResult | None) -> tuple[str, str] | None:
-    """The normalized texts that the primary metric compared, else those of any metric that compared texts."""
-    for score in sorted(scores, key=lambda score: primary is None or score.metric != primary.metric):
-        reference, hypothesis = score.detail.get("reference"), score.detail.get("hypothesis")
+def _compared(details: Sequence[tuple[str, Mapping[str, Any]]], primary: MetricResult | None) -> tuple[str, str] | None:
+    """The normalized texts that the primary metric compared, else those of any metric that compared texts. `details`
+    are those of a sample's scores, each with its metric."""
+    for _, detail in sorted(details, key=lambda item: primary is None or item[0] != primary.metric):
+        reference, hypothesis = detail.get("reference"), detail.get("hypothesis")
         if isinstance(reference, str) and isinstance(hypothesis, str):
             return clip_text(reference), clip_text(hypothesis)
     return None
 
 
-def _sample(
-    run: Run, result: TaskResult, sample: Sample, lines: TaskLines, shelf: AudioShelf, common: bool
-) -> SampleView:
-    output, scores = lines.outputs[sample.id], lines.scores.get(sample.id, [])
-    heard = lines.transcripts.get(sample.id)
-    pair = _compared(scores, report.primary(result))
+def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: AudioShelf, common: bool) -> SampleView:
+    output, scores = whole.outputs[sample.id], whole.scores.get(sample.id, [])
+    heard = whole.transcripts.get(sample.id)
+    pair = _compared([(score.metric, score.detail) for score in scores], report.primary(result))
     recording = _RECORDING.get(result.interface, "Input")
     clips = [
         shelf.given(run, result.task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),

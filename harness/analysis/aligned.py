@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 
-from speech_eval.engine.aggregate import is_primary, numbers_of, unit
+from speech_eval.engine.aggregate import is_primary, numbers_of, pooling, unit
 from speech_eval.engine.manifest import names_of
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import Parts, RunDirectory
 from speech_eval.errors import NotComparable
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS
-from speech_eval.records import Sample, Score
+from speech_eval.records import Sample
 from speech_eval.statistics.summaries import Groups, Rows, Summary, clusters, group, rows
 
 # Fields of a task's record that must agree, besides the dataset and the scorers.
 CONDITIONS = ("version", "protocol", "interface", "limit", "recognizer", "conditions", "sweep")
 
-_Scores = dict[tuple[str, str], Score]
+_Scores = dict[tuple[str, str], Parts]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def task_obstacles(a: RunDirectory, b: RunDirectory, task: str) -> list[str]:
 
 def _scorers(run: RunDirectory, task: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for (_, metric), score in run.scores(task).items():
+    for (_, metric), score in run.parts(task).items():
         if score.scorer:
             found.setdefault(metric, set()).add(score.scorer)
     return found
@@ -82,7 +82,7 @@ def aligned(runs: Sequence[RunDirectory], task: str) -> list[Aligned]:
     samples = [sample for sample in sorted(runs[0].samples(task), key=lambda s: s.id) if sample.id in common]
     if not samples:
         raise NotComparable(f"Task {task}: the runs have no sample in common.", "Use the same dataset.")
-    scores = [run.scores(task) for run in runs]
+    scores = [run.parts(task, pooling(run.manifest().tasks[task].metrics)) for run in runs]
     with names_of(runs[0]) as manifest:
         record = manifest.tasks[task]
         shared = [m for m in record.metrics if all(_has(run, task, m) for run in runs)]
@@ -95,7 +95,7 @@ def align(runs: Sequence[RunDirectory], task: str, metric_id: str, name: str) ->
     samples = sorted(runs[0].samples(task), key=lambda sample: sample.id)
     with names_of(runs[0]) as manifest:
         primary = manifest.tasks[task].primary
-        made = _numbers(metric_id, samples, [run.scores(task) for run in runs], primary)
+        made = _numbers(metric_id, samples, [run.parts(task, pooling([metric_id])) for run in runs], primary)
     return next((found for found in made if found.summary.name == name), None)
 
 

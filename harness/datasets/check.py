@@ -69,9 +69,9 @@ def _problems(dataset: Dataset) -> Iterator[str]:
     if unknown := languages.problem(dataset):
         yield unknown
     yield from (f"{s.id}: neither text nor audio" for s in samples if s.text is None and s.audio is None)
-    textless = [s.id for s in samples if s.text is None and s.audio is not None]
-    if 0 < len(textless) < len(samples):
-        yield f"{len(textless)} samples without text: {_some(textless)}"
+    without_text = [s.id for s in samples if s.text is None and s.audio is not None]
+    if 0 < len(without_text) < len(samples):
+        yield f"{len(without_text)} samples without text: {_some(without_text)}"
     silence = {sample.audio for sample in samples if sample.text == ""}
     for relative, sha256 in dataset.audio_digests():
         finding = inspect(dataset, relative, sha256)

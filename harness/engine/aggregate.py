@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_directory import Answer, Parts, RunDirectory
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import BadData, Metric, Summary, Unit
 from speech_eval.metrics.catalog import METRICS
@@ -13,7 +13,6 @@ from speech_eval.records import (
     Counts,
     Formula,
     MetricResult,
-    Output,
     Results,
     Sample,
     Score,
@@ -25,10 +24,14 @@ from speech_eval.statistics.macro import over_subsets
 from speech_eval.statistics.summaries import clusters
 
 
-def aggregate(run: RunDirectory) -> Results:
-    """All numbers of a run, computed from its stored lines and its manifest's record of what was asked."""
+def aggregate(run: RunDirectory, held: Mapping[str, Sequence[Sample]] | None = None) -> Results:
+    """All numbers of a run, computed from its stored lines and its manifest's record of what was asked. `held` are the
+    stored samples of tasks, where the caller has them in memory."""
     manifest = run.manifest()
-    tasks = [_task(run, name, record, manifest.seed) for name, record in sorted(manifest.tasks.items(), key=_order)]
+    tasks = [
+        _task(run, name, record, manifest.seed, (held or {}).get(name))
+        for name, record in sorted(manifest.tasks.items(), key=_order)
+    ]
     return Results(model=manifest.model.spec, label=manifest.label, seed=manifest.seed, tasks=tasks)
 
 
@@ -38,9 +41,11 @@ def _order(item: tuple[str, TaskRecord]) -> tuple[str, int]:
     return (name, 0) if record.sweep is None else (record.sweep.task, record.sweep.value)
 
 
-def _task(run: RunDirectory, name: str, record: TaskRecord, seed: int) -> TaskResult:
-    samples = sorted(run.samples(name), key=lambda sample: sample.id)
-    outputs, scores = run.outputs(name), run.scores(name)
+def _task(
+    run: RunDirectory, name: str, record: TaskRecord, seed: int, held: Sequence[Sample] | None = None
+) -> TaskResult:
+    samples = sorted(run.samples(name) if held is None else held, key=lambda sample: sample.id)
+    outputs, scores = run.answers(name), run.parts(name, pooling(record.metrics))
     axes = {metric_id: axis for axis, ids in record.axes.items() for metric_id in ids}
     metrics = []
     for metric_id in record.metrics:
@@ -83,13 +88,18 @@ def numbers_of(metric: Metric, units: Sequence[Unit]) -> list[tuple[Summary, Seq
     return [*((summary, units) for summary in metric.reported(units)), *over_subsets(metric.summaries, units)]
 
 
+def pooling(metrics: Sequence[str]) -> set[str]:
+    """The metrics that combine samples before they add up, for which they may read the details of scores."""
+    return {name for name in metrics if METRICS.get(name).pool is not Metric.pool}
+
+
 def is_primary(primary: str, metric: Metric, summary: Summary) -> bool:
     """Whether `primary` (`metric id` or `metric id/summary name`) names this summary."""
     metric_id, _, name = primary.partition("/")
     return metric.id == metric_id and summary.name == (name or metric.summaries[0].name)
 
 
-def count(samples: Sequence[Sample], outputs: dict[str, Output]) -> Counts:
+def count(samples: Sequence[Sample], outputs: dict[str, Answer]) -> Counts:
     """How many of the expected samples were answered, and how. The parts add up to the whole."""
     statuses = [outputs[sample.id].status if sample.id in outputs else "missing" for sample in samples]
     return Counts(
@@ -106,8 +116,8 @@ def _scored(
     task: str,
     metric: Metric,
     samples: Sequence[Sample],
-    outputs: dict[str, Output],
-    scores: dict[tuple[str, str], Score],
+    outputs: dict[str, Answer],
+    scores: dict[tuple[str, str], Parts],
 ) -> list[Unit | None]:
     """Every expected sample as a unit, None where it is not counted. Raises `BadInput` where an output has not been
     scored."""
@@ -147,7 +157,7 @@ def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) 
     )
 
 
-def unit(metric: Metric, sample: Sample, score: Score | None) -> Unit | None:
+def unit(metric: Metric, sample: Sample, score: Score | Parts | None) -> Unit | None:
     """A sample's share of the aggregates; without a score it is a missing answer. None for a sample that is not counted
     because its data is defective or its scorer broke."""
     sample = metric.visible(sample)

@@ -41,16 +41,13 @@ class Reason:
 def failure_reasons(run: RunDirectory, task: str) -> list[Reason]:
     """The reasons of a task, most frequent first: missing, failed or empty answers, then metrics without a value."""
     lost: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    outputs, unscored = run.outputs(task), _unscored(run, task)
-    for sample in sorted(run.samples(task), key=lambda sample: sample.id):
-        output = outputs.get(sample.id)
-        if output is None or output.status != "ok":
-            text = NO_OUTPUT if output is None else output.error or "the answer was empty"
-            text = f"{NOT_THE_MODELS['invalid']}{text}" if output and output.status == "invalid" else text
-            lost.setdefault(("", _kind(text, sample.id)), []).append((sample.id, text))
+    answered, unscored = _answered(run, task), _unscored(run, task)
+    for sample in sorted(sample.id for sample in run.each_sample(task)):
+        if text := answered.get(sample, NO_OUTPUT):
+            lost.setdefault(("", _kind(text, sample)), []).append((sample, text))
             continue
-        for name, text in sorted(unscored.get(sample.id, ())):
-            lost.setdefault((name, _kind(text, sample.id)), []).append((sample.id, text))
+        for name, text in sorted(unscored.get(sample, ())):
+            lost.setdefault((name, _kind(text, sample)), []).append((sample, text))
     found = [
         Reason(" ".join(items[0][1].split()), tuple(sample for sample, _ in items), metric or None)
         for (metric, _), items in lost.items()
@@ -60,13 +57,28 @@ def failure_reasons(run: RunDirectory, task: str) -> list[Reason]:
     )
 
 
+def _answered(run: RunDirectory, task: str) -> dict[str, str]:
+    """Why a sample has no usable answer, by sample; empty text for a usable one."""
+    return {
+        output.id: ""
+        if output.status == "ok"
+        else NOT_THE_MODELS.get(output.status, "") + (output.error or "the answer was empty")
+        for output in run.each_output(task)
+    }
+
+
 def _unscored(run: RunDirectory, task: str) -> dict[str, list[tuple[str, str]]]:
     """(metric, reason) of each score without a value, by sample."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for (sample, metric), score in run.scores(task).items():
+    lost: dict[tuple[str, str], str] = {}
+    for score in run.each_score(task):  # a later line replaces an earlier one
         if score.status != "ok":
             text = NOT_THE_MODELS.get(score.status, "") + str(score.detail.get("reason", "no value"))
-            found.setdefault(sample, []).append((metric, text))
+            lost[score.id, score.metric] = text
+        else:
+            lost.pop((score.id, score.metric), None)
+    found: dict[str, list[tuple[str, str]]] = {}
+    for (sample, metric), reason in lost.items():
+        found.setdefault(sample, []).append((metric, reason))
     return found
 
 

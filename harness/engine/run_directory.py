@@ -24,8 +24,11 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
+from sys import intern
 from time import monotonic
 from typing import Any, ParamSpec, TypeVar
 
@@ -43,6 +46,8 @@ from speech_eval.records import (
     Results,
     Sample,
     Score,
+    ScoreStatus,
+    Status,
     StoredAudio,
     Transcript,
 )
@@ -55,9 +60,40 @@ T = TypeVar("T")
 KINDS: dict[str, type[Record]] = {"samples": Sample, "outputs": Output, "transcripts": Transcript, "scores": Score}
 MANIFEST, RESULTS = "manifest.json", "results.json"
 SYNC_SECONDS = 0.2
+_BATCH = 2000  # lines that are parsed at once
 _LOCK = ".lock"
 _HARMLESS = frozenset({_LOCK, ".gitkeep", ".gitignore", ".DS_Store"})  # in a folder that counts as empty
 _LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An output without its content: its status, and the digest of its line."""
+
+    status: Status
+    sha256: str
+
+    def digest(self) -> str:
+        """sha256 of the output's canonical line."""
+        return self.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A score without its names: a tenth of the memory of a `Score`."""
+
+    scorer: str
+    output: str
+    status: ScoreStatus
+    parts: dict[str, float]
+    compat: dict[str, float] | None
+    detail: dict[str, Any]
+
+    def compat_parts(self) -> dict[str, float] | None:
+        """The parts that count in `compat`; None where the sample is left out."""
+        if self.compat is not None:
+            return self.compat
+        return self.parts if self.status == "ok" else None
 
 
 class RunDirectory:
@@ -196,6 +232,37 @@ class RunDirectory:
         """The newest score of each (sample id, metric id)."""
         return {(line.id, line.metric): line for line in read_lines(self.path, _lines_file("scores", task), Score)}
 
+    def each_score(self, task: str) -> Iterator[Score]:
+        """All stored scores in the order of the file, one in memory at a time; a later one replaces an earlier one."""
+        return each_line(self.path, _lines_file("scores", task), Score)
+
+    def each_output(self, task: str) -> Iterator[Output]:
+        """All stored outputs in the order of the file, likewise."""
+        return each_line(self.path, _lines_file("outputs", task), Output)
+
+    def each_sample(self, task: str) -> Iterator[Sample]:
+        """All stored samples in the order of the file, likewise."""
+        return each_line(self.path, _lines_file("samples", task), Sample)
+
+    def each_transcript(self, task: str) -> Iterator[Transcript]:
+        """All stored transcripts in the order of the file, likewise."""
+        return each_line(self.path, _lines_file("transcripts", task), Transcript)
+
+    def answers(self, task: str) -> dict[str, Answer]:
+        """What aggregates read of the newest output of each sample id."""
+        return {output.id: Answer(output.status, output.digest()) for output in self.each_output(task)}
+
+    def parts(self, task: str, detailed: Collection[str] = ()) -> dict[tuple[str, str], Parts]:
+        """What aggregates read of the newest score of each (sample id, metric id). `detailed` names the metrics whose
+        `detail`, which is large, is kept of every score, not only of those without a value."""
+        kept: dict[tuple[str, str], Parts] = {}
+        for line in self.each_score(task):
+            detail = line.detail if line.metric in detailed or line.status != "ok" else {}
+            numbers = {intern(name): value for name, value in line.parts.items()}
+            texts = intern(line.scorer), intern(line.output)
+            kept[intern(line.id), intern(line.metric)] = Parts(*texts, line.status, numbers, line.compat, detail)
+        return kept
+
     # ---------------------------------------------------------------------------------------------- audio
 
     def write_audio(self, task: str, sample_id: str, audio: Audio) -> StoredAudio:
@@ -288,13 +355,22 @@ def _each(value: object) -> Sequence[object]:
 
 def read_lines(root: Path, relative: str, model: type[R]) -> list[R]:
     """Parse a JSONL file; a missing file is no lines, a torn last line is left out, any other bad line is an error."""
+    return list(each_line(root, relative, model))
+
+
+def each_line(root: Path, relative: str, model: type[R]) -> Iterator[R]:
+    """`read_lines`, a batch of lines in memory at a time."""
+    lines, first = run_files.lines(root, relative), 1
     try:
-        data = run_files.read(root, relative)
+        while batch := list(islice(lines, _BATCH)):
+            yield from _parsed(root / relative, batch, first, model)
+            first += len(batch)
     except FileNotFoundError:
-        return []
-    path = root / relative
-    lines = data[: data.rfind(b"\n") + 1].splitlines()
-    run_files.check_lines(path, lines)
+        return
+
+
+def _parsed(path: Path, lines: list[bytes], first: int, model: type[R]) -> list[R]:
+    run_files.check_lines(path, lines, first)
     try:  # all at once is twice as fast as one by one, which tells where an error is
         records: list[R] = _many(model).validate_json(b"[" + b",".join(lines) + b"]")
         if len(records) == len(lines):
@@ -302,7 +378,7 @@ def read_lines(root: Path, relative: str, model: type[R]) -> list[R]:
     except ValidationError:
         pass
     records = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         try:
             records.append(model.model_validate_json(line))
         except ValidationError as error:

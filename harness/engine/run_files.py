@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NoReturn
 
@@ -64,6 +65,31 @@ def read(root: Path, relative: str, largest: int = LARGEST_FILE) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | _GUARDED | _BINARY), "rb") as file:
             _check(path, os.fstat(file.fileno()), largest)
             return file.read(largest + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(path) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def lines(root: Path, relative: str, largest: int = LARGEST_FILE) -> Iterator[bytes]:
+    """The whole lines of a regular file below `root`, without their ends; a torn last line is left out.
+
+    Raises as `read`, and for a line above `LARGEST_LINE` bytes.
+    """
+    path = inside(root, relative)
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | _GUARDED | _BINARY), "rb") as file:
+            _check(path, os.fstat(file.fileno()), largest)
+            number = 0
+            while line := file.readline(LARGEST_LINE + 1):
+                number += 1
+                if len(line) > LARGEST_LINE:
+                    raise BadInput(
+                        f"{path}, line {number}: over {LARGEST_LINE // MIB} MiB, the most that a line has.",
+                        "Remove the line.",
+                    )
+                if line.endswith(b"\n"):
+                    yield line[:-1]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(path) from error
     except (OSError, ValueError) as error:
@@ -147,14 +173,10 @@ def _unreadable(path: Path, error: Exception) -> BadInput:
 # ------------------------------------------------------------------------------------------------- contents
 
 
-def check_lines(path: Path, lines: list[bytes]) -> None:
-    """Raise `BadInput`, naming the line, for one that is too long or holds a number that is not finite."""
-    for number, line in enumerate(lines, 1):
-        if len(line) > LARGEST_LINE:
-            raise BadInput(
-                f"{path}, line {number}: {len(line) / MIB:.0f} MiB; a line has at most {LARGEST_LINE // MIB}.",
-                "Remove the line.",
-            )
+def check_lines(path: Path, lines: list[bytes], first: int = 1) -> None:
+    """Raise `BadInput`, naming the line, for one that holds a number that is not finite. `first` is the number of the
+    first line."""
+    for number, line in enumerate(lines, first):
         check_numbers(f"{path}, line {number}", line)
 
 

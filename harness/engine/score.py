@@ -131,9 +131,9 @@ class _Breakages:
 
 def scored(run: RunDirectory, task: Task, metric_ids: Sequence[str], dataset: Dataset) -> bool:
     """Whether every stored output has a score by every metric."""
-    outputs, scores = run.outputs(task.name), run.scores(task.name)
+    outputs = run.answers(task.name)
     digests = {sample.id: outputs[sample.id].digest() for sample in dataset.samples if sample.id in outputs}
-    held = {key: score.output for key, score in scores.items()}
+    held = {(score.id, score.metric): score.output for score in run.each_score(task.name)}
     return all(held.get((key, name)) == digest for key, digest in digests.items() for name in metric_ids)
 
 
@@ -153,7 +153,7 @@ def _jobs(
     recognizer: str | None,
     plugins: Sequence[str],
 ) -> list[Job]:
-    outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.scores(task.name)
+    outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.parts(task.name)
     classes: dict[str, type[Metric]] = {name: METRICS.get(name) for name in metric_ids}
     hears = any("hypothesis" in cls.needs for cls in classes.values())
     compares = any("original-hypothesis" in cls.needs for cls in classes.values())

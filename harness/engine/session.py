@@ -40,7 +40,7 @@ from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
-from speech_eval.records import Output, Results
+from speech_eval.records import Output, Results, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -202,11 +202,14 @@ class Session:
         logger.info("generate: %s in %.1f s", work.name, seconds)
         add_event(self.directory, "generated", packages(), task=work.name, seconds=seconds, warm_up=warm_up, **timed)
 
+    def _samples(self) -> dict[str, tuple[Sample, ...]]:
+        return {item.task.name: item.dataset.samples for group in self.groups for item in group}
+
     def finish(self) -> Results:
         """Score what was generated and write the results."""
         for item in (item for group in self.groups for item in group):
             _score(self.directory, item, self.settings, self.progress)
-        results = aggregate(self.directory)
+        results = aggregate(self.directory, self._samples())
         self.directory.write_results(results)
         add_event(self.directory, "finished")
         return results
