@@ -79,7 +79,10 @@ def test_tensorboard_scalars_count_the_runs_of_a_model(runs: dict[str, RunDirect
     assert [folder.name for folder in folders] == ["noisy_error_rate_0.05", "noisy_error_rate_0.4"]
     events = _events(next(folders[0].iterdir()), event_pb2.Event)
     wer = [
-        (e.step, v.simple_value) for e in events for v in e.summary.value if v.tag.endswith("whisper-normalizer_20250625_/wer")
+        (e.step, v.simple_value)
+        for e in events
+        for v in e.summary.value
+        if v.tag.endswith("whisper-normalizer_20250625_/wer")
     ]
     value = pytest.approx(results[0].tasks[0].metrics[0].strict.value)
     assert wer == [(0, value), (1, value)]
