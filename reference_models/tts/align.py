@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval import __version__, datasets
-from speech_eval.adapters.checkpoints import choose_device, weights_digest
+from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.audio import load as load_audio
 from speech_eval.environment import hardware
 from speech_eval.errors import BadInput
@@ -33,8 +32,9 @@ from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier
 from speech_eval.reference_models.speech_lm.sampling import Sampling
 from speech_eval.reference_models.speech_lm.tokenizer import SpeechTokenizer
 from speech_eval.reference_models.training.checkpoint import WEIGHTS
+from speech_eval.reference_models.training.distributed import accelerator
 from speech_eval.reference_models.training.loop import Loop, refuse_existing
-from speech_eval.reference_models.training.state import FILE
+from speech_eval.reference_models.training.state import FILE, resumes
 from speech_eval.reference_models.tts import building
 from speech_eval.reference_models.tts.config import codec_spec
 
@@ -57,16 +57,17 @@ def train_recipe(
 ) -> dict[str, Any]:
     """Align the recipe's `start` on the texts of the AudioFolder `data` into the checkpoint `output`; returns the card.
 
-    `overfit` draws the same lines in every step. Raises `BadInput` for a resume without a state, for a start over one,
+    `overfit` draws the same lines in every step. Several processes share the texts of a step. Raises `BadInput` for a resume without a state, for a start over one,
     and naming a key of the recipe that cannot be used.
     """
     config = recipe.read(AlignmentConfig, recipe.training)
+    resume = resume and resumes(output)
     if not resume:
         refuse_existing(output)
     start = start_of(config.start, data, output, progress, say)
     run = Alignment(recipe.name, config, start, data, output, overfit, say)
     run.loop.start(resume)
-    run.copy_codec()
+    run.loop.alone(run.copy_codec)
     return align(run.aligner, run.loop, run.checkpoint, guards=run.guards, stop_at=stop_at, progress=progress)
 
 
@@ -97,6 +98,7 @@ class Alignment:
         say: Say = unsaid,
     ) -> None:
         self.name, self.config, self.start, self.output = name, config, start, output
+        self.accelerator = accelerator("float32")
         model, self.origin = building.load(start)
         section = model.config.codec
         codec = SpeechCodec(load_codec(codec_spec(model.config, start)), section.codebook_sizes, section.frame_rates)
@@ -109,7 +111,8 @@ class Alignment:
                 found = [replace(line, prompt_text=None, prompt_codes=None) for line in found]
             return [line for line in found if _fits(model.tokenizer, line, tokens)]
 
-        lines = lines_in("train", config.texts_per_step if overfit else config.texts)
+        per_step = config.texts_per_step * self.accelerator.num_processes
+        lines = lines_in("train", per_step if overfit else config.texts)
         held_out = lines_in("held-out", config.guard_texts) if config.guards else []
         self.guards = None
         if config.guards is not None:
@@ -119,24 +122,31 @@ class Alignment:
         def reward(line: Line, generation: Generation) -> dict[str, Reward]:
             return verifier.rewards(line.text, codec.decode(generation.codes), line.prompt, line.language)
 
-        self.aligner = METHODS[config.method](model.to(choose_device("auto")), lines, reward, config, sampling=sampling)
+        self.aligner = METHODS[config.method](
+            model.to(self.accelerator.device),
+            lines,
+            reward,
+            config,
+            sampling=sampling,
+            accelerator=self.accelerator,
+        )
         self.counts = {"lines": len(lines), "guard_lines": len(held_out)}
         self.start_weights = weights_digest([start / WEIGHTS])
         self.loop = self._loop(say)
 
     def _loop(self, say: Say) -> Loop[AlignmentLog]:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise BadInput("An alignment runs in one process.", "Start it without torchrun.")
         identity = {
             "training": self.config.identity(),
             "start": {"weights": self.start_weights},
             "lines": self.counts,
+            "processes": self.accelerator.num_processes,
         }
         return Loop(
             self.config,
             self.output,
             AlignmentLog(),
             name=self.name,
+            accelerator=self.accelerator,
             parts={"model": self.aligner.model},
             optimizers={"optimizer": self.aligner.optimizer},
             identity=identity,
@@ -152,7 +162,7 @@ class Alignment:
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""
         model, card = self.aligner.model, self.card()
-        building.save(self.output, model, model.state_dict(), card)
+        self.loop.alone(lambda: building.save(self.output, model, model.state_dict(), card))
         return card
 
     def card(self) -> dict[str, Any]:
@@ -168,7 +178,7 @@ class Alignment:
                 "start_weights_sha256": self.start_weights,
                 "steps": log.step,
                 "minutes": round(log.seconds / 60, 2),
-                "rollouts": log.step * config.texts_per_step * config.group,
+                "rollouts": log.step * config.texts_per_step * self.accelerator.num_processes * config.group,
                 "rewards": dict(config.rewards),
                 "form": config.form,
                 **self.counts,
