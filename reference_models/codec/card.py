@@ -20,9 +20,11 @@ def card(
     hours: float,
     log: Any,
     validation: dict[str, Any],
+    collapsed: list[int],
     overfit: bool,
 ) -> dict[str, Any]:
-    """Plain data. `log` is a `codec.train.CodecLog`, `validation` the result of the last validation."""
+    """Plain data. `log` is a `codec.train.CodecLog`, `validation` the result of the last validation, `collapsed` the
+    codebooks that used one code for nearly all frames in the last report."""
     recordings = data_facts(data) | {"hours_of_training_speech": round(hours, 3)}
     found: dict[str, Any] = {
         "name": name,
@@ -38,7 +40,7 @@ def card(
         "training": training_facts(training, log) | {"audio_hours": round(log.audio_seconds / 3600, 3)},
         "losses": {loss: weight or "off" for loss, weight in training.weights().items()},
         "data": recordings,
-        "trouble": {**log.counts(), "clips": sorted(log.bad_clips), "steps": log.bad_steps},
+        "trouble": {**log.counts(), "clips": sorted(log.bad_clips), "steps": log.bad_steps, "collapsed_codebooks": collapsed},
         **license_of(recordings),
     }
     if validation:

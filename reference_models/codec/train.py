@@ -16,6 +16,7 @@ from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.codec.balancer import Balancer
 from speech_eval.reference_models.codec.card import card
+from speech_eval.reference_models.codec.collapse import CollapseWatch
 from speech_eval.reference_models.codec.config import CodecConfig
 from speech_eval.reference_models.codec.discriminators import Discriminators
 from speech_eval.reference_models.codec.losses import (
@@ -135,6 +136,9 @@ class CodecTrainer:
         self.table = LossTable(training.weights())
         shares = {loss: weight for loss, weight in training.weights().items() if loss in WAVEFORM_LOSSES}
         self.balancer = Balancer(shares) if training.balancer else None
+        self.collapse = CollapseWatch(
+            training.optimizer.warmup_steps, self.say, stop=training.on_collapse == "stop", normalized=config.norm
+        )
         self.validation = Validation(data, rate, training.validation_clips, self.log, self.say)
         self.loop = self._loop()
 
@@ -162,6 +166,9 @@ class CodecTrainer:
         self.codec = Codec(self.config)
         self.ema = EMA(self.codec, training.ema_decay) if training.ema_decay else None
         self.distillation = self._distillation()
+        self.config = self.codec.config
+        if self.distillation:
+            self.config = self.config.taught_by(self.distillation.teacher.weights_sha256)
         self.discriminators = Discriminators(training.adversary.parts if training.adversary else ())
         self.learners = torch.nn.ModuleList([self.codec, *([self.distillation] if self.distillation else [])])
         self.optimizer = adamw(self.learners, training.optimizer)
@@ -333,8 +340,9 @@ class CodecTrainer:
     def report(self) -> None:
         """The losses, and the use of each codebook since the last report."""
         losses = {name: round(value, 6) for name, value in self.loop.means().items()}
-        levels = self.codec.quantizer.statistics.report()
-        self.codec.quantizer.statistics.reset()
+        statistics = self.codec.quantizer.statistics
+        levels = statistics.over_processes(self.accelerator.device).report()
+        statistics.reset()
         row = {
             "losses": losses,
             "usage": [round(level.usage, 4) for level in levels],
@@ -344,6 +352,7 @@ class CodecTrainer:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
         used = ", ".join(f"{level.perplexity:.0f}" for level in levels[:8])
         self.loop.report(row, f"{shown}; perplexity {used}")
+        self.collapse.look(self.log.step, levels)
 
     def validate(self) -> None:
         """Run the codec, with the mean weights if there are any, on held-out recordings."""
@@ -366,6 +375,7 @@ class CodecTrainer:
             hours=self.hours,
             log=self.log,
             validation=self.validation.found,
+            collapsed=sorted(self.collapse.named),
             overfit=self.overfit,
         )
         weights = self.ema.state_dict() if self.ema else self.codec.state_dict()

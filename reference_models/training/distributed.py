@@ -102,6 +102,15 @@ def total(x: Tensor) -> Tensor:
     return x
 
 
+def total_with_gradient(x: Tensor) -> Tensor:
+    """The sum of x over all processes, through which gradients pass to the x of each. Every process must call it."""
+    if processes() == 1:
+        return x
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(x)
+
+
 def rows_of_all(rows: Tensor, count: int) -> Tensor:
     """`count` rows [count, d], drawn at random from those [M, d] of all processes and the same in all of them; zeros if
     there is none anywhere. The rows of the processes count in their order, as if they were one batch."""
