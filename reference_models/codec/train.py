@@ -35,7 +35,7 @@ from speech_eval.reference_models.data.segments import Batch, Batches, Incident,
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.training.checkpoint import save_checkpoint
 from speech_eval.reference_models.training.config import OptimizerConfig
-from speech_eval.reference_models.training.distributed import accelerator, first_says, total
+from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says, total
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, reseed, update
 from speech_eval.reference_models.training.state import EMA
@@ -127,7 +127,7 @@ class CodecTrainer:
     ) -> None:
         self.config, self.training, self.data, self.output = config, training, data, output
         self.name, self.overfit, self.say = name, overfit, first_says(say)
-        self.accelerator, self.log = accelerator(training.precision), CodecLog()
+        self.accelerator, self.log = accelerator(), CodecLog()
         self._open_data()
         self._build_models()
         device, rate = self.accelerator.device, config.sample_rate
@@ -247,7 +247,7 @@ class CodecTrainer:
         reseed(training.seed, number, self.accelerator.process_index)
         audio = batch.audio.to(self.accelerator.device)
         self.wrapped.train()
-        with self.accelerator.autocast():
+        with self.autocast():
             out = self.wrapped(audio)
         decoded = out.audio.float()
         values: Values = {}
@@ -271,11 +271,14 @@ class CodecTrainer:
             self.ema.update(self.codec)
         return values
 
+    def autocast(self) -> torch.autocast:
+        return autocast(self.accelerator.device, self.training.precision)
+
     def _discriminator_step(self, number: int, audio: Tensor, decoded: Tensor, batch: Batch) -> float:
         adversary = self.training.adversary
         assert adversary is not None and self.critics is not None and self.critic_optimizer is not None
         self.discriminators.requires_grad_(True)
-        with self.accelerator.autocast():
+        with self.autocast():
             maps = self.critics(torch.cat((audio, decoded)))
         real = [[part[: len(audio)] for part in maps_of] for maps_of in maps]
         fake = [[part[len(audio) :] for part in maps_of] for maps_of in maps]
@@ -303,7 +306,7 @@ class CodecTrainer:
         if adversarial and self.training.adversary:
             # Gradients pass through the discriminators here, and none reach their weights.
             self.discriminators.requires_grad_(False)
-            with self.accelerator.autocast():
+            with self.autocast():
                 fake = self.discriminators(decoded)
                 real = self.discriminators(audio)
             losses["adversarial"] = adversarial_loss(fake, self.training.adversary.kind)
