@@ -40,7 +40,12 @@ def card(
         "training": training_facts(training, log) | {"audio_hours": round(log.audio_seconds / 3600, 3)},
         "losses": {loss: weight or "off" for loss, weight in training.weights().items()},
         "data": recordings,
-        "trouble": {**log.counts(), "clips": sorted(log.bad_clips), "steps": log.bad_steps, "collapsed_codebooks": collapsed},
+        "trouble": {
+            **log.counts(),
+            "clips": sorted(log.bad_clips),
+            "steps": log.bad_steps,
+            "collapsed_codebooks": collapsed,
+        },
         **license_of(recordings),
     }
     if validation:

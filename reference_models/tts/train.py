@@ -106,9 +106,10 @@ def train(
     """Train a speech LM on the utterances of `data` that have a text, into the checkpoint directory `output`.
 
     `resume` continues from the state in `output` and gives what the uninterrupted run would have given, or starts with
-    the stage before which it was interrupted; `overfit` trains on the first batch alone; `force` starts although the packed speech is not recognized, and marks the card;
-    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without a state,
-    for a start over one and for shards without speech, `TrainingStopped` for losses that are not finite.
+    the stage before which it was interrupted; `overfit` trains on the first batch alone; `force` starts although the
+    packed speech is not recognized, and marks the card; `stop_at` ends early, as an interruption would. Returns the card.
+    Raises `BadInput` for a resume without anything to resume, for a start over a run and for shards without speech,
+    `TrainingStopped` for losses that are not finite.
     """
     resume = resume and resumes(output)
     if not resume:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from speech_eval.reference_models.training.distributed import total
 
-
 COLLAPSED = 1.1  # perplexity
 
 

@@ -27,7 +27,6 @@ from speech_eval.reference_models.speech_lm.rl.rollout import Line, Rollout, log
 from speech_eval.reference_models.speech_lm.rl.train import Aligner, AlignmentLog, align  # noqa: E402
 from speech_eval.reference_models.speech_lm.sampling import Sampling, generate  # noqa: E402
 from speech_eval.reference_models.training.loop import Loop  # noqa: E402
-from speech_eval.reference_models.tts import building  # noqa: E402
 from speech_eval.reference_models.tts.align import train_recipe  # noqa: E402
 
 torch.set_num_threads(1)
@@ -167,6 +166,14 @@ def test_rollouts_that_were_cut_off_change_nothing(method: str, model: Any) -> N
     before = weights(model)
     row = run.step(0)
     assert row["stopped"] == 0.0 and row["gradient"] == 0.0 and torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize(("method", "measured"), [("grpo", {"kl", "clipped"}), ("dpo", {"preferred", "margin"})])
+def test_a_step_that_learned_nothing_enters_no_average_of_what_is_learned(
+    method: str, measured: set[str], model: Any
+) -> None:
+    assert not measured & aligner(model, same, settings(method)).step(0).keys()
+    assert measured <= aligner(model, low_codes, settings(method)).step(0).keys()
 
 
 @pytest.mark.parametrize("method", ["grpo", "dpo"])
