@@ -13,7 +13,7 @@ class Balancer:
 
     Loss i with gradient gᵢ at the waveform contributes R · λᵢ / Σλ · gᵢ / ⟨‖gᵢ‖⟩, where ⟨·⟩ is a running mean with
     decay β. ‖·‖ is taken per item and averaged over the batches of all processes. Other losses (commitment) are added
-    unchanged. The gradients of several processes are averaged afterwards; those here are scaled so that their average is
+    unchanged. The gradients of several processes are averaged afterwards; those here are scaled so that the average is
     what one process with all items gives.
     """
 

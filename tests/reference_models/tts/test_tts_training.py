@@ -176,6 +176,25 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_utterances(tmp_pat
         spoiled.step(0, [spoiled.batches[0]])
 
 
+@pytest.mark.parametrize("layout", ["flat", "csm"])
+def test_recomputed_layers_keep_less_and_learn_the_same(layout: str, tmp_path: Path) -> None:
+    kept: dict[bool, int] = {}
+    values = {}
+    for recompute in (False, True):
+        run = trainer(layout, tmp_path / str(recompute), recompute=recompute)
+        held: dict[int, int] = {}
+
+        def note(tensor: Any, held: dict[int, int] = held) -> Any:
+            held[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            values[recompute] = run.step(0, [run.batches[0]])
+        kept[recompute] = sum(held.values())
+    assert values[True]["norm"] == pytest.approx(values[False]["norm"], rel=1e-5)
+    assert kept[True] < 0.7 * kept[False]
+
+
 def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:
     config, training = settings("flat", sequence=2000)
     with pytest.raises(BadInput, match="sequence=2000: the model reads 1024"):
