@@ -36,8 +36,8 @@ class TTSTrainingConfig(RunConfig):
     )
     recompute: bool = knob(
         False,
-        "Compute the layers again in the backward pass instead of keeping what they gave (gradient checkpointing): much "
-        "less memory, a third more time.",
+        "Compute the layers again in the backward pass instead of keeping what they gave (gradient checkpointing): "
+        "much less memory, a third more time.",
         resume_may_change=True,
     )
     compile: bool = knob(False, "Compile the model with torch.compile.", resume_may_change=True)
