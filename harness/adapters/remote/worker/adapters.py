@@ -56,7 +56,8 @@ class _Worker(Adapter):
         seconds = number("start_timeout", start_timeout, above=True, unit="seconds")
         interpreter, script = self._described.interpreter(python), self._described.script.absolute()
         secrets = [str(value) for name, value in options.items() if value and names_credential(name)]
-        self._process = WorkerProcess(f"worker:{folder}", [str(interpreter), str(script)], secrets)
+        command, path = [str(interpreter), str(script)], self._described.search_path
+        self._process = WorkerProcess(f"worker:{folder}", command, path, secrets)
         self._told = self._process.load(options, seconds)
         try:
             self._take(self._told)

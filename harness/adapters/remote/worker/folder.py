@@ -26,7 +26,8 @@ class WorkerFolder:
     """A worker, as the `worker.toml` of its folder describes it.
 
     `interfaces` are those that its class implements. `environment` are the commands that make its environment, run in
-    the folder; this project never runs them. `repository`, `commit`, `license` and `summary` tell what it wraps.
+    the folder; this project never runs them. `repository`, `commit`, `license`, `summary` and `source`, its maker, tell
+    what it wraps.
     """
 
     path: Path
@@ -36,10 +37,17 @@ class WorkerFolder:
     commit: str = ""
     license: str = ""
     summary: str = ""
+    source: str = ""
 
     @property
     def script(self) -> Path:
         return self.path / SCRIPT
+
+    @property
+    def search_path(self) -> list[Path]:
+        """Where the worker finds modules that its environment does not have: the library, and its folder `source`,
+        where a repository is cloned that is no package."""
+        return [LIBRARY, (self.path / "source").absolute()]
 
     @property
     def code(self) -> list[Path]:

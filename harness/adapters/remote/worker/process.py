@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from speech_eval.adapters.remote.worker.exchange import Exchange, WorkerError
-from speech_eval.adapters.remote.worker.folder import LIBRARY
 from speech_eval.errors import BadInput, ModelDied
 from speech_eval.safety.redaction import redact
 
@@ -45,10 +44,10 @@ class _Traceback(Exception):
 class WorkerProcess:
     """A worker's process, in a session of its own, so that all that it starts ends with it.
 
-    `name` names it in messages, which never repeat `secrets`.
+    `name` names it in messages, which never repeat `secrets`; `path` is where it finds modules beside its environment.
     """
 
-    def __init__(self, name: str, command: Sequence[str], secrets: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, command: Sequence[str], path: Sequence[Path], secrets: Sequence[str] = ()) -> None:
         self._name, self._secrets, self._asked, self._idle = name, tuple(secrets), 0, True
         self._exchange = Exchange()
         theirs_in, ours_out = os.pipe()
@@ -57,7 +56,7 @@ class WorkerProcess:
         self._ready, self._buffer, self._printed = select.poll(), bytearray(), bytearray()
         self._ready.register(ours_in, select.POLLIN)
         own = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
-        own |= {"PYTHONPATH": str(LIBRARY), "PYTHONUNBUFFERED": "1"}
+        own |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONUNBUFFERED": "1"}
         own |= {"SPEECH_EVAL_REQUESTS": str(theirs_in), "SPEECH_EVAL_ANSWERS": str(theirs_out)}
         try:
             self._child = subprocess.Popen(
