@@ -80,14 +80,15 @@ class Exchange:
             descriptor = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
             raise WorkerError(f"The file of the worker's answer cannot be read ({error.strerror}).") from error
+        with contextlib.suppress(OSError):
+            (self.path / name).unlink()
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink or found.st_size > LONGEST_AUDIO:
+            os.close(descriptor)
+            raise WorkerError(
+                f"The file of the worker's answer is a link, is special or has over {LONGEST_AUDIO} bytes."
+            )
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            with contextlib.suppress(OSError):
-                (self.path / name).unlink()
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink:
-                raise WorkerError("The file of the worker's answer is a link or a special file.")
-            if found.st_size > LONGEST_AUDIO:
-                raise WorkerError(f"The file of the worker's answer has {found.st_size} bytes.")
             return read(file, "the worker's answer")
 
 

@@ -109,6 +109,8 @@ class WorkerProcess:
 
     def events(self, method: str, *arguments: Any, seed: int = 0) -> Iterator[tuple[str, Any]]:
         """("chunk", piece) for each piece of a streamed answer as soon as it is there, then ("result", answer)."""
+        if self._answers.closed:
+            raise WorkerDied(f"{self._name} has ended before.", "Load the model again.")
         files: list[Path] = []
         try:
             packed = [self._exchange.packed(item, files) for item in arguments]
@@ -124,8 +126,6 @@ class WorkerProcess:
     ) -> Iterator[dict[str, Any]]:
         """The messages that answer a request, up to one of the last of `kinds`. Answers to earlier requests, which
         nobody waited for, are dropped."""
-        if self._answers.closed:
-            raise WorkerDied(f"{self._name} has ended before.", "Load the model again.")
         self._asked, self._idle = self._asked + 1, False
         self._send({**request, "seq": self._asked})
         while not self._idle:
