@@ -88,7 +88,7 @@ def serve(make: Any) -> None:
 
 def _pack(value: Any) -> Any:
     if not isinstance(value, Audio):
-        return value.tolist()  # an array or tensor
+        return value() if callable(value) else value.tolist()  # the method info, an array or a tensor
     with tempfile.NamedTemporaryFile(delete=False) as file:
         stored = file.write(value.content())
     return {"$audio": Path(file.name).name if stored else None, "metadata": value.metadata}
