@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +20,17 @@ from support.worker_folders import bare_python, built, worker_folder
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SynthesisRequest, TranscriptionRequest
+from speech_eval.adapters.chat.cascade import CascadeError
 from speech_eval.adapters.remote.worker.exchange import WorkerError
 from speech_eval.adapters.remote.worker.process import WorkerDied
 from speech_eval.audio import Audio
 from speech_eval.engine import session
-from speech_eval.engine.generate.guest import GivenUp
+from speech_eval.engine.generate.guest import GivenUp, Guest
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.settings import Settings
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
 from speech_eval.safety.guest import TimedOut, limited
+from speech_eval.testing.fakes import Oracle
 
 WORKER = """
 import os, signal, subprocess, sys, tempfile, time
@@ -231,6 +234,24 @@ def test_a_worker_that_does_not_start_says_why(folder: Path, options: dict[str, 
         built(folder, **options)
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("print('Forgot serve.')", "ended with exit status 0. It printed: Forgot serve."),
+        ("import no_such_module", "ended with exit status 1. .*No module named 'no_such_module'"),
+        (
+            "import os, time; os.write(int(os.environ['SPEECH_EVAL_ANSWERS']), "
+            """b'{"seq": 1, "event": "ready", "protocol": 2}\\n'); time.sleep(60)""",
+            "it speaks protocol 2, not 1",
+        ),
+    ],
+)
+def test_a_script_that_is_no_worker_says_why(folder: Path, code: str, message: str) -> None:
+    (folder / "worker.py").write_text(code)
+    with pytest.raises(BadInput, match=message):
+        built(folder)
+
+
 def test_all_that_a_worker_started_ends_with_it_and_its_folder_is_removed(folder: Path) -> None:
     worker = built(folder, mode="child")
     private = worker._process._exchange.path
@@ -303,6 +324,35 @@ def test_a_late_answer_is_dropped(folder: Path) -> None:
         hear(worker, "slow")
     assert hear(worker, "quick") == "hello"
     worker.close()
+
+
+def test_a_thread_that_waits_for_a_worker_is_interrupted(folder: Path) -> None:
+    """Under load requests are made from several threads, which no signal reaches."""
+    worker, found = built(folder, mode="hang"), []
+
+    def ask() -> None:
+        try:
+            with limited(0.3, "the test", lambda message: None):
+                hear(worker)
+        except TimedOut as error:
+            found.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(10)
+    worker.close()
+    assert len(found) == 1
+
+
+def test_a_part_of_a_model_that_died_loads_the_model_anew() -> None:
+    """A cascade tells a part's death as its own failure."""
+    made: list[Oracle] = []
+    guest = Guest(Oracle(), rebuild=lambda: made.append(Oracle()) or made[-1])  # type: ignore[func-returns-value]
+    try:
+        raise CascadeError("The ASR of the cascade failed") from WorkerDied("worker:x ended with exit status 7.")
+    except CascadeError as error:
+        assert guest.after(error) and guest.adapter is made[0]
+    assert not guest.after("an answer") and not guest.after(CascadeError("of another kind"))
 
 
 def run(folder: Path, options: str, **settings: object) -> RunDirectory:
