@@ -69,7 +69,9 @@ class WorkerProcess:
                 start_new_session=True,
             )
         except OSError as error:
-            raise BadInput(f"{name}: {command[0]} cannot be started ({error.strerror}).", "Make it anew.") from error
+            raise BadInput(
+                f"{name}: {command[0]} cannot be started ({error.strerror}).", "Make its environment anew."
+            ) from error
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
