@@ -1,6 +1,7 @@
 """Moshi by its own package: a duplex agent in steps of 80 ms, 24 kHz, sampled as the package does."""
 
 from pathlib import Path
+from typing import Any
 
 from speech_eval_worker import Audio, serve
 
@@ -12,7 +13,7 @@ class Worker:
         import torch
         from moshi.models import LMGen, loaders
 
-        local = {"config_path": Path(path)} if path.endswith(".json") else {}
+        local: Any = {"config_path": Path(path)} if path.endswith(".json") else {}
         found = loaders.CheckpointInfo.from_hf_repo(path, **local)
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         self.torch, self.device, self.mimi = torch, device, found.get_mimi(device=device)

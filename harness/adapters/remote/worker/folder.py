@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -60,7 +61,7 @@ class WorkerFolder:
         found = Path(python) if python else self.path / PYTHON
         if found.is_file():
             return found.absolute()  # not resolved: through its link an interpreter knows its environment
-        commands = " && ".join([f"cd {self.path}", *self.environment])
+        commands = " && ".join([f"cd {shlex.quote(str(self.path))}", *self.environment])
         remedy = f"Make it: {commands}" if self.environment else "Make one with python -m venv, and install the model."
         raise BadInput(
             f"worker:{self.path}: its environment is missing, there is no {found}.",
