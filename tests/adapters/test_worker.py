@@ -28,6 +28,7 @@ from speech_eval.engine import session
 from speech_eval.engine.generate.guest import GivenUp, Guest
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.settings import Settings
+from speech_eval.engine.stored_plan import is_local
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
 from speech_eval.safety.guest import TimedOut, limited
 from speech_eval.testing.fakes import Oracle
@@ -148,6 +149,19 @@ def test_a_worker_lives_in_its_own_environment(worker: object) -> None:
 @pytest.mark.parametrize("worker", ["ok"], indirect=True)
 def test_noise_on_both_streams_changes_nothing(worker: object) -> None:
     assert [hear(worker) for _ in range(5)] == ["hello"] * 5  # 300 kB each time would fill a pipe that nobody reads
+
+
+def test_what_a_worker_prints_is_shown_on_request(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "speech_eval")
+    worker = built(folder, token="s3cret")
+    hear(worker, "s3cret")
+    worker.close()
+    assert f"worker:{folder}: noise before the protocol" in caplog.text
+    assert "asked ***" in caplog.text and "s3cret" not in caplog.text
+
+
+def test_a_run_may_not_name_a_worker_as_its_recognizer() -> None:
+    assert not is_local("worker:somewhere") and not is_local("moshi (worker)") and not is_local("worker")
 
 
 @pytest.mark.parametrize("worker", ["ok"], indirect=True)
@@ -373,7 +387,7 @@ def loads(folder: Path) -> int:
 
 
 def test_a_hang_fails_its_sample_and_the_worker_starts_once_more(folder: Path) -> None:
-    directory = run(folder, "mode=hang-first", timeout=0.5)
+    directory = run(folder, "mode=hang-first", timeout=2.0)
     assert statuses(directory) == ["failed", *["ok"] * 5] and loads(folder) == 2
 
 
@@ -385,10 +399,12 @@ def test_a_death_fails_its_sample_alone_and_the_worker_starts_anew(folder: Path,
     assert loads(folder) == (2 if batch == 1 else 3)  # the batch, then the sample by itself
 
 
-@pytest.mark.parametrize(("mode", "message"), [("exit", "ended it"), ("hang", "were out of time")])
-def test_three_losses_in_a_row_stop_the_run(folder: Path, mode: str, message: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "message", "timeout"), [("exit", "ended it", 30.0), ("hang", "were out of time", 0.5)]
+)
+def test_three_losses_in_a_row_stop_the_run(folder: Path, mode: str, message: str, timeout: float) -> None:
     with pytest.raises(GivenUp, match=f"3 answers in a row {message}"):
-        run(folder, f"mode={mode}", timeout=0.5)
+        run(folder, f"mode={mode}", timeout=timeout)
     assert statuses(RunDirectory(folder / "run")) == ["failed"] * 3 and loads(folder) == 3
 
 

@@ -74,6 +74,11 @@ def test_a_worker_is_copied_with_the_library(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "speech_eval_worker.py").read_bytes() == LIBRARY_FILE.read_bytes()
 
 
+def test_the_library_is_copied_alone(tmp_path: Path) -> None:
+    command(LIBRARY_FILE.name, cwd=tmp_path)
+    assert (tmp_path / LIBRARY_FILE.name).read_bytes() == LIBRARY_FILE.read_bytes()
+
+
 @pytest.mark.parametrize(("words", "message"), [(["nobody"], "No worker is named"), (["moshi", "."], ". exists")])
 def test_what_cannot_be_copied_is_named(words: list[str], message: str, tmp_path: Path) -> None:
     done = command(*words, cwd=tmp_path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -22,6 +23,8 @@ from typing import IO, Any
 from speech_eval.adapters.remote.worker.exchange import Exchange, WorkerError
 from speech_eval.errors import BadInput, ModelDied
 from speech_eval.safety.redaction import redact
+
+logger = logging.getLogger(__name__)
 
 PROTOCOL = 1
 LONGEST_LINE = 1 << 26  # bytes; the codes of an hour fit
@@ -75,7 +78,8 @@ class WorkerProcess:
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
-        self._drain = threading.Thread(target=_keep_the_end, args=(self._child.stdout, self._printed), daemon=True)
+        told = (name, self._child.stdout, self._printed, self._secrets)
+        self._drain = threading.Thread(target=_keep_the_end, args=told, name="worker output", daemon=True)
         self._drain.start()
 
     # ------------------------------------------------------------------------------------------------- requests
@@ -228,13 +232,23 @@ class WorkerProcess:
         return self._clean(self._printed.decode("utf-8", "replace")[-_LONGEST_MESSAGE // 2 :]) or "nothing."
 
     def _clean(self, text: object) -> str:
-        """A stranger's text as one line of printable characters, without credentials."""
-        words = "".join(c if c.isprintable() else " " for c in str(text)[:_LONGEST_MESSAGE]).split()
-        return redact(" ".join(words), *self._secrets)
+        return _clean(text, self._secrets)
 
 
-def _keep_the_end(printed: IO[bytes], kept: bytearray) -> None:
+def _clean(text: object, secrets: Sequence[str]) -> str:
+    """A stranger's text as one line of printable characters, without credentials."""
+    words = "".join(c if c.isprintable() else " " for c in str(text)[:_LONGEST_MESSAGE]).split()
+    return redact(" ".join(words), *secrets)
+
+
+def _keep_the_end(name: str, printed: IO[bytes], kept: bytearray, secrets: Sequence[str]) -> None:
+    """Read what a process prints as long as it does, keep the end, and show the lines where `-v` asks for them."""
     with printed:
         while data := os.read(printed.fileno(), 1 << 16):
             kept += data
             del kept[:-_LONGEST_TAIL]
+            if logger.isEnabledFor(logging.INFO):
+                for line in filter(
+                    None, (_clean(line, secrets) for line in data.decode("utf-8", "replace").splitlines())
+                ):
+                    logger.info("%s: %s", name, line)
