@@ -1,4 +1,4 @@
-"""Writes what the README takes for granted: `my_wavs/`, the speech of the run `made`, and `clips/`, recordings and a CSV."""
+"""Writes what the README takes for granted: `my_wavs/`, the speech of `made`, and `clips/`, recordings and a CSV."""
 
 import csv
 import json
