@@ -90,8 +90,9 @@ def json_object(name: str, value: object) -> dict[str, Any]:
 def _split(url: str, schemes: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     parts = urlsplit(url)
     if parts.scheme not in schemes or not parts.hostname:
+        article = "a" if "ws" in schemes else "an"
         example = "realtime:ws://127.0.0.1:8000/v1/realtime" if "ws" in schemes else "openai:http://127.0.0.1:8000/v1"
-        raise BadInput(f"The server's URL is not {schemes[0]}:// or {schemes[1]}://.", f"Write {example}#MODEL.")
+        raise BadInput(f"The server's URL is not {article} {schemes[0]} address.", f"Write {example}#MODEL.")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.username or parts.password or any(map(names_credential, query)):
         raise BadInput(

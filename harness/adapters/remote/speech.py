@@ -166,7 +166,7 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
                 self._untaken.add(name)
             elif name not in self._untaken:
                 body[name] = value
-        return body
+        return body | prompt
 
     def _language(self, tag: str) -> dict[str, str]:
         """`language` as an English name, or `lang_code` as a code where the server describes that field instead."""
