@@ -23,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = yaml.safe_load(
     Path(__file__).with_name("realtime_events.yaml").read_text(encoding="utf-8")
 )
 RATE = 24_000
+ENDS = ("transcription.done", "input_audio_buffer.commit")
 TURN_SECONDS, ANSWER_SECONDS = 0.16, 0.8
 ANSWER = (0.5 * np.sin(2 * np.pi * 440 * np.arange(round(ANSWER_SECONDS * RATE)) / RATE)).astype(np.float32)
 
@@ -148,9 +149,8 @@ class _Session:
                 self.transcribe(pcm)
             else:
                 self.converse(pcm)
-        elif kind == "transcription.done" or (kind == "input_audio_buffer.commit" and event.get("final", True)):
-            if self.server.transcribes:
-                self.finish()
+        elif kind in ENDS and event.get("final", True) and self.server.transcribes:
+            self.finish()
         return kind != "session.close"
 
     # ------------------------------------------------------------------------------------- transcription

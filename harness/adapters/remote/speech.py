@@ -41,6 +41,7 @@ _STREAMS: tuple[dict[str, Any], ...] = (
     {},
 )
 _OPTIONAL = {"language", "lang_code", "seed"}
+_FORWARDED = frozenset({"voice", "response_format"})  # by LiteLLM, which drops every field that is not OpenAI's own
 _RECORDED = {*_OPTIONAL, "voice", "response_format", "stream", "stream_format"}
 
 
@@ -107,11 +108,12 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
         self._check_prompt(request)
         with prompt_fields(request, self.voice_prompt) as prompt, self._accepted(request, prompt, ways) as answer:
             body, response = answer
+            forwarded = self._forwarded(response, prompt)
             asked = {name: body[name] for name in sorted(body.keys() & _RECORDED)}
             metadata: dict[str, Any] = {
                 "asked": {**asked, "voice_prompt": bool(prompt)},
                 "answer": response.headers.get("content-type", ""),
-                "not_taken": sorted(self._untaken),
+                "not_taken": sorted(self._untaken | (asked.keys() - forwarded if forwarded else set())),
             }
             headerless = body.get("response_format") == "pcm"
             pieces = self._audio_bytes(response, metadata, headerless)
@@ -129,6 +131,20 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
                 f"{self.url}/audio/speech: the server has no field 'ref_audio' for the sample's voice prompt.",
                 "Use a model that clones voices; voice_prompt=data sends the field nevertheless.",
             )
+
+    def _forwarded(self, response: Any, prompt: dict[str, str]) -> frozenset[str]:
+        """The fields that a proxy in front of the server passes on; none named where there is no such proxy.
+
+        Raises `EndpointError` where it would lose a voice prompt: LiteLLM (1.108.7) answers as if it had sent it.
+        """
+        if not any(name.startswith("x-litellm-") for name in response.headers):
+            return frozenset()
+        if prompt and self.voice_prompt == "auto":
+            raise EndpointError(
+                f"{self.url}/audio/speech: a LiteLLM proxy answers, which passes no voice prompt on.",
+                "Name the server behind it; voice_prompt=data trusts a proxy that does.",
+            )
+        return _FORWARDED
 
     @contextmanager
     def _accepted(
