@@ -77,6 +77,7 @@ STREAMS = {
         b'{"text": "a", "accumulated": "a"}\n{"text": " cat", "accumulated": "a cat"}\n',
         ["a", "a cat"],
     ),
+    "LiteLLM": ({"Content-Type": "application/json"}, b'{"text": "data: a\\n\\ndata:  cat\\n\\n"}', ["a cat"]),
     "whole": ({"Content-Type": "application/json"}, b'{"text": "a cat"}', ["a cat"]),
 }
 

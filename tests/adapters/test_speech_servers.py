@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from speech_eval.adapters.base import Speech, SynthesisRequest
 from speech_eval.adapters.remote.endpoint import EndpointError
 from speech_eval.adapters.remote.fields import refused_field
 from speech_eval.adapters.remote.speech import OpenAISpeech
-from speech_eval.audio import Audio, read
+from speech_eval.audio import Audio, read, wav_bytes
+from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.session import run
+from speech_eval.engine.settings import Settings
 from speech_eval.errors import BadInput, SpeechEvalError
 
 pytest.importorskip("httpx")
@@ -276,3 +280,18 @@ def test_a_value_that_a_server_does_not_take_is_not_a_missing_field(said: str) -
 def test_bad_options_are_named(option: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         modelspec.resolve(f"openai:http://127.0.0.1:9/v1#m,kind=speech,{option}").build()
+
+
+def test_a_cloning_run_stores_what_was_asked_and_when_each_piece_came(tmp_path: Path) -> None:
+    (tmp_path / "prompt.wav").write_bytes(wav_bytes(PROMPT))
+    line = {"id": "s1", "text": TEXT, "language": "zh", "prompt_audio": "prompt.wav", "prompt_text": "what it says"}
+    (tmp_path / "set.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+    with strict("vllm-omni", "clones") as server:
+        settings = Settings(data=str(tmp_path / "set.jsonl"), workers=1)
+        run(f"openai:{server.url}#m,kind=speech", ["latency"], tmp_path / "run", settings)
+    output = RunDirectory(tmp_path / "run").outputs("latency")["s1"]
+    assert output.status == "ok" and output.chunks is not None and len(output.chunks) == 4
+    assert output.chunks[-1].seconds - output.chunks[0].seconds >= 2.5 * CHUNK_SECONDS
+    asked = output.metadata["asked"]
+    assert (asked["voice_prompt"], asked["language"], asked["seed"]) == (True, "Chinese", output.seed)
+    assert "ref_audio" in RunDirectory(tmp_path / "run").manifest().model.metadata["described"]

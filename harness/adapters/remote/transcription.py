@@ -80,6 +80,8 @@ class OpenAITranscription(Endpoint, SpeechRecognizer):
             text = answer.get("text") if isinstance(answer, dict) else None
             if not isinstance(text, str):
                 raise EndpointError(f"{self.url}/{_PATH}: the answer has no 'text'.", "Check the URL.")
+            if text.startswith("data:") and text.endswith("\n\n"):  # LiteLLM puts the server's events into the text
+                *_, text = self._growing(event_data(text.split("\n")))
             yield text
 
     def _growing(self, events: Iterator[str]) -> Iterator[str]:
