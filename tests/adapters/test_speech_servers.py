@@ -64,6 +64,7 @@ def heard(model: OpenAISpeech, request: SynthesisRequest) -> tuple[float, dict[s
         ("vllm-omni", "clones", ""),
         ("vllm-omni", "reference", ""),
         ("vllm-omni", "any", ",voice_prompt=data"),
+        ("vllm-omni", "any", ",voice_prompt=true"),
         ("sglang-omni", "clones", ""),
         ("sglang-omni", "any", ",voice=default"),
         ("mlx-audio", "any", ",voice_prompt=path"),

@@ -40,6 +40,7 @@ _STREAMS: tuple[dict[str, Any], ...] = (
     {"stream_format": "sse"},
     {},
 )
+_WHOLE: tuple[dict[str, Any], ...] = ({},)
 _OPTIONAL = {"language", "lang_code", "seed"}
 _FORWARDED = frozenset({"voice", "response_format"})  # by LiteLLM, which drops every field that is not OpenAI's own
 _RECORDED = {*_OPTIONAL, "voice", "response_format", "stream", "stream_format"}
@@ -68,9 +69,13 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
     these fields were sent (`asked`), which the server does not have (`not_taken`), and the media type of the answer.
     """
 
-    def __init__(self, *args: Any, response_format: str = "wav", voice_prompt: str = "auto", **options: Any) -> None:
+    def __init__(
+        self, *args: Any, response_format: str = "wav", voice_prompt: str | bool = "auto", **options: Any
+    ) -> None:
         super().__init__(*args, **options)
         self.response_format = choice("response_format", response_format, _FORMATS)
+        if isinstance(voice_prompt, bool):
+            voice_prompt = "data" if voice_prompt else "off"
         self.voice_prompt = choice("voice_prompt", voice_prompt, WAYS)
         self._stream: dict[str, Any] | None = None  # the way of streaming that the server took
 
@@ -89,14 +94,17 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
         return self._map(self._synthesize, requests)
 
     def _synthesize(self, request: SynthesisRequest) -> Audio:
-        chunks = list(self._spoken(request, ({},)))
+        chunks = list(self._spoken(request, _WHOLE))
         if not chunks:
             raise EndpointError(f"{self.url}/audio/speech: the answer has no audio.", "See the server's log.")
         samples = np.concatenate([chunk.samples for chunk in chunks])
         return Speech(samples, chunks[0].rate, chunks[0].metadata)
 
     def stream(self, request: SynthesisRequest) -> Iterator[Audio]:
-        ways = _STREAMS if self._stream is None else (self._stream,)
+        ways: list[dict[str, Any]] = []
+        for way in _STREAMS if self._stream is None else (self._stream,):
+            known = {name: way[name] for name in way if self._described is None or name in self._described}
+            ways += [known] if known not in ways else []
         return self._spoken(request, ways)
 
     # ------------------------------------------------------------------------------------------------ asking
@@ -151,12 +159,12 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
         self, request: SynthesisRequest, prompt: dict[str, str], ways: Sequence[dict[str, Any]]
     ) -> Iterator[tuple[dict[str, Any], Any]]:
         """The body and the open response of the first way of asking that the server takes."""
-        remaining = list(ways)
+        remaining, streams = list(ways), ways is not _WHOLE
         while True:
-            body = self._with_extra(self._body(request, prompt) | self._known(remaining[0]))
+            body = self._with_extra(self._body(request, prompt) | remaining[0])
             try:
                 with self._post("audio/speech", json=body) as response:
-                    if ways != ({},):
+                    if streams:
                         self._stream = remaining[0]
                     yield body, response
                     return
@@ -170,12 +178,7 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
 
     def _body(self, request: SynthesisRequest, prompt: dict[str, str]) -> dict[str, Any]:
         voice = self.voice or (None if prompt else self.default_voice)
-        body: dict[str, Any] = {
-            "input": request.text,
-            "voice": voice,
-            "response_format": self.response_format,
-            **prompt,
-        }
+        body: dict[str, Any] = {"input": request.text, "voice": voice, "response_format": self.response_format}
         optional: dict[str, Any] = {**self._language(request.language), "seed": request.seed}
         for name, value in optional.items():
             if self._described is not None and name not in self._described:
@@ -192,10 +195,6 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
         if self._described is not None and "lang_code" in self._described and "language" not in self._described:
             return {"lang_code": code}
         return {"language": english_name(tag)}
-
-    def _known(self, way: dict[str, Any]) -> dict[str, Any]:
-        """A way of streaming without the fields that the server does not describe."""
-        return {name: way[name] for name in way if self._described is None or name in self._described}
 
     # ----------------------------------------------------------------------------------------------- hearing
 
