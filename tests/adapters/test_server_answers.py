@@ -70,6 +70,11 @@ STREAMS = {
         ["a", "a cat", "A cat."],
     ),
     "vllm": (EVENTS, events(vllm_delta("a"), vllm_delta(" cat"), "[DONE]"), ["a", "a cat"]),
+    "vllm without an end mark": (
+        EVENTS,
+        events(vllm_delta("a cat"), {"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]}),
+        ["a cat"],
+    ),
     "bare text": (EVENTS, events("a", " cat"), ["a", "a cat"]),
     "segments": (EVENTS, events({"text": "a"}, {"text": " cat"}), ["a", "a cat"]),
     "mlx-audio": (
@@ -244,10 +249,14 @@ def test_a_key_in_the_spec_is_refused_unseen(spec: str, message: str) -> None:
     assert "secret-1" not in str(caught.value) and "secret-1" not in modelspec.resolve(spec).redacted
 
 
-def test_a_header_whose_variable_is_not_set_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("header", ['"api-key": "$AZURE_KEY"', '"Authorization": "Bearer $AZURE_KEY"'])
+def test_a_header_whose_variable_is_not_set_is_named(
+    server: Server, header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AZURE_KEY", raising=False)
     with pytest.raises(BadInput, match=r"\$AZURE_KEY, which is not set"):
-        build(server, ',headers={"api-key": "$AZURE_KEY"}').transcribe([speech()])
+        build(server, f",headers={{{header}}}").transcribe([speech()])
+    assert server.received == []
 
 
 # ---------------------------------------------------------------------------------------------------- kind

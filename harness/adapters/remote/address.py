@@ -54,18 +54,16 @@ class Address:
         """One line of at most 300 characters without the keys or anything that looks like one."""
         secrets = [os.environ.get(name, "").strip() for name in self._variables()]
         encoded = [base64.b64encode(secret.encode()).decode().rstrip("=") for secret in secrets]
-        return " ".join(redact(text, *secrets, *encoded, *(quote(s, safe="") for s in secrets)).split())[
-            :_LONGEST_MESSAGE
-        ]
+        quoted = [quote(secret, safe="") for secret in secrets]
+        return " ".join(redact(text, *secrets, *encoded, *quoted).split())[:_LONGEST_MESSAGE]
 
     def _variables(self) -> list[str]:
         return [self.api_key_env, *(name for value in self._headers.values() for name in _VARIABLE.findall(value))]
 
     def _value(self, value: str) -> str:
-        filled = _VARIABLE.sub(lambda found: self._variable(found[1]), value)
-        if not filled.strip():
-            raise BadKey(f"A header is read from {value}, which is not set.", "Set the variable, or leave the header.")
-        return filled
+        if unset := [name for name in _VARIABLE.findall(value) if not self._variable(name)]:
+            raise BadKey(f"A header is read from ${unset[0]}, which is not set.", "Set it, or leave the header out.")
+        return _VARIABLE.sub(lambda found: self._variable(found[1]), value)
 
     def _variable(self, name: str) -> str:
         key = os.environ.get(name, "").strip()

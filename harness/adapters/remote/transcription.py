@@ -38,9 +38,7 @@ class OpenAITranscription(Endpoint, SpeechRecognizer):
     def _texts(self, request: TranscriptionRequest, stream: bool) -> Iterator[str]:
         file = {"file": ("audio.wav", wav_bytes(request.audio), "audio/wav")}
         while True:
-            form = {
-                name: _value(value) for name, value in self._with_extra(self._form(request.language, stream)).items()
-            }
+            form = self._form(request.language, stream)
             try:
                 with self._post(_PATH, data=form, files=file) as response:
                     yield from self._heard(response)
@@ -98,7 +96,7 @@ class OpenAITranscription(Endpoint, SpeechRecognizer):
                 yield text
             # Bare text and JSON lines end where the body does; the events of OpenAI and vLLM have an end of their own.
             if isinstance(event, dict) and ("choices" in event or "type" in event):
-                ended = event.get("type") == "transcript.text.done"
+                ended = event.get("type") == "transcript.text.done" or _finished(event)
             elif ended is None:
                 ended = True
         if not ended:
@@ -117,6 +115,11 @@ def _piece(data: str, event: Any) -> tuple[str, bool]:
     if isinstance(accumulated := event.get("accumulated"), str):
         return accumulated, True
     return str(event.get("delta") or event.get("text") or ""), False
+
+
+def _finished(event: dict[str, Any]) -> bool:
+    choices = event.get("choices") or []
+    return isinstance(choices, list) and any(choice.get("finish_reason") for choice in choices)
 
 
 def _value(value: Any) -> Any:
