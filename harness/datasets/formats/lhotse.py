@@ -1,4 +1,7 @@
-"""Cuts of lhotse: JSON lines (`cuts.jsonl.gz`), or supervisions with a list of recordings beside them. The commands that a recording may name are never run."""
+"""Cuts of lhotse: JSON lines (`cuts.jsonl.gz`), or supervisions with a list of recordings beside them.
+
+The commands that a recording may name are never run.
+"""
 
 from __future__ import annotations
 
