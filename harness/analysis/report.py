@@ -131,11 +131,17 @@ def short(metric: MetricResult, task: TaskResult | None = None) -> str:
 
     Where two metrics of `task` share the bare name, the protocol follows: `wer [seed-tts-eval]`.
     """
-    bare, _, protocol = metric.metric.partition("[")
-    name = metric.name if metric.name.startswith(bare) else f"{bare} {metric.name}".strip()
+    bare = metric.metric.split("[")[0]
     namesakes = {other.metric for other in (task.metrics if task else ()) if other.metric.split("[")[0] == bare}
+    return short_name(metric.metric, metric.name, shared=len(namesakes) > 1)
+
+
+def short_name(metric: str, name: str, *, shared: bool) -> str:
+    """The short name of a number of `metric`; `shared`: another metric has the same bare name."""
+    bare, _, protocol = metric.partition("[")
+    named = name if name.startswith(bare) else f"{bare} {name}".strip()
     family = protocol.rstrip("]").split("@")[0]
-    return f"{name} [{family}]" if len(namesakes) > 1 and family else name
+    return f"{named} [{family}]" if shared and family else named
 
 
 def differs(metric: MetricResult) -> bool:
