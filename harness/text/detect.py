@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 UNKNOWN = "und"  # undetermined, in BCP 47
 _ENOUGH = 20_000  # letters that are read
-_ASSUMED, _FEW = "en", 3  # of so few words in plain Latin letters without any common word, such as a name
+_ASSUMED, _FEW = "en", 3  # of so few words in plain Latin letters without any common word, such as a name; "A" is no word
 
 # Scripts, as the names of their letters begin, that one language uses nearly alone.
 _BY_SCRIPT = {
@@ -113,7 +113,7 @@ def _by_words(text: str) -> str:
     found = Counter({language: sum(words[word] for word in common.split()) for language, common in _WORDS.items()})
     (first, hits), (_, others) = found.most_common(2)
     if hits == 0:
-        return _ASSUMED if text.isascii() and len(words) <= _FEW else UNKNOWN
+        return _ASSUMED if text.isascii() and sum(len(word) > 1 for word in words) <= _FEW else UNKNOWN
     if found["en"] == hits:
         return "en"
     return first if hits > max(others, 1) else UNKNOWN
