@@ -37,6 +37,7 @@ class GroundTruth(SpeechSynthesizer):
     """The human recordings of the dataset, for the row that calibrates a synthesis board."""
 
     answers_live = False
+    plays_recordings = True
 
     def __init__(self) -> None:
         self._load_reference: LoadReference | None = None
@@ -46,15 +47,6 @@ class GroundTruth(SpeechSynthesizer):
 
     def expect(self, sample_id: str) -> None:
         """Nothing to do: requests carry the id."""
-
-    def check_samples(self, samples: Sequence[Sample]) -> str:
-        without = [sample.id for sample in samples if sample.audio is None]
-        if len(without) == len(samples):
-            raise BadInput(
-                "ground-truth: the dataset has no recordings of its texts.",
-                "Use a dataset with recordings: see the column 'audio' of `speech-eval data check`.",
-            )
-        return f"{len(without)} samples have no recording: {_few(without)}." if without else ""
 
     def info(self) -> ModelInfo:
         return ModelInfo(name="ground truth", revision="the dataset's recordings")

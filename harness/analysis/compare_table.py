@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -45,12 +44,12 @@ def _table(task: str, rows: list[Difference], correction: str) -> Table:
         made.add_column(name, overflow="fold", min_width=10)
     made.add_column(f"p ({correction})\ndetectable", overflow="fold", min_width=10)
     made.add_column("effect", justify="right", no_wrap=True)
-    namesakes = Counter(metric.partition("[")[0] for metric in {row.metric for row in rows})
+    metrics = [row.metric for row in rows]
     for row in rows:
         p_value = "" if row.adjusted is None else f"{row.adjusted:.4f}"
         least = "" if row.detectable is None else f"{number(row.detectable, 3)}"
         made.add_row(
-            _name(row, shared=namesakes[row.metric.partition("[")[0]] > 1),
+            _name(row, metrics),
             _value(row.a, row.unit),
             _value(row.b, row.unit),
             _value(row.difference, difference_unit(row.unit)),
@@ -60,11 +59,11 @@ def _table(task: str, rows: list[Difference], correction: str) -> Table:
     return made
 
 
-def _name(row: Difference, *, shared: bool) -> Text:
-    """The name of a row, with its protocol where another metric of the table `shared` its bare name."""
+def _name(row: Difference, metrics: Iterable[str]) -> Text:
+    """The name of a row, told from those of the other metrics of the table."""
     from rich.text import Text
 
-    name = short_name(row.metric, row.name, shared=shared)
+    name = short_name(row.metric, row.name, metrics)
     arrow = "↓" if row.direction == "lower" else "↑"
     named = Text(plain(f"{name} {arrow}" + (" *" if row.primary else "")))
     if made_by := provenance(brief_scorer(row.scorer), row.calibrated):

@@ -78,8 +78,9 @@ def run(
 ) -> None:
     """Evaluate one or several models on one or several tasks. A run that was stopped continues where it stopped."""
     from speech_eval.api.evaluate import execute, plan
-    from speech_eval.cli.console import bars, emit, line, say
+    from speech_eval.cli.console import bars, emit, line, once
 
+    say = once()
     jobs = plan(
         model,
         tasks,

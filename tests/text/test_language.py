@@ -108,9 +108,7 @@ def test_no_common_word_of_english_is_one_of_another_language() -> None:
     assert not {word for language, words in _WORDS.items() if language != "en" for word in english & set(words.split())}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "123", "नदी", "мир", "سلام", "amico mio vieni presto domenica sera", "Zażółć"]
-)
+@pytest.mark.parametrize("text", ["", "123", "नदी", "мир", "سلام", "amico mio vieni presto domenica sera", "Zażółć"])
 def test_no_language_is_told_without_evidence(text: str) -> None:
     assert detect_language([text]) == "und"
 

@@ -165,7 +165,7 @@ class Work:
             status="empty" if answer.empty else "ok",
             text=answer.text,
             audio=None if audio is None else self.directory.write_audio(task.name, sample.id, audio),
-            seconds=None if seconds is None else round(seconds, 6),
+            seconds=None if seconds is None or not self.guest.adapter.answers_live else round(seconds, 6),
             chunks=answer.chunks,
             timing=answer.timing,
             codes=answer.codes,
