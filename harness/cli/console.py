@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TextIO
 
@@ -64,18 +64,6 @@ def line(text: str, *, highlight: bool = True) -> None:
 def say(message: str) -> None:
     """Print a message on standard error, one line, without credentials; nothing in `message` is markup."""
     err.print(plain(redact(message)), soft_wrap=True)
-
-
-def once() -> Callable[[str], None]:
-    """`say`, for messages that planning and running both have: the same line is not printed again."""
-    said = set[str]()
-
-    def say_once(message: str) -> None:
-        if message not in said:
-            said.add(message)
-            say(message)
-
-    return say_once
 
 
 def document(text: str) -> None:

@@ -63,7 +63,7 @@ def test_another_encoding_is_named_before_the_first_answer(tmp_path: Path) -> No
     [
         ([{"id": "a", "text": None}], "line 1: the text of 'a' is not a string"),
         ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "line 2: a second text for 'a'"),
-        ([{"id": "a"}], "line 1: not an answer"),
+        ([{"id": "a"}], "line 1: no 'text'; the fields are id"),
     ],
 )
 def test_a_line_that_is_not_one_answer_is_refused_by_its_cause(
