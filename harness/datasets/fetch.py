@@ -20,6 +20,7 @@ from speech_eval.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
 
+_CHANGED = "The dataset has changed on the hub; download it and write a manifest (docs/data.md)."
 _SUFFIXES = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg"}
 
 
@@ -58,13 +59,14 @@ def _brought(name: str) -> NotFetched:
 
 
 def _fetch(name: str, entry: Entry, progress: Progress) -> None:
-    source = entry.hub
-    if source is None and entry.manifest is None:
+    named = entry.hub
+    if named is None and entry.manifest is None:
         raise _brought(name)
-    if source is None:
+    if named is None:
         return
 
     def make(work: Path) -> None:
+        source = hub.pinned(named, entry.remedy)
         logger.info("fetch: %s from %s", name, describe(source))
         if source.files:
             hub.files(source, source.files, entry.remedy, work)
@@ -78,10 +80,12 @@ def _fetch(name: str, entry: Entry, progress: Progress) -> None:
 
 def _write(name: str, entry: Entry, source: HubSource, work: Path, progress: Progress) -> None:
     """Write the manifest and every recording into the folder `work`."""
-    prepare = formats.row_layout(entry)
+    prepare = formats.row_layout(entry.model_copy(update={"hub": source}))
     lines: dict[str, dict[str, Any]] = {}
+    count = 0
     for number, given in enumerate(hub.rows(source, entry.remedy)):
-        progress(f"{name}: fetch", number, None)
+        count = number + 1
+        progress(f"{name}: fetch", number, source.rows)
         row = prepare(given)
         if row is None:
             continue
@@ -91,6 +95,8 @@ def _write(name: str, entry: Entry, source: HubSource, work: Path, progress: Pro
         lines[line["id"]] = line
     if not lines:
         raise BadInput(f"{name}: {source.repo} gave no rows with a text.", "Look at the dataset's page on the hub.")
+    if source.rows not in (None, count):
+        raise BadInput(f"{name}: {source.repo} gave {count} rows, and {source.rows} are known.", _CHANGED)
     header = {
         "name": name,
         "version": version(source),
@@ -123,7 +129,7 @@ def _line(name: str, entry: Entry, number: int, row: Mapping[str, Any], work: Pa
         elif field not in entry.optional:
             raise BadInput(
                 f"{name}, row {number}: no column {' or '.join(columns)} (there are {', '.join(row)}).",
-                "The dataset has changed on the hub; download it and write a manifest (docs/data.md).",
+                _CHANGED,
             )
     if "text" in entry.optional and not str(line.get("text", "")).strip():
         line.pop("text", None)
