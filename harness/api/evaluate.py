@@ -44,6 +44,7 @@ class Options(TypedDict, total=False):
     language: str | None
     metrics: str | Iterable[str] | None
     recognizer: str | None
+    judge: str | None
     device: str | None
     dtype: str | None
     workers: int | None
@@ -70,6 +71,7 @@ def evaluate(
     language: str | None = None,
     metrics: str | Iterable[str] | None = None,
     recognizer: str | None = None,
+    judge: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
     workers: int | None = None,
@@ -97,6 +99,7 @@ def evaluate(
     language    language of the samples that state none: a BCP 47 tag, ISO 639 code or English name
     metrics     metric ids instead of the tasks' own
     recognizer  model spec of the recognizer that transcribes speech outputs
+    judge       the judge that metrics ask: `openai:URL#MODEL`, `stored:MODEL`, or a language model of text
     device, dtype      options of the model, for adapters that have them
     workers     scoring processes; default: the number of cores, at most 4
     executor, ray_address   where scoring runs: `local`, or `ray` and the address of its cluster
@@ -124,6 +127,7 @@ def evaluate(
         language=language,
         metrics=metrics,
         recognizer=recognizer,
+        judge=judge,
         device=device,
         dtype=dtype,
         workers=workers,

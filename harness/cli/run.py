@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speech_eval.cli.common import Executor, Json, Language, Metrics, Plugins, RayAddress, Recognizer, Workers
+from speech_eval.cli.common import Executor, Json, Judge, Language, Metrics, Plugins, RayAddress, Recognizer, Workers
 from speech_eval.cli.config import Config
 from speech_eval.cli.verbose import Verbose
 
@@ -58,6 +58,7 @@ def run(
     language: Language = None,
     metrics: Metrics = None,
     recognizer: Recognizer = None,
+    judge: Judge = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Failed samples that still give exit code 0.")] = 0,
     retry_failed: Annotated[bool, typer.Option(help="Ask again for samples that failed before.")] = False,
     regenerate: Annotated[
@@ -99,6 +100,7 @@ def run(
         language=language,
         metrics=metrics,
         recognizer=recognizer,
+        judge=judge,
         retry_failed=retry_failed,
         regenerate=regenerate,
         timeout=timeout,

@@ -1,7 +1,7 @@
 """The dataset hub, through its own libraries (extra `hub`): rows of a dataset, and files of its repository.
 
-Gated datasets need a token, as the libraries read it (`HF_TOKEN`). `HF_ENDPOINT` names another hub. Downloaded files stay
-in the libraries' cache, so a fetch that was stopped goes on with the files that it lacks.
+Gated datasets need a token, as the libraries read it (`HF_TOKEN`). `HF_ENDPOINT` names another hub. Downloaded files
+stay in the libraries' cache, so a fetch that was stopped goes on with the files that it lacks.
 """
 
 from __future__ import annotations

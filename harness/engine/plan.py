@@ -14,7 +14,7 @@ from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave, requirements
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task
-from speech_eval.errors import BadInput, NotFetched
+from speech_eval.errors import BadInput, MissingExtra, NotFetched
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.progress import Progress
@@ -151,8 +151,8 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, he
     task = task.for_languages({sample.language for sample in dataset.samples})
     asked = tuple(map(present_name, settings.metrics)) or task.variants[interface].metrics
     names, notes = requirements.scorable(task, interface, asked, dataset, hears=hears, chosen=bool(settings.metrics))
-    for name in names:
-        METRICS.get(name).ready()
+    names, left_out = _ready(names, frozenset() if settings.metrics else task.optional)
+    notes += left_out
     logger.info("plan: %s on %s: %d samples, %s", task.name, dataset.info.name, len(dataset), ", ".join(names))
     return Planned(
         task=task,
@@ -164,6 +164,23 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, he
         location=location,
         note=" ".join(filter(None, (note, dataset.note, *notes, *_cautions(names, dataset)))),
     )
+
+
+def _ready(metrics: Sequence[str], optional: frozenset[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The metrics that this machine can compute, and a note on each `optional` one that it cannot.
+
+    Raises what `Metric.ready` raises for the others.
+    """
+    kept, notes = [], []
+    for name in metrics:
+        try:
+            METRICS.get(name).ready()
+            kept.append(name)
+        except (MissingExtra, NotFetched) as error:
+            if name not in optional:
+                raise
+            notes.append(f"Without {name}: {error}")
+    return tuple(kept), notes
 
 
 def _cautions(metrics: Sequence[str], dataset: Dataset) -> list[str]:

@@ -40,6 +40,7 @@ class Task:
     protocol    the id of the procedure as a whole, such as `seed-tts-eval@2024-06`
     generate    how a model is asked: `Answer()`, `Timed()`, `DepthSweep()`, or a strategy of your own
     recognizer  model spec of the recognizer that transcribes speech outputs for text metrics
+    optional    metrics that a run does without, and says so, where what they need is not installed
     by_language the task for data in given languages, where metrics or the primary number depend on them
     axes        name to metric ids, where each axis is reported separately. Such a task is not ranked: `primary` only
                 sorts samples, and models are ordered by the first number of the first metric
@@ -58,6 +59,7 @@ class Task:
     variants: Mapping[str, Variant] = field(default_factory=dict)
     generate: Strategy = field(default_factory=Answer)
     recognizer: str | None = None
+    optional: frozenset[str] = frozenset()
     by_language: Callable[[Task, Collection[str]], Task] | None = None
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     timeout: float = 600.0

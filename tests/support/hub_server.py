@@ -1,7 +1,7 @@
 """A small hub on this machine: it serves dataset repositories over the API that `huggingface_hub` and `datasets` speak.
 
-A repository is a mapping of file names to bytes. Set `HF_ENDPOINT` to `url`, and `HF_HUB_OFFLINE` to 0, in a new process:
-the libraries read both when they are imported.
+A repository is a mapping of file names to bytes. Set `HF_ENDPOINT` to `url`, and `HF_HUB_OFFLINE` to 0, in a new
+process: the libraries read both when they are imported.
 """
 
 from __future__ import annotations

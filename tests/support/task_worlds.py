@@ -44,8 +44,8 @@ RATE = 16_000
 # Seconds of the readers' sentences that make a sample, and what is said there.
 CLIPS = (("0880", 0.3, 1.9), ("0930", 0.3, 1.8), ("0890", 0.3, 2.2), ("0920", 0.4, 1.9))
 TEXTS = ("he was not", "but missus john", "unless to be rather", "had he married")
-# Networks that take seconds a sample or to load; the others stand for them here.
-SLOW = ("mos[dnsmos-p835]", "mos[distillmos@7]", "text-tokens[smollm2@1]")
+# Networks that take seconds a sample or to load, or whose package needs an older NumPy; the others stand for them here.
+SLOW = ("mos[dnsmos-p835]", "mos[distillmos@7]", "text-tokens[smollm2@1]", "pedant[voicebench]")
 
 CHOICE = [{"text": letter} for letter in "ABCD"]
 REFUSAL = [{"text": "I'm sorry, but I can't help with that."}] * 4

@@ -29,9 +29,10 @@ class _Model(BaseModel):
 class HubSource(_Model):
     """Where a dataset lies on the dataset hub; `revision` pins it, else the newest commit is fetched and recorded.
 
-    `rows` is the number of rows that the splits are known to have; `split` names several with `+` between them. `files` lists patterns of files to download unchanged, for a repository in the layout of the original benchmark; the
-    first is the list of samples. Otherwise the rows of `config` and `split` become a manifest. `texts` is a second
-    repository whose rows hold texts that the layout of the entry looks up.
+    `rows` is the number of rows that the splits are known to have; `split` names several with `+` between them. `files`
+    lists patterns of files to download unchanged, for a repository in the layout of the original benchmark; the first
+    is the list of samples. Otherwise the rows of `config` and `split` become a manifest. `texts` is a second repository
+    whose rows hold texts that the layout of the entry looks up.
     """
 
     repo: str

@@ -11,6 +11,9 @@ from speech_eval.metrics.base import ScoringItem, Unscorable
 from speech_eval.metrics.voicebench.records import question, response
 
 VOTES = 3
+# The board's judge in api_judge.py, and the digests of its prompts.
+_BOARD = "gpt-4o-mini"
+_OFFICIAL = {"voicebench-open": "fddd4cf5", "voicebench-qa": "b89c3ec5", "voicebench-system": "7dfaae7e"}
 SYSTEM = "You are a careful and impartial judge of answers."
 
 
@@ -23,9 +26,16 @@ class Replies:
 
 
 def judge_identity(name: str, prompt: str) -> str:
-    """The judge in `SPEECH_EVAL_JUDGE` and the digest of its prompt; empty where none is set."""
+    """The judge that is set and the digest of its prompt; empty where none is set."""
     judge = judges.configured()
-    return "" if judge is None else judge.identity(judge.prompt(name, prompt))
+    if judge is None:
+        return ""
+    official = judges.digest(_system(judge)) == _OFFICIAL["voicebench-system"]
+    return judge.identity(judge.prompt(name, prompt), (_BOARD, _OFFICIAL[name]) if official else None)
+
+
+def _system(judge: judges.Judge) -> str:
+    return judge.prompt("voicebench-system", SYSTEM, optional=True).strip()
 
 
 def judge_replies(item: ScoringItem, name: str, prompt: str) -> Replies:
@@ -45,14 +55,14 @@ def judge_replies(item: ScoringItem, name: str, prompt: str) -> Replies:
     if judge is None:
         raise BadInput(
             f"Sample {sample.id} has no `scores`, and no judge is set.",
-            f"Give the record the judge's replies as `scores`, or set {judges.VARIABLE}=openai:URL#MODEL.",
+            "Give the record the judge's replies as `scores`, or give --judge openai:URL#MODEL.",
         )
     template = judge.prompt(name, prompt)
     slots = {"{prompt}": question(sample), "{response}": response(item), "{reference}": sample.text or ""}
     text = re.sub(r"\{(?:prompt|response|reference)\}", lambda match: slots[match[0]], template)
-    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
+    messages = [{"role": "system", "content": _system(judge)}, {"role": "user", "content": text}]
     asked = judge.ask(messages, votes=VOTES, temperature=0.5, top_p=0.95, max_tokens=1024)
-    return Replies(tuple(reply.strip() for reply in asked), judge.identity(template))
+    return Replies(tuple(reply.strip() for reply in asked), judge_identity(name, prompt))
 
 
 def _recorded(sample_id: str, recorded: object) -> tuple[str, ...]:
