@@ -82,7 +82,7 @@ def refresh(runs: Iterable[PathLike_]) -> list[Run]:
 
 
 def report(runs: PathLike_ | Sequence[PathLike_], format: str = "text", output: PathLike_ | None = None) -> str:
-    """The numbers of runs as a document: text, markdown, csv, json, latex, model-index or tensorboard.
+    """The numbers of runs as a document: text, markdown, csv, json, latex, model-index, tensorboard, gap or gap-svg.
 
     `output` is a file to write it to as well; for tensorboard the folder of the event files, and the document lists
     them. Raises `BadInput` for another format. Nothing is written into the runs.

@@ -59,6 +59,9 @@ def run(
     metrics: Metrics = None,
     recognizer: Recognizer = None,
     judge: Judge = None,
+    ask: Annotated[
+        str | None, typer.Option(help="How chat models are asked, comma-separated: speech, text, transcript.")
+    ] = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Failed samples that still give exit code 0.")] = 0,
     retry_failed: Annotated[bool, typer.Option(help="Ask again for samples that failed before.")] = False,
     regenerate: Annotated[
@@ -101,6 +104,7 @@ def run(
         metrics=metrics,
         recognizer=recognizer,
         judge=judge,
+        ask=ask,
         retry_failed=retry_failed,
         regenerate=regenerate,
         timeout=timeout,
@@ -134,8 +138,10 @@ def run(
 def _show(runs: list[Run]) -> None:
     from speech_eval.analysis.report import failure_words, table
     from speech_eval.cli.console import line, out
+    from speech_eval.cli.report import show_gaps
 
     out.print(table([done.results for done in runs]))
+    show_gaps(runs)
     for done in runs:
         counts = {task.task: task.counts for task in done.results.tasks}
         for task, reasons in done.failures().items():

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import Adapter
+from speech_eval.adapters.base import Adapter, ReadsTranscripts, ReferenceAware
 from speech_eval.adapters.spec import ModelSpec, ResolvedModel
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave, requirements
+from speech_eval.engine.generate.answer import RECOGNIZER, Answer
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task
 from speech_eval.errors import BadInput, MissingExtra, NotFetched
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.progress import Progress
-from speech_eval.records import DatasetRecord, TaskRecord
+from speech_eval.records import Ask, DatasetRecord, TaskRecord
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Planned:
         Raises `BadInput` where no sample of the data can be used.
         """
         dataset = replace(self.dataset, samples=tuple(s for s in self.dataset.samples if s.id not in asked))
-        found = requirements.defects(dataset, self.interface, self.hears, progress)
+        found = requirements.defects(dataset, self.interface, self.hears, progress, self.task.ask)
         if found and len(found) == len(self.dataset):
             raise BadInput(
                 f"{dataset.info.name}: none of its {len(found)} samples can be used: {next(iter(found.values()))}.",
@@ -88,6 +89,7 @@ class Planned:
             interface=self.interface,
             primary=self.task.variants[self.interface].primary,
             metrics=list(self.metrics),
+            ask=self.task.ask,
             recognizer=None if self.recognizer is None else modelspec.redact(self.recognizer),
             limit=self.limit(settings),
             samples=len(self.dataset.samples),
@@ -134,11 +136,35 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
             skipped.append(f"{task.name} measures time; the answers of {model.redacted} exist already")
             continue
         location = settings.data or task.variants[interface].dataset
-        hears = model.adapter_class.reads_audio or interface in HEARS
-        items.append(_plan_task(task, interface, location, settings, hears))
+        for asked, problem in _asked(task, interface, model, settings.ask):
+            if problem:
+                skipped.append(problem)
+                continue
+            hears = asked.ask == "transcript" or (asked.ask == "speech" and model.adapter_class.reads_audio)
+            item = _plan_task(asked, interface, location, settings, hears or interface in HEARS)
+            if asked.ask == "transcript" and not issubclass(model.adapter_class, ReadsTranscripts):
+                item = replace(item, recognizer=item.recognizer or RECOGNIZER)
+            items.append(item)
     if settings.rounds > 1 and items and not any(item.task.generate.in_rounds for item in items):
         raise BadInput("None of these tasks is timed, so they have no rounds.", "Use --rounds with the task latency.")
     return Plan(model, settings, items, skipped)
+
+
+def _asked(task: Task, interface: str, model: ResolvedModel, ways: Sequence[Ask]) -> Iterator[tuple[Task, str]]:
+    """The task in every way that it is to be asked, each with why this cannot be; empty where it can."""
+    if not ways:
+        yield task, ""
+    elif interface != "AudioLanguageModel" or not isinstance(task.generate, Answer):
+        yield task, "" if "speech" in ways else f"{task.name} can only be asked as speech"
+    else:
+        deaf = not model.adapter_class.reads_audio and not issubclass(model.adapter_class, ReferenceAware)
+        for way in ways:
+            problem = ""
+            if way == "speech" and deaf:
+                problem = f"{task.name} as speech: {model.redacted} does not hear"
+            if way == "text" and not task.generate.spoken:
+                problem = f"{task.name} as text: what its recordings say is not written in the data"
+            yield task.asked(way), problem
 
 
 def _plan_task(task: Task, interface: str, location: str, settings: Settings, hears: bool, note: str = "") -> Planned:

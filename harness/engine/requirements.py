@@ -18,7 +18,7 @@ from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, silent
-from speech_eval.records import Output, Sample
+from speech_eval.records import Ask, Output, Sample
 
 HEARING = ("SpeechRecognizer", "AudioCodec", "DuplexAgent")  # interfaces whose requests are a recording
 READERS = 4  # threads that read recordings
@@ -26,9 +26,12 @@ READERS = 4  # threads that read recordings
 File = tuple[str, str | None]  # a path of the dataset, and the sha256 that a sample states
 
 
-def cannot_ask(interface: str, sample: Sample, hears: bool) -> str:
+def cannot_ask(interface: str, sample: Sample, hears: bool, ask: Ask = "speech") -> str:
     """What a request of the interface needs, to a model that `hears` the recording or does not, and the sample does not
     have; empty where it has all."""
+    if ask != "speech":
+        given = sample.prompt_text if ask == "text" else sample.audio
+        return "" if given else "question in text" if ask == "text" else "recording"
     if hears and interface in HEARING and sample.audio is None:
         return "recording"
     if interface == "SpeechSynthesizer" and not (sample.text or "").strip():
@@ -47,7 +50,7 @@ def scorable(
     primary metric (each metric, where the user has `chosen` them) has a value for none.
     """
     total = len(dataset)
-    lacking = Counter(what for sample in dataset.samples if (what := cannot_ask(interface, sample, hears)))
+    lacking = Counter(what for sample in dataset.samples if (what := cannot_ask(interface, sample, hears, task.ask)))
     _refuse_all(dataset, lacking, f"the task {task.name}")
     notes = [f"{count} of {total} samples have no {what} and are not asked." for what, count in lacking.items()]
     primary = task.variants[interface].primary.split("/")[0]
@@ -114,7 +117,9 @@ def _without_value(metric: Metric, dataset: Dataset, samples: Sequence[Sample]) 
             yield f"{sample.id}: not counted in {metric.id}: {fault}"
 
 
-def defects(dataset: Dataset, interface: str, hears: bool, progress: Progress = silent) -> dict[str, str]:
+def defects(
+    dataset: Dataset, interface: str, hears: bool, progress: Progress = silent, ask: Ask = "speech"
+) -> dict[str, str]:
     """Why samples are invalid, by id: what a request needs is absent, or the recording or voice prompt that a model
     (if it `hears`) is given is missing, not the stated one or unreadable, or silent although words are said or a voice
     is to be copied.
@@ -124,7 +129,7 @@ def defects(dataset: Dataset, interface: str, hears: bool, progress: Progress = 
     found = {
         sample.id: f"sample {sample.id} has no {what}"
         for sample in dataset.samples
-        if (what := cannot_ask(interface, sample, hears))
+        if (what := cannot_ask(interface, sample, hears, ask))
     }
     files: dict[str, File] = {}  # by sample
     for sample in dataset.samples if hears else ():

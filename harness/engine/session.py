@@ -171,9 +171,9 @@ class Session:
     def store_samples(self) -> None:
         """Store what each task, or each point of a sweep, asks for, and which samples the model is not asked about."""
         for group, invalid in zip(self.groups, self.invalid, strict=True):
-            for name in (item.task.name for item in group):
+            for name, base in ((item.task.name, item.task.base) for item in group):
                 self.directory.replace("samples", name, group[0].dataset.samples)
-                seeds = {key: sample_seed(self.settings.seed, name, key) for key in invalid}
+                seeds = {key: sample_seed(self.settings.seed, base, key) for key in invalid}
                 outputs = [
                     Output(id=key, task=name, status="invalid", seed=seeds[key], error=why)
                     for key, why in invalid.items()
@@ -197,6 +197,7 @@ class Session:
             seed=self.settings.seed,
             batch_size=self.settings.batch_size,
             retry_failed=self.settings.retry_failed,
+            recognizer=first.recognizer,
             round=number or 1,
             progress=self.progress,
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,15 @@ from speech_eval.adapters.base import (
     ChatRequest,
     Codes,
     Speech,
+    SpeechRecognizer,
     SynthesisRequest,
     TranscriptionRequest,
 )
 from speech_eval.audio import Audio, check_waveform
+from speech_eval.errors import BadInput
 from speech_eval.metrics.codec.counts import counts_text
 from speech_eval.records import (
+    Ask,
     Chunk,
     CodebookRecord,
     CodesRecord,
@@ -90,13 +95,64 @@ def speech_metadata(audio: object) -> Mapping[str, Any]:
 # ------------------------------------------------------------------------------- conversation and codecs
 
 
-def chat_request(adapter: AudioLanguageModel, sample: Sample, seed: int, load: LoadAudio) -> ChatRequest:
-    """One user turn: the sample's recording if it has one and the model hears, else its prompt text."""
-    if sample.audio is not None and adapter.reads_audio:
-        part: dict[str, Any] = {"type": "audio", "audio": load(sample.audio).resampled(adapter.sample_rate)}
-    else:
-        part = {"type": "text", "text": sample.prompt_text or sample.text or ""}
-    return ChatRequest(id=sample.id, messages=[{"role": "user", "content": [part]}], seed=seed)
+def chat_request(
+    adapter: AudioLanguageModel,
+    sample: Sample,
+    seed: int,
+    load: LoadAudio,
+    ask: Ask = "speech",
+    question: str | None = None,
+) -> ChatRequest:
+    """One user turn: the sample's recording if it has one and the model hears, else its prompt text; then the
+    `question` about the recording, where there is one. Asked as `text`, no recording is given."""
+    parts: list[dict[str, Any]] = []
+    if sample.audio is not None and (ask == "transcript" or (ask == "speech" and adapter.reads_audio)):
+        parts.append({"type": "audio", "audio": load(sample.audio).resampled(adapter.sample_rate)})
+    elif question is None:
+        parts.append({"type": "text", "text": sample.prompt_text or sample.text or ""})
+    if question is not None:
+        parts.append({"type": "text", "text": question})
+    return ChatRequest(id=sample.id, messages=[{"role": "user", "content": parts}], seed=seed)
+
+
+def asked_of(sample: Sample, question: str) -> str:
+    """The question about a sample's recording: `question` with the sample's metadata in place of names in braces.
+
+    Raises `BadInput` for metadata that the sample does not have.
+    """
+    lacking = set(re.findall(r"\{(\w+)\}", question)) - sample.metadata.keys()
+    if lacking:
+        raise BadInput(f"Sample {sample.id} has no '{sorted(lacking)[0]}' to ask about.", "See docs/data.md.")
+    return re.sub(r"\{(\w+)\}", lambda match: str(sample.metadata[match[1]]), question)
+
+
+def _given(audio: Audio) -> Audio:
+    return audio
+
+
+def written(requests: Sequence[ChatRequest], recognizer: SpeechRecognizer, language: str) -> list[ChatRequest]:
+    """The same conversations with what `recognizer` hears in place of each recording."""
+    heard: dict[tuple[str, int, int], str] = {}
+    for request in requests:
+        for m, message in enumerate(request.messages):
+            for p, part in enumerate(message["content"]):
+                if part["type"] == "audio":
+                    audio = part["audio"].resampled(recognizer.sample_rate)
+                    asked = TranscriptionRequest(request.id, partial(_given, audio), language, request.seed)
+                    heard[request.id, m, p] = checked_text(recognizer.transcribe([asked])[0])
+
+    def parts(request: ChatRequest, m: int) -> list[dict[str, Any]]:
+        return [
+            {"type": "text", "text": heard[request.id, m, p]} if part["type"] == "audio" else dict(part)
+            for p, part in enumerate(request.messages[m]["content"])
+        ]
+
+    return [
+        replace(
+            request, messages=[{**message, "content": parts(request, m)} for m, message in enumerate(request.messages)]
+        )
+        for request in requests
+    ]
 
 
 def recording(sample: Sample, rate: int, load: LoadAudio) -> Audio:
