@@ -106,6 +106,10 @@ METRICS: Registry[type[Metric]] = _Metrics(
         "judge[voicebench]": "speech_eval.metrics.voicebench.judge:Judge",
         "qa[voicebench]": "speech_eval.metrics.voicebench.qa:QA",
         "pedant[voicebench]": "speech_eval.metrics.voicebench.qa:Pedant",
+        "choice[options@1]": "speech_eval.metrics.choices.protocols:Options",
+        "choice[mmau@110127f]": "speech_eval.metrics.choices.protocols:MMAU",
+        "choice[audiobench@e991641]": "speech_eval.metrics.choices.protocols:AudioBenchMMAU",
+        "choice[air-bench@9832476]": "speech_eval.metrics.choices.protocols:AirBench",
     },
 )
 
