@@ -15,6 +15,7 @@ from speech_eval.cache import make_once
 from speech_eval.datasets import formats, hub
 from speech_eval.datasets.catalog import Entry, HubSource, catalog
 from speech_eval.datasets.dataset import split_name
+from speech_eval.datasets.formats import choice
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.progress import Progress, silent
 
@@ -86,7 +87,10 @@ def _write(name: str, entry: Entry, source: HubSource, work: Path, progress: Pro
     for number, given in enumerate(hub.rows(source, entry.remedy)):
         count = number + 1
         progress(f"{name}: fetch", number, source.rows)
-        row = prepare(given)
+        try:
+            row = prepare(given)
+        except BadInput as error:
+            raise BadInput(f"{name}, row {number}: {error.problem}", error.remedy) from error
         if row is None:
             continue
         line = _line(name, entry, number, row, work)
@@ -121,7 +125,7 @@ def _line(name: str, entry: Entry, number: int, row: Mapping[str, Any], work: Pa
     """One row as a line of a manifest; its recordings are written to `work`."""
     line: dict[str, Any] = {"language": entry.language}
     used = set()
-    for field, columns in entry.columns.items():
+    for field, columns in {**(choice.COLUMNS if entry.choice else {}), **entry.columns}.items():
         column = next((column for column in columns if row.get(column) is not None), None)
         if column is not None:
             used.add(column)
@@ -138,8 +142,10 @@ def _line(name: str, entry: Entry, number: int, row: Mapping[str, Any], work: Pa
         if field in line:
             line[field], line[f"{field}_sha256"] = _recording(line[field], f"{number}-{field}", work)
     plain = {key for key, value in row.items() if key not in used and isinstance(value, str | int | float)}
-    metadata = {key: row[key] for key in row if key in plain | entry.metadata}
-    return line | {"metadata": {**metadata, "set": name.rpartition(":")[2]}}
+    metadata = {
+        key: row[key] for key in row if key in plain | entry.metadata | (choice.KEPT if entry.choice else set())
+    }
+    return line | {"metadata": {**metadata, **entry.facts, "set": name.rpartition(":")[2]}}
 
 
 def _recording(value: Any, stem: str, work: Path) -> tuple[str, str]:

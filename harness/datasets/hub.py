@@ -42,7 +42,7 @@ def rows(source: HubSource, remedy: str) -> Iterator[Mapping[str, Any]]:
         lambda: library.load_dataset_builder(source.repo, source.config, revision=source.revision),
     )
     files: Mapping[str, Sequence[str]] = builder.config.data_files or {}
-    splits = source.split.split("+")
+    splits = list(files) if source.split == "*" else source.split.split("+")
     if lacking := [split for split in splits if split not in files]:
         raise NotFetched(f"{source.repo} has no split '{lacking[0]}', only {', '.join(map(str, files))}.", remedy)
     wanted = [str(file) for split in splits for file in files[split]]
@@ -64,7 +64,8 @@ def _rows_of(files: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
 
 def _loaded(library: Any, source: HubSource) -> Any:
     """The rows of files in another format than parquet, as the library reads them."""
-    found = library.load_dataset(source.repo, source.config, split=source.split, revision=source.revision)
+    split = "all" if source.split == "*" else source.split
+    found = library.load_dataset(source.repo, source.config, split=split, revision=source.revision)
     for column, feature in found.features.items():
         if isinstance(feature, library.Audio):
             found = found.cast_column(column, library.Audio(decode=False))

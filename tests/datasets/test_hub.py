@@ -61,7 +61,7 @@ def client(server: HubServer, folder: Path, *names: str, few: str = "") -> str:
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetched]:
     folder = tmp_path_factory.mktemp("hub")
-    few = ",".join(name for name in ON_HUB if not name.startswith("voicebench"))
+    few = ",".join(name for name in ON_HUB if not name.startswith(("voicebench", "mmau", "iemocap")))
     with HubServer(repositories()) as server:
         yield Fetched(server, folder / "cache", client(server, folder, *ON_HUB, few=few))
 
@@ -114,6 +114,21 @@ def test_the_columns_that_the_scorers_read_arrive(cache: Path) -> None:
     bbh = datasets.load_dataset("voicebench-bbh").samples
     assert bbh[3].text == "(B)" and "hyperbaton" in bbh[3].id and len({sample.id for sample in bbh}) == 1000
     assert [s.text for s in datasets.load_dataset("voicebench-mmsu").samples[:3]] == ["A", "B", "C"]
+
+
+def test_questions_with_options_come_out_alike_whatever_their_columns_were(cache: Path) -> None:
+    mmau = datasets.load_dataset("mmau-mini").samples[1]
+    assert (mmau.text, mmau.metadata["choices"]) == ("(B) Woman", ["(A) Man", "(B) Woman"])
+    assert (mmau.metadata["question"], mmau.metadata["task"]) == ("instruction 1", "speech")
+    air = datasets.load_dataset("air-bench-foundation")
+    assert len(air) == 6 and air.samples[0].metadata["choices"] == ["dog", "cat"] and air.samples[0].text == "dog"
+    assert air.samples[0].metadata["task_name"] == "Sound_AQA"
+    college = datasets.load_dataset("audiobench-cn-college").samples[0]
+    assert college.metadata["choices"].startswith("(A) one\n(B) two") and college.text == "(B) two"
+    meld = datasets.load_dataset("meld-emotion").samples[2]
+    assert meld.text == "anger" and "joy" in meld.metadata["choices"]
+    chinese = datasets.load_dataset("covost2-en-zh").samples[0]
+    assert (chinese.language, chinese.metadata["target_language"], chinese.text) == ("en", "zh", "answer 0")
 
 
 def test_a_fetch_that_was_stopped_goes_on_with_the_files_it_lacks(tmp_path: Path) -> None:

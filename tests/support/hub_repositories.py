@@ -68,7 +68,7 @@ def _shard(form: str, columns: Mapping[str, str], values: Mapping[str, Sequence[
 
 
 def _value(name: str, kind: str, values: Sequence[Any] | None, number: int) -> Any:
-    if values:
+    if values is not None:
         return values[number % len(values)]
     made = {"audio": {"bytes": sound(), "path": None}, "int64": number, "float64": 0.1, "list<string>": [name]}
     return made.get(kind, f"{name} {number}")

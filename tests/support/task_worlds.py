@@ -64,6 +64,22 @@ BBH = [
         (("navigate", "yes"), ("web_of_lies", "no"), ("sports_understanding", "yes"), ("hyperbaton", "(B)"))
     )
 ]
+OPTIONS = [
+    {
+        "question": "Which is it?",
+        "choices": ["a dog", "a cat", "rain"],
+        "text": text,
+        "task": "sound",
+        "task_name": "Sound_AQA",
+    }
+    for text in ("a dog", "a cat", "rain", "a dog")
+]
+LETTERED = [
+    {**row, "choices": ["(A) a dog", "(B) a cat"], "text": text}
+    for row, text in zip(OPTIONS, ["(A) a dog", "(B) a cat"] * 2, strict=True)
+]
+CLASSES = [{"choices": ["neutral", "joy", "anger"], "text": text} for text in ("joy", "neutral", "anger", "joy")]
+SEXES = [{"choices": ["male", "female"], "text": text} for text in ("male", "female", "female", "male")]
 # What a task's samples are beside a recording and its words, by the beginning of the task's name; the first fits.
 FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("open-asr-multilingual", [{"language": "de"}] * 4),
@@ -72,6 +88,15 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("voicebench-bbh", BBH),
     ("voicebench-ifeval", FOLLOWED),
     ("voicebench-advbench", REFUSAL),
+    ("audiobench-mmau", LETTERED),
+    ("audiobench", OPTIONS),
+    ("mmau", OPTIONS),
+    ("air-bench", [{**row, "choices": ["A", "B"], "text": text} for row, text in zip(OPTIONS, "ABAB", strict=True)]),
+    ("meld", CLASSES),
+    ("iemocap", CLASSES),
+    ("ser", CLASSES),
+    ("voxceleb", SEXES),
+    ("st", [{"target": "English", "target_language": "en"}] * 4),
     ("", [{}] * 4),
 )
 
@@ -98,6 +123,9 @@ BEST: dict[str, dict[str, float]] = {
     "playback": {"interrupted": 0.0, "underruns": 0.0},
     "response": {"ttft-p50": 0.05},
     "choice": {"accuracy": 100.0, "unparsed": 0.0},
+    "labels": {"uar": 100.0, "accuracy": 100.0, "weighted-f1": 100.0, "unparsed": 0.0},
+    "bleu": {"bleu": 100.0},
+    "chrf": {"chrf": 100.0},
     "bbh": {"accuracy": 100.0, "unparsed": 0.0},
     "refusal": {"refusal-rate": 100.0},
     "ifeval": {"final": 100.0},

@@ -19,10 +19,10 @@ from speech_eval.adapters.base import (
     SpeechSynthesizer,
 )
 from speech_eval.engine.generate.conversation import converse, user_channel
+from speech_eval.engine.generate.question import Question
 from speech_eval.engine.generate.requests import (
     LoadAudio,
     RawAnswer,
-    asked_of,
     chat_request,
     checked_audio,
     checked_text,
@@ -45,12 +45,12 @@ Write = Callable[[Sequence[ChatRequest], Sequence[Sample]], list[ChatRequest]]
 class Answer(Batched):
     """One answer per sample.
 
-    `max_new_tokens` is the longest reply of a language model. `question` is what it is asked about the recording, with
-    names of a sample's metadata in braces, such as `{question}`; without it the recording itself asks.
+    `max_new_tokens` is the longest reply of a language model. `question` is what it is asked about the recording;
+    without it the recording itself asks.
     """
 
     max_new_tokens: int = ChatRequest.max_new_tokens
-    question: str | None = None
+    question: Question | None = None
 
     @property
     def spoken(self) -> bool:
@@ -127,14 +127,14 @@ def _reply(
     load: LoadAudio,
     max_new_tokens: int = ChatRequest.max_new_tokens,
     ask: Way = "speech",
-    question: str | None = None,
+    question: Question | None = None,
     write: Write | None = None,
 ) -> list[RawAnswer]:
     """`write` puts transcripts in place of the recordings, which are then kept with the answers."""
     assert isinstance(adapter, AudioLanguageModel)
     asked = [
         replace(
-            chat_request(adapter, s, seed, load, ask, None if question is None else asked_of(s, question)),
+            chat_request(adapter, s, seed, load, ask, None if question is None else question.of(s)),
             max_new_tokens=max_new_tokens,
         )
         for s, seed in zip(samples, seeds, strict=True)

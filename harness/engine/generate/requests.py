@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +19,6 @@ from speech_eval.adapters.base import (
     TranscriptionRequest,
 )
 from speech_eval.audio import Audio, check_waveform
-from speech_eval.errors import BadInput
 from speech_eval.metrics.codec.counts import counts_text
 from speech_eval.records import (
     Ask,
@@ -113,17 +111,6 @@ def chat_request(
     if question is not None:
         parts.append({"type": "text", "text": question})
     return ChatRequest(id=sample.id, messages=[{"role": "user", "content": parts}], seed=seed)
-
-
-def asked_of(sample: Sample, question: str) -> str:
-    """The question about a sample's recording: `question` with the sample's metadata in place of names in braces.
-
-    Raises `BadInput` for metadata that the sample does not have.
-    """
-    lacking = set(re.findall(r"\{(\w+)\}", question)) - sample.metadata.keys()
-    if lacking:
-        raise BadInput(f"Sample {sample.id} has no '{sorted(lacking)[0]}' to ask about.", "See docs/data.md.")
-    return re.sub(r"\{(\w+)\}", lambda match: str(sample.metadata[match[1]]), question)
 
 
 def _given(audio: Audio) -> Audio:
