@@ -9,7 +9,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,18 @@ BROKEN_AT_FIRST = 5  # samples after which a metric that has scored none is give
 
 
 @dataclass(frozen=True)
+class Vote:
+    """What a judge said of one output: `replies` (None where it was not asked), and its identity."""
+
+    output: str
+    replies: tuple[str, ...] | None
+    judge: str
+
+
+Votes = dict[str, dict[str, Vote]]  # by sample and metric
+
+
+@dataclass(frozen=True)
 class Job:
     """What a scoring process needs to score one sample."""
 
@@ -48,20 +60,8 @@ class Job:
     hears_original: bool  # whether the dataset's recording is to be transcribed too
     original: str | None  # what is known to be heard in it
     audio_files: dict[str, Path]  # of: prompt, reference
-    votes: dict[str, Vote]  # by metric: what a judge has said of this output
     plugins: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Vote:
-    """What a judge said of one output: `replies` (None where it was not asked), and its identity."""
-
-    output: str
-    replies: tuple[str, ...] | None
-    judge: str
-
-
-Votes = dict[str, dict[str, Vote]]  # by sample and metric
+    votes: dict[str, Vote] = field(default_factory=dict)  # by metric: what a judge has said of this output
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,6 @@ class _Translation(Metric):
     def ready(cls) -> None:
         require("sacrebleu.metrics", EXTRA, "sacrebleu")
 
-    def scorer(self) -> str:
-        return f"sacrebleu {require('sacrebleu', EXTRA).__version__}"
-
     def _texts(self, item: ScoringItem) -> tuple[str, str]:
         if item.hypothesis is None and item.output.status != "empty":
             raise Unscorable(f"Sample {item.sample.id} has no answer in text.", "Name a recognizer for speech answers.")
