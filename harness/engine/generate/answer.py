@@ -27,6 +27,7 @@ from speech_eval.engine.generate.requests import (
     checked_audio,
     checked_text,
     codes_record,
+    one_each,
     recording,
     speech_metadata,
     synthesis_request,
@@ -108,15 +109,16 @@ def _recognize(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], lo
     assert isinstance(adapter, SpeechRecognizer)
     rate = adapter.sample_rate
     requests = [transcription_request(s, seed, rate, load) for s, seed in zip(samples, seeds, strict=True)]
-    return [RawAnswer(text=checked_text(text)) for text in adapter.transcribe(requests)]
+    return [RawAnswer(text=checked_text(text)) for text in one_each(adapter.transcribe(requests), requests)]
 
 
 def _synthesize(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[RawAnswer]:
     assert isinstance(adapter, SpeechSynthesizer)
     requests = [synthesis_request(s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
+    spoken = one_each(adapter.synthesize(requests), requests)
     return [
         RawAnswer(audio=checked_audio(audio, sample.id), metadata=speech_metadata(audio))
-        for audio, sample in zip(adapter.synthesize(requests), samples, strict=True)
+        for audio, sample in zip(spoken, samples, strict=True)
     ]
 
 
@@ -141,7 +143,7 @@ def _reply(
     ]
     if write is not None:
         asked = write(asked, samples)
-    replies = adapter.reply(asked)
+    replies = one_each(adapter.reply(asked), asked)
     return [
         RawAnswer(
             text=reply.text,
@@ -155,10 +157,11 @@ def _reply(
 def _reconstruct(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[RawAnswer]:
     assert isinstance(adapter, AudioCodec)
     audios = [recording(sample, adapter.sample_rate, load) for sample in samples]
-    codes = adapter.encode(audios)
+    codes = one_each(adapter.encode(audios), audios)
+    sound = one_each(adapter.decode(codes), codes)
     return [
         RawAnswer(audio=checked_audio(decoded, sample.id), codes=codes_record(code, audio))
-        for sample, audio, code, decoded in zip(samples, audios, codes, adapter.decode(codes), strict=True)
+        for sample, audio, code, decoded in zip(samples, audios, codes, sound, strict=True)
     ]
 
 
