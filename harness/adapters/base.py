@@ -229,6 +229,14 @@ class ReferenceAware(Protocol):
 
 
 @runtime_checkable
+class ReadsTranscripts(Protocol):
+    """A conversation model that reads what its own recognizer hears."""
+
+    def written(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
+        """The same conversations with the transcript in place of each recording."""
+
+
+@runtime_checkable
 class ChecksSamples(Protocol):
     """An adapter that can tell before it is asked which samples it has no answer to."""
 

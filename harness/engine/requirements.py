@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from speech_eval import datasets
 from speech_eval.datasets.dataset import Dataset
@@ -18,7 +19,7 @@ from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, silent
-from speech_eval.records import Output, Sample
+from speech_eval.records import Ask, Output, Sample
 
 HEARING = ("SpeechRecognizer", "AudioCodec", "DuplexAgent")  # interfaces whose requests are a recording
 READERS = 4  # threads that read recordings
@@ -26,9 +27,12 @@ READERS = 4  # threads that read recordings
 File = tuple[str, str | None]  # a path of the dataset, and the sha256 that a sample states
 
 
-def cannot_ask(interface: str, sample: Sample, hears: bool, plays: bool = False) -> str:
+def cannot_ask(interface: str, sample: Sample, hears: bool, ask: Ask = "speech", *, plays: bool = False) -> str:
     """What a request of the interface needs, to a model that `hears` the recording or does not, or `plays` it as its
     answer, and the sample does not have; empty where it has all."""
+    if ask != "speech":
+        given = sample.prompt_text if ask == "text" else sample.audio
+        return "" if given else "question in text" if ask == "text" else "recording"
     if (plays or (hears and interface in HEARING)) and sample.audio is None:
         return "recording"
     if interface == "SpeechSynthesizer" and not (sample.text or "").strip():
@@ -54,7 +58,8 @@ def scorable(
     primary metric (each metric, where the user has `chosen` them) has a value for none.
     """
     total = len(dataset)
-    lacking = Counter(what for sample in dataset.samples if (what := cannot_ask(interface, sample, hears, plays)))
+    needs = partial(cannot_ask, interface, hears=hears, ask=task.ask, plays=plays)
+    lacking = Counter(what for sample in dataset.samples if (what := needs(sample)))
     _refuse_all(dataset, lacking, f"the task {task.name}")
     notes = [f"{count} of {total} samples have no {what} and are not asked." for what, count in lacking.items()]
     primary = task.variants[interface].primary.split("/")[0]
@@ -122,7 +127,13 @@ def _without_value(metric: Metric, dataset: Dataset, samples: Sequence[Sample]) 
 
 
 def defects(
-    dataset: Dataset, interface: str, hears: bool, progress: Progress = silent, *, plays: bool = False
+    dataset: Dataset,
+    interface: str,
+    hears: bool,
+    progress: Progress = silent,
+    ask: Ask = "speech",
+    *,
+    plays: bool = False,
 ) -> dict[str, str]:
     """Why samples are invalid, by id: what a request needs is absent, or the recording or voice prompt that a model
     (if it `hears`) is given, or the recording that it `plays`, is missing, not the stated one or unreadable, or silent
@@ -133,7 +144,7 @@ def defects(
     found = {
         sample.id: f"sample {sample.id} has no {what}"
         for sample in dataset.samples
-        if (what := cannot_ask(interface, sample, hears, plays))
+        if (what := cannot_ask(interface, sample, hears, ask, plays=plays))
     }
     files: dict[str, File] = {}  # by sample
     for sample in dataset.samples if hears else ():

@@ -10,6 +10,7 @@ from typing import Any
 from speech_eval.datasets.catalog import Entry
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import (
+    choice,
     csv,
     hub_files,
     kaldi,
@@ -138,6 +139,8 @@ def _is_json(path: Path) -> bool:
 
 def row_layout(entry: Entry) -> Prepare:
     """What prepares the rows of a hub dataset. Raises `UnknownName` for a layout that no module has."""
+    if entry.choice is not None:
+        return choice.layout(entry.choice)
     if entry.layout is None:
         return lambda row: row
     if entry.layout not in LAYOUTS:
