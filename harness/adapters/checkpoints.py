@@ -24,6 +24,7 @@ from speech_eval.records import ModelInfo
 REFERENCE = "reference.json"  # describes a checkpoint that a recipe of this project trained
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
 _INDEX = "model.safetensors.index.json"
+_LORA = "adapter_model.safetensors"  # of a model that is published with its adapter beside it
 
 
 ASSET = "asset:"  # a path `asset:NAME` is a checkpoint made from a bundled asset
@@ -124,11 +125,12 @@ class Checkpoint:
         return found.group(1) if found else ""
 
     def weights(self) -> list[Path]:
-        """The safetensors files that make up the model, in name order; empty where there are none.
+        """The safetensors files that make up the model, in name order, and its adapter's; empty where there are none.
 
         Raises `BadInput` naming a shard that the index lists and the directory does not have.
         """
-        return _weights(self.directory)
+        adapter = self.directory / _LORA
+        return _weights(self.directory) + ([adapter] if adapter.is_file() else [])
 
     def info(self, model: Any, **metadata: Any) -> ModelInfo:
         """What the manifest keeps of the loaded `model`; `metadata` is the adapter's own settings."""
@@ -211,7 +213,7 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
         index = directory / _INDEX
         shards = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else []
         # A repository may hold other variants (fp32, ONNX, other frameworks) of many gigabytes: fetch one set.
-        directory = fetch(["model.safetensors"])
+        directory = fetch(["model.safetensors", _LORA])
         if not (directory / "model.safetensors").is_file():
             directory = fetch(shards or (["pytorch_model*.bin*"] if trust_remote_code else ["model.safetensors"]))
         return directory
