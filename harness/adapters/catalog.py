@@ -37,7 +37,10 @@ class Entry:
     `usage` is how to write the spec where the name alone is not enough.
 
     A checkpoint directory finds its entry by `model_types` (`model_type` in config.json), by `reference_kind` (`kind`
-    in reference.json), or by the name of a `marker` file. `scheme` is the `module:function` that reads `NAME:REST`.
+    in reference.json), or by the name of a `marker` file. `auto_mapping` names the table of transformers whose other
+    model types it runs too. An entry that `refines` another takes over its checkpoints whose tokenizer has the token
+    `speech_token` or whose vocabulary is of a size in `vocabulary`: speech LMs are published as plain text LMs.
+    `scheme` is the `module:function` that reads `NAME:REST`.
     """
 
     name: str
@@ -49,6 +52,10 @@ class Entry:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     usage: str = ""
     model_types: tuple[str, ...] = ()
+    auto_mapping: str = ""
+    refines: str = ""
+    speech_token: str = ""
+    vocabulary: range = range(0)
     reference_kind: str = ""
     marker: str = ""
     scheme: str = ""
@@ -134,11 +141,11 @@ ENTRIES = (
         "ctc",
         f"{_ASR}.ctc:CTC",
         RECOGNIZER,
-        "Recognizers with a CTC head: wav2vec 2.0, HuBERT, WavLM, W2v-BERT",
+        "Recognizers with a CTC head: wav2vec 2.0, HuBERT, WavLM, W2v-BERT, Parakeet and all others",
         "transformers",
         extra="asr",
         usage=_BY_PATH,
-        model_types=("wav2vec2", "wav2vec2-bert", "hubert", "wavlm"),
+        auto_mapping="MODEL_FOR_CTC_MAPPING_NAMES",
     ),
     Entry(
         "funasr",
@@ -201,7 +208,7 @@ ENTRIES = (
         "transformers",
         extra="llm",
         usage=_BY_PATH,
-        model_types=("llama", "qwen2", "qwen3", "gemma3_text"),
+        auto_mapping="MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
     ),
     Entry(
         "smollm2",

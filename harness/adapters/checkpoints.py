@@ -47,8 +47,8 @@ def recognize(path: Path, options: dict[str, Any], trust_remote_code: bool) -> T
             return entry.adapter_class(), {"path": str(path), **options}
     if not (path / "config.json").is_file():
         raise BadInput(f"{path} holds no config.json.", "Give a checkpoint directory as save_pretrained writes it.")
-    model_type = _field(path / "config.json", "model_type", "Save the checkpoint again.")
-    return _by_model_type(str(path), model_type, options, trust_remote_code)
+    entry = _by_config(str(path), path / "config.json", lambda: path / "tokenizer.json")
+    return _target(entry, str(path), options, trust_remote_code)
 
 
 def hub_scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
@@ -59,21 +59,50 @@ def hub_scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> T
         config = Path(hub.hf_hub_download(repo, "config.json", revision=revision or None))
     except (OSError, ValueError) as error:
         raise _unreachable(repo, error) from error
-    model_type = _field(config, "model_type", "Choose a repository of a transformers model.")
-    given = {"revision": revision, **options} if revision else options
-    return _by_model_type(repo, model_type, given, trust_remote_code)
+    entry = _by_config(repo, config, lambda: _fetched_tokenizer(hub, repo, revision or None))
+    return _target(entry, repo, {"revision": revision, **options} if revision else options, trust_remote_code)
 
 
-def _by_model_type(path: str, model_type: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
-    entry = _entry(lambda entry: model_type in entry.model_types)
-    if entry is None:
-        known = ", ".join(sorted(name for entry in map(MODELS.get, MODELS) for name in entry.model_types))
-        raise BadInput(
-            f"{path}: no adapter runs the architecture '{model_type}' (known: {known}).",
-            "Write one in a file of your own and pass FILE.py:CLASS; docs/adapters.md shows how.",
-        )
+def _fetched_tokenizer(hub: Any, repo: str, revision: str | None) -> Path:
+    try:
+        return Path(hub.hf_hub_download(repo, "tokenizer.json", revision=revision))
+    except (OSError, ValueError):  # a repository may have none
+        return Path("tokenizer.json of " + repo)
+
+
+def _target(entry: Entry, path: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
     trust = {"trust_remote_code": True} if trust_remote_code else {}
     return entry.adapter_class(), {"path": path, **trust, **options}
+
+
+def _by_config(path: str, config: Path, tokenizer: Callable[[], Path]) -> Entry:
+    """The entry of a transformers checkpoint, whose `tokenizer.json` is looked for only where entries differ by it."""
+    model_type = _field(config, "model_type", "Choose a checkpoint of a transformers model.")
+    found = _entry(lambda entry: model_type in entry.model_types) or _entry(
+        lambda entry: bool(entry.auto_mapping) and model_type in _auto_mapping(entry.auto_mapping)
+    )
+    if found is None:
+        known = ", ".join(sorted(name for entry in map(MODELS.get, MODELS) for name in entry.model_types))
+        raise BadInput(
+            f"{path}: no adapter runs the architecture '{model_type}' (known: {known}, and every text LM and CTC "
+            "recognizer of transformers).",
+            "Write one in a file of your own and pass FILE.py:CLASS; docs/adapters.md shows how.",
+        )
+    refining = [entry for entry in map(MODELS.get, MODELS) if entry.refines == found.name]
+    return _refined(refining, config, tokenizer()) or found if refining else found
+
+
+def _auto_mapping(name: str) -> Mapping[str, str]:
+    """transformers' table from model types to classes, such as `MODEL_FOR_CTC_MAPPING_NAMES`."""
+    return dict(getattr(require("transformers.models.auto.modeling_auto", "asr"), name))
+
+
+def _refined(entries: list[Entry], config: Path, tokenizer: Path) -> Entry | None:
+    tokens = tokenizer.read_text("utf-8") if tokenizer.is_file() else ""
+    size = json.loads(config.read_text("utf-8")).get("vocab_size")
+    return next(
+        (e for e in entries if (e.speech_token and f'"{e.speech_token}"' in tokens) or size in e.vocabulary), None
+    )
 
 
 def _entry(matches: Callable[[Entry], bool]) -> Entry | None:
