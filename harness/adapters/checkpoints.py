@@ -135,9 +135,9 @@ class Checkpoint:
     revision: str = ""
     stated_license: str = ""
 
-    def config(self) -> dict[str, Any]:
-        """The parsed `config.json`."""
-        config = self.directory / "config.json"
+    def config(self, name: str = "config.json") -> dict[str, Any]:
+        """The parsed `config.json`, or another JSON file of the checkpoint."""
+        config = self.directory / name
         try:
             return dict(json.loads(config.read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:

@@ -43,11 +43,17 @@ def chatml(audio: str, system: bool = True) -> str:
     )
 
 
+def louder(model: Any, factor: float = 5, besides: str = "codec_model.") -> Any:
+    """The model with large weights, those of a codec inside excepted: small random ones say the same to everything."""
+    for name, weight in model.named_parameters():
+        if weight.dim() > 1 and not name.startswith(besides):
+            weight.data.mul_(factor)
+    return model
+
+
 def bold(model: Any, special: slice = slice(97, None)) -> Any:
     """The model with weights so large that its answers depend on what it hears, and never made of `special` ids."""
-    for weight in model.parameters():
-        if weight.dim() > 1:
-            weight.data.mul_(5)
+    louder(model)
     output = model.get_output_embeddings().weight.data
     output.normal_(std=2.0)
     output[special] = 0
