@@ -375,6 +375,16 @@ ENTRIES = (
         "this project",
         extra="metrics",
     ),
+    Entry(
+        "moshi",
+        f"{_DUPLEX}.moshi:Moshi",
+        AGENT,
+        "Moshi on transformers, driven frame by frame, 24 kHz",
+        "Kyutai",
+        extra="codec",
+        usage=_BY_PATH,
+        model_types=("moshi",),
+    ),
     # Fakes
     Entry("oracle", f"{_FAKES}:Oracle", ANY, "Answers with the reference", "this project", fake=True),
     Entry("noisy", f"{_FAKES}:NoisyOracle", ANY, "The reference with errors at a set rate", "this project", fake=True),

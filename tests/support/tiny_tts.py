@@ -38,7 +38,7 @@ def write(family: str, directory: Path) -> Path:
 
     torch.manual_seed(0)
     directory.mkdir(parents=True, exist_ok=True)
-    WRITERS[family](directory)
+    (_moshi if family == "moshi" else WRITERS[family])(directory)
     return directory
 
 
@@ -187,6 +187,35 @@ def _higgs(directory: Path) -> None:
         audio_stream_bos_id=32,
         audio_stream_eos_id=33,
     ).save_pretrained(directory)
+
+
+def _moshi(directory: Path) -> None:
+    import transformers as T
+
+    depth = {
+        "vocab_size": 64,
+        "hidden_size": 16,
+        "input_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "audio_vocab_size": 64,
+        "max_position_embeddings": 5,
+        "ffn_dim": 32,
+        "num_codebooks": 4,
+    }
+    config = T.MoshiConfig(
+        vocab_size=64,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        audio_vocab_size=64,
+        ffn_dim=64,
+        num_codebooks=4,
+        audio_encoder_config=MIMI,
+        depth_decoder_config=depth,
+    )
+    model = louder(T.MoshiForConditionalGeneration(config), besides="audio_encoder.")
+    fill_codebooks(model, std=0.003).save_pretrained(directory)
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {"csm": _csm, "dia": _dia, "higgs_audio_v2": _higgs}
