@@ -270,6 +270,16 @@ ENTRIES = (
         ),
     ),
     Entry(
+        "qwen2.5-omni",
+        f"{_CHAT}.omni:Omni",
+        (*RECOGNIZER, *CHAT),
+        "Qwen2.5-Omni on transformers, answers in text and 24 kHz speech",
+        "Alibaba",
+        extra="audio-chat",
+        usage=_BY_PATH,
+        model_types=("qwen2_5_omni",),
+    ),
+    Entry(
         "cascade",
         f"{_CHAT}.cascade:Cascade",
         CHAT,

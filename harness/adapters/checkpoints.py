@@ -22,7 +22,7 @@ from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
 
 REFERENCE = "reference.json"  # describes a checkpoint that a recipe of this project trained
-_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
+_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "spk_dict.pt")  # the last: voices of Qwen2.5-Omni
 _INDEX = "model.safetensors.index.json"
 _LORA = "adapter_model.safetensors"  # of a model that is published with its adapter beside it
 
@@ -251,7 +251,7 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
 
 
 def load_model(
-    auto_class: str,
+    auto_class: str | type[Any],
     checkpoint: Checkpoint,
     *,
     dtype: str,
@@ -260,7 +260,7 @@ def load_model(
     trust_remote_code: bool = False,
     untrained: tuple[str, ...] = (),
 ) -> Any:
-    """Load `transformers.<auto_class>` from a checkpoint, on its device, in evaluation mode.
+    """Load `transformers.<auto_class>`, or the class itself, from a checkpoint, on its device, in evaluation mode.
 
     Raises `BadInput` naming the file for broken weights, and for parameters that are missing in the checkpoint, which
     transformers would fill with random numbers. Names that match one of the patterns `untrained` may be missing.
@@ -272,7 +272,8 @@ def load_model(
     # The harness shows its own progress, and raises below for what transformers would warn of.
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    model, loading = getattr(transformers, auto_class).from_pretrained(
+    cls = getattr(transformers, auto_class) if isinstance(auto_class, str) else auto_class
+    model, loading = cls.from_pretrained(
         checkpoint.directory,
         dtype=parse_dtype(dtype),
         low_cpu_mem_usage=True,

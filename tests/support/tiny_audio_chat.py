@@ -231,6 +231,74 @@ def _glmasr(directory: Path) -> None:
     _save(directory, T.GlmAsrForConditionalGeneration(config), processor)
 
 
+def write_omni(directory: Path) -> Path:
+    """Qwen2.5-Omni with a talker, a vocoder and the voice Chelsie."""
+    import torch
+    import transformers as T
+
+    torch.manual_seed(0)
+    named = {"audio_token": "<|AUDIO|>", "audio_bos_token": "<|audio_bos|>", "audio_eos_token": "<|audio_eos|>"}
+    tokenizer = characters("<|IMAGE|>", "<|VIDEO|>", "<|vision_bos|>", "<|vision_eos|>", *MARKS, **named)
+    ids = tokenizer.convert_tokens_to_ids
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1, 2]}
+    marks = {
+        "audio_token_index": ids("<|AUDIO|>"),
+        "image_token_index": ids("<|IMAGE|>"),
+        "video_token_index": ids("<|VIDEO|>"),
+        "audio_start_token_id": ids("<|audio_bos|>"),
+        "audio_end_token_id": ids("<|audio_eos|>"),
+        "vision_start_token_id": ids("<|vision_bos|>"),
+        "vision_end_token_id": ids("<|vision_eos|>"),
+    }
+    text = {key: value for key, value in QWEN2.items() if key != "model_type"} | {"rope_parameters": rope}
+    heard = {"num_mel_bins": MELS, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
+    seen = {"depth": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
+    thinker = {
+        "audio_config": {**heard, "d_model": 16, "n_window": 25, "output_dim": 32},
+        "vision_config": seen,
+        "text_config": {**text, "vocab_size": len(tokenizer)},
+        **marks,
+    }
+    spoken = {"text_start": 70, "text_end": 71, "text_pad": 72, "codec_start": 50, "codec_end": 51, "codec_pad": 52}
+    talker = {
+        **{key: value for key, value in text.items() if key not in ("pad_token_id", "eos_token_id")},
+        **marks,
+        **{f"tts_{name}_token_id": number for name, number in {**spoken, "codec_mask": 53}.items()},
+        "vocab_size": 60,
+        "embedding_size": 32,
+        "head_dim": 8,
+    }
+    enhanced = {"enc_emb_dim": 8, "enc_dim": 8, "enc_channels": [16, 16, 16, 16, 48], "enc_attention_channels": 8}
+    dit = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "emb_dim": 16,
+        "head_dim": 16,
+        "num_embeds": 60,
+        "look_ahead_layers": [1],
+        "look_backward_layers": [0],
+        "enc_res2net_scale": 2,
+        "enc_se_channels": 8,
+    }
+    config = T.Qwen2_5OmniConfig(
+        thinker_config=thinker,
+        talker_config=talker,
+        token2wav_config={"dit_config": dit | enhanced, "bigvgan_config": {"upsample_initial_channel": 64}},
+        enable_audio_output=True,
+    )
+    model = T.Qwen2_5OmniForConditionalGeneration(config)
+    bold(model.thinker)
+    directory.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(directory)
+    voice = {"bos_token": 54, "cond": torch.randn(1, 8), "ref_mel": torch.randn(1, 30, 80)}
+    torch.save({"Chelsie": voice}, directory / "spk_dict.pt")
+    tokenizer.chat_template = chatml("<|audio_bos|><|AUDIO|><|audio_eos|>")
+    tokenizer.save_pretrained(directory)
+    _whisper_features().save_pretrained(directory)
+    return directory
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "qwen2_audio": _qwen2_audio,
     "audioflamingo3": _audioflamingo3,

@@ -17,7 +17,7 @@ from speech_eval.adapters.base import (
 )
 from speech_eval.adapters.chat import families
 from speech_eval.adapters.chat.families import FAMILIES, Inputs, Question
-from speech_eval.adapters.chat.generation import generate, room_for, sampling, stated
+from speech_eval.adapters.chat.generation import generate, place, room_for, sampling, stated
 from speech_eval.adapters.checkpoints import load_model, locate
 from speech_eval.adapters.options import whole
 from speech_eval.audio import Audio
@@ -59,12 +59,12 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
         self._prompt = prompt
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
         config = self._checkpoint.config()
-        self._family = family_of(str(config.get("model_type")), path)
+        self._family = self._find_family(str(config.get("model_type")), path)
         self._family.check(self._checkpoint.directory, config)
         prepare = self._family.prepare or transformers.AutoProcessor.from_pretrained
         self._processor = prepare(self._checkpoint.directory)
         self._model = load_model(
-            self._family.model_class,
+            self._model_class(),
             self._checkpoint,
             dtype=dtype,
             device=device,
@@ -76,7 +76,20 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
 
     def info(self) -> ModelInfo:
         settings = {"max_new_tokens": self._limit, **self._settings}
-        return self._checkpoint.info(self._model, **stated(settings), transcription_prompt=self._shown_prompt())
+        shown = {"transcription_prompt": self._shown_prompt(), **self._stated()}
+        return self._checkpoint.info(self._model, **stated(settings), **shown)
+
+    def _stated(self) -> dict[str, Any]:
+        """What else the manifest keeps."""
+        return {}
+
+    def _find_family(self, model_type: str, path: str) -> families.Family:
+        if model_type not in FAMILIES:
+            raise BadInput(f"{path}: audio-chat runs no '{model_type}'.", f"It runs {', '.join(FAMILIES)}.")
+        return FAMILIES[model_type]
+
+    def _model_class(self) -> str | type[Any]:
+        return self._family.model_class
 
     def _shown_prompt(self) -> str:
         silence = Audio(np.zeros(self.sample_rate, np.float32), self.sample_rate)
@@ -86,7 +99,12 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
 
     @property
     def _audio_token(self) -> int:
-        return int(self._model.config.audio_token_id)
+        return int(self._writer.config.audio_token_id)
+
+    @property
+    def _writer(self) -> Any:
+        """The part of the model that generates text."""
+        return self._model
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         """One transcript per request. Raises `BadInput` for audio longer than the family takes, and for a language
@@ -161,16 +179,15 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
         return inputs
 
     def _generate(self, name: str, inputs: Inputs, seed: int, new: int, settings: dict[str, Any]) -> Any:
-        room = room_for(name, inputs["input_ids"].shape[1], new, self._model.config)
-        return generate(self._model, dict(inputs), seed, room, settings)
+        room = self._room(name, inputs["input_ids"].shape[1], new)
+        return generate(self._writer, dict(inputs), seed, room, settings)
+
+    def _room(self, name: str, length: int, new: int) -> int:
+        return room_for(name, length, new, self._writer.config)
+
+    def _placed(self, inputs: Inputs) -> dict[str, Any]:
+        return place(inputs, self._model)
 
     @staticmethod
     def _plain(processor: Any, ids: Any) -> str:
         return str(processor.tokenizer.decode(ids, skip_special_tokens=True))
-
-
-def family_of(model_type: str, path: str) -> families.Family:
-    """The family of a `model_type`. Raises `BadInput` for another."""
-    if model_type not in FAMILIES:
-        raise BadInput(f"{path}: audio-chat runs no '{model_type}'.", f"It runs {', '.join(FAMILIES)}.")
-    return FAMILIES[model_type]

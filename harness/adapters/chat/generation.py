@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from speech_eval.adapters.checkpoints import seeded
@@ -46,12 +47,17 @@ def generate(model: Any, inputs: dict[str, Any], seed: int, new: int, settings: 
 
     Greedy answers ignore the seed, those of encoders that draw noise (VibeVoice) too.
     """
+    torch, placed = require("torch", "llm"), place(inputs, model)
+    with torch.inference_mode(), seeded(seed if settings["do_sample"] else 0):
+        answer = model.generate(**placed, max_new_tokens=new, **settings)
+    return answer[0, placed["input_ids"].shape[1] :]
+
+
+def place(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """The tensors of `inputs` on the model's device, floats in its number type."""
     torch = require("torch", "llm")
-    placed = {
+    return {
         key: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
         for key, value in inputs.items()
         if isinstance(value, torch.Tensor)
     }
-    with torch.inference_mode(), seeded(seed if settings["do_sample"] else 0):
-        answer = model.generate(**placed, max_new_tokens=new, **settings)
-    return answer[0, placed["input_ids"].shape[1] :]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest
+from speech_eval.adapters.chat.generation import place
 from speech_eval.adapters.checkpoints import Checkpoint, load_model, locate, seeded, weights_digest
 from speech_eval.adapters.options import number, whole
 from speech_eval.audio import Audio
@@ -116,14 +117,7 @@ class NativeTTS(SpeechSynthesizer):
         return min(wanted, positions - used - 1)
 
     def _place(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Tensors on the model's device, floats in its number type."""
-        return {
-            key: value.to(self._model.device, self._model.dtype)
-            if value.is_floating_point()
-            else value.to(self._model.device)
-            for key, value in inputs.items()
-            if isinstance(value, self._torch.Tensor)
-        }
+        return place(inputs, self._model)
 
     def _load_processor(self, directory: Path) -> Any:
         return self._transformers.AutoProcessor.from_pretrained(directory)
