@@ -148,6 +148,16 @@ ENTRIES = (
         auto_mapping="MODEL_FOR_CTC_MAPPING_NAMES",
     ),
     Entry(
+        "voxtral-realtime",
+        f"{_ASR}.voxtral_realtime:VoxtralRealtime",
+        RECOGNIZER,
+        "Voxtral Realtime on transformers, words while the speech goes on",
+        "Mistral AI",
+        extra="audio-chat",
+        usage=_BY_PATH,
+        model_types=("voxtral_realtime",),
+    ),
+    Entry(
         "funasr",
         f"{_ASR}.funasr:FunASR",
         RECOGNIZER,

@@ -170,6 +170,38 @@ def _voxtral(directory: Path) -> None:
     )
 
 
+def write_voxtral_realtime(directory: Path, delay_ms: int = 160) -> Path:
+    """Voxtral Realtime that writes `delay_ms` behind the speech."""
+    import torch
+    import transformers as T
+
+    torch.manual_seed(0)
+    directory.mkdir(parents=True, exist_ok=True)
+    tekken(directory / "tekken.json")
+    described = json.loads((directory / "tekken.json").read_text())
+    described["config"]["version"] = "v13"
+    described["audio"] |= {
+        "chunk_length_s": None,
+        "transcription_format": "streaming",
+        "transcription_delay_ms": delay_ms,
+        "streaming_look_ahead_ms": 2.5,
+        "streaming_look_back_ms": 52.5,
+        "streaming_n_left_pad_tokens": 32,
+    }
+    (directory / "tekken.json").write_text(json.dumps(described))
+    config = T.VoxtralRealtimeConfig(
+        audio_config=_encoder("voxtral_realtime_encoder", intermediate_size=64, head_dim=8),
+        text_config={**QWEN2, "model_type": "voxtral_realtime_text", "vocab_size": 296, "head_dim": 8}
+        | {"pad_token_id": 11, "eos_token_id": 2, "tie_word_embeddings": False},
+        tie_word_embeddings=False,
+    )
+    bold(T.VoxtralRealtimeForConditionalGeneration(config), special=slice(0, 40)).save_pretrained(directory)
+    tokenizer = T.MistralCommonBackend.from_pretrained(directory)
+    extractor = T.VoxtralRealtimeFeatureExtractor(feature_size=MELS)
+    T.VoxtralRealtimeProcessor(extractor, tokenizer).save_pretrained(directory)
+    return directory
+
+
 def _vibevoice_asr(directory: Path) -> None:
     import transformers as T
 
