@@ -148,6 +148,16 @@ ENTRIES = (
         auto_mapping="MODEL_FOR_CTC_MAPPING_NAMES",
     ),
     Entry(
+        "seq2seq",
+        f"{_ASR}.seq2seq:Seq2Seq",
+        RECOGNIZER,
+        "Recognizers with a decoder of their own: Moonshine, Kyutai STT, Canary, Cohere ASR",
+        "transformers",
+        extra="asr",
+        usage=_BY_PATH,
+        model_types=("moonshine", "moonshine_streaming", "kyutai_speech_to_text", "canary", "cohere_asr"),
+    ),
+    Entry(
         "voxtral-realtime",
         f"{_ASR}.voxtral_realtime:VoxtralRealtime",
         RECOGNIZER,
