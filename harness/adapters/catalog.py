@@ -318,6 +318,16 @@ ENTRIES = (
         usage="{name}:URL#MODEL",
         scheme=f"{_REMOTE}.openai:scheme",
     ),
+    Entry(
+        "realtime",
+        f"{_REMOTE}.realtime:RealtimeEndpoint",
+        (*RECOGNIZER, *AGENT),
+        "Any server of /v1/realtime: conversation and streaming transcription over a websocket",
+        "the server",
+        extra="api",
+        usage="{name}:URL#MODEL",
+        scheme=f"{_REMOTE}.realtime:scheme",
+    ),
     # Codecs
     Entry(
         "opus",

@@ -219,7 +219,7 @@ def test_mypy_in_a_users_project_reads_our_types(project: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "file"),
     [
-        ("from speech_eval.adapters.base import Audio", "harness/audio.py"),
+        ("from speech_eval.adapters.base import Audio", "harness/audio/waveform.py"),
         ("from speech_eval.tasks import asr", "tasks/asr.py"),
         ("from speech_eval.leaderboard.build import build", "leaderboard/build.py"),
     ],
