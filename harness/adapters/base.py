@@ -105,6 +105,7 @@ class Adapter(ABC):
 
     reads_audio: ClassVar[bool] = True  # False: the recordings need not be on this machine
     answers_live: ClassVar[bool] = True  # False: the answers exist already, so their latency cannot be measured
+    plays_recordings: ClassVar[bool] = False  # True: the answers are the recordings of the data
     batch_size: int = 1  # the largest batch it is given, unless the user says otherwise
     clock: Clock = WallClock()  # measures latencies
     concurrent: bool = False  # True: requests may be made from several threads at once

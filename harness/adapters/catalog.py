@@ -273,6 +273,15 @@ ENTRIES = (
         usage="{name}:URL#MODEL",
         scheme=f"{_REMOTE}.realtime:scheme",
     ),
+    Entry(
+        "worker",
+        f"{_REMOTE}.worker.adapters:Worker",
+        ANY,
+        "A model in an environment of its own, such as a research repository",
+        "the worker",
+        usage="{name}:DIR",
+        scheme=f"{_REMOTE}.worker.folder:scheme",
+    ),
     # Codecs
     Entry(
         "opus",

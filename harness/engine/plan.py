@@ -38,6 +38,7 @@ class Planned:
     dataset: Dataset
     metrics: tuple[str, ...]
     recognizer: str | None
+    adapter: type[Adapter] | None = None  # None for a stored run, whose model is not asked
     hears: bool = True  # whether the model reads the recordings
     location: str = ""  # the dataset's name or path, as asked for
     note: str = ""
@@ -61,7 +62,13 @@ class Planned:
         Raises `BadInput` where no sample of the data can be used.
         """
         dataset = replace(self.dataset, samples=tuple(s for s in self.dataset.samples if s.id not in asked))
-        found = requirements.defects(dataset, self.interface, self.hears, progress)
+        found = requirements.defects(
+            dataset,
+            self.interface,
+            self.hears,
+            progress,
+            plays=self.adapter is not None and self.adapter.plays_recordings,
+        )
         if found and len(found) == len(self.dataset):
             raise BadInput(
                 f"{dataset.info.name}: none of its {len(found)} samples can be used: {next(iter(found.values()))}.",
@@ -134,14 +141,16 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
             skipped.append(f"{task.name} measures time; the answers of {model.redacted} exist already")
             continue
         location = settings.data or task.variants[interface].dataset
-        hears = model.adapter_class.reads_audio or interface in HEARS
-        items.append(_plan_task(task, interface, location, settings, hears))
+        items.append(_plan_task(task, interface, location, settings, model.adapter_class))
     if settings.rounds > 1 and items and not any(item.task.generate.in_rounds for item in items):
         raise BadInput("None of these tasks is timed, so they have no rounds.", "Use --rounds with the task latency.")
     return Plan(model, settings, items, skipped)
 
 
-def _plan_task(task: Task, interface: str, location: str, settings: Settings, hears: bool, note: str = "") -> Planned:
+def _plan_task(
+    task: Task, interface: str, location: str, settings: Settings, adapter: type[Adapter], note: str = ""
+) -> Planned:
+    hears, plays = adapter.reads_audio or interface in HEARS, adapter.plays_recordings
     variant = task.variants[interface]
     if not settings.offline:
         datasets.fetch(location)
@@ -150,7 +159,10 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, he
     datasets.require_languages(dataset)
     task = task.for_languages({sample.language for sample in dataset.samples})
     asked = tuple(map(present_name, settings.metrics)) or task.variants[interface].metrics
-    names, notes = requirements.scorable(task, interface, asked, dataset, hears=hears, chosen=bool(settings.metrics))
+    asked, untimed = (asked, []) if adapter.answers_live else _without_times(asked, chosen=bool(settings.metrics))
+    names, notes = requirements.scorable(
+        task, interface, asked, dataset, hears=hears, plays=plays, chosen=bool(settings.metrics)
+    )
     for name in names:
         METRICS.get(name).ready()
     logger.info("plan: %s on %s: %d samples, %s", task.name, dataset.info.name, len(dataset), ", ".join(names))
@@ -161,9 +173,25 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, he
         metrics=names,
         recognizer=settings.recognizer or task.recognizer,
         hears=hears,
+        adapter=adapter,
         location=location,
-        note=" ".join(filter(None, (note, dataset.note, *notes, *_cautions(names, dataset)))),
+        note=" ".join(filter(None, (note, dataset.note, *untimed, *notes, *_cautions(names, dataset)))),
     )
+
+
+def _without_times(metrics: Sequence[str], *, chosen: bool) -> tuple[tuple[str, ...], list[str]]:
+    """The metrics that measure no time, for answers that exist already, and a note on those that are left out.
+
+    Raises `BadInput` where the user has `chosen` one of them.
+    """
+    timed = [name for name in metrics if "timing" in METRICS.get(name).needs]
+    if timed and chosen:
+        raise BadInput(
+            f"{', '.join(timed)}: the answers exist already, so the time they took is not known.",
+            "Leave it out of --metrics, or evaluate the model itself.",
+        )
+    note = [f"The answers exist already: without {', '.join(timed)}."] if timed else []
+    return tuple(name for name in metrics if name not in timed), note
 
 
 def _cautions(metrics: Sequence[str], dataset: Dataset) -> list[str]:
@@ -181,9 +209,9 @@ def fetch(item: Planned, settings: Settings, progress: Progress) -> Planned:
         return item
     except NotFetched as error:
         fallback = None if settings.data else datasets.fallback(item.dataset.info.name)
-        if fallback is None:
+        if fallback is None or item.adapter is None:
             raise
         note = f"{error.problem} Using '{fallback}' instead of '{item.dataset.info.name}'."
-        item = _plan_task(item.task, item.interface, fallback, settings, item.hears, note)
+        item = _plan_task(item.task, item.interface, fallback, settings, item.adapter, note)
         item.dataset.ensure_audio(progress)
         return item
