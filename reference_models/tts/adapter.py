@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest
+from speech_eval.adapters.base import AudioCodec, Speech, SpeechSynthesizer, SynthesisRequest
 from speech_eval.adapters.checkpoints import choose_device, load_model, locate, weights_digest
 from speech_eval.adapters.options import number, whole
 from speech_eval.audio import Audio
@@ -187,30 +187,55 @@ class ReferenceTTS(SpeechLMSynthesizer):
 
 
 class _Published(SpeechLMSynthesizer):
-    """A language model's directory or hub name, and the model spec of its codec:
+    """A language model's directory or hub name, and the model spec of its codec, by default that of its release:
     `llasa,path=DIR,codec=[xcodec2,path=DIR]`."""
 
     family: ClassVar[str]
+    codec: ClassVar[str] = ""
 
     def __init__(
-        self, path: str, codec: str, revision: str | None = None, dtype: str = "float32", **options: Any
+        self,
+        path: str,
+        codec: str | None = None,
+        revision: str | None = None,
+        dtype: str = "float32",
+        trust_remote_code: bool = False,
+        **options: Any,
     ) -> None:
-        self._checkpoint = locate(path, revision)
-        self._dtype, self._spec = dtype, codec
+        if not (codec or self.codec):
+            raise BadInput(
+                f"{path}: a checkpoint of {self.family} does not say which codec it speaks.",
+                "Name it: codec=SPEC, such as codec=[dac,path=DIR,n_codebooks=2].",
+            )
+        self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
+        self._dtype, self._spec = dtype, codec or self.codec
         super().__init__(**options)
 
     def _load(self, device: str) -> tuple[SpeakingModel, SpeechCodec, Sampling]:
         from transformers import AutoTokenizer
 
-        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
+        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
         from speech_eval.reference_models.tts.public import FAMILIES, PublicLM
 
         core = load_model("AutoModelForCausalLM", self._checkpoint, dtype=self._dtype, device=device, extra="tts")
         tokenizer = AutoTokenizer.from_pretrained(self._checkpoint.directory)
-        speech = SpeechCodec(load_codec(self._spec))
+        speech = SpeechCodec(self._load_codec())
         family = FAMILIES[self.family](core, tokenizer, speech.codebook_sizes, speech.frame_rates)
         self._core = core
         return PublicLM(core, family), speech, family.sampling
+
+    def _load_codec(self) -> AudioCodec:
+        from speech_eval.reference_models.speech_lm.codec_stream import load_codec
+
+        try:
+            return load_codec(self._spec)
+        except BadInput as error:
+            if self._spec != self.codec:
+                raise
+            raise BadInput(
+                f"The codec that {self.family} was published with: {error.problem}",
+                f"{error.remedy} Or name a copy of the codec: codec=SPEC.",
+            ) from error
 
     def info(self) -> ModelInfo:
         codec = self._codec.codec.info()
@@ -223,14 +248,16 @@ class Llasa(_Published):
     """LLaSA (`HKUSTAudio/Llasa-1B` and kin) with XCodec2."""
 
     family = "llasa"
+    codec = "hf:HKUSTAudio/xcodec2-hf"
 
 
 class Orpheus(_Published):
     """Orpheus with SNAC at 24 kHz. `voice` is a name its checkpoint knows, such as tara."""
 
     family = "orpheus"
+    codec = "snac,path=hubertsiuzdak/snac_24khz"
 
-    def __init__(self, path: str, codec: str, voice: str | None = None, **options: Any) -> None:
+    def __init__(self, path: str, codec: str | None = None, voice: str | None = None, **options: Any) -> None:
         self._voice = voice
         super().__init__(path, codec, **options)
 
@@ -244,6 +271,7 @@ class NeuTTS(_Published):
     """NeuTTS with NeuCodec."""
 
     family = "neutts"
+    codec = "hf:neuphonic/neucodec"
 
 
 class OuteTTS(_Published):

@@ -46,7 +46,7 @@ class Work:
     """What a strategy works on: the task, or all points of a sweep, of one model in one run directory.
 
     `round` counts from 1; the samples of the other rounds are not this work's.
-    `guest` is the model.
+    `guest` is the model. `recognizer` is the spec of what transcribes recordings that are to be asked about as text.
     """
 
     directory: RunDirectory
@@ -57,6 +57,7 @@ class Work:
     seed: int = 0
     batch_size: int | None = None
     retry_failed: bool = False
+    recognizer: str | None = None
     round: int = 1
     progress: Progress = silent
 
@@ -81,7 +82,7 @@ class Work:
         return {key for key, output in outputs if not (self.retry_failed and output.status == "failed")}
 
     def seed_of(self, task: Task, sample: Sample) -> int:
-        return sample_seed(self.seed, task.name, sample.id)
+        return sample_seed(self.seed, task.base, sample.id)
 
     @property
     def name(self) -> str:
@@ -165,7 +166,7 @@ class Work:
             status="empty" if answer.empty else "ok",
             text=answer.text,
             audio=None if audio is None else self.directory.write_audio(task.name, sample.id, audio),
-            seconds=None if seconds is None else round(seconds, 6),
+            seconds=None if seconds is None or not self.guest.adapter.answers_live else round(seconds, 6),
             chunks=answer.chunks,
             timing=answer.timing,
             codes=answer.codes,
