@@ -24,7 +24,9 @@ def train(
     recipe: Recipe,
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint directory.")],
     size: RecipeSize = "smoke",
-    data: Annotated[Path | None, typer.Option(help="AudioFolder to train on instead of the recipe's.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Speech to train on: a folder, a list, or the name of a dataset.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the state in --output.")] = False,
     overfit: Annotated[bool, typer.Option("--overfit-one-batch", help="Train on the first batch alone.")] = False,
     json: Json = False,

@@ -30,7 +30,8 @@ from speech_eval.reference_models.codec.model import Codec
 from speech_eval.reference_models.codec.semantic import SemanticDistillation
 from speech_eval.reference_models.codec.training_config import WAVEFORM_LOSSES, TrainingConfig
 from speech_eval.reference_models.codec.validation import Validation
-from speech_eval.reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
+from speech_eval.reference_models.data.corpus import Data, LeftOut, open_corpus
+from speech_eval.reference_models.data.segments import Batch, Batches, Segments
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.training.checkpoint import save_checkpoint
 from speech_eval.reference_models.training.config import OptimizerConfig
@@ -47,8 +48,8 @@ class CodecLog(RunLog):
     audio_seconds: float = 0.0
     bad_clips: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def note(self, incidents: list[Incident], say: Say) -> None:
-        """Count skipped recordings, and name each the first time."""
+    def note(self, incidents: Iterable[LeftOut], say: Say) -> None:
+        """Count recordings that are skipped while training, and name each the first time."""
         for incident in incidents:
             if incident.clip not in self.bad_clips:
                 say(f"skipped {incident.clip} ({incident.kind}): {incident.reason}")
@@ -56,13 +57,13 @@ class CodecLog(RunLog):
             self.bad_clips[incident.clip]["times"] += 1
 
     def counts(self) -> dict[str, Any]:
-        kinds = Counter(entry["kind"] for entry in self.bad_clips.values())
-        return {"corrupt": kinds["corrupt"], "silent": kinds["silent"], "steps_not_finite": len(self.bad_steps)}
+        kinds = Counter(str(entry["kind"]) for entry in self.bad_clips.values())
+        return {"unreadable": kinds["unreadable"], "silent": kinds["silent"], "steps_not_finite": len(self.bad_steps)}
 
 
 def train_recipe(
     recipe: ResolvedRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     *,
     resume: bool = False,
@@ -79,7 +80,7 @@ def train_recipe(
 def train(
     config: CodecConfig,
     training: TrainingConfig,
-    data: Path,
+    data: Data,
     output: Path,
     *,
     name: str = "codec",
@@ -89,13 +90,15 @@ def train(
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> dict[str, Any]:
-    """Train a codec on the split `train` of the AudioFolder `data` into the checkpoint directory `output`.
+    """Train a codec on the split `train` of `data` (a folder, a list or a named dataset) into the checkpoint directory
+    `output`.
 
     `resume` continues from the state in `output` and gives what the uninterrupted run would have given; `overfit`
     trains on the first batch alone; `stop_at` ends early, as an interruption would. Returns the card. Raises
     `BadInput` for a resume without a state and for a start over one, `TrainingStopped` for losses that are not finite.
     """
-    trainer = CodecTrainer(config, training, data, output, name=name, overfit=overfit, say=say)
+    corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
+    trainer = CodecTrainer(config, training, corpus, output, name=name, overfit=overfit, say=say)
     loop = trainer.loop
     loop.start(resume)
     trainer.introduce()
@@ -117,15 +120,16 @@ class CodecTrainer:
         self,
         config: CodecConfig,
         training: TrainingConfig,
-        data: Path,
+        data: Data,
         output: Path,
         *,
         name: str,
         overfit: bool,
         say: Say,
     ) -> None:
-        self.config, self.training, self.data, self.output = config, training, data, output
+        self.config, self.training, self.output = config, training, output
         self.name, self.overfit, self.say = name, overfit, first_says(say)
+        self.corpus = open_corpus(data, output, on_bad=training.on_bad_data, say=self.say)
         self.accelerator, self.log = accelerator(training.precision), CodecLog()
         self._open_data()
         self._build_models()
@@ -135,15 +139,14 @@ class CodecTrainer:
         self.table = LossTable(training.weights())
         shares = {loss: weight for loss, weight in training.weights().items() if loss in WAVEFORM_LOSSES}
         self.balancer = Balancer(shares) if training.balancer else None
-        self.validation = Validation(data, rate, training.validation_clips, self.log, self.say)
+        self.validation = Validation(
+            self.corpus, rate, training.validation_clips, max(*training.mel_windows, *training.stft_windows), self.say
+        )
         self.loop = self._loop()
 
     def _open_data(self) -> None:
         training = self.training
-        clips, bad = clips_of(self.data, "train")
-        if bad and training.on_bad_data == "stop":
-            raise BadInput(bad[0].reason, "Take it out of the folder, or train with on_bad_data: skip.")
-        self.log.note(bad, self.say)
+        clips = self.corpus.training()
         self.hours = sum(clip.seconds for clip in clips) / 3600
         segments = Segments(
             clips,
@@ -197,6 +200,7 @@ class CodecTrainer:
         identity = {
             "config": self.config.model_dump(mode="json"),
             "training": self.training.identity(),
+            "data": self.corpus.identity(),
             "processes": self.accelerator.num_processes,
             "overfit": self.overfit,
         }
@@ -359,7 +363,7 @@ class CodecTrainer:
             self.name,
             self.codec,
             self.training,
-            self.data,
+            self.corpus,
             hours=self.hours,
             log=self.log,
             validation=self.validation.found,

@@ -52,15 +52,16 @@ def train(
     size: str,
     output: Path,
     *,
-    data: Path | None = None,
+    data: str | Path | None = None,
     resume: bool = False,
     overfit: bool = False,
     progress: Progress = silent,
     say: Say = unsaid,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train a recipe at a size into the checkpoint directory `output`, on the AudioFolder `data` or on one prepared as
-    the recipe says; returns the card. `options` are those that the recipe's stack declares."""
+    """Train a recipe at a size into the checkpoint directory `output`, on `data` (a folder, a list or a dataset's name)
+    or on a folder prepared as the recipe says; returns the card. `options` are those that the recipe's stack
+    declares."""
     recipe = load(name, size)
     stack = stack_of(recipe.name)
     known = {option.name for option in stack.options}
@@ -70,7 +71,10 @@ def train(
             f"--{option} is an option of the stack {' and '.join(owners) or 'none'}, not of {stack.name}.",
             "Leave it out.",
         )
-    folder = _data(recipe, output, progress) if data is None else data
+    if data is None:
+        folder: str | Path = _data(recipe, output, progress)
+    else:
+        folder = Path(data) if Path(data).exists() else data
     return stack.train(recipe, folder, output, resume=resume, overfit=overfit, progress=progress, say=say, **options)
 
 

@@ -72,6 +72,11 @@ class RunConfig(Section):
     on_nan: Policy = knob(
         "stop", "A step with a loss or gradient that is not finite: `stop`, or `skip` (up to 10 in a row)."
     )
+    on_bad_data: Policy = knob(
+        "skip",
+        "A recording or text that cannot be used: `skip` it by name, or `stop`. All are checked at the start.",
+        resume_may_change=True,
+    )
     log_every: PositiveInt = knob(50, "Steps between two reports.", resume_may_change=True)
     validate_every: PositiveInt = knob(1000, "Steps between two validations.", resume_may_change=True)
     save_every: PositiveInt = knob(1000, "Steps between two saved states.", resume_may_change=True)

@@ -186,6 +186,19 @@ class Loop(Generic[Log]):
         self.card = checkpoint()
 
 
+def check_start(output: Path, resume: bool, stages: Sequence[str] = ()) -> bool:
+    """Whether there is a state to resume from: a run of several stages may have been stopped before the last one, of
+    whose earlier `stages` the folders are there. Raises `BadInput` for a resume without anything to resume, and for a
+    start over a run that exists."""
+    if not resume:
+        refuse_existing(output)
+        return False
+    started = (output / FILE).is_file()
+    if not started and not any((output / stage).is_dir() for stage in stages):
+        raise BadInput(f"{output} holds no training state to resume from.", "Start it without --resume.")
+    return started
+
+
 def refuse_existing(output: Path) -> None:
     """Raise `BadInput` if `output` already holds a training run."""
     if (output / FILE).is_file():

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
 from speech_eval.reference_models.data.packing import Packed, Source, TokenBatch
+from speech_eval.reference_models.data.splits import HELD_OUT
 from speech_eval.reference_models.data.token_shards import Shards, write_shards
 from speech_eval.reference_models.recipes import stacks
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
@@ -27,14 +29,14 @@ from speech_eval.reference_models.speech_lm.tokenizer import Example, SpeechToke
 from speech_eval.reference_models.training.checkpoint import DESCRIPTION, WEIGHTS
 from speech_eval.reference_models.training.distributed import accelerator, first_says
 from speech_eval.reference_models.training.log import RunLog
-from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
+from speech_eval.reference_models.training.loop import Loop, Values, adamw, check_start, reseed
 from speech_eval.reference_models.tts.building import build, save
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
 from speech_eval.reference_models.tts.config import TTSConfig
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
-CODEC = "codec"  # the folder of a checkpoint that holds its codec
+CODEC, SHARDS = "codec", "shards"  # folders of a checkpoint
 _SPENT = ("tokens", "flops", "seconds")  # sums over the steps of a report; the other values are means
 
 
@@ -50,7 +52,7 @@ class TTSLog(RunLog):
 
 def train_recipe(
     recipe: ResolvedRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     *,
     resume: bool = False,
@@ -60,9 +62,10 @@ def train_recipe(
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> dict[str, Any]:
-    """From an AudioFolder to a checkpoint: the codec of the recipe (or `codec`, a model spec), shards, training.
+    """From data to a checkpoint: the codec of the recipe (or `codec`, a model spec), shards, training.
 
-    A recipe whose `training` names a `method` is an alignment. Raises `BadInput` naming a key that cannot be used.
+    `resume` goes on with the stage that an earlier call was stopped in. A recipe whose `training` names a `method` is
+    an alignment. Raises `BadInput` naming a key that cannot be used.
     """
     if "method" in recipe.training:
         from speech_eval.reference_models.tts import align
@@ -70,14 +73,17 @@ def train_recipe(
         if codec is not None or force:
             raise BadInput(f"{recipe.name} speaks through the codec of its start.", "Leave out --codec and --force.")
         return align.train_recipe(recipe, data, output, resume=resume, overfit=overfit, progress=progress, say=say)
-    spec = codec or _codec(recipe, data, output, progress, say)
     training = recipe.read(TTSTrainingConfig, recipe.training)
-    config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": spec}})
+    config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": codec or CODEC}})
+    check_start(output, resume, (CODEC, SHARDS))
+    corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
+    spec = codec or _codec(recipe, corpus, output, progress, say)
+    config = config.model_copy(update={"codec": CodecSection(spec=spec)})
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force}
-    return train(config, training, data, output, progress=progress, say=say, **options)
+    return train(config, training, corpus, output, progress=progress, say=say, **options)
 
 
-def _codec(recipe: ResolvedRecipe, data: Path, output: Path, progress: Progress, say: Say) -> str:
+def _codec(recipe: ResolvedRecipe, data: Corpus, output: Path, progress: Progress, say: Say) -> str:
     """The spec of the recipe's codec, which is trained into the checkpoint's folder first if the recipe names one."""
     if recipe.codec is None:
         raise BadInput(f"{recipe.name} names no codec.", "Add `codec` with a `recipe` and `size`, or with a `spec`.")
@@ -90,7 +96,7 @@ def _codec(recipe: ResolvedRecipe, data: Path, output: Path, progress: Progress,
 def train(
     config: TTSConfig,
     training: TTSTrainingConfig,
-    data: Path,
+    data: Data,
     output: Path,
     *,
     name: str = "tts",
@@ -103,16 +109,18 @@ def train(
 ) -> dict[str, Any]:
     """Train a speech LM on the utterances of `data` that have a text, into the checkpoint directory `output`.
 
-    `resume` continues from the state in `output` and gives what the uninterrupted run would have given; `overfit`
+    `resume` continues from what is in `output` and gives what the uninterrupted run would have given; `overfit`
     trains on the first batch alone; `force` starts although the packed speech is not recognized, and marks the card;
     `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without a state,
     for a start over one and for shards without speech, `TrainingStopped` for losses that are not finite.
     """
-    if not resume:
-        refuse_existing(output)
+    resume = check_start(output, resume, (CODEC, SHARDS))
+    corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     spec = config.codec.spec
-    config = encode(config, data, output, progress, first_says(say))
-    trainer = TTSTrainer(config, training, data, output, name=name, overfit=overfit, say=say)
+    config = encode(
+        config, corpus, output, on_bad=training.on_bad_data, renew=not resume, progress=progress, say=first_says(say)
+    )
+    trainer = TTSTrainer(config, training, corpus, output, name=name, overfit=overfit, say=say)
     trainer.loop.start(resume)
     if not resume:
         trainer.check_packed(spec, force)
@@ -134,11 +142,12 @@ def finish(trainer: TTSTrainer, stop_at: int | None = None, progress: Progress =
     return loop.card or trainer.checkpoint()
 
 
-def encode(config: TTSConfig, data: Path, output: Path, progress: Progress, say: Say) -> TTSConfig:
-    """Write the shards of `data` into `output`; the configuration with what they tell of the codec and the voices."""
+def encode(config: TTSConfig, data: Data, output: Path, *, say: Say, **options: Any) -> TTSConfig:
+    """Write the shards of `data` into `output`; the configuration with what they tell of the codec, the voices and the
+    languages. `options` are those of `write_shards`."""
     spec = config.codec.spec
     summary = write_shards(
-        data, spec, output / "shards", text=config.frontend, language=config.language, progress=progress
+        data, spec, output / SHARDS, text=config.frontend, language=config.language, say=say, **options
     )
     for split, found in summary["splits"].items():
         if found["utterances"]:
@@ -149,7 +158,8 @@ def encode(config: TTSConfig, data: Path, output: Path, progress: Progress, say:
             )
     section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": _bundled(spec, output)})
     one_voice = summary["splits"]["train"]["speakers"] == 1
-    return config.model_copy(update={"codec": section, "one_voice": one_voice})
+    learned = tuple(summary["languages"])
+    return config.model_copy(update={"codec": section, "one_voice": one_voice, "languages": learned})
 
 
 def _bundled(spec: str, output: Path) -> str:
@@ -172,17 +182,18 @@ class TTSTrainer:
         self,
         config: TTSConfig,
         training: TTSTrainingConfig,
-        data: Path,
+        data: Data,
         output: Path,
         *,
         name: str,
         overfit: bool,
         say: Say,
     ) -> None:
-        self.training, self.data, self.output = training, data, output
+        self.training, self.output = training, output
         self.name, self.overfit, self.say = name, overfit, first_says(say)
+        self.corpus = open_corpus(data, output, on_bad=training.on_bad_data, say=self.say)
         self.accelerator, self.log = accelerator(training.precision), TTSLog()
-        self.shards = Shards(output / "shards")
+        self.shards = Shards(output / SHARDS)
         torch.manual_seed(training.seed)
         self.model = build(config)
         if training.sequence > self.model.tokenizer.context:
@@ -191,7 +202,7 @@ class TTSTrainer:
                 "Lower training.sequence, or raise model.core.positions.",
             )
         self.batches = self._packed(self.shards, training.seed, self._texts(), world=True)
-        held_out = Shards(output / "shards", "held-out")
+        held_out = Shards(output / SHARDS, HELD_OUT)
         self.held_out = self._packed(held_out, 0, None, world=False) if len(held_out) else None
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, adamw(self.model, training.optimizer))
         if training.compile:
@@ -252,8 +263,8 @@ class TTSTrainer:
             return
         config, check = self.model.config, self.training.check
         codec = load_codec(codec_spec)
-        texts = {document.id: document.text for document in map(self.shards.__getitem__, range(len(self.shards)))}
-        report = recognize_packed(self.batches, codec, texts, check, config.language.split("-")[0])
+        documents = {document.id: document for document in map(self.shards.__getitem__, range(len(self.shards)))}
+        report = recognize_packed(self.batches, codec, documents, check, config.language, self.say)
         self.log.check = report | {"max_wer": check.max_wer, "forced": force and report["wer"] > check.max_wer}
         self.say(f"decoded what was packed: WER {report['wer']:.1%} on {report['utterances']} utterances")
         refuse_garbage(report, check, force=force)
@@ -274,6 +285,8 @@ class TTSTrainer:
             f"{len(batches.too_long)} utterances too long for one"
         )
         self.say(f"  vocabulary {vocabulary.digest[:16]}: {len(vocabulary)} ids")
+        for name in batches.too_long:
+            self.say(f"left out {name} (long): it takes more than {training.sequence} positions")
         for row in vocabulary.rows():
             self.say(f"  {row['first']:>7} to {row['last']:>7}  {row['block']}")
 
@@ -362,7 +375,7 @@ class TTSTrainer:
 
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""
-        found = card(self.name, self.model, self.training, self.data, self.shards.summary, self.log, self.overfit)
+        found = card(self.name, self.model, self.training, self.corpus, self.shards.summary, self.log, self.overfit)
         if self.accelerator.is_main_process:
             save(self.output, self.model, self.model.state_dict(), found)
         return found

@@ -235,8 +235,8 @@ def test_a_corrupt_recording_is_named_and_counted_in_the_card(tmp_path: Path) ->
     (folder / broken["file_name"]).write_bytes(b"fLaC and nothing more")
     said: list[str] = []
     card = train(CODEC, changed(steps=1), folder, tmp_path / "out", say=said.append)
-    assert card["trouble"]["corrupt"] == 1 and card["trouble"]["clips"] == [broken["id"]]
-    assert any(broken["id"] in line and "corrupt" in line for line in said)
+    assert card["trouble"]["left_out"] == 1 and card["trouble"]["clips"] == [broken["id"]]
+    assert any(broken["id"] in line and "unreadable" in line for line in said)
     with pytest.raises(BadInput, match="not a readable audio file"):
         train(CODEC, changed(steps=1, on_bad_data="stop"), folder, tmp_path / "stopped")
 
