@@ -347,7 +347,9 @@ class CodecTrainer:
         self.loop.report(row, f"{shown}; perplexity {used}")
 
     def validate(self) -> None:
-        """Run the codec, with the mean weights if there are any, on held-out recordings."""
+        """Run the codec, with the mean weights if there are any, on held-out recordings if there are any."""
+        if not self.validation.recordings:
+            return
         kept = {key: value.clone() for key, value in self.codec.state_dict().items()} if self.ema else None
         if self.ema:
             self.codec.load_state_dict(self.ema.state_dict())

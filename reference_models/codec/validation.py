@@ -46,8 +46,6 @@ class Validation:
     def run(self, codec: Codec, mel: MelLoss, folder: Path, step: int) -> dict[str, Any]:
         """Mel distance (mean over clips) and the use of the codes. For three clips, writes `step-N/CLIP.flac` (decoded)
         and `CLIP.svg` (spectrograms of the original and the decoded recording)."""
-        if not self.recordings:
-            return {"mel": float("nan"), "clips": 0}
         codec.eval()
         statistics = CodeStatistics(codec.codebook_sizes)
         distances = []

@@ -65,7 +65,7 @@ def test_shards_are_not_written_again_nor_from_something_else(tmp_path: Path) ->
     before = (tmp_path / "train-00000.parquet").stat().st_mtime_ns
     assert write_shards(voice(), str(tiny_codec("flat")), tmp_path) == first
     assert (tmp_path / "train-00000.parquet").stat().st_mtime_ns == before
-    with pytest.raises(BadInput, match="shards of something else: codec_sha256 [0-9a-f]{12}… is now"):
+    with pytest.raises(BadInput, match=r"shards of something else: codec_sha256 [0-9a-f]{12}… is now"):
         write_shards(voice(), str(tiny_codec("interleaved")), tmp_path)
 
 
