@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
+
+import numpy as np
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.catalog import MODELS
@@ -58,7 +59,7 @@ def need_of(item: Planned, plan: Plan, output: Path) -> Need:
         stored=len(stored),
         fetch_bytes=sum(assets.ASSETS[name].bytes() for name in _assets(item, plan, recognizer) if _missing(name)),
         recognizer=None if recognizer is None else modelspec.redact(recognizer),
-        seconds=left * median(times) if times and left else None,
+        seconds=left * float(np.median(times)) if times and left else None,
     )
 
 

@@ -1,7 +1,8 @@
 """The command `speech-eval`: assembles the commands, and turns errors into a message and an exit code.
 
 Exit codes: 0 done · 1 `gate` found a regression, or `verify` a number that does not follow · 2 wrong options or input,
-an error, or the gate could not judge · 3 done, with more failed samples than --max-failures · 130 interrupted.
+an error, or the gate could not judge · 3 done, with more failed samples than --max-failures · 130 interrupted ·
+141 whoever reads the output, such as `head`, has closed it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def main() -> None:
         say(f"error: {error}")
         sys.exit(error.exit_code)
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            sys.exit(141)
         if not _by_the_command_line(error):
             say(f"error: code of a model, plug-in or library tried to end the program ({error.code!r}).")
             sys.exit(2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -32,3 +34,13 @@ def test_a_label_of_a_bar_is_printed_as_it_reads(capsys: pytest.CaptureFixture[s
     with bars() as progress:
         progress(HOSTILE, 1, 1)
     assert ":smile:" in (shown := capsys.readouterr().err) and "\u202e" not in shown
+
+
+@pytest.mark.parametrize("command", [["list", "tasks"], ["list", "metrics", "--json"]])
+def test_a_reader_that_closes_the_output_ends_the_command_without_a_word(command: list[str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "speech_eval", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)

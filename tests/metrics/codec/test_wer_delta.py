@@ -72,7 +72,8 @@ class Counting(SpeechRecognizer):
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> type[Counting]:
     monkeypatch.setitem(MODELS._loaded, "counting", Entry("counting", Counting))
-    monkeypatch.setattr("speech_eval.engine.score.run_processes", lambda score, jobs, workers: map(score, jobs))
+    for module in ("score", "readiness"):
+        monkeypatch.setattr(f"speech_eval.engine.{module}.run_processes", lambda act, jobs, workers: map(act, jobs))
     Counting.heard = 0
     return Counting
 
