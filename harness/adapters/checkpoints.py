@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -271,14 +272,18 @@ def _check_readable(file: Path) -> None:
 
 
 def choose_device(device: str) -> str:
-    """`auto` is the first GPU, else the CPU; anything else is taken as PyTorch names devices."""
+    """`auto` is the first GPU, in a process that torchrun started its own GPU, else the CPU; anything else is taken as
+    PyTorch names devices."""
     torch = require("torch", "asr")
     if device != "auto":
         try:
             return str(torch.device(device))
         except RuntimeError as error:
             raise BadInput(f"device={device} is not a device.", "Use auto, cpu, cuda or cuda:1.") from error
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK")
+    return "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"
 
 
 def parse_dtype(name: str) -> Any:

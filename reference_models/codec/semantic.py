@@ -16,6 +16,7 @@ from speech_eval.adapters.checkpoints import converted, load_model, locate
 from speech_eval.assets.convert.whisper import convert
 from speech_eval.errors import BadInput, require
 from speech_eval.reference_models.codec.config import SemanticConfig
+from speech_eval.reference_models.training.precision import in_float32
 
 RATE = 16_000  # samples per second, of every supported teacher
 FRAME_RATE = 50.0  # features per second, of every supported teacher
@@ -44,6 +45,7 @@ class Teacher:
         self.dim = int(model.config.hidden_size)
 
     @torch.no_grad()
+    @in_float32
     def __call__(self, audio: Tensor, rate: int) -> Tensor:
         """audio [B, 1, T] at `rate` Hz to features [B, dim, about 50 × seconds] on the audio's device."""
         waves = list(resample(audio[:, 0].float(), rate).cpu().numpy())
@@ -104,6 +106,7 @@ class SemanticDistillation(nn.Module):
         self.teacher, self.sample_rate = Teacher(config), sample_rate
         self.project = nn.Linear(latent_dim, self.teacher.dim)
 
+    @in_float32
     def forward(self, first_latent: Tensor, audio: Tensor) -> Tensor:
         """first_latent [B, D, F] of audio [B, 1, T] to a scalar in [0, 2]."""
         frames = first_latent.shape[-1]
@@ -134,6 +137,7 @@ class SemanticFusion(nn.Module):
         """Acoustic z [B, D, F] and features to the quantizer's input [B, D, F]."""
         return self.join(torch.cat((self.encode(features), z), dim=1))
 
+    @in_float32
     def loss(self, latent: Tensor, features: Tensor) -> Tensor:
         """Mean squared error of the features predicted from the quantized latent [B, D, F]."""
-        return F.mse_loss(self.decode(latent).float(), features.float())
+        return F.mse_loss(self.decode(latent), features)

@@ -35,7 +35,7 @@ from speech_eval.reference_models.data.segments import Batch, Batches, Segments
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.training.checkpoint import save_checkpoint
 from speech_eval.reference_models.training.config import OptimizerConfig
-from speech_eval.reference_models.training.distributed import accelerator, first_says
+from speech_eval.reference_models.training.distributed import accelerator, first_says, total
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, reseed, update
 from speech_eval.reference_models.training.state import EMA
@@ -107,7 +107,7 @@ def train(
         if loop.reports:
             trainer.report()
         if loop.validates:
-            trainer.validate()
+            loop.alone(trainer.validate)
         if loop.saves:
             loop.save(trainer.checkpoint)
     return loop.card or trainer.checkpoint()
@@ -278,11 +278,14 @@ class CodecTrainer:
         fake = [[part[len(audio) :] for part in maps_of] for maps_of in maps]
         loss = discriminator_loss(real, fake, adversary.kind)
         if not self._finite(loss):
-            self.loop.bad_step(number, "the discriminators' loss", batch.clips)
+            self.loop.bad_step(number, "the discriminators' loss", batch.clips, adversary.every)
             return math.nan
         self.critic_optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
-        self._update(self.discriminators, self.critic_optimizer, adversary.optimizer, number)
+        norm = self._update(self.discriminators, self.critic_optimizer, adversary.optimizer, number)
+        if not math.isfinite(norm):
+            self.loop.bad_step(number, "the norm of the discriminators' gradient", batch.clips, adversary.every)
+            return math.nan
         return float(loss.detach())
 
     def _losses(self, audio: Tensor, decoded: Tensor, own: dict[str, Tensor], adversarial: bool) -> dict[str, Tensor]:
@@ -327,7 +330,7 @@ class CodecTrainer:
     def _finite(self, loss: Tensor) -> bool:
         """Whether a loss is finite in all processes."""
         bad = (~loss.detach().isfinite()).float()
-        return float(self.accelerator.reduce(bad, "sum") if self.accelerator.num_processes > 1 else bad) == 0.0
+        return float(total(bad)) == 0.0
 
     # ----------------------------------------------------------------------- reports, validation, checkpoint
 
@@ -371,7 +374,7 @@ class CodecTrainer:
             validation=self.validation.found,
             overfit=self.overfit,
         )
-        if self.accelerator.is_main_process:
-            weights = self.ema.state_dict() if self.ema else self.codec.state_dict()
-            save_checkpoint(self.output, "codec", self.config.model_dump(mode="json"), weights, found)
+        weights = self.ema.state_dict() if self.ema else self.codec.state_dict()
+        config = self.config.model_dump(mode="json")
+        self.loop.alone(lambda: save_checkpoint(self.output, "codec", config, weights, found))
         return found

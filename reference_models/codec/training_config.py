@@ -79,7 +79,9 @@ class TrainingConfig(RunConfig):
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
         0.0, "Decay of the running mean of the weights, which the checkpoint then holds; 0: none."
     )
-    precision: Literal["float32", "bf16"] = knob("float32", "Precision of the computation; bf16 on GPUs only.")
+    precision: Literal["float32", "bf16"] = knob(
+        "float32", "`bf16`: layers compute in bfloat16 (autocast). Weights, lookups and losses are always float32."
+    )
     compile: bool = knob(False, "Compile the codec with torch.compile.", resume_may_change=True)
     workers: NonNegativeInt = knob(0, "Processes that decode recordings in advance.", resume_may_change=True)
     validation_clips: PositiveInt = knob(8, "Held-out recordings per validation.", resume_may_change=True)

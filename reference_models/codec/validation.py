@@ -51,11 +51,12 @@ class Validation:
         distances = []
         for number, (name, recording) in enumerate(self.recordings):
             audio = torch.from_numpy(recording.samples)[None, None].to(next(codec.parameters()).device)
-            out = codec(audio)
-            statistics.update(out.codes)
-            distances.append(float(mel(out.audio, audio)))
+            codes = codec.encode(audio)  # as the checkpoint will be used: in float32, whatever it is trained in
+            heard = codec.decode(codes)[..., : audio.shape[-1]]
+            statistics.update(codes)
+            distances.append(float(mel(heard, audio)))
             if number < _SHOWN:
-                decoded = Audio(out.audio[0, 0].float().cpu().numpy(), self.rate)
+                decoded = Audio(heard[0, 0].cpu().numpy(), self.rate)
                 place = folder / f"step-{step:07d}"
                 write_atomically(place / f"{safe_name(name)}.flac", flac_bytes(decoded))
                 picture = spectrograms({f"{name}: original": recording, f"decoded, step {step}": decoded})

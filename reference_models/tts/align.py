@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from speech_eval import __version__
-from speech_eval.adapters.checkpoints import choose_device, weights_digest
+from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.environment import hardware
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
@@ -30,9 +29,9 @@ from speech_eval.reference_models.speech_lm.rl.train import Aligner, AlignmentLo
 from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier
 from speech_eval.reference_models.speech_lm.sampling import Sampling
 from speech_eval.reference_models.training.checkpoint import WEIGHTS
-from speech_eval.reference_models.training.distributed import first_says
-from speech_eval.reference_models.training.loop import Loop, check_start
-from speech_eval.reference_models.training.state import FILE
+from speech_eval.reference_models.training.distributed import accelerator, first_says
+from speech_eval.reference_models.training.loop import Loop, refuse_existing
+from speech_eval.reference_models.training.state import FILE, resumes
 from speech_eval.reference_models.tts import building
 from speech_eval.reference_models.tts.config import codec_spec
 from speech_eval.reference_models.tts.lines import Lines
@@ -55,17 +54,19 @@ def train_recipe(
 ) -> dict[str, Any]:
     """Align the recipe's `start` on the texts of `data` into the checkpoint `output`; returns the card.
 
-    `overfit` draws the same lines in every step. Raises `BadInput` for a resume without a state, for a start over one,
-    and naming a key of the recipe that cannot be used.
+    `overfit` draws the same lines in every step. Several processes share the texts of a step. Raises `BadInput` for a
+    resume without a state, for a start over one, and naming a key of the recipe that cannot be used.
     """
     config = recipe.read(AlignmentConfig, recipe.training)
-    resume = check_start(output, resume, (_START,))
+    resume = resume and resumes(output)
+    if not resume:
+        refuse_existing(output)
     say = first_says(say)
     corpus = open_corpus(data, output, on_bad=config.on_bad_data, progress=progress, say=say)
     start = start_of(config.start, corpus, output, progress, say)
     run = Alignment(recipe.name, config, start, corpus, output, overfit, say)
     run.loop.start(resume)
-    run.copy_codec()
+    run.loop.alone(run.copy_codec)
     return align(run.aligner, run.loop, run.checkpoint, guards=run.guards, stop_at=stop_at, progress=progress)
 
 
@@ -96,41 +97,49 @@ class Alignment:
         say: Say = unsaid,
     ) -> None:
         self.name, self.config, self.start, self.output = name, config, start, output
-        self.corpus = corpus
+        self.corpus, self.accelerator = corpus, accelerator("float32")
         model, self.origin = building.load(start)
         section = model.config.codec
         codec = SpeechCodec(load_codec(codec_spec(model.config, start)), section.codebook_sizes, section.frame_rates)
         tokens = round(config.max_seconds * codec.step_rate * model.tokenizer.tokens_per_step)
         sampling = Sampling(temperature=config.temperature, max_tokens=tokens)
 
+        per_step = config.texts_per_step * self.accelerator.num_processes
         verifier, guarding = Verifier(config.verifier), Verifier(config.guards) if config.guards else None
         source = Lines(corpus, model, codec, config, tokens, say)
-        lines = source.draw(TRAIN, config.texts_per_step if overfit else config.texts, verifier)
+        lines = source.draw(TRAIN, per_step if overfit else config.texts, verifier)
         held_out = source.draw(HELD_OUT, config.guard_texts, guarding) if guarding else []
         self.guards = Guards(guarding, codec, held_out, sampling, config.seed) if guarding else None
 
         def reward(line: Line, generation: Generation) -> dict[str, Reward]:
             return verifier.rewards(line.text, codec.decode(generation.codes), line.prompt, line.language)
 
-        self.aligner = METHODS[config.method](model.to(choose_device("auto")), lines, reward, config, sampling=sampling)
+        self.aligner = METHODS[config.method](
+            model.to(self.accelerator.device),
+            lines,
+            reward,
+            config,
+            sampling=sampling,
+            accelerator=self.accelerator,
+        )
         self.counts = {"lines": len(lines), "guard_lines": len(held_out)}
         self.start_weights = weights_digest([start / WEIGHTS])
         self.loop = self._loop(say)
 
     def _loop(self, say: Say) -> Loop[AlignmentLog]:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise BadInput("An alignment runs in one process.", "Start it without torchrun.")
         identity = {
             "training": self.config.identity(),
             "start": {"weights": self.start_weights},
             "data": self.corpus.identity(),
             "lines": self.counts,
+            "processes": self.accelerator.num_processes,
         }
         return Loop(
             self.config,
             self.output,
             AlignmentLog(),
             name=self.name,
+            accelerator=self.accelerator,
             parts={"model": self.aligner.model},
             optimizers={"optimizer": self.aligner.optimizer},
             identity=identity,
@@ -146,7 +155,7 @@ class Alignment:
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""
         model, card = self.aligner.model, self.card()
-        building.save(self.output, model, model.state_dict(), card)
+        self.loop.alone(lambda: building.save(self.output, model, model.state_dict(), card))
         return card
 
     def card(self) -> dict[str, Any]:
@@ -162,7 +171,7 @@ class Alignment:
                 "start_weights_sha256": self.start_weights,
                 "steps": log.step,
                 "minutes": round(log.seconds / 60, 2),
-                "rollouts": log.step * config.texts_per_step * config.group,
+                "rollouts": log.step * config.texts_per_step * self.accelerator.num_processes * config.group,
                 "rewards": dict(config.rewards),
                 "form": config.form,
                 **self.counts,

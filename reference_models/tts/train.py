@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
@@ -29,7 +29,8 @@ from speech_eval.reference_models.speech_lm.tokenizer import Example, SpeechToke
 from speech_eval.reference_models.training.checkpoint import DESCRIPTION, WEIGHTS
 from speech_eval.reference_models.training.distributed import accelerator, first_says
 from speech_eval.reference_models.training.log import RunLog
-from speech_eval.reference_models.training.loop import Loop, Values, adamw, check_start, reseed
+from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
+from speech_eval.reference_models.training.state import resumes
 from speech_eval.reference_models.tts.building import build, save
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
@@ -73,9 +74,11 @@ def train_recipe(
         if codec is not None or force:
             raise BadInput(f"{recipe.name} speaks through the codec of its start.", "Leave out --codec and --force.")
         return align.train_recipe(recipe, data, output, resume=resume, overfit=overfit, progress=progress, say=say)
+    resume = resume and resumes(output)
+    if not resume:
+        refuse_existing(output)
     training = recipe.read(TTSTrainingConfig, recipe.training)
     config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": codec or CODEC}})
-    check_start(output, resume, (CODEC, SHARDS))
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     spec = codec or _codec(recipe, corpus, output, progress, say)
     config = config.model_copy(update={"codec": CodecSection(spec=spec)})
@@ -109,12 +112,15 @@ def train(
 ) -> dict[str, Any]:
     """Train a speech LM on the utterances of `data` that have a text, into the checkpoint directory `output`.
 
-    `resume` continues from what is in `output` and gives what the uninterrupted run would have given; `overfit`
-    trains on the first batch alone; `force` starts although the packed speech is not recognized, and marks the card;
-    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without a state,
-    for a start over one and for shards without speech, `TrainingStopped` for losses that are not finite.
+    `resume` continues from the state in `output` and gives what the uninterrupted run would have given, or starts with
+    the stage before which it was interrupted; `overfit` trains on the first batch alone; `force` starts although the
+    packed speech is not recognized, and marks the card; `stop_at` ends early, as an interruption would. Returns the
+    card. Raises `BadInput` for a resume without a state, for a start over one and for shards without speech,
+    `TrainingStopped` for losses that are not finite.
     """
-    resume = check_start(output, resume, (CODEC, SHARDS))
+    resume = resume and resumes(output)
+    if not resume:
+        refuse_existing(output)
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     spec = config.codec.spec
     config = encode(
@@ -123,7 +129,7 @@ def train(
     trainer = TTSTrainer(config, training, corpus, output, name=name, overfit=overfit, say=say)
     trainer.loop.start(resume)
     if not resume:
-        trainer.check_packed(spec, force)
+        trainer.loop.alone(lambda: trainer.check_packed(spec, force))
     return finish(trainer, stop_at, progress)
 
 
@@ -136,7 +142,7 @@ def finish(trainer: TTSTrainer, stop_at: int | None = None, progress: Progress =
         if loop.reports:
             trainer.report()
         if loop.validates:
-            trainer.validate()
+            loop.alone(trainer.validate)
         if loop.saves:
             loop.save(trainer.checkpoint)
     return loop.card or trainer.checkpoint()
@@ -171,7 +177,7 @@ def _bundled(spec: str, output: Path) -> str:
         (output / CODEC).mkdir(parents=True, exist_ok=True)
         for file in (DESCRIPTION, WEIGHTS, "README.md"):
             if (Path(target) / file).is_file():
-                shutil.copyfile(Path(target) / file, output / CODEC / file)
+                write_atomically(output / CODEC / file, (Path(target) / file).read_bytes())
     return f"{CODEC}{comma}{options}"
 
 
@@ -259,8 +265,6 @@ class TTSTrainer:
 
     def check_packed(self, codec_spec: str, force: bool) -> None:
         """Recognize what was packed. Raises `BadInput` if too little is understood, unless `force`."""
-        if not self.accelerator.is_main_process:
-            return
         config, check = self.model.config, self.training.check
         codec = load_codec(codec_spec)
         documents = {document.id: document for document in map(self.shards.__getitem__, range(len(self.shards)))}
@@ -376,8 +380,7 @@ class TTSTrainer:
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""
         found = card(self.name, self.model, self.training, self.corpus, self.shards.summary, self.log, self.overfit)
-        if self.accelerator.is_main_process:
-            save(self.output, self.model, self.model.state_dict(), found)
+        self.loop.alone(lambda: save(self.output, self.model, self.model.state_dict(), found))
         return found
 
 

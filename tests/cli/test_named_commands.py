@@ -64,7 +64,15 @@ def unknown(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("text", ["See: speech-eval lst models", "Use speech-eval data frobnicate", "Use speech-eval gate baseline frobnicate", "Pass --no-such"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "See: speech-eval lst models",
+        "Use speech-eval data frobnicate",
+        "Use speech-eval gate baseline frobnicate",
+        "Pass --no-such",
+    ],
+)
 def test_an_invented_name_is_found(text: str) -> None:
     assert unknown(text)
 
