@@ -95,19 +95,20 @@ def open_corpus(
     data: Data,
     output: Path | None = None,
     *,
+    language: str | None = None,
     on_bad: Policy = "skip",
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> Corpus:
     """Open a folder, a list or a named dataset and check every recording; a corpus is returned as it is.
 
-    What the check found is kept in `output`, and read from there while samples and recordings are the same. Says by
-    name what is left out and why. Raises `BadInput` for data that cannot be read, for a split that is none, and, with
-    `on_bad` stop, for the first recording that cannot be used.
+    `language` is that of samples that state none. What the check found is kept in `output`, and read from there while
+    samples and recordings are the same. Says by name what is left out and why. Raises `BadInput` for data that cannot
+    be read, for a split that is none, and, with `on_bad` stop, for the first recording that cannot be used.
     """
     if isinstance(data, Corpus):
         return data
-    parts = _parts(data, progress)
+    parts = _parts(data, language, progress)
     for dataset, _ in parts:
         if dataset.note:
             say(f"data: {dataset.note}")
@@ -166,14 +167,14 @@ def without_words(clips: Iterable[Clip]) -> list[LeftOut]:
     ]
 
 
-def _parts(data: str | Path, progress: Progress) -> list[tuple[datasets.Dataset, str | None]]:
+def _parts(data: str | Path, language: str | None, progress: Progress) -> list[tuple[datasets.Dataset, str | None]]:
     """The dataset; of data that has several splits, the one to train on and the one to validate on."""
     with preferring(TRAIN) as asked:
-        dataset = datasets.load_dataset(data)
+        dataset = datasets.load_dataset(data, language=language)
     parts: list[tuple[datasets.Dataset, str | None]] = [(dataset, None)]
     if asked.there:
         with preferring("validation", "valid", "val", "dev", HELD_OUT):
-            other = datasets.load_dataset(data)
+            other = datasets.load_dataset(data, language=language)
         if other.sha256 != dataset.sha256:
             parts = [(dataset, TRAIN), (other, HELD_OUT)]
     for part, _ in parts:

@@ -41,6 +41,7 @@ from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.training.config import Policy
 from speech_eval.reference_models.training.log import differences
+from speech_eval.text.detect import UNKNOWN
 
 SUMMARY = "shards.json"
 SPLITS = (TRAIN, HELD_OUT)
@@ -121,7 +122,7 @@ def _write(
     progress: Progress,
     say: Say,
 ) -> dict[str, Any]:
-    chosen, left_out = _readable(corpus, plan["frontend"], plan["language"])
+    chosen, left_out = _readable(corpus, plan["frontend"], plan["language"], say)
     report(left_out, len(corpus.clips), "texts", on_bad, say)
     if not any(clip.split == TRAIN for clip, _ in chosen):
         corpus.refuse(f"utterance to learn from in its split '{TRAIN}'", left_out)
@@ -149,11 +150,16 @@ def _write(
     }
 
 
-def _readable(corpus: Corpus, text: Frontend, language: str) -> tuple[list[tuple[Clip, Reading]], list[LeftOut]]:
+def _readable(
+    corpus: Corpus, text: Frontend, language: str, say: Say
+) -> tuple[list[tuple[Clip, Reading]], list[LeftOut]]:
     """Every recording with its text as the frontend reads it, and those without words or that cannot be read."""
     left_out = without_words(corpus.clips)
     wordless = {item.clip for item in left_out}
     clips = [clip for clip in corpus.clips if clip.split in SPLITS and clip.id not in wordless]
+    untold = sum(clip.sample.language == UNKNOWN for clip in clips)
+    if untold and text == "phonemes":
+        say(f"{untold} texts state no language: they are read as {language}, the recipe's model.language")
     voices = [voice_of(clip.sample.language, language) for clip in clips]
     read = readings([str(clip.sample.text) for clip in clips], text, voices)
     chosen = []

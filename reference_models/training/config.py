@@ -91,4 +91,5 @@ class RunConfig(Section):
 def first_problem(error: ValidationError) -> str:
     """The first problem of a failed validation: `'training.steps': Input should be greater than 0`."""
     first = error.errors()[0]
-    return f"'{'.'.join(str(part) for part in first['loc'])}': {first['msg']}"
+    message = first["msg"].replace("valid tuple", "list")
+    return f"'{'.'.join(str(part) for part in first['loc'])}': {message}"

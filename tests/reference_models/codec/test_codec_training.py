@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 from support.codec_training_fixture import CODEC, TRAINING, speech  # noqa: E402
 
+from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
 from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
 from speech_eval.reference_models.codec.train import CodecTrainer, train  # noqa: E402
@@ -91,6 +92,34 @@ def test_a_truncated_state_is_named(uninterrupted: Path, tmp_path: Path) -> None
 def test_resuming_with_other_settings_names_them(uninterrupted: Path) -> None:
     with pytest.raises(BadInput, match="another training: batch_size 2 is now 3"):
         train(CODEC, changed(batch_size=3), speech(), uninterrupted, resume=True)
+
+
+def test_resuming_on_other_data_names_it(uninterrupted: Path, tmp_path: Path) -> None:
+    shutil.copytree(speech(), tmp_path / "mended")
+    file = next((tmp_path / "mended" / "audio").rglob("*.flac"))
+    file.write_bytes(flac_bytes(load(file, 8000)))
+    for other, changed_count in ((tmp_path / "mended", False), ("asterisk-it@train", True)):
+        with pytest.raises(BadInput, match=r"another data: .*sha256 \w{12}… is now \w{12}…") as caught:
+            train(CODEC, TRAINING, other, uninterrupted, resume=True)
+        assert ("recordings" in caught.value.problem) == changed_count
+
+
+def test_a_short_held_out_recording_is_validated_on_or_left_out_by_name(tmp_path: Path) -> None:
+    said: list[str] = []
+    shutil.copytree(speech(), tmp_path / "data")
+    list_of = tmp_path / "data" / "metadata.jsonl"
+    made = [json.loads(line) for line in list_of.read_text().splitlines() if '"train"' in line]
+    for number, row in enumerate(made):
+        row["split"] = "held-out" if number < 3 else "train"
+    list_of.write_text("".join(json.dumps(row) + "\n" for row in made))
+    for row, seconds in zip(made, (0.12, 0.04), strict=False):
+        file = tmp_path / "data" / str(row["file_name"])
+        audio = load(file)
+        file.write_bytes(flac_bytes(Audio(audio.samples[: round(seconds * audio.rate)] + 0.1, audio.rate)))
+    config = changed(steps=1, validation_clips=8, mel_windows=[2048], mel_bands=[80])
+    card = train(CODEC, config, tmp_path / "data", tmp_path / "out", say=said.append)
+    assert card["validation"]["clips"] == 2
+    assert f"left out {made[1]['id']} (short): it lasts 0.040 s, less than 0.1 s" in said
 
 
 def test_resuming_another_model_names_it(uninterrupted: Path) -> None:
