@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.codec.balancer import Balancer
@@ -33,7 +34,12 @@ from speech_eval.reference_models.codec.validation import Validation
 from speech_eval.reference_models.data.corpus import Data, LeftOut, open_corpus
 from speech_eval.reference_models.data.segments import Batch, Batches, Segments
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
-from speech_eval.reference_models.training.checkpoint import save_checkpoint
+from speech_eval.reference_models.training.checkpoint import (
+    WEIGHTS,
+    find_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from speech_eval.reference_models.training.config import OptimizerConfig
 from speech_eval.reference_models.training.distributed import accelerator, first_says, total
 from speech_eval.reference_models.training.log import RunLog
@@ -68,12 +74,18 @@ def train_recipe(
     *,
     resume: bool = False,
     overfit: bool = False,
+    init: str | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> dict[str, Any]:
-    """`train` for a recipe of this stack. Raises `BadInput` naming a key of the recipe that cannot be used."""
+    """`train` for a recipe of this stack; with `init`, the checkpoint's architecture takes the place of the recipe's.
+    Raises `BadInput` naming a key of the recipe that cannot be used."""
     config, training = recipe.read(CodecConfig, recipe.model), recipe.read(TrainingConfig, recipe.training)
-    options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit}
+    start = None if init is None else find_checkpoint(init, "--init")
+    if start is not None:
+        config = recipe.read(CodecConfig, load_checkpoint(start, "codec")[0])
+        first_says(say)(f"starting from {start}, with its architecture")
+    options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "init": start}
     return train(config, training, data, output, progress=progress, say=say, **options)
 
 
@@ -86,6 +98,7 @@ def train(
     name: str = "codec",
     resume: bool = False,
     overfit: bool = False,
+    init: Path | None = None,
     stop_at: int | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
@@ -94,11 +107,12 @@ def train(
     `output`.
 
     `resume` continues from the state in `output` and gives what the uninterrupted run would have given; `overfit`
-    trains on the first batch alone; `stop_at` ends early, as an interruption would. Returns the card. Raises
-    `BadInput` for a resume without a state and for a start over one, `TrainingStopped` for losses that are not finite.
+    trains on the first batch alone; `init` is a checkpoint of the same configuration to start from; `stop_at`
+    ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without a state and for a
+    start over one, `TrainingStopped` for losses that are not finite.
     """
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
-    trainer = CodecTrainer(config, training, corpus, output, name=name, overfit=overfit, say=say)
+    trainer = CodecTrainer(config, training, corpus, output, name=name, overfit=overfit, init=init, say=say)
     loop = trainer.loop
     loop.start(resume)
     trainer.introduce()
@@ -125,10 +139,11 @@ class CodecTrainer:
         *,
         name: str,
         overfit: bool,
+        init: Path | None = None,
         say: Say,
     ) -> None:
         self.config, self.training, self.output = config, training, output
-        self.name, self.overfit, self.say = name, overfit, first_says(say)
+        self.name, self.overfit, self.init, self.say = name, overfit, init, first_says(say)
         self.corpus = open_corpus(data, output, on_bad=training.on_bad_data, say=self.say)
         self.accelerator, self.log = accelerator(training.precision), CodecLog()
         self._open_data()
@@ -162,7 +177,8 @@ class CodecTrainer:
     def _build_models(self) -> None:
         training = self.training
         torch.manual_seed(training.seed)
-        self.codec = Codec(self.config)
+        self.codec = Codec(self.config) if self.init is None else Codec.load(self.init)[0]
+        self.start_weights = None if self.init is None else weights_digest([self.init / WEIGHTS])
         self.ema = EMA(self.codec, training.ema_decay) if training.ema_decay else None
         self.distillation = self._distillation()
         self.discriminators = Discriminators(training.adversary.parts if training.adversary else ())
@@ -201,6 +217,7 @@ class CodecTrainer:
             "config": self.config.model_dump(mode="json"),
             "training": self.training.identity(),
             "data": self.corpus.identity(),
+            "init": self.start_weights,
             "processes": self.accelerator.num_processes,
             "overfit": self.overfit,
         }
@@ -374,6 +391,7 @@ class CodecTrainer:
             validation=self.validation.found,
             overfit=self.overfit,
         )
+        found["training"]["init_weights_sha256"] = self.start_weights
         weights = self.ema.state_dict() if self.ema else self.codec.state_dict()
         config = self.config.model_dump(mode="json")
         self.loop.alone(lambda: save_checkpoint(self.output, "codec", config, weights, found))

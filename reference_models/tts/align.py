@@ -9,9 +9,7 @@ from typing import Any
 from speech_eval import __version__
 from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.environment import hardware
-from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
-from speech_eval.reference_models import CHECKPOINTS
 from speech_eval.reference_models.data.card import data_facts
 from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
 from speech_eval.reference_models.data.splits import HELD_OUT, TRAIN
@@ -28,7 +26,7 @@ from speech_eval.reference_models.speech_lm.rl.rollout import Line
 from speech_eval.reference_models.speech_lm.rl.train import Aligner, AlignmentLog, align
 from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier
 from speech_eval.reference_models.speech_lm.sampling import Sampling
-from speech_eval.reference_models.training.checkpoint import WEIGHTS
+from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, first_says
 from speech_eval.reference_models.training.loop import Loop, refuse_existing
 from speech_eval.reference_models.training.state import FILE, resumes
@@ -77,10 +75,7 @@ def start_of(start: str, data: Data, output: Path, progress: Progress, say: Say)
     if at:
         stacks.train_unless_finished(load(name, size), data, output / _START, progress=progress, say=say)
         return output / _START
-    found = [folder for folder in (Path(start), CHECKPOINTS / start) if folder.is_dir()]
-    if not found:
-        raise BadInput(f"training.start: no checkpoint {start}.", "Give a directory, llasa-3m-en, or RECIPE@SIZE.")
-    return found[0]
+    return find_checkpoint(start, "training.start")
 
 
 class Alignment:

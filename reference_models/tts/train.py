@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
@@ -26,15 +27,15 @@ from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import Example, SpeechTokenizer
-from speech_eval.reference_models.training.checkpoint import DESCRIPTION, WEIGHTS
+from speech_eval.reference_models.training.checkpoint import DESCRIPTION, WEIGHTS, find_checkpoint, load_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
 from speech_eval.reference_models.training.state import resumes
-from speech_eval.reference_models.tts.building import build, save
+from speech_eval.reference_models.tts.building import build, save, start_from
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
-from speech_eval.reference_models.tts.config import TTSConfig
+from speech_eval.reference_models.tts.config import TTSConfig, codec_spec
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 CODEC, SHARDS = "codec", "shards"  # folders of a checkpoint
@@ -59,6 +60,7 @@ def train_recipe(
     resume: bool = False,
     overfit: bool = False,
     codec: str | None = None,
+    init: str | None = None,
     force: bool = False,
     progress: Progress = silent,
     say: Say = unsaid,
@@ -71,19 +73,35 @@ def train_recipe(
     if "method" in recipe.training:
         from speech_eval.reference_models.tts import align
 
-        if codec is not None or force:
-            raise BadInput(f"{recipe.name} speaks through the codec of its start.", "Leave out --codec and --force.")
+        if codec is not None or init is not None or force:
+            raise BadInput(
+                f"{recipe.name} has its start and that one's codec.", "Leave out --codec, --init and --force."
+            )
         return align.train_recipe(recipe, data, output, resume=resume, overfit=overfit, progress=progress, say=say)
     resume = resume and resumes(output)
     if not resume:
         refuse_existing(output)
     training = recipe.read(TTSTrainingConfig, recipe.training)
+    start = None if init is None else find_checkpoint(init, "--init")
     config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": codec or CODEC}})
+    if start is not None:
+        config = _start(start, codec, first_says(say))
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
-    spec = codec or _codec(recipe, corpus, output, progress, say)
-    config = config.model_copy(update={"codec": CodecSection(spec=spec)})
-    options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force}
+    if start is None:
+        spec = codec or _codec(recipe, corpus, output, progress, say)
+        config = config.model_copy(update={"codec": CodecSection(spec=spec)})
+    options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force, "init": start}
     return train(config, training, corpus, output, progress=progress, say=say, **options)
+
+
+def _start(directory: Path, codec: str | None, say: Say) -> TTSConfig:
+    """The configuration of a checkpoint to start from, whose codec is seen from here."""
+    if codec is not None:
+        raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
+    config = TTSConfig.model_validate(load_checkpoint(directory, "tts")[0])
+    say(f"starting from {directory}, with its architecture, its frontend and its codec")
+    codec_seen = CodecSection(spec=codec_spec(config, directory))
+    return config.model_copy(update={"codec": codec_seen, "languages": config.languages or (config.language,)})
 
 
 def _codec(recipe: ResolvedRecipe, data: Corpus, output: Path, progress: Progress, say: Say) -> str:
@@ -105,6 +123,7 @@ def train(
     name: str = "tts",
     resume: bool = False,
     overfit: bool = False,
+    init: Path | None = None,
     force: bool = False,
     stop_at: int | None = None,
     progress: Progress = silent,
@@ -113,10 +132,10 @@ def train(
     """Train a speech LM on the utterances of `data` that have a text, into the checkpoint directory `output`.
 
     `resume` continues from the state in `output` and gives what the uninterrupted run would have given, or starts with
-    the stage before which it was interrupted; `overfit` trains on the first batch alone; `force` starts although the
-    packed speech is not recognized, and marks the card; `stop_at` ends early, as an interruption would. Returns the
-    card. Raises `BadInput` for a resume without a state, for a start over one and for shards without speech,
-    `TrainingStopped` for losses that are not finite.
+    the stage before which it was interrupted; `overfit` trains on the first batch alone; `init` is a checkpoint of the
+    same layout to start from; `force` starts although the packed speech is not recognized, and marks the card;
+    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without a state,
+    for a start over one and for shards without speech, `TrainingStopped` for losses that are not finite.
     """
     resume = resume and resumes(output)
     if not resume:
@@ -126,7 +145,7 @@ def train(
     config = encode(
         config, corpus, output, on_bad=training.on_bad_data, renew=not resume, progress=progress, say=first_says(say)
     )
-    trainer = TTSTrainer(config, training, corpus, output, name=name, overfit=overfit, say=say)
+    trainer = TTSTrainer(config, training, corpus, output, name=name, overfit=overfit, init=init, say=say)
     trainer.loop.start(resume)
     if not resume:
         trainer.loop.alone(lambda: trainer.check_packed(spec, force))
@@ -164,7 +183,7 @@ def encode(config: TTSConfig, data: Data, output: Path, *, say: Say, **options: 
             )
     section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": _bundled(spec, output)})
     one_voice = summary["splits"]["train"]["speakers"] == 1
-    learned = tuple(summary["languages"])
+    learned = tuple(dict.fromkeys([*summary["languages"], *config.languages]))
     return config.model_copy(update={"codec": section, "one_voice": one_voice, "languages": learned})
 
 
@@ -193,6 +212,7 @@ class TTSTrainer:
         *,
         name: str,
         overfit: bool,
+        init: Path | None = None,
         say: Say,
     ) -> None:
         self.training, self.output = training, output
@@ -201,7 +221,8 @@ class TTSTrainer:
         self.accelerator, self.log = accelerator(training.precision), TTSLog()
         self.shards = Shards(output / SHARDS)
         torch.manual_seed(training.seed)
-        self.model = build(config)
+        self.model = build(config) if init is None else start_from(init, config)
+        self.start_weights = None if init is None else weights_digest([init / WEIGHTS])
         if training.sequence > self.model.tokenizer.context:
             raise BadInput(
                 f"sequence={training.sequence}: the model reads {self.model.tokenizer.context} positions.",
@@ -227,6 +248,7 @@ class TTSTrainer:
                 "config": self.model.config.model_dump(mode="json"),
                 "training": training.identity(),
                 "shards": self.shards.summary["plan"],
+                "init": self.start_weights,
                 "processes": self.accelerator.num_processes,
                 "overfit": overfit,
             },
@@ -380,6 +402,7 @@ class TTSTrainer:
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""
         found = card(self.name, self.model, self.training, self.corpus, self.shards.summary, self.log, self.overfit)
+        found["training"]["init_weights_sha256"] = self.start_weights
         self.loop.alone(lambda: save(self.output, self.model, self.model.state_dict(), found))
         return found
 

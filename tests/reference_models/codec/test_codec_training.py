@@ -16,10 +16,12 @@ from support.codec_training_fixture import CODEC, TRAINING, speech  # noqa: E402
 
 from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
 from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
+from speech_eval.reference_models import CHECKPOINTS  # noqa: E402
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
-from speech_eval.reference_models.codec.train import CodecTrainer, train  # noqa: E402
+from speech_eval.reference_models.codec.train import CodecTrainer, train, train_recipe  # noqa: E402
 from speech_eval.reference_models.codec.training_config import TrainingConfig  # noqa: E402
 from speech_eval.reference_models.data.segments import Batch  # noqa: E402
+from speech_eval.reference_models.recipes.schema import load as load_recipe  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_checkpoint, load_tensors  # noqa: E402
 from speech_eval.reference_models.training.config import OptimizerConfig  # noqa: E402
 from speech_eval.reference_models.training.log import TrainingStopped  # noqa: E402
@@ -92,6 +94,27 @@ def test_a_truncated_state_is_named(uninterrupted: Path, tmp_path: Path) -> None
 def test_resuming_with_other_settings_names_them(uninterrupted: Path) -> None:
     with pytest.raises(BadInput, match="another training: batch_size 2 is now 3"):
         train(CODEC, changed(batch_size=3), speech(), uninterrupted, resume=True)
+
+
+def test_a_training_may_start_from_a_checkpoint_with_its_architecture(uninterrupted: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("codec/dac-16k", "smoke")
+    training = changed(steps=1, log_every=1, optimizer={"learning_rate": 1e-9}).model_dump(mode="json")
+    recipe = recipe.model_copy(update={"training": training})
+    card = train_recipe(recipe, speech(), tmp_path / "on", init=str(uninterrupted))
+    before, after = (load_checkpoint(folder, "codec") for folder in (uninterrupted, tmp_path / "on"))
+    assert after[0] == before[0], "the architecture is the checkpoint's"
+    assert all(torch.allclose(after[1][name], before[1][name], atol=1e-4) for name in before[1] if "encoder" in name)
+    assert card["training"]["init_weights_sha256"]
+    with pytest.raises(BadInput, match="kind 'tts', not 'codec'"):
+        train_recipe(recipe, speech(), tmp_path / "other", init="llasa-3m-en")
+
+
+def test_the_shipped_codec_is_trained_on(tmp_path: Path) -> None:
+    recipe = load_recipe("codec/dac-16k", "smoke")
+    recipe = recipe.model_copy(update={"training": recipe.training | {"steps": 1, "batch_size": 1, "save_every": 1}})
+    train_recipe(recipe, speech(), tmp_path, init="dac-16k-2k")
+    after, before = (load_checkpoint(folder, "codec")[0] for folder in (tmp_path, CHECKPOINTS / "dac-16k-2k"))
+    assert CodecConfig.model_validate(after) == CodecConfig.model_validate(before)
 
 
 def test_resuming_on_other_data_names_it(uninterrupted: Path, tmp_path: Path) -> None:

@@ -150,6 +150,24 @@ def test_shards_are_written_anew_where_the_audio_was_mended_before_the_training(
         train(config, training, tmp_path / "data", tmp_path / "out", resume=True)
 
 
+def test_a_training_may_start_from_a_checkpoint_with_its_layout_and_its_codec(tmp_path: Path) -> None:
+    run("flat", tmp_path / "first", steps=30, log_every=1)
+    recipe, said = two_stages(), list[str]()
+    recipe = recipe.model_copy(update={"training": recipe.training | {"steps": 2, "log_every": 1}})
+    card = train_recipe(recipe, voice(), tmp_path / "on", init=str(tmp_path / "first"), say=said.append)
+    fresh, begun, went_on = losses(tmp_path / "first")[0], losses(tmp_path / "first")[-1], losses(tmp_path / "on")[0]
+    assert went_on < begun + 0.3 * (fresh - begun), "the first loss is that of the model it started from"
+    model, first = load(tmp_path / "on")[0], load(tmp_path / "first")[0]
+    assert model.config.core == first.config.core and model.config.codec.weights_sha256
+    assert card["training"]["init_weights_sha256"] and not (tmp_path / "on" / "codec" / "log.jsonl").exists()
+    with pytest.raises(BadInput, match="another init"):
+        train_recipe(recipe, voice(), tmp_path / "on", resume=True, init=str(tmp_path / "on"))
+    with pytest.raises(BadInput, match=r"--init: there is no checkpoint nowhere.*dac-16k-2k, llasa-3m-en"):
+        train_recipe(recipe, voice(), tmp_path / "other", init="nowhere")
+    with pytest.raises(BadInput, match="its own codec"):
+        train_recipe(recipe, voice(), tmp_path / "other", init=str(tmp_path / "first"), codec="opus")
+
+
 ONE_OF_TWO = """
 import json, sys
 from pathlib import Path
