@@ -21,9 +21,11 @@ def card(
     hours: float,
     log: Any,
     validation: dict[str, Any],
+    collapsed: list[int],
     overfit: bool,
 ) -> dict[str, Any]:
-    """Plain data. `log` is a `codec.train.CodecLog`, `validation` the result of the last validation."""
+    """Plain data. `log` is a `codec.train.CodecLog`, `validation` the result of the last validation, `collapsed` the
+    codebooks that used one code for nearly all frames in the last report."""
     recordings = data_facts(corpus) | {"hours_of_training_speech": round(hours, 3)}
     found: dict[str, Any] = {
         "name": name,
@@ -44,6 +46,7 @@ def card(
             **log.counts(),
             "clips": sorted({*log.bad_clips, *(item.clip for item in corpus.left_out)}),
             "steps": log.bad_steps,
+            "collapsed_codebooks": collapsed,
         },
         **license_of(recordings),
     }

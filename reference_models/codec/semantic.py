@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech_eval.adapters.checkpoints import converted, load_model, locate
+from speech_eval.adapters.checkpoints import converted, load_model, locate, weights_digest
 from speech_eval.assets.convert.whisper import convert
 from speech_eval.errors import BadInput, require
 from speech_eval.reference_models.codec.config import SemanticConfig
@@ -26,7 +26,8 @@ KINDS = ("whisper", "wavlm", "hubert", "wav2vec2", "wav2vec2-bert")
 class Teacher:
     """A frozen transformers encoder: audio to one layer's hidden states, about 50 per second.
 
-    Not a module, so that its weights enter no checkpoint of a codec. Raises `BadInput` for other architectures.
+    Not a module, so that its weights enter no checkpoint of a codec; `weights_sha256` is their digest. Raises `BadInput`
+    for other architectures, and for other weights than the configuration names.
     """
 
     def __init__(self, config: SemanticConfig) -> None:
@@ -35,6 +36,13 @@ class Teacher:
         self.kind = str(checkpoint.config().get("model_type"))
         if self.kind not in KINDS:
             raise BadInput(f"{config.teacher} is of type '{self.kind}', not a speech encoder.", f"Use {KINDS}.")
+        self.weights_sha256 = weights_digest(checkpoint.weights())
+        if config.weights_sha256 not in ("", self.weights_sha256):
+            raise BadInput(
+                f"The teacher {config.teacher} has the weights {self.weights_sha256[:16]}…, the codec was trained with "
+                f"{config.weights_sha256[:16]}…: it would give other codes.",
+                "Put the weights it was trained with in their place, or train the codec again.",
+            )
         model = load_model(
             "AutoModel", checkpoint, dtype="float32", device="cpu", extra="train", untrained=("masked_spec_embed",)
         )

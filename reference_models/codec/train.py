@@ -17,6 +17,7 @@ from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.codec.balancer import Balancer
 from speech_eval.reference_models.codec.card import card
+from speech_eval.reference_models.codec.collapse import CollapseWatch
 from speech_eval.reference_models.codec.config import CodecConfig
 from speech_eval.reference_models.codec.discriminators import Discriminators
 from speech_eval.reference_models.codec.losses import (
@@ -41,7 +42,7 @@ from speech_eval.reference_models.training.checkpoint import (
     save_checkpoint,
 )
 from speech_eval.reference_models.training.config import OptimizerConfig
-from speech_eval.reference_models.training.distributed import accelerator, first_says, total
+from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says, total
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, reseed, update
 from speech_eval.reference_models.training.state import EMA
@@ -145,7 +146,7 @@ class CodecTrainer:
         self.config, self.training, self.output = config, training, output
         self.name, self.overfit, self.init, self.say = name, overfit, init, first_says(say)
         self.corpus = open_corpus(data, output, on_bad=training.on_bad_data, say=self.say)
-        self.accelerator, self.log = accelerator(training.precision), CodecLog()
+        self.accelerator, self.log = accelerator(), CodecLog()
         self._open_data()
         self._build_models()
         device, rate = self.accelerator.device, config.sample_rate
@@ -154,6 +155,9 @@ class CodecTrainer:
         self.table = LossTable(training.weights())
         shares = {loss: weight for loss, weight in training.weights().items() if loss in WAVEFORM_LOSSES}
         self.balancer = Balancer(shares) if training.balancer else None
+        self.collapse = CollapseWatch(
+            training.optimizer.warmup_steps, self.say, stop=training.on_collapse == "stop", normalized=config.norm
+        )
         self.validation = Validation(
             self.corpus, rate, training.validation_clips, max(*training.mel_windows, *training.stft_windows), self.say
         )
@@ -181,6 +185,9 @@ class CodecTrainer:
         self.start_weights = None if self.init is None else weights_digest([self.init / WEIGHTS])
         self.ema = EMA(self.codec, training.ema_decay) if training.ema_decay else None
         self.distillation = self._distillation()
+        self.config = self.codec.config
+        if self.distillation:
+            self.config = self.config.taught_by(self.distillation.teacher.weights_sha256)
         self.discriminators = Discriminators(training.adversary.parts if training.adversary else ())
         self.learners = torch.nn.ModuleList([self.codec, *([self.distillation] if self.distillation else [])])
         self.optimizer = adamw(self.learners, training.optimizer)
@@ -261,7 +268,7 @@ class CodecTrainer:
         reseed(training.seed, number, self.accelerator.process_index)
         audio = batch.audio.to(self.accelerator.device)
         self.wrapped.train()
-        with self.accelerator.autocast():
+        with self.autocast():
             out = self.wrapped(audio)
         decoded = out.audio.float()
         values: Values = {}
@@ -285,11 +292,14 @@ class CodecTrainer:
             self.ema.update(self.codec)
         return values
 
+    def autocast(self) -> torch.autocast:
+        return autocast(self.accelerator.device, self.training.precision)
+
     def _discriminator_step(self, number: int, audio: Tensor, decoded: Tensor, batch: Batch) -> float:
         adversary = self.training.adversary
         assert adversary is not None and self.critics is not None and self.critic_optimizer is not None
         self.discriminators.requires_grad_(True)
-        with self.accelerator.autocast():
+        with self.autocast():
             maps = self.critics(torch.cat((audio, decoded)))
         real = [[part[: len(audio)] for part in maps_of] for maps_of in maps]
         fake = [[part[len(audio) :] for part in maps_of] for maps_of in maps]
@@ -317,7 +327,7 @@ class CodecTrainer:
         if adversarial and self.training.adversary:
             # Gradients pass through the discriminators here, and none reach their weights.
             self.discriminators.requires_grad_(False)
-            with self.accelerator.autocast():
+            with self.autocast():
                 fake = self.discriminators(decoded)
                 real = self.discriminators(audio)
             losses["adversarial"] = adversarial_loss(fake, self.training.adversary.kind)
@@ -354,8 +364,9 @@ class CodecTrainer:
     def report(self) -> None:
         """The losses, and the use of each codebook since the last report."""
         losses = {name: round(value, 6) for name, value in self.loop.means().items()}
-        levels = self.codec.quantizer.statistics.report()
-        self.codec.quantizer.statistics.reset()
+        statistics = self.codec.quantizer.statistics
+        levels = statistics.over_processes(self.accelerator.device).report()
+        statistics.reset()
         row = {
             "losses": losses,
             "usage": [round(level.usage, 4) for level in levels],
@@ -365,6 +376,7 @@ class CodecTrainer:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
         used = ", ".join(f"{level.perplexity:.0f}" for level in levels[:8])
         self.loop.report(row, f"{shown}; perplexity {used}")
+        self.collapse.look(self.log.step, levels)
 
     def validate(self) -> None:
         """Run the codec, with the mean weights if there are any, on held-out recordings if there are any."""
@@ -389,6 +401,7 @@ class CodecTrainer:
             hours=self.hours,
             log=self.log,
             validation=self.validation.found,
+            collapsed=sorted(self.collapse.named),
             overfit=self.overfit,
         )
         found["training"]["init_weights_sha256"] = self.start_weights

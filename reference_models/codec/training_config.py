@@ -84,6 +84,9 @@ class TrainingConfig(RunConfig):
     )
     compile: bool = knob(False, "Compile the codec with torch.compile.", resume_may_change=True)
     workers: NonNegativeInt = knob(0, "Processes that decode recordings in advance.", resume_may_change=True)
+    on_collapse: Literal["stop", "warn"] = knob(
+        "stop", "All codebooks use one code each for hundreds of steps: `stop`, or only `warn`.", resume_may_change=True
+    )
     validation_clips: PositiveInt = knob(8, "Held-out recordings per validation.", resume_may_change=True)
 
     @model_validator(mode="after")

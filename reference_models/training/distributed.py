@@ -16,6 +16,7 @@ from speech_eval.errors import require
 from speech_eval.progress import Say, unsaid
 
 T = TypeVar("T")
+Precision = Literal["float32", "bf16"]
 # How long the others wait for the first process: a validation or a check may take hours.
 _PATIENCE = timedelta(days=7)
 _waiting: Any = None  # the group of all processes on which they wait
@@ -30,14 +31,19 @@ class OneProcess:
     is_main_process: bool = True
 
 
-def accelerator(precision: Literal["float32", "bf16"]) -> Any:
-    """Accelerate's view of this process: its device, and autocast to bfloat16 if asked for. Weights are float32.
+def accelerator() -> Any:
+    """Accelerate's view of this process. The precision is `autocast`'s, since Accelerate knows one for the whole process,
+    and a codec and the speech LM that it is trained for may have two.
 
     On a machine without GPUs, Accelerate takes the processes of torchrun for separate runs unless `cpu` is set.
     """
     accelerate = require("accelerate", "train")
-    cpu = is_one_of_several() and not torch.cuda.is_available()
-    return accelerate.Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=cpu)
+    return accelerate.Accelerator(mixed_precision="no", cpu=is_one_of_several() and not torch.cuda.is_available())
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context of a forward pass: layers compute in bfloat16 if asked for. Weights are float32 all the same."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def is_one_of_several() -> bool:
@@ -100,6 +106,21 @@ def total(x: Tensor) -> Tensor:
     if processes() > 1:
         dist.all_reduce(x)
     return x
+
+
+def total_with_gradient(x: Tensor) -> Tensor:
+    """The sum of x over all processes, through which gradients pass to the x of each. Every process must call it."""
+    return x if processes() == 1 else _Total.apply(x)
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return total(x.clone())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return total(gradient.clone())
 
 
 def rows_of_all(rows: Tensor, count: int) -> Tensor:

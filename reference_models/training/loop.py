@@ -27,7 +27,7 @@ from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig
 from speech_eval.reference_models.training.curves import write_curves
-from speech_eval.reference_models.training.distributed import OneProcess, alone, clock, first_says
+from speech_eval.reference_models.training.distributed import OneProcess, alone, clock, first_says, total
 from speech_eval.reference_models.training.log import (
     LOG,
     RunLog,
@@ -137,10 +137,15 @@ class Loop(Generic[Log]):
     # ----------------------------------------------------------------------------------------- reports
 
     def means(self) -> Values:
-        """The mean of each value over the steps since the last report."""
+        """The mean of each value over the steps since the last report that have it, and over all processes, which must
+        have the same values."""
         names = sorted({name for values in self._reported for name in values})
         columns = {name: [values[name] for values in self._reported if name in values] for name in names}
-        return {name: sum(column) / len(column) for name, column in columns.items()}
+        own = {name: sum(column) / len(column) for name, column in columns.items()}
+        if self.accelerator.num_processes == 1:
+            return own
+        numbers = torch.tensor(list(own.values()), dtype=torch.float64, device=self.accelerator.device)
+        return dict(zip(own, (total(numbers) / self.accelerator.num_processes).tolist(), strict=True))
 
     def report(self, row: Mapping[str, Any], summary: str) -> None:
         """Write a row (numbers, lists of one number per codebook, or groups of these) to `log.jsonl`, TensorBoard and

@@ -92,7 +92,7 @@ class Alignment:
         say: Say = unsaid,
     ) -> None:
         self.name, self.config, self.start, self.output = name, config, start, output
-        self.corpus, self.accelerator = corpus, accelerator("float32")
+        self.corpus, self.accelerator = corpus, accelerator()
         model, self.origin = building.load(start)
         section = model.config.codec
         codec = SpeechCodec(load_codec(codec_spec(model.config, start)), section.codebook_sizes, section.frame_rates)

@@ -28,7 +28,7 @@ from speech_eval.reference_models.speech_lm.codec_stream import load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import Example, SpeechTokenizer
 from speech_eval.reference_models.training.checkpoint import DESCRIPTION, WEIGHTS, find_checkpoint, load_checkpoint
-from speech_eval.reference_models.training.distributed import accelerator, first_says
+from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
 from speech_eval.reference_models.training.state import resumes
@@ -218,7 +218,7 @@ class TTSTrainer:
         self.training, self.output = training, output
         self.name, self.overfit, self.say = name, overfit, first_says(say)
         self.corpus = open_corpus(data, output, on_bad=training.on_bad_data, say=self.say)
-        self.accelerator, self.log = accelerator(training.precision), TTSLog()
+        self.accelerator, self.log = accelerator(), TTSLog()
         self.shards = Shards(output / SHARDS)
         torch.manual_seed(training.seed)
         self.model = build(config) if init is None else start_from(init, config)
@@ -234,8 +234,8 @@ class TTSTrainer:
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, adamw(self.model, training.optimizer))
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
-        half = self.accelerator.mixed_precision == "bf16"
-        self.peak = peak_flops(self.accelerator.device, torch.bfloat16 if half else torch.float32)
+        dtype = torch.bfloat16 if training.precision == "bf16" else torch.float32
+        self.peak = peak_flops(self.accelerator.device, dtype)
         self.loop = Loop(
             training,
             output,
@@ -337,8 +337,9 @@ class TTSTrainer:
         for index, batch in enumerate(batches):
             # Gradients are exchanged between processes once, with the last part.
             sync = nullcontext() if index + 1 == len(batches) else accelerator.no_sync(self.wrapped)
-            with sync, accelerator.autocast():
-                nats = self.wrapped(batch.ids.to(device), batch.labels.to(device), batch.positions.to(device))
+            with sync:
+                with autocast(device, self.training.precision):
+                    nats = self.wrapped(batch.ids.to(device), batch.labels.to(device), batch.positions.to(device))
                 # Gradients are averaged over processes, the loss is a mean over the tokens of all of them.
                 loss = self.model.loss(nats, counts) * accelerator.num_processes
                 accelerator.backward(loss)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,36 +164,6 @@ def test_a_training_may_start_from_a_checkpoint_with_its_layout_and_its_codec(tm
         train_recipe(recipe, voice(), tmp_path / "other", init="nowhere")
     with pytest.raises(BadInput, match="its own codec"):
         train_recipe(recipe, voice(), tmp_path / "other", init=str(tmp_path / "first"), codec="opus")
-
-
-ONE_OF_TWO = """
-import json, sys
-from pathlib import Path
-from speech_eval.reference_models.tts.config import TTSConfig
-from speech_eval.reference_models.tts.train import TTSTrainer, finish
-from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
-
-config, training, data, output = json.loads(sys.argv[1])
-config, training = TTSConfig.model_validate(config), TTSTrainingConfig.model_validate(training)
-finish(TTSTrainer(config, training, Path(data), Path(output), name="tts", overfit=False, say=print))
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_learn_as_one_with_a_batch_twice_as_large(tmp_path: Path) -> None:
-    one = trainer("flat", tmp_path / "one", steps=4, batch_size=2, log_every=1)
-    finish(one)
-    shutil.copytree(tmp_path / "one" / "shards", tmp_path / "two" / "shards")
-    half = one.training.model_copy(update={"batch_size": 1, "minutes": 60.0})
-    given = [
-        one.model.config.model_dump(mode="json"),
-        half.model_dump(mode="json"),
-        str(voice()),
-        str(tmp_path / "two"),
-    ]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    subprocess.run([*torchrun, sys.executable, "-c", ONE_OF_TWO, json.dumps(given)], check=True, timeout=300)
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
 
 
 def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) -> None:
