@@ -38,7 +38,6 @@ from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.training.checkpoint import (
     WEIGHTS,
     find_checkpoint,
-    load_checkpoint,
     save_checkpoint,
 )
 from speech_eval.reference_models.training.config import OptimizerConfig
@@ -84,7 +83,7 @@ def train_recipe(
     config, training = recipe.read(CodecConfig, recipe.model), recipe.read(TrainingConfig, recipe.training)
     start = None if init is None else find_checkpoint(init, "--init")
     if start is not None:
-        config = recipe.read(CodecConfig, load_checkpoint(start, "codec")[0])
+        config = Codec.load(start)[0].config
         first_says(say)(f"starting from {start}, with its architecture")
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "init": start}
     return train(config, training, data, output, progress=progress, say=say, **options)
