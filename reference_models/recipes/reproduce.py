@@ -135,6 +135,11 @@ def judge(recipe: ResolvedRecipe, results: Results) -> list[Judged]:
 
 
 def _data(recipe: ResolvedRecipe, output: Path, progress: Progress) -> Path:
+    if recipe.data.own:
+        raise BadInput(
+            f"{recipe.name}, size {recipe.size}, is made for data of your own, thousands of hours.",
+            "Give a folder, a list or a dataset's name to `speech-eval train`: --data.",
+        )
     folder = output / "data"
     prepare(folder, progress=progress, **recipe.data.given())
     return folder

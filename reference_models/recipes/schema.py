@@ -26,10 +26,11 @@ class DataConfig(Section):
     )
     held_out_source: str | None = knob(None, "The source whose speaker is held out whole; null: asterisk-it.")
     limit: PositiveInt | None = knob(None, "Recordings per source; null: all.")
+    own: bool = knob(False, "Made for data of your own, thousands of hours: `train` must be given `--data`.")
 
     def given(self) -> dict[str, Any]:
         """The arguments of `prepare` that the recipe states."""
-        return {name: value for name, value in self if value is not None}
+        return {name: value for name, value in self if value is not None and name != "own"}
 
 
 class CodecChoice(Section):

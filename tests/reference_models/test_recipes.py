@@ -23,7 +23,7 @@ from speech_eval.errors import BadInput, UnknownName  # noqa: E402
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
 from speech_eval.reference_models.codec.model import Codec  # noqa: E402
 from speech_eval.reference_models.codec.training_config import TrainingConfig  # noqa: E402
-from speech_eval.reference_models.recipes.reproduce import judge, reproduce  # noqa: E402
+from speech_eval.reference_models.recipes.reproduce import judge, reproduce, train  # noqa: E402
 from speech_eval.reference_models.recipes.schema import lay_over, load, names  # noqa: E402
 
 torch.set_num_threads(1)
@@ -73,6 +73,12 @@ def test_mimi_is_causal_and_distils_into_its_first_codebook() -> None:
     config = CodecConfig.model_validate(recipe.model)
     assert config.causal and config.semantic is not None and config.semantic.mode == "distil"
     assert recipe.training["losses"]["mel"] == 0 and recipe.training["losses"]["distil"] > 0
+
+
+@pytest.mark.parametrize("name", names())
+def test_scale_is_not_trained_on_two_hours_of_prompts_by_mistake(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"size scale, is made for data of your own.*--data"):
+        reproduce(name, "scale", tmp_path) if "voice-16k" not in name else train("codec/dac-16k", "scale", tmp_path)
 
 
 def test_unknown_recipes_and_sizes_are_named() -> None:
