@@ -49,10 +49,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Training data that was checked whole. `sha256` identifies the samples, their splits, and the bytes of their
+    """Training data that was checked whole. `given` is what it was opened by; `sha256` identifies the samples, their splits, and the bytes of their
     recordings; `texts` are samples without a recording, each with its split."""
 
     name: str
+    given: str
     folder: Path | None
     sha256: str
     licenses: Mapping[str, str]
@@ -85,7 +86,7 @@ class Corpus:
         there = ", ".join(f"{count} recordings in the split '{name}'" for name, count in splits.items())
         why = f"left out: {counted(left_out)}, such as {left_out[0].clip}: {left_out[0].reason}" if left_out else ""
         facts = "; ".join(filter(None, (there or "no usable recording", why)))
-        raise BadInput(f"{self.name} has no {lacking} ({facts}).", f"Check it: speech-eval data check {self.name}")
+        raise BadInput(f"{self.name} has no {lacking} ({facts}).", f"Check it: speech-eval data check {self.given}")
 
 
 Data = str | Path | Corpus
@@ -119,6 +120,7 @@ def open_corpus(
     there = Path(data).exists()
     corpus = Corpus(
         name=Path(data).resolve().name if there else str(data),
+        given=str(data),
         folder=Path(data) if Path(data).is_dir() else None,
         sha256=digest,
         licenses={info.name: info.license for info in infos if info.license != "unknown"},

@@ -290,7 +290,14 @@ class TTSTrainer:
         config, check = self.model.config, self.training.check
         codec = load_codec(codec_spec)
         documents = {document.id: document for document in map(self.shards.__getitem__, range(len(self.shards)))}
-        report = recognize_packed(self.batches, codec, documents, check, config.language, self.say)
+        try:
+            report = recognize_packed(self.batches, codec, documents, check, config.language, self.say)
+        except BadInput as error:
+            if not force:
+                raise
+            self.log.check = {"utterances": 0, "recognizer": check.recognizer, "forced": True}
+            self.say(f"not checked before training: {error.problem}")
+            return
         self.log.check = report | {"max_wer": check.max_wer, "forced": force and report["wer"] > check.max_wer}
         self.say(f"decoded what was packed: WER {report['wer']:.1%} on {report['utterances']} utterances")
         refuse_garbage(report, check, force=force)
