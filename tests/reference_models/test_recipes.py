@@ -188,7 +188,7 @@ def test_prepared_data_that_was_changed_since_is_noticed(reproduced: Path, tmp_p
 @pytest.mark.parametrize(
     ("part", "value", "named"),
     [
-        ("data", {"source": ["asterisk-en"]}, r"'data\.source': Extra inputs"),
+        ("data", {"source": ["asterisk-en"]}, r"'data\.source': Extra inputs .*did you mean 'sources'"),
         ("data", {"sources": "asterisk-en"}, r"'data\.sources': Input should be a list"),
         ("data", {"limit": 0}, r"'data\.limit': Input should be greater than 0"),
         ("data", {"held_out_source": "asterisk-itt"}, "No source is named asterisk-itt"),
