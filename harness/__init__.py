@@ -82,7 +82,7 @@ else:
     importlib.import_module("speech_eval.gate")
     del gate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 # The same names for the interpreter: each is imported on first use, so that `import speech_eval` costs nothing.
 _PUBLIC = {

@@ -231,6 +231,25 @@ ENTRIES = (
         usage="{name}:URL#MODEL",
         scheme=f"{_REMOTE}.openai:scheme",
     ),
+    Entry(
+        "realtime",
+        f"{_REMOTE}.realtime:RealtimeEndpoint",
+        (*RECOGNIZER, *AGENT),
+        "Any server of /v1/realtime: conversation and streaming transcription over a websocket",
+        "the server",
+        extra="api",
+        usage="{name}:URL#MODEL",
+        scheme=f"{_REMOTE}.realtime:scheme",
+    ),
+    Entry(
+        "worker",
+        f"{_REMOTE}.worker.adapters:Worker",
+        ANY,
+        "A model in an environment of its own, such as a research repository",
+        "the worker",
+        usage="{name}:DIR",
+        scheme=f"{_REMOTE}.worker.folder:scheme",
+    ),
     # Codecs
     Entry(
         "opus",

@@ -82,8 +82,8 @@ def aligned(runs: Sequence[RunDirectory], task: str) -> list[Aligned]:
     samples = [sample for sample in sorted(runs[0].samples(task), key=lambda s: s.id) if sample.id in common]
     if not samples:
         raise NotComparable(f"Task {task}: the runs have no sample in common.", "Use the same dataset.")
-    scores = [run.parts(task, pooling(run.manifest().tasks[task].metrics)) for run in runs]
     with names_of(runs[0]) as manifest:
+        scores = [run.parts(task, pooling(run.manifest().tasks[task].metrics)) for run in runs]
         record = manifest.tasks[task]
         shared = [m for m in record.metrics if all(_has(run, task, m) for run in runs)]
         return [found for metric_id in shared for found in _numbers(metric_id, samples, scores, record.primary)]

@@ -107,9 +107,9 @@ def run(
     )
     for reason in (reason for job in jobs for reason in job.plan.skipped):
         say(f"skipped: {reason}")
-    for note in dict.fromkeys(f"{i.task.name}: {i.note}" for job in jobs for i in job.plan.items if i.note):
-        say(note)
     if dry_run:
+        for note in dict.fromkeys(f"{i.task.name}: {i.note}" for job in jobs for i in job.plan.items if i.note):
+            say(note)
         if json:
             return emit({"dry_run": [job.to_dict() for job in jobs]})
         for text in (text for job in jobs for text in job.lines()):

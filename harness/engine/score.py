@@ -20,6 +20,7 @@ from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.audio import Audio, load
 from speech_eval.datasets.dataset import Dataset, check_digest
 from speech_eval.engine.executors import Executor, run_inline, run_processes
+from speech_eval.engine.generate.requests import checked_text, one_each
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.environment import packages
@@ -347,7 +348,7 @@ def _transcribe(job: Job, item: ScoringItem) -> Transcript:
     def heard(audio: Audio) -> str:
         request = TranscriptionRequest(id=job.sample.id, load_audio=lambda: audio, language=job.sample.language)
         try:
-            return str(adapter.transcribe([request])[0])
+            return checked_text(one_each(adapter.transcribe([request]), [request])[0])
         except SpeechEvalError:
             raise
         except Exception as error:

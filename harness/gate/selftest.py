@@ -14,6 +14,7 @@ import numpy as np
 from speech_eval.analysis.aligned import align
 from speech_eval.analysis.shown import Shown
 from speech_eval.engine.aggregate import aggregate
+from speech_eval.engine.manifest import names_of
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.engine.score import score
 from speech_eval.engine.settings import Settings
@@ -113,7 +114,9 @@ def selftest(
 
     Raises `BadInput` where a rule names a task that the run does not have.
     """
-    manifest = run.manifest()
+    with names_of(run) as manifest:
+        for metric in (metric for record in manifest.tasks.values() for metric in record.metrics):
+            METRICS.get(metric)
     if strangers := {rule.task for rule in rules} - set(manifest.tasks):
         raise BadInput(
             f"{run.path} has no task {', '.join(sorted(strangers))}.", "Give a run of these tasks, or other --rules."

@@ -85,6 +85,12 @@ def language_name(tag: str) -> str:
     return f"{name.title()} ({tag})" if name else tag
 
 
+def english_name(tag: str) -> str:
+    """The English name of the language alone, `Chinese` of `zh-TW`; its code where the name is not in the table."""
+    language = primary_language(tag)
+    return _NAMES[language].title() if language in _NAMES else language
+
+
 def primary_language(tag: str) -> str:
     """The language of a tag without region or script, in lower case: `en` of `en-US` and `en_GB`."""
     return re.split(r"[-_]", tag.lower())[0]

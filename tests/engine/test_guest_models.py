@@ -52,6 +52,8 @@ class Text(SpeechRecognizer):
             while True:
                 try: time.sleep(60)
                 except: pass
+        whole = {"a text": "a", "too many": ["a", "b", "c"], "nothing": None, "a mapping": {"a": "b"}}
+        if self.mode in whole: return whole[self.mode]
         odd = {"surrogate": "\\ud800", "number": 5, "none": None}
         return [odd.get(self.mode, words.WORD) for _ in requests]
     def close(self):
@@ -133,7 +135,15 @@ def test_information_that_cannot_be_stored_is_named(folder: Path, mode: str) -> 
 
 @pytest.mark.parametrize(
     ("mode", "message"),
-    [("surrogate", "cannot be stored"), ("number", "int, not a transcript"), ("none", "NoneType, not a transcript")],
+    [
+        ("surrogate", "cannot be stored"),
+        ("number", "int, not a transcript"),
+        ("none", "NoneType, not a transcript"),
+        ("a text", "str, not a list with one answer per request"),
+        ("a mapping", "dict, not a list"),
+        ("nothing", "NoneType, not a list"),
+        ("too many", "3 answers to 1 requests"),
+    ],
 )
 def test_an_answer_that_is_no_text_is_a_failure_by_name(folder: Path, mode: str, message: str) -> None:
     found = errors(run(folder, f"Text,mode={mode}"))

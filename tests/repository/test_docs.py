@@ -115,7 +115,7 @@ def test_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
                 continue
         python = [sys.executable, *([block.file] if block.file else ["-c", block.text])]
         words = python if block.language == "python" else ["bash", "-euc", block.text]
-        environment = os.environ | {"PATH": path, "COLUMNS": "200"}
+        environment = os.environ | {"PATH": path, "COLUMNS": "200", "SUPPORT": str(ROOT / "tests" / "support")}
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == block.code, f"{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 

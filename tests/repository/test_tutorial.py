@@ -31,10 +31,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(
     "words",
     [
-        "object:MyVoice",  # the run's table
+        "my voice",  # the run's table
         "the text is too long",  # the traceback
         "0 sentences without an answer",  # after the retry
-        "object:Fast",  # the comparison
+        "v2-fast",  # the comparison
         "toprule",  # the LaTeX table
         "regression",  # the verdict
         "the gate holds",

@@ -1,42 +1,42 @@
-"""The connection to an OpenAI-compatible server: key, retries, bounded answers, and refusals that will not change.
+"""The connection to an OpenAI-compatible server: retries, bounded answers, and refusals that will not change.
 
-Samples are sent to the server the user names and nowhere else. The key is read from an environment variable when a
-request is sent; it is neither kept nor stored, and it is removed from error messages.
+Samples are sent to the server the user names and nowhere else.
 """
 
 from __future__ import annotations
 
-import base64
 import email.utils
 import json
-import os
+import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
 
 from speech_eval.adapters.base import Adapter
-from speech_eval.adapters.options import choice, number, whole
-from speech_eval.errors import BadInput, ModelUnavailable, SpeechEvalError, require
+from speech_eval.adapters.options import number, whole
+from speech_eval.adapters.remote.address import Address, BadKey, json_object
+from speech_eval.adapters.remote.fields import Described, refused_field
+from speech_eval.adapters.remote.messages import error_in, words
+from speech_eval.errors import ModelUnavailable, SpeechEvalError, require
 from speech_eval.records import ModelInfo
-from speech_eval.safety.redaction import redact
+
+logger = logging.getLogger(__name__)
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
-SPEECH_RATE = 24_000  # of response_format=pcm, which carries no header
 _RETRIED = {408, 409, 429}
 _CERTAIN = {401, 402, 403, 404, 405, 410}  # whatever the sample, the next request is refused as this one was
 _NO_MODEL = re.compile(r"(?i)\bmodel\b.*(?:not found|not exist|unknown|not supported)|(?:unknown|no such) model|quota")
 _LONGEST_WAIT = 60.0
 _FIRST_WAIT = 0.5
 
-
 # Bytes of one answer, so that no server fills the memory: messages, JSON without sound, and anything with sound.
-_LONGEST_MESSAGE = 1 << 16
+LONGEST_MESSAGE = 1 << 16
 _LONGEST_TEXT = 1 << 24
 _LONGEST_SPEECH = 1 << 29
 _LONGEST_LINE = 1 << 26  # of an event stream
@@ -51,51 +51,47 @@ class EndpointUnavailable(EndpointError, ModelUnavailable):
     """Nothing listens there, or it refuses the key or the model: every request will fail."""
 
 
-class BadKey(BadInput, ModelUnavailable):
-    """The environment variable does not hold a key."""
+class Refused(EndpointError):
+    """The server does not take the request as it is (status 400 or 422). `said` is its answer, uncut and unredacted, to
+    look for the names of fields in."""
+
+    said: str = ""
 
 
 class Endpoint(Adapter):
-    """What the three interfaces share: the connection, retries and bounded concurrency.
+    """What all interfaces share: the connection, retries and bounded concurrency.
 
-    `url` is the API's base, such as `http://127.0.0.1:8000/v1`; user names, passwords and queries in it are refused.
-    `api_key_env` names the environment variable that holds the key; unset means no key is sent. Errors of the
-    connection and statuses 408, 409, 429 and 5xx are tried `retries` times more, after the time the server asks for
-    (`Retry-After`, at most 60 s) or 0.5, 1, 2 … seconds. A batch is sent as up to `concurrency` requests at once.
+    `url`, `api_key_env` and `headers` are those of `Address`. Errors of the connection and statuses 408, 409, 429 and
+    5xx are tried `retries` times more, after the time the server asks for (`Retry-After`, at most 60 s) or 0.5, 1, 2 …
+    seconds. A batch is sent as up to `concurrency` requests at once. `extra`, a JSON object, is laid over the body of
+    every request; a field that is null in it is left out.
     """
 
     concurrent = True
+    speaks = False  # whether answers in JSON hold sound
 
     def __init__(
         self,
         url: str,
         model: str = "",
         api_key_env: str = "OPENAI_API_KEY",
+        headers: str = "",
+        extra: str = "",
         timeout: float = 120.0,
         retries: int = 3,
         concurrency: int = 1,
-        voice: str = "alloy",
-        response_format: str = "wav",
-        pcm_rate: int = SPEECH_RATE,
-        speak: bool = False,
     ) -> None:
-        httpx = require("httpx", "api")
-        self.url, self.model = _check_url(url), model
-        # The value is not repeated: someone may have put the key itself here.
-        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", str(api_key_env)):
-            raise BadInput("api_key_env is not the name of an environment variable.", "Put the key in one, name it.")
-        self._api_key_env = api_key_env
+        self._httpx = require("httpx", "api")
+        self._address = Address(url, ("http", "https"), api_key_env, headers)
+        self.url, self.model = self._address.url, model
+        self.extra = json_object("extra", extra)
         self.retries = whole("retries", retries, 0)
         self.batch_size = self.concurrency = whole("concurrency", concurrency)
-        self.voice = voice
-        self.response_format = choice("response_format", response_format, ("wav", "pcm"))
-        self.pcm_rate = whole("pcm_rate", pcm_rate, 1000)
-        self.speak = bool(speak)
-        self._httpx = httpx
+        self._untaken: set[str] = set()  # fields that the server refused by their name, left out from then on
         self._timeout = number("timeout", timeout, above=True, unit="seconds")
-        self._client = httpx.Client(
+        self._client = self._httpx.Client(
             timeout=self._timeout,
-            limits=httpx.Limits(max_connections=None),
+            limits=self._httpx.Limits(max_connections=None),
             headers={"User-Agent": "speech-eval-harness"},
         )
 
@@ -104,17 +100,22 @@ class Endpoint(Adapter):
 
         Raises `EndpointUnavailable` where nothing listens at the URL.
         """
-        return ModelInfo(
-            name=self.model or self.url,
-            revision=self._served(),
-            metadata={"url": self.url, "voice": self.voice, "response_format": self.response_format},
-        )
+        metadata = {"url": self.url, "query": self._address.query, **self.described()}
+        return ModelInfo(name=self.model or self.url, revision=self._served(), metadata=metadata)
+
+    def described(self) -> dict[str, Any]:
+        """What the manifest keeps of how requests are made."""
+        return {}
+
+    @cached_property
+    def _description(self) -> Described:
+        """What the server says of its own requests, asked for once and before anything is timed."""
+        return Described(lambda: self._fetched("/openapi.json", retries=0))
 
     def _served(self) -> str:
         """The id of the model, and the `root` behind it where that differs; of all models where none is named."""
         try:
-            with self._sent("GET", "models") as response:
-                listed = json.loads(self._read(response, _LONGEST_TEXT))["data"]
+            listed = json.loads(self._fetched("models"))["data"]
             found = {str(model["id"]): str(model.get("root") or model["id"]) for model in listed}
         except EndpointUnavailable as error:
             if isinstance(error.__cause__, self._httpx.ConnectError):
@@ -138,32 +139,64 @@ class Endpoint(Adapter):
         with ThreadPoolExecutor(min(self.concurrency, len(requests))) as pool:
             return list(pool.map(function, requests))
 
+    def _with_extra(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The body with `extra` laid over it, and the model where one is named."""
+        named = {"model": self.model} if self.model else {}
+        return {name: value for name, value in {**named, **body, **self.extra}.items() if value is not None}
+
+    def _leave_out(self, refusal: Refused, names: Iterable[str]) -> None:
+        """Leave out from now on the one of `names` that the server calls a field it does not have. Raises the refusal
+        where it is about something else."""
+        field = refused_field(refusal.said, list(names))
+        if field is None:
+            raise refusal
+        logger.info("%s has no field '%s'; it is left out", self.url, field)
+        self._untaken.add(field)
+
     def _json(self, path: str, **content: Any) -> Any:
         """The parsed JSON of one POST."""
         with self._post(path, **content) as response:
-            try:
-                body = self._read(response, self._longest)
-            except self._httpx.HTTPError as error:
-                raise self._unreachable(error) from error
-        return self._parsed(body, path)
+            return self._whole_json(response, path)
 
-    @property
-    def _longest(self) -> int:
-        return _LONGEST_SPEECH if self.speak else _LONGEST_TEXT
+    def _whole_json(self, response: Any, path: str) -> Any:
+        """The parsed JSON of an answer. Raises `EndpointError` with the server's words where it reports an error."""
+        return self._parsed(self._read(response, _LONGEST_SPEECH if self.speaks else _LONGEST_TEXT), path)
+
+    def _parsed(self, body: bytes, path: str) -> Any:
+        try:
+            answer = json.loads(body)
+        except ValueError as error:
+            shown = self._safe(body[:200].decode("utf-8", "replace"))
+            raise EndpointError(f"{self.url}/{path}: the answer is not JSON: {shown!r}.", "Check the URL.") from error
+        self._check(answer, path)
+        return answer
+
+    def _check(self, answer: Any, path: str) -> None:
+        """Raise `EndpointError` where an answer or event of status 200 reports an error."""
+        if said := error_in(answer):
+            raise EndpointError(f"{self.url}/{path}: {self._safe(said)}.", "See the server's log.")
+
+    def _fetched(self, path: str, retries: int | None = None) -> bytes:
+        with self._sent("GET", path, retries=retries) as response:
+            return self._read(response, _LONGEST_TEXT)
 
     def _read(self, response: Any, longest: int) -> bytes:
         return b"".join(self._bytes(response, longest))
 
     def _bytes(self, response: Any, longest: int = _LONGEST_SPEECH) -> Iterator[bytes]:
-        """The body as it arrives. Raises `EndpointError` beyond `longest` bytes, and for one that takes for ever."""
+        """The body as it arrives. Raises `EndpointError` for one that breaks off, is longer than `longest` bytes, or
+        takes for ever."""
         count, began = 0, time.monotonic()
-        for data in response.iter_bytes():
-            count += len(data)
-            if count > longest:
-                raise EndpointError(f"{self.url}: an answer of more than {longest} bytes.", "See the server's log.")
-            if time.monotonic() - began > _BODY_TIMEOUTS * self._timeout:
-                raise EndpointError(f"{self.url}: an answer that does not end.", "See the server's log.")
-            yield data
+        try:
+            for data in response.iter_bytes():
+                count += len(data)
+                if count > longest:
+                    raise EndpointError(f"{self.url}: an answer of more than {longest} bytes.", "See the server's log.")
+                if time.monotonic() - began > _BODY_TIMEOUTS * self._timeout:
+                    raise EndpointError(f"{self.url}: an answer that does not end.", "See the server's log.")
+                yield data
+        except self._httpx.HTTPError as error:
+            raise self._unreachable(error) from error
 
     def _lines(self, response: Any) -> Iterator[str]:
         """The lines of a body as they arrive."""
@@ -175,25 +208,21 @@ class Endpoint(Adapter):
             yield from (line.decode("utf-8", "replace") for line in lines)
         yield left.decode("utf-8", "replace")
 
-    def _parsed(self, body: bytes, path: str) -> Any:
-        try:
-            return json.loads(body)
-        except ValueError as error:
-            shown = self._safe(body[:200].decode("utf-8", "replace"))
-            raise EndpointError(f"{self.url}/{path}: the answer is not JSON: {shown!r}.", "Check the URL.") from error
-
     def _post(self, path: str, **content: Any) -> AbstractContextManager[Any]:
         return self._sent("POST", path, **content)
 
     @contextmanager
-    def _sent(self, method: str, path: str, **content: Any) -> Iterator[Any]:
-        """An open response of status 200, its body unread; retries before the body begins, never after."""
+    def _sent(self, method: str, path: str, retries: int | None = None, **content: Any) -> Iterator[Any]:
+        """An open response of status 200, its body unread; retries before the body begins, never after. A path that
+        begins with `/` is one of the host."""
+        url = str(self._httpx.URL(self.url).copy_with(path=path)) if path.startswith("/") else f"{self.url}/{path}"
         response = None
-        for attempt in range(self.retries + 1):
-            final = attempt == self.retries
+        most = self.retries if retries is None else retries
+        for attempt in range(most + 1):
+            final = attempt == most
             try:
-                request = self._client.build_request(method, f"{self.url}/{path}", headers=self._headers(), **content)
-                response = self._client.send(request, stream=True)
+                content |= {"headers": self._address.headers(), "params": self._address.query or None}
+                response = self._client.send(self._client.build_request(method, url, **content), stream=True)
                 if response.status_code == 200:
                     break
                 message = self._message(response)
@@ -211,25 +240,11 @@ class Endpoint(Adapter):
         finally:
             response.close()
 
-    def _headers(self) -> dict[str, str]:
-        key = self._key()
-        return {"Authorization": f"Bearer {key}"} if key else {}
-
-    def _key(self) -> str:
-        key = os.environ.get(self._api_key_env, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise BadKey(
-                f"${self._api_key_env} holds characters that no key has.", "Set it to the key and nothing else."
-            )
-        return key
-
     # ------------------------------------------------------------------------------------------------- errors
 
     def _safe(self, text: str) -> str:
-        """One line of at most 300 characters without the key or anything that looks like one."""
-        key = os.environ.get(self._api_key_env, "").strip()
-        encoded = base64.b64encode(key.encode()).decode().rstrip("=")
-        return " ".join(redact(text, key, encoded, quote(key, safe="")).split())[:300]
+        """One line without keys."""
+        return self._address.safe(text)
 
     def _unreachable(self, error: Exception) -> EndpointError:
         reason = self._safe(f"{type(error).__name__}: {error}")
@@ -237,40 +252,37 @@ class Endpoint(Adapter):
         return kind(f"{self.url}: no complete answer ({reason}).", "Check that the server runs and the URL.")
 
     def _message(self, response: Any) -> str:
-        """The server's own words in a refusal, cut where they are long."""
+        """The body of a refusal, cut where it is long."""
         body = b""
         for data in self._bytes(response):
             body += data
-            if len(body) >= _LONGEST_MESSAGE:
+            if len(body) >= LONGEST_MESSAGE:
                 break
-        return self._safe(words(body[:_LONGEST_MESSAGE].decode("utf-8", "replace")))
+        response.close()
+        return body[:LONGEST_MESSAGE].decode("utf-8", "replace")
 
-    def _refusal(self, path: str, response: Any, message: str) -> EndpointError:
-        remedy = "See the server's log." if response.status_code >= 500 else "Check the model's name and the options."
-        if response.status_code in (401, 403):
-            remedy = f"Set ${self._api_key_env} to a valid key."
-        if response.status_code == 429:
+    def _refusal(self, path: str, response: Any, said: str) -> EndpointError:
+        status, message = response.status_code, self._safe(words(said))
+        remedy = "See the server's log." if status >= 500 else "Check the model's name and the options."
+        if status in (401, 403):
+            remedy = f"Set ${self._address.api_key_env} to a valid key."
+        if status in (404, 405):
+            remedy = (
+                "Check the URL and the model's name, and say what the server does: kind=transcription, for example."
+            )
+        if status == 429:
             remedy = "Lower concurrency=, or wait."
         if response.is_redirect:
             remedy = "Give the address it redirects to."
-        certain = response.status_code in _CERTAIN or response.is_redirect or _NO_MODEL.search(message)
-        kind = EndpointUnavailable if certain else EndpointError
-        return kind(f"{self.url}/{path}: status {response.status_code}: {message}.", remedy)
-
-    def _model_field(self) -> dict[str, Any]:
-        return {"model": self.model} if self.model else {}
-
-
-def _check_url(url: object) -> str:
-    parts = urlsplit(str(url))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadInput("The server's URL is not an http address.", "Write openai:http://127.0.0.1:8000/v1#MODEL.")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise BadInput(
-            f"The URL of {parts.hostname} carries a user name, a password or a query.",
-            "Put the key in an environment variable and name it: api_key_env=NAME.",
-        )
-    return str(url).rstrip("/")
+        kind: type[EndpointError] = EndpointError
+        if status in _CERTAIN or response.is_redirect or _NO_MODEL.search(message):
+            kind = EndpointUnavailable
+        elif status in (400, 422):
+            kind = Refused
+        refusal = kind(f"{self.url}/{path}: status {status}: {message}.", remedy)
+        if isinstance(refusal, Refused):
+            refusal.said = said
+        return refusal
 
 
 def _backoff(attempt: int) -> float:
@@ -287,12 +299,3 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return min(max(moment.timestamp() - time.time(), 0.0), _LONGEST_WAIT)
-
-
-def words(text: str) -> str:
-    """The server's own words: `error.message` of the usual JSON, else the body as it is."""
-    try:
-        error = json.loads(text)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, KeyError, TypeError):
-        return text or "no message"

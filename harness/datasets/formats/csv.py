@@ -33,7 +33,7 @@ def read(path: Path, entry: Entry | None = None) -> Dataset:
             return ljspeech.read(path, entry)
         if Path(names[0]).suffix.lower() not in AUDIO_SUFFIXES:
             raise BadInput(
-                f"{path}:1: no column names a recording or an id; the columns are {', '.join(names)}.",
+                f"{path}:1: no column names a recording or an id; the columns are {', '.join(names) or 'none'}.",
                 "Begin with a header line that has a column 'file_name' (or 'path', 'audio'), or 'id'.",
             )
         text = delimiter.join(["file_name", "text"][: len(names)]) + "\n" + text

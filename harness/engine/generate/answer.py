@@ -25,6 +25,7 @@ from speech_eval.engine.generate.requests import (
     checked_audio,
     checked_text,
     codes_record,
+    one_each,
     recording,
     speech_metadata,
     synthesis_request,
@@ -64,15 +65,16 @@ def _recognize(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], lo
     assert isinstance(adapter, SpeechRecognizer)
     rate = adapter.sample_rate
     requests = [transcription_request(s, seed, rate, load) for s, seed in zip(samples, seeds, strict=True)]
-    return [RawAnswer(text=checked_text(text)) for text in adapter.transcribe(requests)]
+    return [RawAnswer(text=checked_text(text)) for text in one_each(adapter.transcribe(requests), requests)]
 
 
 def _synthesize(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[RawAnswer]:
     assert isinstance(adapter, SpeechSynthesizer)
     requests = [synthesis_request(s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
+    spoken = one_each(adapter.synthesize(requests), requests)
     return [
         RawAnswer(audio=checked_audio(audio, sample.id), metadata=speech_metadata(audio))
-        for audio, sample in zip(adapter.synthesize(requests), samples, strict=True)
+        for audio, sample in zip(spoken, samples, strict=True)
     ]
 
 
@@ -81,7 +83,7 @@ def _reply(
 ) -> list[RawAnswer]:
     assert isinstance(adapter, AudioLanguageModel)
     asked = [chat_request(adapter, s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
-    replies = adapter.reply([replace(request, max_new_tokens=max_new_tokens) for request in asked])
+    replies = one_each(adapter.reply([replace(request, max_new_tokens=max_new_tokens) for request in asked]), asked)
     return [
         RawAnswer(text=reply.text, audio=None if reply.audio is None else checked_audio(reply.audio, sample.id))
         for reply, sample in zip(replies, samples, strict=True)
@@ -91,10 +93,11 @@ def _reply(
 def _reconstruct(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio) -> list[RawAnswer]:
     assert isinstance(adapter, AudioCodec)
     audios = [recording(sample, adapter.sample_rate, load) for sample in samples]
-    codes = adapter.encode(audios)
+    codes = one_each(adapter.encode(audios), audios)
+    sound = one_each(adapter.decode(codes), codes)
     return [
         RawAnswer(audio=checked_audio(decoded, sample.id), codes=codes_record(code, audio))
-        for sample, audio, code, decoded in zip(samples, audios, codes, adapter.decode(codes), strict=True)
+        for sample, audio, code, decoded in zip(samples, audios, codes, sound, strict=True)
     ]
 
 

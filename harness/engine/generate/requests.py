@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,16 @@ def _codebook(codes: object, rate: float, size: int) -> CodebookRecord:
         histogram=histogram,
         counts=counts_text(used, counts),
     )
+
+
+def one_each(answers: object, requests: Sequence[object]) -> list[Any]:
+    """A model's answers, one per request. Raises `TypeError` for no list, and `ValueError` for another number."""
+    if isinstance(answers, str | bytes | Mapping) or not isinstance(answers, Iterable):
+        raise TypeError(f"the model gave {type(answers).__name__}, not a list with one answer per request")
+    found = list(answers)
+    if len(found) != len(requests):
+        raise ValueError(f"the model gave {len(found)} answers to {len(requests)} requests")
+    return found
 
 
 def checked_text(text: object) -> str:

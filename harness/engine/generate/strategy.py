@@ -221,7 +221,8 @@ class Batched(Strategy):
                 while waiting:
                     part = waiting.pop(0)
                     outcomes = _outcomes(work, ask, part, read)
-                    if outcomes is None:
+                    if isinstance(outcomes, Exception):
+                        ask = self.prepare(work) if work.guest.renew(outcomes) else ask
                         waiting += [[sample] for sample in part]
                         continue
                     work.keep(work.task, outcomes)
@@ -232,15 +233,15 @@ class Batched(Strategy):
                 work.report(count)
 
 
-def _outcomes(work: Work, ask: Ask, batch: Sequence[Sample], read: LoadAudio) -> list[Outcome] | None:
-    """The outcomes of one call; None where the call of several samples raised: each is to be asked for alone, so that a
+def _outcomes(work: Work, ask: Ask, batch: Sequence[Sample], read: LoadAudio) -> list[Outcome] | Exception:
+    """The outcomes of one call, or what the call of several samples raised: each is to be asked for alone, so that a
     failure stays with the sample that fails."""
     start = work.adapter.clock.now()
     try:
         with work.asking(batch):
             answers = ask(batch, [work.seed_of(work.task, sample) for sample in batch], read)
     except Exception as error:
-        return [(batch[0], error, None)] if len(batch) == 1 else None
+        return [(batch[0], error, None)] if len(batch) == 1 else error
     seconds = (work.adapter.clock.now() - start) / len(batch)
     return [(sample, given, seconds) for sample, given in zip(batch, answers, strict=True)]
 

@@ -12,7 +12,7 @@ from support.tiny_codecs import FAMILIES, save_tiny_codec
 from speech_eval.adapters import spec as modelspec
 from speech_eval.engine import session as runner
 from speech_eval.engine.session import Settings
-from speech_eval.metrics.base import ScoringItem, Unscorable
+from speech_eval.metrics.base import BadData, ScoringItem
 from speech_eval.metrics.codec.tokens import TextTokens, positions
 from speech_eval.records import CodebookRecord, CodesRecord, Output, Results, Sample
 
@@ -96,5 +96,5 @@ def test_text_costs_far_less_than_codes() -> None:
 
 
 def test_without_a_transcript_there_are_no_text_tokens() -> None:
-    with pytest.raises(Unscorable, match="transcript"):
+    with pytest.raises(BadData, match="transcript"):
         TextTokens().score(item([150] * 8, text=" "))
