@@ -281,6 +281,23 @@ def test_ten_bad_steps_in_a_row_stop_any_run(tmp_path: Path) -> None:
     assert isinstance(stopped.value, SpeechEvalError) and stopped.value.exit_code == 1
 
 
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_discriminator_gradient_that_is_no_number_is_named_and_ends_the_run(every: int, tmp_path: Path) -> None:
+    adversary = TRAINING.adversary.model_copy(update={"start": 0, "every": every})  # type: ignore[union-attr]
+    training = changed(adversary=adversary.model_dump(), on_nan="skip", steps=100)
+    said: list[str] = []
+    run = trainer(tmp_path, training, said)
+    # A finite loss whose gradient is not: 1 / |w| of a weight norm with w = 0.
+    weight = next(p for name, p in run.discriminators.named_parameters() if name.endswith("original1"))
+    with torch.no_grad():
+        weight.zero_()
+    assert run.step(0, run.batches[0]) == {}
+    assert "skipped step 0: the norm of the discriminators' gradient is not finite" in said[-1]
+    with pytest.raises(TrainingStopped, match="the norm of the discriminators' gradient is not finite"):
+        for number in range(1, 50):
+            run.step(number, run.batches[number])
+
+
 def test_a_corrupt_recording_is_named_and_counted_in_the_card(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(speech(), folder)
