@@ -49,8 +49,8 @@ class Clip:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Training data that was checked whole. `given` is what it was opened by; `sha256` identifies the samples, their splits, and the bytes of their
-    recordings; `texts` are samples without a recording, each with its split."""
+    """Training data that was checked whole. `given` is what it was opened by; `sha256` identifies the samples, their
+    splits, and the bytes of their recordings; `texts` are samples without a recording, each with its split."""
 
     name: str
     given: str
