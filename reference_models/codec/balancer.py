@@ -12,9 +12,9 @@ class Balancer:
     """Losses of the decoded waveform, each with a share of the gradient there (Défossez et al. 2022, section 3.4).
 
     Loss i with gradient gᵢ at the waveform contributes R · λᵢ / Σλ · gᵢ / ⟨‖gᵢ‖⟩, where ⟨·⟩ is a running mean with
-    decay β. ‖·‖ is taken per item of the batch and averaged, over all processes. Other losses (commitment) are added
-    unchanged. Gradients must be averaged over the processes afterwards; those here are scaled so that this gives what one
-    process with all items gives.
+    decay β. ‖·‖ is taken per item and averaged over the batches of all processes. Other losses (commitment) are added
+    unchanged. The gradients of several processes are averaged afterwards; those here are scaled so that the average is
+    what one process with all items gives.
     """
 
     def __init__(self, weights: dict[str, float], total_norm: float = 1.0, decay: float = 0.999) -> None:

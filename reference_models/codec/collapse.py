@@ -35,8 +35,8 @@ class CollapseWatch:
         self.reports += 1
         if self.stop and self.reports >= _REPORTS and step - self.since >= _STEPS:
             raise TrainingStopped(
-                f"step {step}: since step {self.since} every codebook uses one code for nearly all frames, so the codec "
-                "carries nothing; a training seldom comes back from there.",
+                f"step {step}: since step {self.since} every codebook uses one code for nearly all frames, so the "
+                "codec carries nothing; a training seldom comes back from there.",
                 ("" if self.normalized else "Set model.norm: true. ")
                 + "Lower training.optimizer.learning_rate, or raise training.optimizer.warmup_steps. With "
                 "training.on_collapse: warn it goes on.",

@@ -26,8 +26,8 @@ KINDS = ("whisper", "wavlm", "hubert", "wav2vec2", "wav2vec2-bert")
 class Teacher:
     """A frozen transformers encoder: audio to one layer's hidden states, about 50 per second.
 
-    Not a module, so that its weights enter no checkpoint of a codec; `weights_sha256` is their digest. Raises `BadInput`
-    for other architectures, and for other weights than the configuration names.
+    Not a module, so that its weights enter no checkpoint of a codec; `weights_sha256` is their digest. Raises
+    `BadInput` for other architectures, and for other weights than the configuration names.
     """
 
     def __init__(self, config: SemanticConfig) -> None:

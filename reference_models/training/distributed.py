@@ -30,10 +30,14 @@ class OneProcess:
     process_index: int = 0
     is_main_process: bool = True
 
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
 
 def accelerator() -> Any:
-    """Accelerate's view of this process. The precision is `autocast`'s, since Accelerate knows one for the whole process,
-    and a codec and the speech LM that it is trained for may have two.
+    """Accelerate's view of this process. The precision is `autocast`'s: Accelerate knows one for the whole process, but
+    a codec and the speech LM that it is trained for may have two.
 
     On a machine without GPUs, Accelerate takes the processes of torchrun for separate runs unless `cpu` is set.
     """

@@ -125,8 +125,8 @@ class Loop(Generic[Log]):
         return alone(self.accelerator, work)
 
     def bad_step(self, number: int, what: str, examples: Sequence[str], every: int = 1) -> None:
-        """Record a step that gave no finite number. Raises `TrainingStopped` by policy, or after ten in a row of what is
-        computed at `every` so manieth step."""
+        """Record a step that gave no finite number. Raises `TrainingStopped` by policy, or after ten in a row; what is
+        computed in one step of `every` is in a row at that distance."""
         self.log.bad_steps.append(number)
         problem = f"step {number}: {what} is not finite" + (f", on {', '.join(examples)}" if examples else "")
         in_a_row = [step for step in self.log.bad_steps if step > number - _MAX_BAD_STEPS * every]
@@ -226,7 +226,7 @@ def adamw(module: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optim
     coarse = [name for name, parameter in learning.items() if parameter.dtype != torch.float32]
     if coarse:
         raise SpeechEvalError(
-            f"{len(coarse)} parameters, {coarse[0]} first, are {learning[coarse[0]].dtype}, in which they cannot learn.",
+            f"{len(coarse)} parameters, {coarse[0]} first, are {learning[coarse[0]].dtype} and cannot learn.",
             "Load the weights as float32.",
         )
     decay = config.weight_decay

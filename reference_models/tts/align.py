@@ -53,7 +53,7 @@ def train_recipe(
     """Align the recipe's `start` on the texts of `data` into the checkpoint `output`; returns the card.
 
     `overfit` draws the same lines in every step. Several processes share the texts of a step. Raises `BadInput` for a
-    resume without a state, for a start over one, and naming a key of the recipe that cannot be used.
+    resume without anything to resume, for a start over a run, and naming a key of the recipe that cannot be used.
     """
     config = recipe.read(AlignmentConfig, recipe.training)
     resume = resume and resumes(output)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.cache import write_atomically
@@ -134,8 +135,8 @@ def train(
     `resume` continues from the state in `output` and gives what the uninterrupted run would have given, or starts with
     the stage before which it was interrupted; `overfit` trains on the first batch alone; `init` is a checkpoint of the
     same layout to start from; `force` starts although the packed speech is not recognized, and marks the card;
-    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without a state,
-    for a start over one and for shards without speech, `TrainingStopped` for losses that are not finite.
+    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without anything to
+    resume, for a start over a run and for shards without speech, `TrainingStopped` for losses that are not finite.
     """
     resume = resume and resumes(output)
     if not resume:
@@ -232,6 +233,10 @@ class TTSTrainer:
         held_out = Shards(output / SHARDS, HELD_OUT)
         self.held_out = self._packed(held_out, 0, None, world=False) if len(held_out) else None
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, adamw(self.model, training.optimizer))
+        if training.recompute:
+            for part in self.model.children():
+                if isinstance(part, PreTrainedModel):
+                    part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
         dtype = torch.bfloat16 if training.precision == "bf16" else torch.float32

@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 
+from speech_eval.errors import BadInput
 from speech_eval.reference_models.codec.config import CodecConfig
 from speech_eval.reference_models.codec.train import train as train_codec
 from speech_eval.reference_models.codec.training_config import TrainingConfig
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
+from speech_eval.reference_models.training.distributed import accelerator, alone
 from speech_eval.reference_models.tts.align import train_recipe
 from speech_eval.reference_models.tts.config import TTSConfig
 from speech_eval.reference_models.tts.train import TTSTrainer, finish
@@ -35,8 +37,24 @@ def run(job: Job) -> None:
     elif job["kind"] == "align":
         recipe = {"name": "tts/toy", "size": "smoke", "training": training, "evaluation": {"task": "seed-tts"}}
         train_recipe(ResolvedRecipe.model_validate(recipe), data, output)
+    elif job["kind"] == "failure":
+        fail_alone(output)
     else:
         raise ValueError(job["kind"])
+
+
+def fail_alone(output: Path) -> None:
+    """Let the first process fail in what it does alone, and note how each process hears of it."""
+    mine = accelerator()
+
+    def garbage() -> None:
+        raise BadInput("The packed speech is garbage.", "Listen to it.")
+
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        alone(mine, garbage)
+    except (BadInput, SystemExit) as error:
+        (output / f"{mine.process_index}.txt").write_text(type(error).__name__)
 
 
 if __name__ == "__main__":

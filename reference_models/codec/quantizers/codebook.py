@@ -18,8 +18,8 @@ class Codebook(nn.Module, ABC):
     """Latents [B, D, F] to one code per frame [B, F] and back.
 
     Keeps a running count of how often each code is chosen. After every training step, codes whose count is below
-    `restart_below` × the average are put on random vectors of the batch, with the average count (Mimi). The processes of
-    a distributed run count together; each takes part in every exchange, even if no item of its own uses the codebook.
+    `restart_below` × the average are put on random vectors of the batch, with the average count (Mimi). Processes count
+    together: each takes part in every exchange, even if no item of its own uses the codebook.
     """
 
     counts: Tensor

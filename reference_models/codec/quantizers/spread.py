@@ -13,12 +13,13 @@ _FLOOR = 1e-5
 
 
 class Spread(nn.Module):
-    """[B, D, F] with mean 0 and variance 1 in every channel: batch normalization without weights (Ioffe and Szegedy 2015).
+    """[B, D, F] with mean 0 and variance 1 in every channel: batch normalization without weights (Ioffe and Szegedy
+    2015).
 
     Training uses the mean and variance over the items and frames of the batch, of all processes together; evaluation
-    their running means, so that frames can be encoded one by one. Without it an encoder at a high learning rate drifts to
-    frames that are all alike, from which no gradient leads back: a scale that grows saturates the rounding of FSQ, and
-    codebooks of vectors find one code for everything. A normalization of single frames leaves them alike.
+    their running means, so that frames can be encoded one by one. Without it an encoder at a high learning rate drifts
+    to frames that are all alike, from which no gradient leads back: a scale that grows saturates the rounding of FSQ,
+    and codebooks of vectors find one code for everything. A normalization of single frames would leave them alike.
     """
 
     mean: Tensor

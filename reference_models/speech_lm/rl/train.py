@@ -75,8 +75,8 @@ def align(
 class Aligner(ABC):
     """A step of alignment; `learn` is the method's own. The same state and seed give the same run, resumed or not.
 
-    Several processes roll out their own texts and learn from all: `accelerator` is Accelerate's view of this one. `start`
-    is a frozen copy of the model. Raises `BadInput` for models with several slots per position, and for fewer
+    Several processes roll out their own texts and learn from all: `accelerator` is Accelerate's view of this one.
+    `start` is a frozen copy of the model. Raises `BadInput` for models with several slots per position, and for fewer
     lines than a step takes.
     """
 
@@ -133,7 +133,8 @@ class Aligner(ABC):
         return [float(value) for value in total(torch.tensor(values, dtype=torch.float64, device=device))]
 
     def update(self) -> float:
-        """One step of the optimizer on the gradients of all processes, left out if their sum is not finite; its norm."""
+        """One step of the optimizer on the summed gradients of all processes, left out if they are not finite; the norm
+        of the sum."""
         sum_gradients(self.model.parameters())
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         if math.isfinite(norm):

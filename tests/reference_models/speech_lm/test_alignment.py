@@ -168,6 +168,14 @@ def test_rollouts_that_were_cut_off_change_nothing(method: str, model: Any) -> N
     assert row["stopped"] == 0.0 and row["gradient"] == 0.0 and torch.equal(weights(model), before)
 
 
+@pytest.mark.parametrize(("method", "measured"), [("grpo", {"kl", "clipped"}), ("dpo", {"preferred", "margin"})])
+def test_a_step_that_learned_nothing_enters_no_average_of_what_is_learned(
+    method: str, measured: set[str], model: Any
+) -> None:
+    assert not measured & aligner(model, same, settings(method)).step(0).keys()
+    assert measured <= aligner(model, low_codes, settings(method)).step(0).keys()
+
+
 @pytest.mark.parametrize("method", ["grpo", "dpo"])
 def test_the_reward_rises(method: str, model: Any, tmp_path: Path) -> None:
     run = aligner(model, low_codes, settings(method, beta=0.02 if method == "grpo" else 0.2))

@@ -124,9 +124,7 @@ def test_a_speech_lms_step_gives_the_losses_of_float32(name: str, tmp_path: Path
     layout = recipe.model.get("layout", "flat")
     folder, summary = shards_of(layout)
     codec = CodecSection.model_validate(summary["codec"])
-    config = TTSConfig.model_validate(
-        recipe.model | {"codec": codec.model_dump(mode="json"), "frontend": "bytes"}
-    )
+    config = TTSConfig.model_validate(recipe.model | {"codec": codec.model_dump(mode="json"), "frontend": "bytes"})
     found = {}
     for precision in ("float32", "bf16"):
         output = tmp_path / precision

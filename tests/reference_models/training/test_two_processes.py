@@ -106,6 +106,8 @@ def jobs(folder: Path, world: int, whole: Path) -> Jobs:
             dropped = {"type": "rvq", "codebooks": 4, **lookup, "dropout": 1.0, "bypass": 0.5}
             found[name] = codec_job(dropped, {"precision": "bf16"}, 1, folder / name)
         found["csm-drawn"] = tts_job("csm", {}, each, folder / "csm-drawn", share=0.1)
+        output = str(folder / "failure")
+        found["failure"] = {"kind": "failure", "training": {}, "data": output, "output": output}
     return found
 
 
@@ -155,3 +157,8 @@ def test_two_processes_learn_as_one_with_a_batch_twice_as_large(name: str, ran: 
 @pytest.mark.parametrize("name", ["all-dropped-ema", "all-dropped-cosine", "csm-drawn"])
 def test_no_process_waits_for_an_exchange_that_another_leaves_out(name: str, ran: dict[int, Path]) -> None:
     assert [row["step"] for row in rows(ran[2] / name)] == [1, 2, 3, 4]
+
+
+def test_an_error_of_the_first_process_alone_ends_the_others_silently(ran: dict[int, Path]) -> None:
+    heard = {file.stem: file.read_text() for file in (ran[2] / "failure").iterdir()}
+    assert heard == {"0": "BadInput", "1": "SystemExit"}

@@ -213,12 +213,57 @@ def test_a_start_over_a_run_and_a_resume_of_another_are_refused(tmp_path: Path) 
         trainer("flat", tmp_path, resume=True, steps=3)
 
 
+@pytest.mark.parametrize("stage", ["shards", "codec", "data", "start"])
+def test_a_run_that_was_interrupted_before_its_training_goes_on_with_it(stage: str, tmp_path: Path) -> None:
+    (tmp_path / stage).mkdir()
+    config, training = settings("flat", steps=1)
+    train(config, training, voice(), tmp_path, resume=True)
+    assert (tmp_path / "model.safetensors").exists()
+
+
+def test_a_run_of_which_there_is_nothing_is_not_resumed(tmp_path: Path) -> None:
+    config, training = settings("flat", steps=1)
+    with pytest.raises(BadInput, match="has no training state to resume from"):
+        train(config, training, voice(), tmp_path, resume=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_replayed_text_is_averaged_over_the_steps_that_had_some(tmp_path: Path) -> None:
+    reading = trainer("flat", tmp_path, steps=8, log_every=8, batch_size=1, text_replay=0.2)
+    found = []
+    for number, batches in reading.loop.steps(reading.batches_of):
+        values = reading.step(number, batches)
+        found += [values["text"]] if "text" in values else []
+        reading.loop.record(values)
+    assert 0 < len(found) < 8
+    assert reading.loop.means()["text"] == pytest.approx(sum(found) / len(found))
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_utterances(tmp_path: Path) -> None:
     spoiled = trainer("flat", tmp_path)
     with torch.no_grad():
         next(spoiled.model.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingStopped, match=r"step 0: .* is not finite, on hibari-"):
         spoiled.step(0, [spoiled.batches[0]])
+
+
+@pytest.mark.parametrize("layout", ["flat", "csm"])
+def test_recomputed_layers_keep_less_and_learn_the_same(layout: str, tmp_path: Path) -> None:
+    kept: dict[bool, int] = {}
+    values = {}
+    for recompute in (False, True):
+        run = trainer(layout, tmp_path / str(recompute), recompute=recompute)
+        held: dict[int, int] = {}
+
+        def note(tensor: Any, held: dict[int, int] = held) -> Any:
+            held[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            values[recompute] = run.step(0, [run.batches[0]])
+        kept[recompute] = sum(held.values())
+    assert values[True]["norm"] == pytest.approx(values[False]["norm"], rel=1e-5)
+    assert kept[True] < 0.7 * kept[False]
 
 
 def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:
