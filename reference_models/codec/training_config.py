@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from speech_eval.reference_models.training.config import OptimizerConfig, Policy, RunConfig, Section, knob
+from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig, Section, knob
 
 Adversarial = Literal["lsgan", "hinge"]
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
@@ -84,7 +84,6 @@ class TrainingConfig(RunConfig):
     )
     compile: bool = knob(False, "Compile the codec with torch.compile.", resume_may_change=True)
     workers: NonNegativeInt = knob(0, "Processes that decode recordings in advance.", resume_may_change=True)
-    on_bad_data: Policy = knob("skip", "A recording that is unreadable or silent: `skip` and count it, or `stop`.")
     on_collapse: Literal["stop", "warn"] = knob(
         "stop", "All codebooks use one code each for hundreds of steps: `stop`, or only `warn`.", resume_may_change=True
     )

@@ -13,7 +13,7 @@ from speech_eval.adapters.checkpoints import choose_device, load_model, locate, 
 from speech_eval.adapters.options import number, whole
 from speech_eval.audio import Audio
 from speech_eval.engine.generate.strategy import sample_seed
-from speech_eval.errors import BadInput, require
+from speech_eval.errors import BadInput, SpeechEvalError, require
 from speech_eval.records import ModelInfo
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
     """A speech LM and its codec. Sampling: `temperature`, `top_p`, `top_k`, `repetition_penalty`, `max_seconds`.
 
     With `best_of` N, N candidates are generated per request, each from its own seed, and the one is kept that `verify`
-    prefers: `wer` (by `recognizer`), `sim` to the voice prompt, or `both`. A stream has one candidate. Each answer says
-    whether the model `stopped` by itself, how many `tokens` it took, and how many times in a row its most repeated step
-    occurs.
+    prefers: `wer` (by `recognizer`), `sim` to the voice prompt, or `both`. A stream has one candidate. Speech that the
+    model's context cuts off is a failure. Each answer says whether the model `stopped` by itself, how many `tokens` it
+    took, and how many times in a row its most repeated step occurs.
     """
 
     _clones = True  # False: the model ignores voice prompts
@@ -102,6 +102,8 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
                 last = audio
         if last is not None:
             yield Speech(last.samples, last.rate, ended[0].report())
+        if ended and self._cut_off(ended[0]):
+            raise self._endless(request, ended[0])
 
     def _tokens(self, seconds: float) -> int:
         number("max_seconds", seconds, above=True, unit="seconds")
@@ -119,11 +121,15 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             request.seed,
             None if prompt is None else request.prompt_text,
             None if prompt is None else self._codec.encode(prompt),
+            request.language,
         )
 
     def _answer(self, request: SynthesisRequest, candidates: Sequence[Generation]) -> Speech:
         audios = [self._codec.decode(generation.codes) for generation in candidates]
-        chosen, report = 0, candidates[0].report()
+        ended = [i for i, one in enumerate(candidates) if not self._cut_off(one)]
+        if not ended:
+            raise self._endless(request, candidates[0])
+        chosen, report = ended[0], candidates[ended[0]].report()
         if self._verifier is not None:
             from speech_eval.reference_models.speech_lm.rl.verifiers import best, total_reward
 
@@ -131,10 +137,24 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             if prompt is None and self._verify != "wer":
                 raise BadInput(f"{request.id}: verify={self._verify} needs a voice prompt.", "Use verify=wer.")
             measured = [self._verifier.rewards(request.text, audio, prompt, request.language) for audio in audios]
-            chosen = best(measured, self._verify)
+            chosen = ended[best([measured[i] for i in ended], self._verify)]
             totals = [round(total_reward(one, self._verify), 6) for one in measured]
             report = candidates[chosen].report() | {"chosen": chosen, "rewards": totals}
         return Speech(audios[chosen].samples, audios[chosen].rate, report)
+
+    def _cut_off(self, said: Generation) -> bool:
+        """Whether the model's context ended the speech, and neither the model nor `max_seconds`."""
+        return not said.stopped and len(said.prompt) + len(said.ids) >= self._model.tokenizer.context
+
+    def _endless(self, request: SynthesisRequest, said: Generation) -> SpeechEvalError:
+        context = self._model.tokenizer.context
+        seconds = len(said.ids) / (self._codec.step_rate * self._model.tokenizer.tokens_per_step)
+        stuck = f" It repeats one step {said.repeats} times." if said.stuck else ""
+        return SpeechEvalError(
+            f"{request.id}: the speech does not end within the model's {context} positions: cut off after "
+            f"{seconds:.1f} s.{stuck}",
+            "Split the text into sentences, or limit the speech: max_seconds.",
+        )
 
     def _settings(self) -> dict[str, Any]:
         chosen = {"best_of": self._best_of} | ({"verify": self._verify} if self._best_of > 1 else {})

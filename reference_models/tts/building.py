@@ -59,6 +59,15 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     return model.eval(), card
 
 
+def start_from(directory: Path, config: TTSConfig) -> TokenLM:
+    """A model of `config` with the weights of a checkpoint directory of the same layout, to be trained on."""
+    described, state, _ = load_checkpoint(directory, "tts")
+    model = _empty(config, directory)
+    model.tokenizer.vocabulary.check(described["vocabulary"], str(directory))
+    model.load_state_dict(state)
+    return model
+
+
 def save(directory: Path, model: TokenLM, state: dict[str, Any], card: dict[str, Any]) -> None:
     """Write the checkpoint, with the tokenizer of a text LLM beside it."""
     save_checkpoint(directory, "tts", model.config.model_dump(mode="json"), state, card)

@@ -66,6 +66,7 @@ def rollouts(
             sample_seed(config.seed, f"align-{step}", f"{line.id}/{i}"),
             line.prompt_text,
             line.prompt_codes,
+            line.language,
         )
         for line in drawn
         for i in range(config.group)

@@ -279,6 +279,27 @@ def test_what_comes_out_is_a_synthesizer_with_a_card(recipe: Callable[..., Resol
     assert model.synthesize([SynthesisRequest("a", "One.", seed=1)])[0].rate == 16_000
 
 
+def test_people_s_own_folder_needs_no_length_and_texts_that_cannot_be_measured_are_named(
+    recipe: Callable[..., ResolvedRecipe], tmp_path: Path
+) -> None:
+    data, said = spoken_tones(tmp_path / "data"), list[str]()
+    rows = [json.loads(line) for line in (data / "metadata.jsonl").read_text().splitlines()]
+    for row in rows:
+        del row["seconds"]
+    rows[1] |= {"text": "(laughs)"}
+    rows[2] |= {"text": "Bonjour.", "language": "fr"}
+    (data / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    size = recipe(verifier={"recognizer": "whisper-tiny.en"}, voices=True, guards=None, steps=1)
+    card = train_recipe(size, data, tmp_path / "out", say=said.append)
+    assert "left out 1 (text): nothing of '(laughs)' is left to recognize" in said
+    assert any(line.startswith("left out 2 (text): ") and "English only, not 'fr'" in line for line in said)
+    assert "left out 2 of 4 texts of the split 'train': 2 text" in said
+    assert card["alignment"]["lines"] == 2 and card["data"]["sha256"]
+    (data / "0.wav").write_bytes((data / "3.wav").read_bytes())
+    with pytest.raises(BadInput, match=r"another data: sha256 \w{12}… is now \w{12}…"):
+        train_recipe(size, data, tmp_path / "out", resume=True)
+
+
 def test_another_recipe_does_not_resume_a_run(recipe: Callable[..., ResolvedRecipe], tmp_path: Path) -> None:
     data = spoken_tones(tmp_path / "data")
     train_recipe(recipe(), data, tmp_path / "out", stop_at=1)

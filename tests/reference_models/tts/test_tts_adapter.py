@@ -19,7 +19,7 @@ from support.tiny_speech import codec_of, save_codec, tiny_config, tiny_lm  # no
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest  # noqa: E402
 from speech_eval.engine.generate.answer import answers as answers_of  # noqa: E402
-from speech_eval.errors import BadInput  # noqa: E402
+from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
 from speech_eval.records import Sample  # noqa: E402
 from speech_eval.reference_models.tts import building  # noqa: E402
 from speech_eval.reference_models.tts.public import FAMILIES, PublicTokenizer  # noqa: E402
@@ -80,6 +80,20 @@ def test_a_run_is_told_whether_the_model_stopped(checkpoint: Path) -> None:
         model = synthesizer(f"{checkpoint},max_seconds={limit}")
         answers = answers_of("SpeechSynthesizer", model, samples, [1, 2], lambda path: reader("0880"))
         assert [answer.metadata["stopped"] for answer in answers] == [stopped, stopped]
+
+
+def test_speech_that_the_context_cuts_off_is_a_failure(tmp_path: Path) -> None:
+    """An untrained model repeats its most likely code, and 64 positions are over soon."""
+    codec = codec_of(save_codec(tmp_path / "codec"))
+    model = tiny_lm(tiny_config(codec, "codec", positions=64))
+    building.save(tmp_path, model, model.state_dict(), {})
+    tiny, limited = synthesizer(f"{tmp_path},temperature=0"), synthesizer(f"{tmp_path},temperature=0,max_seconds=0.2")
+    with pytest.raises(SpeechEvalError, match=r"a: the speech does not end within the model's 64 positions: cut off"):
+        tiny.synthesize([ask("Hi")])
+    with pytest.raises(SpeechEvalError, match="cut off after"):
+        list(tiny.stream(ask("Hi")))
+    (audio,) = limited.synthesize([ask("Hi")])  # a limit of the user's own is none of the model's failures
+    assert isinstance(audio, Speech) and audio.metadata["stopped"] is False
 
 
 def test_a_voice_is_cloned_from_a_recording_and_its_words(checkpoint: Path) -> None:
