@@ -14,7 +14,7 @@ from speech_eval.assets.store import cache_dir
 from speech_eval.cache import make_once
 from speech_eval.datasets import formats, hub
 from speech_eval.datasets.catalog import Entry, HubSource, catalog
-from speech_eval.datasets.dataset import split_name
+from speech_eval.datasets.dataset import AUDIO_SUFFIXES, split_name
 from speech_eval.datasets.formats import choice
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.progress import Progress, silent
@@ -93,7 +93,7 @@ def _write(name: str, entry: Entry, source: HubSource, work: Path, progress: Pro
             raise BadInput(f"{name}, row {number}: {error.problem}", error.remedy) from error
         if row is None:
             continue
-        line = _line(name, entry, number, row, work)
+        line = _line(name, entry, source, number, row, work)
         if line["id"] in lines:
             line["id"] = f"{line['id']}-{number}"
         lines[line["id"]] = line
@@ -121,7 +121,9 @@ def describe(source: HubSource) -> str:
     return f"{source.repo}, {source.config or 'default'}, {source.split}"
 
 
-def _line(name: str, entry: Entry, number: int, row: Mapping[str, Any], work: Path) -> dict[str, Any]:
+def _line(
+    name: str, entry: Entry, source: HubSource, number: int, row: Mapping[str, Any], work: Path
+) -> dict[str, Any]:
     """One row as a line of a manifest; its recordings are written to `work`."""
     line: dict[str, Any] = {"language": entry.language}
     used = set()
@@ -140,7 +142,7 @@ def _line(name: str, entry: Entry, number: int, row: Mapping[str, Any], work: Pa
     line["id"] = re.sub(r"[^\w.+-]+", "-", Path(str(line.get("id", number))).name) or str(number)
     for field in ("audio", "prompt_audio"):
         if field in line:
-            line[field], line[f"{field}_sha256"] = _recording(line[field], f"{number}-{field}", work)
+            line[field], line[f"{field}_sha256"] = _recording(line[field], f"{number}-{field}", source, work)
     plain = {key for key, value in row.items() if key not in used and isinstance(value, str | int | float)}
     metadata = {
         key: row[key] for key in row if key in plain | entry.metadata | (choice.KEPT if entry.choice else set())
@@ -148,10 +150,13 @@ def _line(name: str, entry: Entry, number: int, row: Mapping[str, Any], work: Pa
     return line | {"metadata": {**metadata, **entry.facts, "set": name.rpartition(":")[2]}}
 
 
-def _recording(value: Any, stem: str, work: Path) -> tuple[str, str]:
+def _recording(value: Any, stem: str, source: HubSource, work: Path) -> tuple[str, str]:
     """Write a recording as the hub has it, and return the name of its file and its sha256."""
     path = value.get("path") if isinstance(value, Mapping) else value
-    data = (value.get("bytes") if isinstance(value, Mapping) else None) or Path(str(path)).read_bytes()
-    file = stem + (_SUFFIXES.get(data[:4]) or Path(str(path or "")).suffix or ".mp3")
+    data = (value.get("bytes") if isinstance(value, Mapping) else None) or hub.downloaded(
+        source, str(path)
+    ).read_bytes()
+    suffix = Path(str(path or "")).suffix
+    file = stem + (_SUFFIXES.get(data[:4]) or (suffix if suffix.lower() in AUDIO_SUFFIXES else ".mp3"))
     (work / file).write_bytes(data)
     return file, hashlib.sha256(data).hexdigest()

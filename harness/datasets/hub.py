@@ -6,6 +6,7 @@ stay in the libraries' cache, so a fetch that was stopped goes on with the files
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,21 @@ def _loaded(library: Any, source: HubSource) -> Any:
         if isinstance(feature, library.Audio):
             found = found.cast_column(column, library.Audio(decode=False))
     return found
+
+
+def downloaded(source: HubSource, path: str) -> Path:
+    """The file of a recording that the libraries have brought here, at the path that a row states.
+
+    Raises `BadInput` for a file elsewhere: a row is the hub's word, and may name any file of this machine.
+    """
+    library, hub = require("datasets", EXTRA), require("huggingface_hub", EXTRA)
+    file = Path(path).resolve()
+    places = (library.config.HF_DATASETS_CACHE, hub.constants.HF_HUB_CACHE, *filter(os.path.isdir, (source.repo,)))
+    if not (file.is_file() and any(file.is_relative_to(Path(place).resolve()) for place in places)):
+        raise BadInput(
+            f"{source.repo}: the recording '{path:.200}' is not among its files.", "Do not use this dataset."
+        )
+    return file
 
 
 def files(source: HubSource, patterns: Sequence[str], remedy: str, folder: Path | None = None) -> Path:

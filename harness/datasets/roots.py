@@ -27,11 +27,23 @@ def roots() -> dict[str, Path]:
 
 
 def absolute(relative: str, root: Path) -> Path:
-    """The file of a path that `located` gave."""
+    """The file of a path that `located` gave. Raises `BadInput` where a link leads out of the folders that are allowed."""
     first, _, rest = relative.partition("/")
     if first.startswith("@") and (allowed := roots().get(first)):
         return allowed / rest
-    return root / relative
+    path, folder = root / relative, root.resolve()
+    real = Path(os.path.realpath(path))
+    if real == folder / relative or any(map(real.is_relative_to, (folder, *_blobs(folder), *roots().values()))):
+        return path
+    raise BadInput(
+        f"{path} is a link to {real}, outside the folder of the data.",
+        f"Allow the folder that holds the recordings: {ROOTS}={real.parent}",
+    )
+
+
+def _blobs(folder: Path) -> list[Path]:
+    """Where the files are that the links of a snapshot in the hub's cache lead to."""
+    return [parent.parent / "blobs" for parent in folder.parents if parent.name == "snapshots"]
 
 
 def located(path: str, folder: Path, places: Sequence[str] = ()) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from speech_eval.datasets.catalog import Choice
 from speech_eval.errors import BadInput
+from speech_eval.text.files import parse_json
 
 # The columns of a prepared row, for the fields of a sample; an entry may name others.
 COLUMNS: Mapping[str, tuple[str, ...]] = {"id": ("id",), "audio": ("audio", "context"), "text": ("reference",)}
@@ -31,7 +31,7 @@ def _unpacked(row: Mapping[str, Any], about: Choice) -> Mapping[str, Any]:
     inside: dict[str, Any] = {}
     for name in about.unpack:
         value = row.get(name)
-        inside |= json.loads(value) if isinstance(value, str) else value or {}
+        inside |= parse_json(value) if isinstance(value, str) else value or {}
     found = {**inside, **{name: value for name, value in row.items() if name not in about.unpack}}
     if about.question not in found and not about.options:
         _given(found, about.question)

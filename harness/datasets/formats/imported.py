@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval.assets.store import cache_dir
-from speech_eval.audio import Audio, check_waveform, flac_bytes
+from speech_eval.audio import Audio, check_header, check_waveform, flac_bytes
 from speech_eval.cache import make_once
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import columns
-from speech_eval.datasets.formats.rows import Row, dataset
-from speech_eval.errors import BadAudio
+from speech_eval.datasets.formats.rows import Row, dataset, lines_of
+from speech_eval.errors import BadAudio, BadInput
 
 VERSION = 1  # of what is written; a change makes every import anew
 _SUFFIXES = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\x1aE\xdf\xa3": ".webm"}
@@ -49,6 +49,7 @@ class Part:
                     raise BadAudio(f"{where}: not a part of {file.frames / file.samplerate:g} s.", "Correct the list.")
                 if not 0 <= self.channel < file.channels:
                     raise BadAudio(f"{where}: there is no channel {self.channel}.", "Correct the list.")
+                check_header(file.samplerate, file.channels, last - first, where)
                 file.seek(first)
                 samples = file.read(min(last, file.frames) - first, dtype="float32", always_2d=True)
                 return check_waveform(samples[:, self.channel], file.samplerate, where)
@@ -87,6 +88,8 @@ def read(
 
     def make(work: Path) -> None:
         lines = [json.dumps(_line(number, row, work), ensure_ascii=False) for number, row in enumerate(rows(), 1)]
+        if not lines:
+            raise BadInput(f"{source}: {taken_for} without a sample.", "Check how it was made.")
         (work / "rows.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
     folder = make_once(cache_dir() / "imported" / f"{name}-{key.hexdigest()[:16]}", make)
@@ -97,7 +100,7 @@ def read(
 
 
 def _stored(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in lines_of(path):  # which texts with other line breaks do not end
         yield number, json.loads(line)
 
 

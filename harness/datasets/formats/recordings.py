@@ -9,6 +9,7 @@ from pathlib import Path
 
 from speech_eval.datasets.dataset import AUDIO_SUFFIXES, Dataset
 from speech_eval.datasets.formats.rows import Row, dataset, text_of
+from speech_eval.datasets.roots import absolute
 
 _TEXTS = (".normalized.txt", ".txt", ".lab", ".original.txt", ".TXT")
 _TEXT_FOLDERS = ("txt", "text", "texts", "transcripts", "transcript", "transcriptions", "lab", "labels")
@@ -36,7 +37,11 @@ def _pairs(folder: Path, files: Sequence[Path]) -> Iterator[Row]:
     for number, file in enumerate(files, 1):
         row = {"audio": file.relative_to(folder).as_posix()}
         text = next((path for path in _places(folder, file) if path.is_file()), None)
-        yield number, row if text is None else {**row, "text": text_of(text).strip()}
+        yield number, row if text is None else {**row, "text": _read(text, folder)}
+
+
+def _read(text: Path, folder: Path) -> str:
+    return text_of(absolute(text.relative_to(folder).as_posix(), folder)).strip()
 
 
 def _places(folder: Path, file: Path) -> Iterator[Path]:
@@ -56,4 +61,4 @@ def _vctk(folder: Path, files: Sequence[Path]) -> Iterator[Row]:
         speaker, utterance = name[1], f"{name[1]}_{name[2]}"
         row = {"id": utterance, "audio": file.relative_to(folder).as_posix(), "speaker": speaker, "language": "en"}
         text = folder / "txt" / speaker / f"{utterance}.txt"
-        yield number, {**row, "text": text_of(text).strip()} if text.is_file() else row
+        yield number, {**row, "text": _read(text, folder)} if text.is_file() else row

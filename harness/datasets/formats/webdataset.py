@@ -79,11 +79,20 @@ def _decoded(data: bytes, where: str) -> str:
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The regular files of an archive in its order; links and devices are left out."""
+    """The regular files of an archive in its order; links, devices and files with holes are left out.
+
+    The archive is not compressed: neither that nor a hole lets a small file fill the disk."""
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, "r:") as archive:
             for member in archive:
-                if member.isfile() and member.size <= LARGEST and (stream := archive.extractfile(member)):
+                if (
+                    member.isfile()
+                    and not member.issparse()
+                    and member.size <= LARGEST
+                    and (stream := archive.extractfile(member))
+                ):
                     yield member.name, stream.read()
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise BadInput(f"{path}: not a readable tar file ({error}).", "Download it again.") from None
+        raise BadInput(
+            f"{path}: not a readable tar file ({error}).", "Download it again, or unpack its compression."
+        ) from None
