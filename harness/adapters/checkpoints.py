@@ -6,7 +6,6 @@ Also what the PyTorch adapters share: devices, number types, digests of weights 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from speech_eval.assets import store as assets
 from speech_eval.cache import file_sha256_once, make_once
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
+from speech_eval.text.files import parse_json
 
 REFERENCE = "reference.json"  # describes a checkpoint that a recipe of this project trained
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "spk_dict.pt")  # the last: voices of Qwen2.5-Omni
@@ -100,7 +100,7 @@ def _auto_mapping(name: str) -> Mapping[str, str]:
 
 def _refined(entries: list[Entry], config: Path, tokenizer: Path) -> Entry | None:
     tokens = tokenizer.read_text("utf-8") if tokenizer.is_file() else ""
-    size = json.loads(config.read_text("utf-8")).get("vocab_size")
+    size = parse_json(config.read_text("utf-8")).get("vocab_size")
     return next(
         (e for e in entries if (e.speech_token and f'"{e.speech_token}"' in tokens) or size in e.vocabulary), None
     )
@@ -112,8 +112,8 @@ def _entry(matches: Callable[[Entry], bool]) -> Entry | None:
 
 def _field(file: Path, name: str, remedy: str) -> str:
     try:
-        return str(json.loads(file.read_text("utf-8"))[name])
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        return str(parse_json(file.read_text("utf-8"))[name])
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise BadInput(f"{file}: no readable '{name}' ({error!r}).", remedy) from error
 
 
@@ -140,7 +140,7 @@ class Checkpoint:
         """The parsed `config.json`, or another JSON file of the checkpoint."""
         config = self.directory / name
         try:
-            return dict(json.loads(config.read_text("utf-8")))
+            return dict(parse_json(config.read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise BadInput(f"{config}: not a readable model configuration ({error}).", "Save it again.") from error
 
@@ -181,10 +181,12 @@ def _weights(directory: Path) -> list[Path]:
     if not index.is_file():
         return []
     try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        names = sorted(set(parse_json(index.read_text("utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{index}: not a readable weight index ({error!r}).", "Copy the checkpoint again.") from error
     for name in names:
+        if not isinstance(name, str) or Path(name).name != name or not name:
+            raise BadInput(f"{index}: the shard {name!r:.100} is not the name of a file beside it.", "Do not use it.")
         if not (directory / name).is_file():
             raise BadInput(f"{directory / name}: this shard is missing.", "Copy the checkpoint again, complete.")
     return [directory / name for name in names]
@@ -241,7 +243,7 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
     try:
         directory = fetch(small)
         index = directory / _INDEX
-        shards = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else []
+        shards = sorted(set(parse_json(index.read_text())["weight_map"].values())) if index.is_file() else []
         # A repository may hold other variants (fp32, ONNX, other frameworks) of many gigabytes: fetch one set.
         directory = fetch(["model.safetensors", _LORA])
         if not (directory / "model.safetensors").is_file():

@@ -18,7 +18,6 @@ outermost brackets are removed, and brackets nest:
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -38,6 +37,7 @@ from speech_eval.safety.code import code_digests
 from speech_eval.safety.guest import contained, reason
 from speech_eval.safety.redaction import names_credential, redact_spec, redacted
 from speech_eval.safety.redaction import redact as redact_text
+from speech_eval.text.files import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -231,8 +231,8 @@ def _value(text: str) -> Any:
     if _wrapped(text):
         return unwrap(text)
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = parse_json(text)
+    except ValueError:
         return text
     return value if isinstance(value, bool | int | float) or value is None else text
 

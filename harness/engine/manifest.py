@@ -144,9 +144,9 @@ def names_of(directory: RunDirectory) -> Iterator[Manifest]:
         yield manifest
     except UnknownName as error:
         if not manifest.plugins:
-            raise UnknownName(f"{directory.path}: {brief(error.problem)}", error.remedy) from error
+            raise UnknownName(f"{directory.origin}: {brief(error.problem)}", error.remedy) from error
         paths = [plugin.path for plugin in manifest.plugins]
         raise UnknownName(
-            f"{error.problem} {directory.path} was made with the plug-in {', '.join(paths)}.",
+            f"{error.problem} {directory.origin} was made with the plug-in {', '.join(paths)}.",
             f"If you trust it, add {' '.join(f'--plugin {path}' for path in paths)}.",
         ) from error

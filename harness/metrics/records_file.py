@@ -8,7 +8,6 @@ are read too: the first of `HYPOTHESIS` and of `REFERENCE` that a record has.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,6 +25,7 @@ from speech_eval.statistics.bootstrap import estimate
 from speech_eval.statistics.summaries import rows, value
 from speech_eval.text import language_name, language_tag
 from speech_eval.text.detect import UNKNOWN, detect_language
+from speech_eval.text.files import parse_json
 
 HYPOTHESIS = ("hypothesis", "response", "prediction", "pred_text", "hyp", "model_output", "model_prediction")
 REFERENCE = ("reference", "ref", "text", "ground_truth", "target", "answer_gt", "answer")
@@ -107,9 +107,9 @@ def read(path: Path) -> Iterator[tuple[Sample, ScoringItem]]:
             continue
         where = f"{path}, line {number}"
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BadInput(f"{where}: not JSON ({error.msg}).", "Write one JSON object per line.") from error
+            record = parse_json(line)
+        except ValueError as error:
+            raise BadInput(f"{where}: not JSON ({error}).", "Write one JSON object per line.") from error
         if not isinstance(record, dict) or not isinstance(record.get("id"), str | int):
             raise BadInput(f"{where}: not an object with an `id`.", 'Write {"id": "…", "hypothesis": "…", …}.')
         sample, item = _item(record, where, path.parent)

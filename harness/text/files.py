@@ -1,9 +1,11 @@
-"""One reader of text files: UTF-8 with or without a byte-order mark."""
+"""One reader of text files: UTF-8 with or without a byte-order mark; and one of JSON that a stranger wrote."""
 
 from __future__ import annotations
 
 import codecs
+import json
 from pathlib import Path
+from typing import Any
 
 from speech_eval.errors import BadInput
 
@@ -31,6 +33,14 @@ def decode_text(data: bytes, what: str) -> str:
             f" the file looks like {likely}.",
             f"Convert it: iconv -f {likely} -t UTF-8 FILE > NEW_FILE",
         ) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises `ValueError` for what is none, also where it is nested too deeply to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def _likely(data: bytes) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.reference_models import CHECKPOINTS
+from speech_eval.text.files import parse_json
 
 FORMAT = 1
 DESCRIPTION = "reference.json"
@@ -65,7 +66,7 @@ def read_description(directory: Path) -> dict[str, Any]:
     if not file.is_file():
         raise BadInput(f"{directory} has no {DESCRIPTION}.", "Give a directory that `speech-eval train` wrote.")
     try:
-        described = json.loads(file.read_text("utf-8"))
+        described = parse_json(file.read_text("utf-8"))
         version, kind = described["format"], described["kind"]
         complete = isinstance(kind, str) and all(isinstance(described[part], dict) for part in ("config", "card"))
     except (ValueError, KeyError, TypeError) as error:

@@ -66,6 +66,8 @@ def test_a_name_of_the_catalog_is_local(spec: str) -> None:
         "nobody-registered-this",
         "x" * 10_000,
         "[" * 10_000,
+        "whisper-base,num_beams=" + "9" * 5000,
+        "whisper-base,num_beams=" + '{"a":' * 50_000,
     ],
 )
 def test_a_file_a_folder_an_address_and_a_hub_id_are_not_local(spec: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from speech_eval.errors import BadInput
-from speech_eval.text.files import read_text
+from speech_eval.text.files import parse_json, read_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -39,3 +39,9 @@ def test_another_encoding_is_named_with_the_file_and_the_line(
     (tmp_path / "a.txt").write_bytes(text.encode(encoding))
     with pytest.raises(BadInput, match=rf"a.txt, line 1: byte 0x.. is not UTF-8; the file looks like {name}.*iconv"):
         read_text(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000, "9" * 5000, "", b"\xff"])
+def test_json_that_cannot_be_read_is_a_value_error(text: str | bytes) -> None:
+    with pytest.raises(ValueError):
+        parse_json(text)

@@ -6,7 +6,6 @@ Samples are sent to the server the user names and nowhere else.
 from __future__ import annotations
 
 import email.utils
-import json
 import logging
 import re
 import time
@@ -23,6 +22,7 @@ from speech_eval.adapters.remote.fields import Described, refused_field
 from speech_eval.adapters.remote.messages import error_in, words
 from speech_eval.errors import ModelUnavailable, SpeechEvalError, require
 from speech_eval.records import ModelInfo
+from speech_eval.text.files import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Endpoint(Adapter):
     def _served(self) -> str:
         """The id of the model, and the `root` behind it where that differs; of all models where none is named."""
         try:
-            listed = json.loads(self._fetched("models"))["data"]
+            listed = parse_json(self._fetched("models"))["data"]
             found = {str(model["id"]): str(model.get("root") or model["id"]) for model in listed}
         except EndpointUnavailable as error:
             if isinstance(error.__cause__, self._httpx.ConnectError):
@@ -164,7 +164,7 @@ class Endpoint(Adapter):
 
     def _parsed(self, body: bytes, path: str) -> Any:
         try:
-            answer = json.loads(body)
+            answer = parse_json(body)
         except ValueError as error:
             shown = self._safe(body[:200].decode("utf-8", "replace"))
             raise EndpointError(f"{self.url}/{path}: the answer is not JSON: {shown!r}.", "Check the URL.") from error

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from speech_eval.text.files import parse_json
+
 DONE = "[DONE]"  # the last event of a stream, at servers that have one
 
 
@@ -29,7 +31,7 @@ def event_data(lines: Iterable[str]) -> Iterator[str]:
 def parsed(text: str) -> Any:
     """The JSON in a text, None where it is none."""
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return None
 
