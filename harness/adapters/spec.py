@@ -35,7 +35,7 @@ from speech_eval.records import ModelInfo
 from speech_eval.registry import load_file
 from speech_eval.safety.code import code_digests
 from speech_eval.safety.guest import contained, reason
-from speech_eval.safety.redaction import names_credential, redact_spec, redacted
+from speech_eval.safety.redaction import credentials_in, redact_spec, redacted
 from speech_eval.safety.redaction import redact as redact_text
 from speech_eval.text.files import parse_json
 
@@ -57,8 +57,8 @@ class ModelSpec:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The values of options that hold credentials, to be kept out of messages."""
-        return tuple(str(value) for name, value in self.options.items() if value and names_credential(name))
+        """The credentials among the values of options, to be kept out of messages."""
+        return tuple(credentials_in(self.options))
 
     @property
     def slug(self) -> str:

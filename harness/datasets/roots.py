@@ -27,7 +27,7 @@ def roots() -> dict[str, Path]:
 
 
 def absolute(relative: str, root: Path) -> Path:
-    """The file of a path that `located` gave. Raises `BadInput` where a link leads out of the folders that are allowed."""
+    """The file of a path that `located` gave. Raises `BadInput` for a link out of the folders that are allowed."""
     first, _, rest = relative.partition("/")
     if first.startswith("@") and (allowed := roots().get(first)):
         return allowed / rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +11,17 @@ HIDDEN = "***"
 
 # Names whose value is a credential, at the end of the name: `api_key`, `X-Amz-Signature`, `authToken`.
 _WORDS = (
-    r"(?:[\w.-]*(?:key|token|passw(?:or)?d|passphrase|secret|credentials?|cookie|signature|bearer)"
-    r"|(?:[\w.-]*[_.-])?(?:auth|authorization|pwd|pass|sig|jwt))"
+    r"(?:[\w.-]*(?:key|token|passw(?:or)?ds?|passphrase|secrets?|credentials?|cookies?|signature|bearer)"
+    r"|(?:[\w.-]*[_.-])?(?:o?auth|authorization|pwd|pass|sig|jwt)"
+    r"|[\w.-]*(?:api|access|secret|private|auth)[_-]?(?:keys|tokens))"
 )
 _NAME = rf"(?<![\w.-]){_WORDS}"
 _QUOTED = r"(?P<quote>[\"'])(?:[^\"'\\]|\\.|(?!(?P=quote))[\"'])*(?P=quote)?"
 # In the grammar of specs, brackets enclose a value and nest; three levels are more than a credential needs.
 _BRACKETED = r"\[(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*\]?"
+_BRACED = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}?"
+# JSON inside a text of JSON or of Python has a backslash before each quote.
+_ESCAPED = r"\\+[\"'](?:(?!\\+[\"']).)*\\+[\"']"
 # A user name may come alone, and a password may hold a slash; digits after the host's colon are a port.
 _USER = re.compile(
     r"(?P<slashes>:/{2,})(?![^\s@/:]{0,255}:\d+(?:[/?#,\]]|$))"
@@ -34,7 +39,9 @@ _OPTION = re.compile(
 _SPEC_OPTION = re.compile(rf"(?P<name>{_NAME})(?P<between>\s*=)(?:{_BRACKETED}|[^,\]]+)", re.IGNORECASE)
 _COMPOUND = r"\b[\w-]*(?:(?:api|access|secret|private|auth)[_-]?(?:key|token)|password|passphrase|secret)"
 _FIELD = re.compile(
-    rf"(?P<name>[\"']{_WORDS}[\"']|{_COMPOUND})(?P<between>\s*:\s*)(?:{_QUOTED}|[^,}}\s]+)", re.IGNORECASE
+    rf"(?P<name>[\"']{_WORDS}\\*[\"']|{_COMPOUND})(?P<between>\s*:\s*)"
+    rf"(?:{_QUOTED}|{_ESCAPED}|{_BRACKETED}|{_BRACED}|[^,}}\s]+)",
+    re.IGNORECASE,
 )
 _BEARER = re.compile(r"(?P<name>\b[Bb][Ee][Aa][Rr][Ee][Rr])(?P<between>\s+)[^\s,\"'\]]+")
 _BASIC = re.compile(r"(?P<name>\b[Bb]asic)(?P<between>\s+)(?=\S*(?:[\d=+/]|[a-z][A-Z]))[A-Za-z0-9+/=]{8,}")
@@ -79,6 +86,28 @@ def redacted(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [redacted(item) for item in value]
     return value
+
+
+def credentials_in(value: Any) -> list[str]:
+    """Every text and number that stands below the name of a credential in plain data, or in texts of JSON within."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return []
+    if isinstance(value, Mapping):
+        return [
+            text
+            for name, item in value.items()
+            for text in (_texts_in(item) if names_credential(name) else credentials_in(item))
+        ]
+    return [text for item in value for text in credentials_in(item)] if isinstance(value, list | tuple) else []
+
+
+def _texts_in(value: Any) -> list[str]:
+    if isinstance(value, Mapping | list | tuple):
+        return [text for item in (value.values() if isinstance(value, Mapping) else value) for text in _texts_in(item)]
+    return [] if value in (None, "") or isinstance(value, bool) else [str(value)]
 
 
 def names_credential(name: object) -> bool:

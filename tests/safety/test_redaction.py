@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from speech_eval.adapters.spec import parse
 from speech_eval.adapters.spec import redact as redact_spec
-from speech_eval.safety.redaction import names_credential, redact, redacted
+from speech_eval.safety.redaction import credentials_in, names_credential, redact, redacted
 
 # What a credential may be made of; long enough not to occur in a template by chance.
 SECRET = st.text("abcdefXYZ0123456789-_.~+/", min_size=8, max_size=40).map(lambda text: f"Zq{text}9")
@@ -130,3 +130,21 @@ def test_plain_data_is_redacted_at_every_depth() -> None:
 
 def test_the_name_of_a_variable_is_no_credential() -> None:
     assert names_credential("api_key") and not names_credential("api_key_env") and not names_credential("max_tokens")
+
+
+@pytest.mark.parametrize("value", [{"user": "{}", "n": 1}, ["x", "{}"], {"a": {"b": ["{}", 2]}}, [{"a": "{}"}]])
+@pytest.mark.parametrize("name", ["credentials", "auth", "api_keys", "access_tokens", "passwords", "oauth"])
+@given(secret=SECRET)
+def test_a_credential_of_several_values_is_removed_from_json(value: object, name: str, secret: str) -> None:
+    text = json.dumps({"a": 1, name: value, "b": "kept"}).replace("{}", secret)
+    for written in (text, json.dumps(text), repr(json.dumps(text))):
+        assert secret not in redact(written) and "kept" in redact(written)
+
+
+def test_credentials_are_found_at_every_depth() -> None:
+    data = {
+        "extra": '{"a": {"token": "t1", "n": 5}, "api_keys": ["k1", "k2"]}',
+        "auth": {"x": [7, None, True]},
+        "v": "v",
+    }
+    assert credentials_in(data) == ["t1", "k1", "k2", "7"]

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from speech_eval.errors import BadInput, ModelUnavailable
-from speech_eval.safety.redaction import names_credential, redact
+from speech_eval.safety.redaction import credentials_in, names_credential, redact
 
 _VARIABLE = re.compile(r"\$([A-Z_][A-Z0-9_]*)")
 _LONGEST_MESSAGE = 300  # characters
@@ -40,6 +40,7 @@ class Address:
         if not _VARIABLE.fullmatch(f"${api_key_env}"):
             raise BadInput("api_key_env is not the name of an environment variable.", "Put the key in one, name it.")
         self.api_key_env = str(api_key_env)
+        self._secrets: list[str] = []  # that are part of the spec
         self._headers = {str(name): _header(name, value) for name, value in json_object("headers", headers).items()}
 
     def headers(self) -> dict[str, str]:
@@ -50,9 +51,13 @@ class Address:
             found["Authorization"] = f"Bearer {key}"
         return found
 
+    def hide(self, value: Any) -> None:
+        """Keep the credentials in a value of the spec out of messages, too."""
+        self._secrets += credentials_in(value)
+
     def safe(self, text: str) -> str:
         """One line of at most 300 characters without the keys or anything that looks like one."""
-        secrets = [os.environ.get(name, "").strip() for name in self._variables()]
+        secrets = [*self._secrets, *(os.environ.get(name, "").strip() for name in self._variables())]
         encoded = [base64.b64encode(secret.encode()).decode().rstrip("=") for secret in secrets]
         quoted = [quote(secret, safe="") for secret in secrets]
         return " ".join(redact(text, *secrets, *encoded, *quoted).split())[:_LONGEST_MESSAGE]

@@ -19,7 +19,7 @@ from speech_eval.adapters.base import Adapter
 from speech_eval.adapters.options import number, whole
 from speech_eval.adapters.remote.address import Address, BadKey, json_object
 from speech_eval.adapters.remote.fields import Described, refused_field
-from speech_eval.adapters.remote.messages import error_in, words
+from speech_eval.adapters.remote.messages import MOST_VALUES, error_in, values, words
 from speech_eval.errors import ModelUnavailable, SpeechEvalError, require
 from speech_eval.records import ModelInfo
 from speech_eval.text.files import parse_json
@@ -85,6 +85,7 @@ class Endpoint(Adapter):
         self._address = Address(url, ("http", "https"), api_key_env, headers)
         self.url, self.model = self._address.url, model
         self.extra = json_object("extra", extra)
+        self._address.hide(self.extra)
         self.retries = whole("retries", retries, 0)
         self.batch_size = self.concurrency = whole("concurrency", concurrency)
         self._untaken: set[str] = set()  # fields that the server refused by their name, left out from then on
@@ -163,6 +164,8 @@ class Endpoint(Adapter):
         return self._parsed(self._read(response, _LONGEST_SPEECH if self.speaks else _LONGEST_TEXT), path)
 
     def _parsed(self, body: bytes, path: str) -> Any:
+        if (count := values(body)) > MOST_VALUES:
+            raise EndpointError(f"{self.url}/{path}: an answer of about {count} values.", "See the server's log.")
         try:
             answer = parse_json(body)
         except ValueError as error:

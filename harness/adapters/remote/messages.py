@@ -9,6 +9,7 @@ from typing import Any
 
 from speech_eval.text.files import parse_json
 
+MOST_VALUES = 1 << 22  # in the JSON of an answer or a session: each takes some ten times its bytes in memory
 DONE = "[DONE]"  # the last event of a stream, at servers that have one
 
 
@@ -34,6 +35,11 @@ def parsed(text: str) -> Any:
         return parse_json(text)
     except ValueError:
         return None
+
+
+def values(text: str | bytes) -> int:
+    """At least the number of values in a JSON text, without reading it."""
+    return sum(text.count(mark) for mark in ((",", "[", "{") if isinstance(text, str) else (b",", b"[", b"{")))  # type: ignore[arg-type]
 
 
 def error_in(answer: Any) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from speech_eval.audio import Samples
+from speech_eval.audio import Samples, check_header, check_length
 
+_WHAT = "the server's speech"
 _EMPTY: Samples = np.zeros(0, dtype=np.float32)
 
 
@@ -37,7 +38,11 @@ class Playback:
         self._resampler: tuple[int, Resampler] = (rate, Resampler(rate, rate))
 
     def add(self, pcm: bytes, rate: int | None) -> None:
-        """16-bit samples that came, at `rate` Hz where the server states one."""
+        """16-bit samples that came, at `rate` Hz where the server states one.
+
+        Raises `BadAudio` for a rate that is none, and for more than one listens to in `longest_seconds`.
+        """
+        check_header(rate or self.rate, 1, len(pcm) // 2, _WHAT)
         pcm = self._odd + pcm
         even = len(pcm) // 2 * 2
         self._odd = pcm[even:]
@@ -45,6 +50,7 @@ class Playback:
         if (rate or self.rate) != self._resampler[0]:
             self._resampler = (rate or self.rate, Resampler(rate or self.rate, self.rate))
         self._waiting = np.concatenate([self._waiting, self._resampler[1].feed(samples)])
+        check_length(len(self._waiting) / self.rate, _WHAT)
 
     def take(self, count: int) -> Samples:
         """The next `count` samples, silence where there are no more."""

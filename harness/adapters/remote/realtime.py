@@ -61,6 +61,7 @@ class Realtime(Adapter):
         self._address = Address(url, ("ws", "wss"), api_key_env, headers)
         self.url, self.model = self._address.url, model
         self._extra = json_object("extra", extra)
+        self._address.hide(self._extra)
         self._timeout = number("timeout", timeout, above=True, unit="seconds")
 
     def info(self) -> ModelInfo:
@@ -123,9 +124,15 @@ class RealtimeConversation(Realtime, DuplexAgent):
             item = str(event.get("item_id") or "")
             if item != self._item:
                 self._item, self._playback.played = item, 0
-            self._playback.add(base64.b64decode(speech[0]), speech[1])
+            self._playback.add(self._decoded(speech[0]), speech[1])
         elif interrupts(event) and self._playback.drop() and self._item:
             socket.send(protocol.truncate(self._item, self._playback.played / RATE))
+
+    def _decoded(self, data: object) -> bytes:
+        try:
+            return base64.b64decode(data, validate=True)  # type: ignore[arg-type]
+        except (ValueError, TypeError) as error:
+            raise EndpointError(f"{self.url}: the audio is not base64.", "See the server's log.") from error
 
     def close(self) -> None:
         if self._session is not None:

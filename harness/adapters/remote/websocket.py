@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from speech_eval.adapters.remote.address import Address
 from speech_eval.adapters.remote.endpoint import EndpointError, EndpointUnavailable
-from speech_eval.adapters.remote.messages import error_in, parsed, words
+from speech_eval.adapters.remote.messages import MOST_VALUES, error_in, parsed, values, words
 from speech_eval.errors import require
 
 _CERTAIN = {401, 402, 403, 404, 405, 410}
@@ -87,16 +87,16 @@ class Socket:
     def _read(self) -> None:
         from websockets.exceptions import ConnectionClosed
 
-        size, reason = 0, "the server closed the connection"
+        size, count, reason = 0, 0, "the server closed the connection"
         try:
             for message in self._socket:
-                size += len(message)
+                size, count = size + len(message), count + values(message)
+                if size > _LONGEST_SESSION or count > MOST_VALUES:
+                    reason = f"more than {_LONGEST_SESSION} bytes or {MOST_VALUES} values"
+                    break
                 event = parsed(message if isinstance(message, str) else message.decode("utf-8", "replace"))
                 if not isinstance(event, dict):
                     reason = "a message is not a JSON object"
-                    break
-                if size > _LONGEST_SESSION:
-                    reason = f"more than {_LONGEST_SESSION} bytes"
                     break
                 self._events.put(event)
         except ConnectionClosed as error:
