@@ -38,8 +38,9 @@ def parsed(text: str) -> Any:
 
 
 def values(text: str | bytes) -> int:
-    """At least the number of values in a JSON text, without reading it."""
-    return sum(text.count(mark) for mark in ((",", "[", "{") if isinstance(text, str) else (b",", b"[", b"{")))  # type: ignore[arg-type]
+    """About the number of values in a JSON text, without reading it."""
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
 def error_in(answer: Any) -> str:
