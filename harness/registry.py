@@ -93,6 +93,9 @@ class Registry(Generic[T]):
             self._lazy.setdefault(point.name, point.value)
 
 
+_folders: set[Path] = set()  # of the user's files that were executed
+
+
 def load_attr(target: str) -> Any:
     """Import `module:attr`."""
     module, _, attr = target.partition(":")
@@ -100,7 +103,10 @@ def load_attr(target: str) -> Any:
 
 
 def load_file(path: str | Path) -> Any:
-    """Execute a Python file once and return its module. The file is the user's own code, run with their rights."""
+    """Execute a Python file once and return its module. The file is the user's own code, run with their rights.
+
+    It may import what lies beside it, after what is installed.
+    """
     path = Path(path).resolve()
     if not path.is_file():
         raise BadInput(f"{path}: no such Python file.", "Give the path of a file that exists.")
@@ -110,6 +116,7 @@ def load_file(path: str | Path) -> Any:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise BadInput(f"{path}: not a Python file.", "Give a file ending in .py.")
+    _look_beside(path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -120,6 +127,18 @@ def load_file(path: str | Path) -> Any:
         logger.info("load: %s failed", path, exc_info=error)
         raise BadInput(f"{path}: {type(error).__name__} while loading: {error}", "Run the file by itself.") from error
     return module
+
+
+def _look_beside(path: Path) -> None:
+    """Have modules in the folder of a user's file found. Raises `BadInput` where one of them is loaded from the folder
+    of another such file: it would be taken for this one's."""
+    for file in path.parent.glob("*.py"):
+        held = Path(getattr(sys.modules.get(file.stem), "__file__", None) or file).resolve()
+        if held != file.resolve() and held.parent in _folders:
+            raise BadInput(f"{path}: the module '{file.stem}' is loaded already, from {held}.", "Use two commands.")
+    _folders.add(path.parent)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
 
 
 def plugin_file(thing: Any) -> str | None:

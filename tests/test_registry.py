@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from speech_eval.engine.task import TASKS, Task
 from speech_eval.errors import BadInput, MissingExtra, UnknownName, require
 from speech_eval.metrics.catalog import METRICS
-from speech_eval.registry import Registry
+from speech_eval.registry import Registry, load_file
 
 
 def test_every_built_in_task_and_metric_loads_under_its_own_name() -> None:
@@ -70,3 +73,17 @@ def test_a_task_names_its_primary_and_a_known_interface() -> None:
         Task(name="t", interface="SpeechRecognizer", metrics=("a",), primary="b", **fields)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="names no known interface"):
         Task(name="t", interface="Telepathy", metrics=("a",), primary="a", **fields)  # type: ignore[arg-type]
+
+
+def test_a_file_imports_what_lies_beside_it_and_never_what_lies_beside_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "word_beside.py").write_text(f"WORD = '{name}'\n")
+        (tmp_path / name / "model.py").write_text("from word_beside import WORD\n")
+    assert load_file(tmp_path / "a" / "model.py").WORD == "a"
+    with pytest.raises(BadInput, match=r"b/model\.py: the module 'word_beside' is loaded already, from .*/a/"):
+        load_file(tmp_path / "b" / "model.py")
+    monkeypatch.delitem(sys.modules, "word_beside")

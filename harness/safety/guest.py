@@ -43,7 +43,7 @@ def contained(what: str) -> Iterator[None]:
     """Turn what ends programs, such as `sys.exit` in the block, into `ModelExit`; Ctrl-C still ends the program."""
     try:
         yield
-    except (Exception, KeyboardInterrupt, GeneratorExit, _Overdue):
+    except (Exception, KeyboardInterrupt, _Overdue):
         raise
     except BaseException as error:
         raise ModelExit(

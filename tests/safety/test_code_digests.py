@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,8 @@ from speech_eval.registry import load_file
 from speech_eval.safety.code import code_digests
 from speech_eval.testing.fakes import Oracle
 
-HEAD = "import sys, pathlib\nsys.path.insert(0, str(pathlib.Path(__file__).parent))\n"
 FILES = {
-    "model.py": HEAD
-    + "import helper\nfrom net import layers\nclass X:\n    def late(self):\n        import late_one\n",
+    "model.py": "import helper\nfrom net import layers\nclass X:\n    def late(self):\n        import late_one\n",
     "helper.py": "import json\n",
     "net/__init__.py": "",
     "net/layers.py": "from . import deep\nfrom .other import thing\n",
@@ -29,14 +29,14 @@ FILES = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    import sys
-
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    return tmp_path
+    yield tmp_path
+    for loaded in ("helper", "net", "net.layers", "net.deep", "net.other"):
+        sys.modules.pop(loaded, None)
 
 
 def test_every_file_that_the_class_consists_of_is_named(folder: Path) -> None:

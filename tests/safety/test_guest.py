@@ -75,7 +75,9 @@ def test_code_in_time_is_left_alone_and_the_alarm_of_others_goes_on() -> None:
         signal.setitimer(signal.ITIMER_REAL, left, again)
 
 
-@pytest.mark.parametrize("ending", [SystemExit(0), SystemExit("bye"), asyncio.CancelledError(), BaseException("x")])
+@pytest.mark.parametrize(
+    "ending", [SystemExit(0), SystemExit("bye"), asyncio.CancelledError(), BaseException("x"), GeneratorExit()]
+)
 def test_what_would_end_the_program_is_an_error_by_name(ending: BaseException) -> None:
     with pytest.raises(ModelExit, match=f"x tried to end the program .{type(ending).__name__}"), contained("x"):
         raise ending
