@@ -270,7 +270,7 @@ def _summary(run: Run, known: Sequence[Results]) -> str:
 
 def _add(parent: ElementTree.Element, name: str, text: str = "", **attributes: str) -> ElementTree.Element:
     child = ElementTree.SubElement(parent, name, attributes)
-    child.text = _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text) or None
+    child.text = _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", visible(text)) or None
     return child
 
 

@@ -21,6 +21,7 @@ from support.worker_folders import bare_python, built, worker_folder
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SynthesisRequest, TranscriptionRequest
 from speech_eval.adapters.chat.cascade import CascadeError
+from speech_eval.adapters.remote.worker import process
 from speech_eval.adapters.remote.worker.exchange import WorkerError
 from speech_eval.adapters.remote.worker.process import WorkerDied
 from speech_eval.audio import Audio
@@ -451,3 +452,10 @@ def test_a_missing_environment_is_answered_with_the_commands_that_make_it(folder
 def test_a_folder_without_a_worker_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no folder with worker\.toml and worker\.py is there"):
         modelspec.resolve(f"worker:{tmp_path}")
+
+
+def test_no_part_of_a_credential_is_left_where_a_long_text_is_cut() -> None:
+    secret = "abcdefghijklmnopqrstuvwxyz"
+    for at in range(1975, 2001):
+        assert "abc" not in process._clean("-" * at + secret + "-" * 100, [secret])
+        assert "xyz" not in process._words("-" * 100 + secret + "-" * (at - 1000), [secret])[-1000:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from speech_eval.adapters import spec as modelspec
+from speech_eval.analysis.exports import export
 from speech_eval.analysis.exports.latex import latex
 from speech_eval.analysis.exports.model_index import model_index
 from speech_eval.analysis.exports.tensorboard import tensorboard
@@ -104,3 +106,14 @@ def test_the_command_writes_files_and_names_the_formats(runs: dict[str, RunDirec
     assert r"\bottomrule" in (tmp_path / "t.tex").read_text()
     for words in (["--format", "word"], ["--format", "tensorboard"]):
         assert CliRunner().invoke(app, ["report", run, *words]).exit_code != 0
+
+
+@pytest.mark.parametrize("format", ["text", "markdown", "csv", "json", "latex", "model-index"])
+def test_no_format_holds_control_characters(runs: dict[str, RunDirectory], format: str) -> None:
+    directory = next(iter(runs.values()))
+    hostile = "\x1b[31mred\u202egnp\u2066 \x07"
+    results = directory.results().model_copy(update={"label": hostile, "model": hostile})
+    written = export([directory], [results], format, None)
+    assert not set(written) & set("\x1b\x07\u202e\u2066")
+    if format == "json":
+        assert json.loads(written)["results"][0]["label"] == hostile

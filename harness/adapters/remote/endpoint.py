@@ -169,7 +169,7 @@ class Endpoint(Adapter):
         try:
             answer = parse_json(body)
         except ValueError as error:
-            shown = self._safe(body[:200].decode("utf-8", "replace"))
+            shown = self._safe(body[:LONGEST_MESSAGE].decode("utf-8", "replace"))[:200]
             raise EndpointError(f"{self.url}/{path}: the answer is not JSON: {shown!r}.", "Check the URL.") from error
         self._check(answer, path)
         return answer

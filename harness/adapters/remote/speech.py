@@ -214,7 +214,9 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
         head = next(pieces, b"")
         if kind.startswith(("application/json", "text/")) or (head[:1] == b"{" and not headerless):
             said = self._read_on(head, pieces)
-            problem = words(said) if parsed(said) is not None else f"the answer is not audio: {said[:200]!r}"
+            problem = (
+                words(said) if parsed(said) is not None else f"the answer is not audio: {self._safe(said)[:200]!r}"
+            )
             raise EndpointError(f"{self.url}/audio/speech: {self._safe(problem)}.", "See the server's log.")
         yield from chain((head,), pieces)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from speech_eval.analysis.human_baseline import uncalibrated
+from speech_eval.progress import escaped
 from speech_eval.records import RESULTS_VERSION, Results
 
 
@@ -17,4 +18,5 @@ def to_json(results: Sequence[Results]) -> str:
         "results": [result.model_dump(mode="json") for result in results],
         "uncalibrated": [{"model": r.name, "task": t.task, "metrics": list(names)} for r, t, names in pairs if names],
     }
-    return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    lines = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False).split("\n")  # none within a text
+    return "\n".join(map(escaped, lines)) + "\n"

@@ -10,6 +10,7 @@ import yaml
 from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.analysis.report import label, names
 from speech_eval.engine.run_directory import safe_name
+from speech_eval.progress import visible
 from speech_eval.records import Results, TaskResult
 
 # The hub's names of what a task asks for.
@@ -30,7 +31,7 @@ def model_index(results: Sequence[Results]) -> str:
         made = [_card_result(task, uncalibrated(task, results)) for task in result.tasks]
         cards.setdefault(name, []).extend(made)
     data = {"model-index": [{"name": name, "results": found} for name, found in cards.items()]}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000)
+    return visible(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000))
 
 
 def _card_result(task: TaskResult, lacking: Collection[str]) -> dict[str, Any]:

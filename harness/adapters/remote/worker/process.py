@@ -143,7 +143,9 @@ class WorkerProcess:
                 raise self._violation(f"the event {self._clean(event)!r} of request {number}")
             self._idle = event in (kinds[-1], "error")
             if event == "error":
-                origin = _Traceback(redact(str(message.get("traceback"))[-_LONGEST_TRACEBACK:], *self._secrets))
+                origin = _Traceback(
+                    redact(str(message.get("traceback"))[-_LONGEST_TAIL:], *self._secrets)[-_LONGEST_TRACEBACK:]
+                )
                 raise WorkerError(self._clean(message.get("error"))) from origin
             yield message
 
@@ -166,7 +168,9 @@ class WorkerProcess:
             if not (isinstance(message, dict) and type(message.get("seq")) is int and "event" in message):
                 raise ValueError("no event with a number")
         except (ValueError, RecursionError) as error:
-            raise self._violation(f"{line[:200]!r} ({error})") from error
+            raise self._violation(
+                f"{self._clean(line[:_LONGEST_TAIL].decode('utf-8', 'replace'))[:200]!r} ({error})"
+            ) from error
         return message
 
     def _line(self, deadline: float | None) -> bytes:
@@ -229,15 +233,20 @@ class WorkerProcess:
 
     def _tail(self) -> str:
         """What the process printed last."""
-        return self._clean(self._printed.decode("utf-8", "replace")[-_LONGEST_MESSAGE // 2 :]) or "nothing."
+        return _words(self._printed.decode("utf-8", "replace"), self._secrets)[-_LONGEST_MESSAGE // 2 :] or "nothing."
 
     def _clean(self, text: object) -> str:
         return _clean(text, self._secrets)
 
 
 def _clean(text: object, secrets: Sequence[str]) -> str:
-    """A stranger's text as one line of printable characters, without credentials."""
-    words = "".join(c if c.isprintable() else " " for c in str(text)[:_LONGEST_MESSAGE]).split()
+    """A stranger's text as one line of printable characters, without credentials, cut where it is long."""
+    return _words(str(text)[:_LONGEST_TAIL], secrets)[:_LONGEST_MESSAGE]
+
+
+def _words(text: str, secrets: Sequence[str]) -> str:
+    """`text` as one line without credentials. It is cut after this, since a part of a credential is not known as one."""
+    words = "".join(c if c.isprintable() else " " for c in text).split()
     return redact(" ".join(words), *secrets)
 
 
