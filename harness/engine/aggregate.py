@@ -61,7 +61,7 @@ def _task(
             "unscored": unscored,
         }
         for summary, counted in numbers_of(metric, units):
-            result = _number(metric, summary, counted, f"{seed}/{name}/{metric.id}/{summary.name}")
+            result = number(metric, summary, counted, f"{seed}/{name}/{metric.id}/{summary.name}")
             primary = not axes and is_primary(record.primary, metric, summary)
             metrics.append(result.model_copy(update={"primary": primary, **about}))
     return TaskResult(
@@ -134,7 +134,7 @@ def _scored(
     return units
 
 
-def _number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) -> MetricResult:
+def number(metric: Metric, summary: Summary, units: Sequence[Unit], seed: str) -> MetricResult:
     """`strict` over every counted sample, failures at their worst; `compat` over what the original would count."""
     labels = clusters([unit.sample for unit in units])
     strict = [unit.strict for unit in units]
