@@ -24,12 +24,13 @@ Labels = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Contrast:
-    """`difference` = slice - rest, in the summary's unit, and its two-sided `p_value`; both None where slice or rest
-    has fewer than `LEAST_UNITS` independent units, or where the difference is not defined. `units` are the slice's."""
+    """`difference` = slice - rest, in the summary's unit, and its two-sided `p_value`; both None where `untested` says
+    why. `units` are the independent units of the slice."""
 
     units: int
     difference: Estimate | None = None
     p_value: float | None = None
+    untested: str = ""
 
 
 def contrasts(
@@ -46,26 +47,32 @@ def contrasts(
         for block in _permuted(labels, groups, generator(f"{seed}/permutation"), resamples)
     ]
     permuted = np.concatenate(moved)
-    found = []
-    for index in range(count):
-        inside = labels == index
-        units, others = len(np.unique(groups[inside])), len(np.unique(groups[~inside]))
-        # a resample without a sample of the slice, or of the rest, has no difference
-        replicates = drawn[~np.isnan(drawn[:, index]), index]
-        known = np.isfinite(observed[index]) and len(replicates) and np.isfinite(replicates).all()
-        if min(units, others) < LEAST_UNITS or not known:
-            found.append(Contrast(units))
-            continue
-        low, high = interval(replicates * summary.scale, min(units, others))
-        value = finite(float(observed[index]) * summary.scale)
-        estimate = Estimate(value=value, low=low, high=high, n=int(inside.sum()))
-        found.append(Contrast(units, estimate, _p_value(float(observed[index]), permuted[:, index])))
-    return found
+    return [
+        _contrast(summary, labels == index, groups, float(observed[index]), drawn[:, index], permuted[:, index])
+        for index in range(count)
+    ]
+
+
+def _contrast(
+    summary: Summary, inside: NDArray[np.bool_], groups: Groups, observed: float, drawn: Floats, permuted: Floats
+) -> Contrast:
+    units, others = len(np.unique(groups[inside])), len(np.unique(groups[~inside]))
+    if units < LEAST_UNITS:
+        return Contrast(units, untested="one independent unit")
+    if others < LEAST_UNITS:
+        return Contrast(units, untested="nothing to compare with")
+    drawn = drawn[~np.isnan(drawn)]  # a resample without a sample of the slice, or of the rest, has no difference
+    p_value = _p_value(observed, permuted)
+    if p_value is None or not len(drawn) or not np.isfinite(drawn).all():
+        return Contrast(units, untested="not defined")
+    low, high = interval(drawn * summary.scale, min(units, others))
+    estimate = Estimate(value=finite(observed * summary.scale), low=low, high=high, n=int(inside.sum()))
+    return Contrast(units, estimate, p_value)
 
 
 def _p_value(observed: float, permuted: Floats) -> float | None:
     """The share of permutations, the observed one among them, that are as far from their center."""
-    if not np.isfinite(permuted).all():
+    if not np.isfinite(observed) or not np.isfinite(permuted).all():
         return None
     far, distances = abs(observed - permuted.mean()), np.abs(permuted - permuted.mean())
     slack = 1e-9 * max(far, float(distances.max()))  # sums round in another order
@@ -109,9 +116,9 @@ def _linear(summary: Summary, data: Rows, labels: Labels, count: int, weights: F
     cells = (labels + count * np.arange(rows)[:, None]).ravel()
     denominator = data.columns[summary.parts[1]] if summary.estimator == "ratio" else np.ones(data.n)
     top, bottom = (
-        np.bincount(
-            cells, np.broadcast_to(weights * column, (rows, data.n)).ravel(), minlength=rows * count
-        ).reshape(rows, count)
+        np.bincount(cells, np.broadcast_to(weights * column, (rows, data.n)).ravel(), minlength=rows * count).reshape(
+            rows, count
+        )
         for column in (data.columns[summary.parts[0]], denominator)
     )
     rest_top, rest_bottom = top.sum(axis=1, keepdims=True) - top, bottom.sum(axis=1, keepdims=True) - bottom
