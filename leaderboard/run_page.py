@@ -9,13 +9,13 @@ from typing import Any
 
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import uncalibrated
+from speech_eval.analysis.text_diff import Piece, difference, rate
 from speech_eval.engine import run_files
 from speech_eval.engine.run_directory import MANIFEST, Parts
 from speech_eval.leaderboard.boards import is_policy_point, leads
 from speech_eval.leaderboard.histograms import Histogram, histograms, sample_value
 from speech_eval.leaderboard.load import Run, TaskLines, Whole
 from speech_eval.leaderboard.media import AudioShelf, Clip
-from speech_eval.leaderboard.text_diff import Piece, difference, rate
 from speech_eval.records import MetricResult, Output, Results, Sample, Score, TaskResult, Transcript
 
 MAX_FAILURES = 100

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from support.run_fixture import ASR, LATENCY, TTS, tone, write_run
 
+from speech_eval.analysis.text_diff import Piece, difference, errors
 from speech_eval.engine.run_directory import RunDirectory, write_json
 from speech_eval.errors import BadInput
 from speech_eval.leaderboard.boards import boards
@@ -23,7 +24,6 @@ from speech_eval.leaderboard.build import build
 from speech_eval.leaderboard.export import BoardData, RunData, SiteData
 from speech_eval.leaderboard.load import find, slug
 from speech_eval.leaderboard.media import write_opus
-from speech_eval.leaderboard.text_diff import Piece, difference, errors
 from speech_eval.records import Estimate, Manifest, MetricResult, Output, Results, Sample, Score, TaskRecord
 
 
