@@ -233,12 +233,6 @@ def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: A
     output, scores = whole.outputs[sample.id], whole.scores.get(sample.id, [])
     heard = whole.transcripts.get(sample.id)
     pair = _compared([(score.metric, score.detail) for score in scores], report.primary(result))
-    recording = _RECORDING.get(result.interface, "Input")
-    clips = [
-        shelf.given(run, result.task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),
-        shelf.given(run, result.task, recording, sample.audio, sample.audio_sha256),
-        shelf.output(run, output.audio),
-    ]
     return SampleView(
         id=sample.id,
         language=sample.language,
@@ -247,9 +241,20 @@ def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: A
         answer=_answer(output, heard),
         pieces=difference(*pair) if pair else [],
         parts=[part for score in scores for part in _parts(score)],
-        clips=[clip for clip in clips if clip is not None],
+        clips=clips_of(run, result, sample, output, shelf),
         common=common,
     )
+
+
+def clips_of(run: Run, result: TaskResult, sample: Sample, output: Output, shelf: AudioShelf) -> list[Clip]:
+    """The sounds of a sample: its voice prompt, its recording and the model's answer, as far as there are any."""
+    recording = _RECORDING.get(result.interface, "Input")
+    clips = [
+        shelf.given(run, result.task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),
+        shelf.given(run, result.task, recording, sample.audio, sample.audio_sha256),
+        shelf.output(run, output.audio),
+    ]
+    return [clip for clip in clips if clip is not None]
 
 
 def _given(result: TaskResult, sample: Sample) -> list[Text]:
