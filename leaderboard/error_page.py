@@ -21,7 +21,7 @@ from speech_eval.analysis.word_errors import (
 from speech_eval.leaderboard.histograms import sample_value
 from speech_eval.leaderboard.load import Run, TaskLines
 from speech_eval.leaderboard.media import AudioShelf, Clip
-from speech_eval.leaderboard.run_page import clip_text, clips_of
+from speech_eval.leaderboard.run_page import Text, clip_text, clips_of, given_texts
 from speech_eval.records import Sample, TaskResult
 
 ROWS = 12  # errors of a kind
@@ -42,13 +42,13 @@ TITLES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Example:
-    """A sample of an error. `clips` are empty where the page has its share of players."""
+    """A sample of an error: the `pieces` of the texts that were compared, else its `texts`. `clips` are empty where the
+    page has its share of players."""
 
     id: str
     language: str
     pieces: list[Piece]
-    reference: str
-    answer: str
+    texts: list[Text]
     clips: list[Clip]
 
 
@@ -82,15 +82,14 @@ class ErrorView:
 
 
 def error_view(run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf, most: int) -> ErrorView | None:
-    """The errors of a task, with players for at most `most` samples; None for a task without texts."""
+    """The errors of a task, with players for at most `most` samples; None where no text was compared and nothing else
+    was found."""
     samples = {sample.id: sample for sample in lines.samples}
     answers = _answers(lines)
     details = _details(lines)
     compared = [
         Compared(samples[key], *pair) for key, detail in details.items() if key in samples and (pair := _pair(detail))
     ]
-    if not answers and not compared:
-        return None
     found = [error for one in compared for error in occurrences(one)]
     texts = {one.sample.id: (one.reference, one.hypothesis) for one in compared}
     for key, answer in answers.items():
@@ -98,6 +97,8 @@ def error_view(run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf
         found += loops(key, heard, reference)
     if not compared:
         found += _wrong(result, lines, samples, answers, details)
+    if not compared and not found:
+        return None
     grouped = patterns(found)
     chosen = {kind: grouped[kind][:ROWS] for kind in TITLES if kind in grouped}
     examples, played = _examples([one for rows in chosen.values() for one in rows], most)
@@ -106,7 +107,10 @@ def error_view(run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf
     sections = [
         Section(
             TITLES[kind],
-            [Row(one, [_example(samples[key], texts, answers, clips) for key in examples[one]]) for one in rows],
+            [
+                Row(one, [_example(result, samples[key], texts, answers, clips) for key in examples[one]])
+                for one in rows
+            ],
             len(grouped[kind]),
             sum(one.count for one in grouped[kind]),
         )
@@ -180,6 +184,7 @@ def _examples(rows: Sequence[Pattern], most: int) -> tuple[dict[Pattern, list[st
 
 
 def _example(
+    result: TaskResult,
     sample: Sample,
     texts: Mapping[str, tuple[str, str]],
     answers: Mapping[str, str],
@@ -190,7 +195,6 @@ def _example(
         id=sample.id,
         language=sample.language,
         pieces=difference(*(clip_text(text) for text in pair)) if pair else [],
-        reference="" if pair else clip_text(sample.text or ""),
-        answer="" if pair else clip_text(answers.get(sample.id, "")),
+        texts=[] if pair else [*given_texts(result, sample), Text("Answer", clip_text(answers.get(sample.id, "")))],
         clips=clips.get(sample.id, []),
     )

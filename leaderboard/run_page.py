@@ -237,7 +237,7 @@ def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: A
         id=sample.id,
         language=sample.language,
         speaker=sample.speaker or "",
-        given=_given(result, sample),
+        given=given_texts(result, sample),
         answer=_answer(output, heard),
         pieces=difference(*pair) if pair else [],
         parts=[part for score in scores for part in _parts(score)],
@@ -257,7 +257,7 @@ def clips_of(run: Run, result: TaskResult, sample: Sample, output: Output, shelf
     return [clip for clip in clips if clip is not None]
 
 
-def _given(result: TaskResult, sample: Sample) -> list[Text]:
+def given_texts(result: TaskResult, sample: Sample) -> list[Text]:
     """The written question or prompt, and the text of the sample under the name that its task gives it."""
     text, prompt = sample.text, sample.prompt_text
     if result.interface == "AudioLanguageModel":
