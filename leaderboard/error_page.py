@@ -28,6 +28,7 @@ ROWS = 12  # errors of a kind
 EXAMPLES = 3  # samples per error
 _SHORT = 160  # characters of a text in a row
 _ERROR_RATES = ("wer", "cer")  # metrics whose detail holds the two texts that were compared
+_TEXTS = ("reference", "original", "hypothesis", "choice", "answer")
 NO_OPTION = "no answer found"
 TITLES: dict[Kind, str] = {
     "answer": "Wrong answers",
@@ -86,7 +87,8 @@ def error_view(run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf
     was found."""
     samples = {sample.id: sample for sample in lines.samples}
     answers = _answers(lines)
-    details = _details(lines)
+    first = report.primary(result)
+    details = _details(lines, first.metric if first else "")
     compared = [
         Compared(samples[key], *pair) for key, detail in details.items() if key in samples and (pair := _pair(detail))
     ]
@@ -127,11 +129,13 @@ def _answers(lines: TaskLines) -> dict[str, str]:
     return {key: text for key, text in {**heard, **said}.items() if key in known}
 
 
-def _details(lines: TaskLines) -> dict[str, dict[str, dict[str, Any]]]:
-    """The details of the scores of each sample, by metric."""
+def _details(lines: TaskLines, primary: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """The texts in the details of each sample's scores, by metric: of error rates, and of `primary`."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for score in lines.directory.each_score(lines.task):
-        found.setdefault(score.id, {})[score.metric] = score.detail
+        if score.metric.startswith(_ERROR_RATES) or score.metric == primary:
+            kept = {name: score.detail[name] for name in _TEXTS if name in score.detail}
+            found.setdefault(score.id, {})[score.metric] = kept
     return found
 
 
