@@ -3,6 +3,7 @@
 from speech_eval import register_group
 from speech_eval.tasks import (  # noqa: F401
     asr,
+    choice,
     codec_modelability,
     codec_reconstruction,
     full_duplex_bench,
@@ -10,6 +11,7 @@ from speech_eval.tasks import (  # noqa: F401
     long_form_asr,
     seed_tts,
     token_bill,
+    translation,
     turn_taking,
     voicebench,
 )
