@@ -1,4 +1,4 @@
-"""Rebuild `harness/datasets/manifests/spoken-qa.jsonl` from `spoken-qa.yaml`: `python benchmarks/build_data/spoken_qa.py`.
+"""Rebuild the manifest of `spoken-qa` from the questions: `python benchmarks/build_data/spoken_qa.py`.
 
 Only maintainers run this, when a question, a voice or its version changes; the result is committed.
 """
@@ -27,8 +27,8 @@ INFO = DatasetInfo(
     version="1",
     description=(
         "Questions in English with answers that a program can check, spoken by six synthetic voices of three engines: "
-        "knowledge, reasoning, short answers, yes or no, arithmetic, instructions, requests to refuse or to answer, and "
-        "how something was said. Every question of the set `voice` is asked once per answer in the same words, so a "
+        "knowledge, reasoning, short answers, yes or no, arithmetic, instructions, requests to refuse or to answer, "
+        "and how something was said. Every question of the set `voice` is asked once per answer in the same words, so a "
         "text alone answers none of them above chance."
     ),
     languages=["en"],
@@ -83,7 +83,12 @@ def sample(name: str, speaker: str, parts: Speech, right: str, kind: str, cluste
 def letters(question: str, right: str, *options: str) -> tuple[str, str, str, Fields]:
     named = dict(zip("ABCD", options, strict=True))
     said = " ".join(f"{letter}: {option}." for letter, option in named.items())
-    return f"{question} {said} Answer with one letter.", right, "letter", {"options": {k: [v] for k, v in named.items()}}
+    return (
+        f"{question} {said} Answer with one letter.",
+        right,
+        "letter",
+        {"options": {k: [v] for k, v in named.items()}},
+    )
 
 
 def short(question: str, *aliases: str) -> tuple[str, str, str, Fields]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,8 +52,9 @@ class Part(BaseModel):
 
 def parts_of(sample: Sample) -> tuple[Part, ...]:
     """The parts of a sample's recording. Raises `BadInput` for a sample without any, and for a voice not allowed."""
+    given = sample.metadata.get(SPEECH)
     try:
-        parts = tuple(Part.model_validate(part) for part in sample.metadata.get(SPEECH) or ())
+        parts = tuple(Part.model_validate(part) for part in given) if isinstance(given, list) else ()
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

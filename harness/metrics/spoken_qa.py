@@ -84,9 +84,9 @@ def number_of(text: str, question: str = "") -> float | None:
     Numbers of the question do not count where the answer has others. None for an answer without a number.
     """
     for rest in _after_cue(text):
-        if found := _numbers(rest):
+        if found := numbers_of(rest):
             return found[0]
-    found, asked = _numbers(text), set(_numbers(question))
+    found, asked = numbers_of(text), set(numbers_of(question))
     own = [value for value in found if value not in asked] or found
     if not own:
         return None
@@ -94,7 +94,8 @@ def number_of(text: str, question: str = "") -> float | None:
     return own[0] if begins and float(begins[0]) == own[0] else own[-1]
 
 
-def _numbers(text: str) -> list[float]:
+def numbers_of(text: str) -> list[float]:
+    """Every number of a text, in words or in digits, in its order."""
     plain = " ".join("1" if word == "one" else word.strip("$¢€£%") for word in words(text))
     return [float(found) for found in _NUMBER.findall(plain)]
 

@@ -71,6 +71,8 @@ FIELDS = {
     "instruction_id_list": ["punctuation:no_comma"],
     "kwargs": [{}],
     "scores": ["4", "5", "4"],
+    "kind": "short",
+    "aliases": ["disposed"],
     "value": 4.5,
     "seconds": 2.99,
 }

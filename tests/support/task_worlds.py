@@ -64,6 +64,12 @@ BBH = [
         (("navigate", "yes"), ("web_of_lies", "no"), ("sports_understanding", "yes"), ("hyperbaton", "(B)"))
     )
 ]
+QUESTIONS = [
+    {"text": "B", "kind": "letter"},
+    {"text": "woman", "kind": "option", "options": {"man": ["man"], "woman": ["woman"]}},
+    {"text": "42", "kind": "number"},
+    {"text": "I'm sorry, but I can't help with that.", "kind": "refuse"},
+]
 # What a task's samples are beside a recording and its words, by the beginning of the task's name; the first fits.
 FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("open-asr-multilingual", [{"language": "de"}] * 4),
@@ -72,6 +78,7 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("voicebench-bbh", BBH),
     ("voicebench-ifeval", FOLLOWED),
     ("voicebench-advbench", REFUSAL),
+    ("spoken-qa", QUESTIONS),
     ("", [{}] * 4),
 )
 
@@ -97,6 +104,7 @@ BEST: dict[str, dict[str, float]] = {
     "ttfa": {"leading-silence-p50": 0.0},
     "playback": {"interrupted": 0.0, "underruns": 0.0},
     "response": {"ttft-p50": 0.05},
+    "accuracy": {"accuracy": 100.0, "unparsed": 0.0},
     "choice": {"accuracy": 100.0, "unparsed": 0.0},
     "bbh": {"accuracy": 100.0, "unparsed": 0.0},
     "refusal": {"refusal-rate": 100.0},
