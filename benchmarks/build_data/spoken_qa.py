@@ -28,8 +28,8 @@ INFO = DatasetInfo(
     description=(
         "Questions in English with answers that a program can check, spoken by six synthetic voices of three engines: "
         "knowledge, reasoning, short answers, yes or no, arithmetic, instructions, requests to refuse or to answer, "
-        "and how something was said. Every question of the set `voice` is asked once per answer in the same words, so a "
-        "text alone answers none of them above chance."
+        "and how something was said. Every question of the set `voice` is asked once per answer in the same words, so "
+        "that a text alone answers none of them above chance."
     ),
     languages=["en"],
     license="Apache-2.0",
