@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from speech_eval.datasets import load_dataset as load_dataset
     from speech_eval.engine.generate.answer import Answer as Answer
     from speech_eval.engine.generate.depth_sweep import DepthSweep as DepthSweep
+    from speech_eval.engine.generate.question import Question as Question
     from speech_eval.engine.generate.speech_probability import SpeechProbability as SpeechProbability
     from speech_eval.engine.generate.strategy import Batched as Batched
     from speech_eval.engine.generate.strategy import Imported as Imported
@@ -106,6 +107,7 @@ _PUBLIC = {
         "audio": "Audio",
         "datasets": "load_dataset",
         "engine.generate.answer": "Answer",
+        "engine.generate.question": "Question",
         "engine.generate.depth_sweep": "DepthSweep",
         "engine.generate.speech_probability": "SpeechProbability",
         "engine.generate.strategy": "Batched Imported Strategy",

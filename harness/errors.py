@@ -45,6 +45,10 @@ class ModelUnavailable(SpeechEvalError):
     """
 
 
+class ModelDied(SpeechEvalError):
+    """The process that a model lives in has ended: it must be loaded anew before the next request."""
+
+
 class MissingExtra(SpeechEvalError):
     """An optional dependency is not installed."""
 

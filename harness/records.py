@@ -371,11 +371,17 @@ class DatasetRecord(Record):
     attribution: str = ""
 
 
+# How a conversation model is asked: the recording, the same words as the data has them written, or a transcript of the
+# recording.
+Ask = Literal["speech", "text", "transcript"]
+
+
 class TaskRecord(Record):
     """What a run asked for in one task, or at one point of its sweep: the identity of the task, its data and scorers.
 
-    `metrics` are metric ids; `recognizer` is the (redacted) spec of the scoring recognizer; `axes` maps each axis that
-    is reported separately to its metric ids; `conditions` are those of a timed task.
+    `metrics` are metric ids; `ask` is how a conversation model was asked (see `Ask`); `recognizer` is the (redacted)
+    spec of the scoring recognizer; `axes` maps each axis that is reported separately to its metric ids; `conditions`
+    are those of a timed task.
     """
 
     version: int
@@ -383,6 +389,7 @@ class TaskRecord(Record):
     interface: str
     primary: str
     metrics: list[str]
+    ask: Ask = "speech"
     recognizer: str | None = None
     limit: int | None = None
     samples: int
@@ -393,8 +400,9 @@ class TaskRecord(Record):
     dataset: DatasetRecord
 
     def task_name(self, name: str) -> str:
-        """The task behind this record, which stands under `name`: that of the sweep where it is one point of one."""
-        return self.sweep.task if self.sweep else name
+        """The task behind this record, which stands under `name`: that of the sweep where it is one point of one, and
+        the one that is asked as speech where it is asked otherwise."""
+        return self.sweep.task if self.sweep else name.removesuffix(f"@{self.ask}")
 
 
 class PluginRecord(Record):

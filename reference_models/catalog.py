@@ -10,7 +10,7 @@ from speech_eval.adapters.catalog import CODEC, SYNTHESIZER, Entry
 from speech_eval.reference_models import CHECKPOINTS
 
 _CODEC, _TTS = "speech_eval.reference_models.codec.adapter", "speech_eval.reference_models.tts.adapter"
-_WITH_CODEC = "{name},path=DIR,codec=[CODEC,path=DIR]"
+_WITH_CODEC = "hf:ORG/REPO or DIR, then ,codec=[CODEC,path=DIR] for another codec than the published one"
 
 ENTRIES = (
     Entry(
@@ -59,6 +59,8 @@ ENTRIES = (
         "HKUST",
         extra="tts",
         usage=_WITH_CODEC,
+        refines="causal-lm",
+        speech_token="<|s_0|>",
     ),
     Entry(
         "orpheus",
@@ -68,6 +70,9 @@ ENTRIES = (
         "Canopy Labs",
         extra="tts",
         usage=_WITH_CODEC,
+        refines="causal-lm",
+        speech_token="<custom_token_0>",
+        vocabulary=range(156_938, 157_000),
     ),
     Entry(
         "neutts",
@@ -77,6 +82,8 @@ ENTRIES = (
         "Neuphonic",
         extra="tts",
         usage=_WITH_CODEC,
+        refines="causal-lm",
+        speech_token="<|speech_0|>",
     ),
     Entry(
         "outetts",
@@ -85,6 +92,8 @@ ENTRIES = (
         "OuteTTS 1.0 with the Descript Audio Codec",
         "OuteAI",
         extra="tts",
-        usage=_WITH_CODEC,
+        usage="hf:ORG/REPO,codec=[dac,path=DIR,n_codebooks=2] or DIR,codec=…",
+        refines="causal-lm",
+        speech_token="<|c1_0|>",
     ),
 )

@@ -3,6 +3,7 @@
 from speech_eval import register_group
 from speech_eval.tasks import (  # noqa: F401
     asr,
+    choice,
     codec_modelability,
     codec_reconstruction,
     full_duplex_bench,
@@ -11,6 +12,7 @@ from speech_eval.tasks import (  # noqa: F401
     seed_tts,
     spoken_qa,
     token_bill,
+    translation,
     turn_taking,
     voicebench,
 )

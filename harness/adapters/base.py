@@ -105,6 +105,7 @@ class Adapter(ABC):
 
     reads_audio: ClassVar[bool] = True  # False: the recordings need not be on this machine
     answers_live: ClassVar[bool] = True  # False: the answers exist already, so their latency cannot be measured
+    plays_recordings: ClassVar[bool] = False  # True: the answers are the recordings of the data
     batch_size: int = 1  # the largest batch it is given, unless the user says otherwise
     clock: Clock = WallClock()  # measures latencies
     concurrent: bool = False  # True: requests may be made from several threads at once
@@ -225,6 +226,14 @@ class ReferenceAware(Protocol):
 
     def expect(self, sample_id: str) -> None:
         """Take the id of the conversation that begins: a `DuplexAgent` gets it before `reset`, which passes none."""
+
+
+@runtime_checkable
+class ReadsTranscripts(Protocol):
+    """A conversation model that reads what its own recognizer hears."""
+
+    def written(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
+        """The same conversations with the transcript in place of each recording."""
 
 
 @runtime_checkable

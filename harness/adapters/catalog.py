@@ -8,64 +8,16 @@ points: `speech_eval.models` names a list of entries (`module:ENTRIES`), `speech
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, Protocol, TypeVar
 
 from speech_eval.adapters.base import Adapter, interfaces_of
+from speech_eval.adapters.entry import AGENT, ANY, CHAT, CODEC, RECOGNIZER, SYNTHESIZER, Entry
 from speech_eval.errors import BadInput
 from speech_eval.registry import Registry, load_attr
 
 A = TypeVar("A", bound=type[Adapter])
-
-RECOGNIZER = ("SpeechRecognizer",)
-SYNTHESIZER = ("SpeechSynthesizer",)
-CHAT = ("AudioLanguageModel",)
-CODEC = ("AudioCodec",)
-AGENT = ("DuplexAgent",)
-ANY = (*RECOGNIZER, *SYNTHESIZER, *CHAT, *CODEC, *AGENT)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What `--model NAME` means: an adapter class, and the arguments that make it a preset.
-
-    `target` is `module:Class`, imported when the model is used, or the class itself. `arguments` are defaults of its
-    constructor, which options of the spec override. `extra` is the optional dependency it needs. `source` is who made
-    it; "bundled" says that its weights come with this project or are fetched as pinned files of a package index.
-    `usage` is how to write the spec where the name alone is not enough.
-
-    A checkpoint directory finds its entry by `model_types` (`model_type` in config.json), by `reference_kind` (`kind`
-    in reference.json), or by the name of a `marker` file. `scheme` is the `module:function` that reads `NAME:REST`.
-    """
-
-    name: str
-    target: str | type[Adapter]
-    interfaces: tuple[str, ...] = ()
-    summary: str = ""
-    source: str = ""
-    extra: str = ""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    usage: str = ""
-    model_types: tuple[str, ...] = ()
-    reference_kind: str = ""
-    marker: str = ""
-    scheme: str = ""
-    fake: bool = False
-
-    @property
-    def spec(self) -> str:
-        """How to write the model spec."""
-        return self.usage.format(name=self.name) if self.usage else self.name
-
-    def adapter_class(self) -> type[Adapter]:
-        """The adapter class, imported if need be. Raises `BadInput` for a target that is not one."""
-        found = load_attr(self.target) if isinstance(self.target, str) else self.target
-        if not (isinstance(found, type) and issubclass(found, Adapter)):
-            raise BadInput(f"The model '{self.name}' is not an adapter class: {self.target}.", "See docs/adapters.md.")
-        return found
-
 
 _ASR, _TTS, _CHAT = "speech_eval.adapters.asr", "speech_eval.adapters.tts", "speech_eval.adapters.chat"
 _CODEC, _DUPLEX, _REMOTE = "speech_eval.adapters.codec", "speech_eval.adapters.duplex", "speech_eval.adapters.remote"
@@ -134,11 +86,31 @@ ENTRIES = (
         "ctc",
         f"{_ASR}.ctc:CTC",
         RECOGNIZER,
-        "Recognizers with a CTC head: wav2vec 2.0, HuBERT, WavLM, W2v-BERT",
+        "Recognizers with a CTC head: wav2vec 2.0, HuBERT, WavLM, W2v-BERT, Parakeet and all others",
         "transformers",
         extra="asr",
         usage=_BY_PATH,
-        model_types=("wav2vec2", "wav2vec2-bert", "hubert", "wavlm"),
+        auto_mapping="MODEL_FOR_CTC_MAPPING_NAMES",
+    ),
+    Entry(
+        "seq2seq",
+        f"{_ASR}.seq2seq:Seq2Seq",
+        RECOGNIZER,
+        "Recognizers with a decoder of their own: Moonshine, Kyutai STT, Canary, Cohere ASR",
+        "transformers",
+        extra="asr",
+        usage=_BY_PATH,
+        model_types=("moonshine", "moonshine_streaming", "kyutai_speech_to_text", "canary", "cohere_asr"),
+    ),
+    Entry(
+        "voxtral-realtime",
+        f"{_ASR}.voxtral_realtime:VoxtralRealtime",
+        RECOGNIZER,
+        "Voxtral Realtime on transformers, words while the speech goes on",
+        "Mistral AI",
+        extra="audio-chat",
+        usage=_BY_PATH,
+        model_types=("voxtral_realtime",),
     ),
     Entry(
         "funasr",
@@ -186,6 +158,36 @@ ENTRIES = (
         model_types=("vits",),
     ),
     Entry(
+        "csm",
+        f"{_TTS}.csm:Csm",
+        SYNTHESIZER,
+        "CSM on transformers, 24 kHz, in the voice of a prompt",
+        "Sesame",
+        extra="tts",
+        usage=_BY_PATH,
+        model_types=("csm",),
+    ),
+    Entry(
+        "dia",
+        f"{_TTS}.dia:Dia",
+        SYNTHESIZER,
+        "Dia on transformers, 44.1 kHz, dialogue, in the voice of a prompt",
+        "Nari Labs",
+        extra="tts",
+        usage=_BY_PATH,
+        model_types=("dia",),
+    ),
+    Entry(
+        "higgs",
+        f"{_TTS}.higgs:Higgs",
+        SYNTHESIZER,
+        "Higgs Audio v2 on transformers, 24 kHz, in the voice of a prompt",
+        "Boson AI",
+        extra="higgs",
+        usage=_BY_PATH,
+        model_types=("higgs_audio_v2",),
+    ),
+    Entry(
         "ground-truth",
         f"{_STORED}:GroundTruth",
         SYNTHESIZER,
@@ -201,7 +203,7 @@ ENTRIES = (
         "transformers",
         extra="llm",
         usage=_BY_PATH,
-        model_types=("llama", "qwen2", "qwen3", "gemma3_text"),
+        auto_mapping="MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
     ),
     Entry(
         "smollm2",
@@ -211,6 +213,36 @@ ENTRIES = (
         "Hugging Face, bundled",
         extra="llm",
         arguments={"path": "asset:smollm2"},
+    ),
+    Entry(
+        "audio-chat",
+        f"{_CHAT}.audio_chat:AudioChat",
+        (*RECOGNIZER, *CHAT),
+        "Audio LLMs on transformers: Qwen2-Audio, Audio Flamingo 3, Granite Speech, Voxtral and others",
+        "transformers",
+        extra="audio-chat",
+        usage=_BY_PATH,
+        model_types=(
+            "qwen2_audio",
+            "audioflamingo3",
+            "musicflamingo",
+            "granite_speech",
+            "voxtral",
+            "vibevoice_asr",
+            "qwen3_asr",
+            "glmasr",
+            "fun_asr_nano",
+        ),
+    ),
+    Entry(
+        "qwen2.5-omni",
+        f"{_CHAT}.omni:Omni",
+        (*RECOGNIZER, *CHAT),
+        "Qwen2.5-Omni on transformers, answers in text and 24 kHz speech",
+        "Alibaba",
+        extra="audio-chat",
+        usage=_BY_PATH,
+        model_types=("qwen2_5_omni",),
     ),
     Entry(
         "cascade",
@@ -240,6 +272,15 @@ ENTRIES = (
         extra="api",
         usage="{name}:URL#MODEL",
         scheme=f"{_REMOTE}.realtime:scheme",
+    ),
+    Entry(
+        "worker",
+        f"{_REMOTE}.worker.adapters:Worker",
+        ANY,
+        "A model in an environment of its own, such as a research repository",
+        "the worker",
+        usage="{name}:DIR",
+        scheme=f"{_REMOTE}.worker.folder:scheme",
     ),
     # Codecs
     Entry(
@@ -301,6 +342,16 @@ ENTRIES = (
         model_types=("neucodec",),
     ),
     Entry(
+        "higgs-tokenizer",
+        f"{_CODEC}.higgs:HiggsTokenizer",
+        CODEC,
+        "The audio tokenizer of Higgs Audio v2, 24 kHz, 8 codebooks at 25 Hz",
+        "Boson AI",
+        extra="higgs",
+        usage=_BY_PATH,
+        model_types=("higgs_audio_v2_tokenizer",),
+    ),
+    Entry(
         "snac",
         f"{_CODEC}.snac:Snac",
         CODEC,
@@ -317,6 +368,16 @@ ENTRIES = (
         "Takes the turn after `timeout` seconds without speech (Silero VAD)",
         "this project",
         extra="metrics",
+    ),
+    Entry(
+        "moshi",
+        f"{_DUPLEX}.moshi:Moshi",
+        AGENT,
+        "Moshi on transformers, driven frame by frame, 24 kHz",
+        "Kyutai",
+        extra="codec",
+        usage=_BY_PATH,
+        model_types=("moshi",),
     ),
     # Fakes
     Entry("oracle", f"{_FAKES}:Oracle", ANY, "Answers with the reference", "this project", fake=True),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +23,9 @@ from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
 
 REFERENCE = "reference.json"  # describes a checkpoint that a recipe of this project trained
-_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
+_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "spk_dict.pt")  # the last: voices of Qwen2.5-Omni
 _INDEX = "model.safetensors.index.json"
+_LORA = "adapter_model.safetensors"  # of a model that is published with its adapter beside it
 
 
 ASSET = "asset:"  # a path `asset:NAME` is a checkpoint made from a bundled asset
@@ -46,8 +48,8 @@ def recognize(path: Path, options: dict[str, Any], trust_remote_code: bool) -> T
             return entry.adapter_class(), {"path": str(path), **options}
     if not (path / "config.json").is_file():
         raise BadInput(f"{path} holds no config.json.", "Give a checkpoint directory as save_pretrained writes it.")
-    model_type = _field(path / "config.json", "model_type", "Save the checkpoint again.")
-    return _by_model_type(str(path), model_type, options, trust_remote_code)
+    entry = _by_config(str(path), path / "config.json", lambda: path / "tokenizer.json")
+    return _target(entry, str(path), options, trust_remote_code)
 
 
 def hub_scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
@@ -58,21 +60,50 @@ def hub_scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> T
         config = Path(hub.hf_hub_download(repo, "config.json", revision=revision or None))
     except (OSError, ValueError) as error:
         raise _unreachable(repo, error) from error
-    model_type = _field(config, "model_type", "Choose a repository of a transformers model.")
-    given = {"revision": revision, **options} if revision else options
-    return _by_model_type(repo, model_type, given, trust_remote_code)
+    entry = _by_config(repo, config, lambda: _fetched_tokenizer(hub, repo, revision or None))
+    return _target(entry, repo, {"revision": revision, **options} if revision else options, trust_remote_code)
 
 
-def _by_model_type(path: str, model_type: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
-    entry = _entry(lambda entry: model_type in entry.model_types)
-    if entry is None:
-        known = ", ".join(sorted(name for entry in map(MODELS.get, MODELS) for name in entry.model_types))
-        raise BadInput(
-            f"{path}: no adapter runs the architecture '{model_type}' (known: {known}).",
-            "Write one in a file of your own and pass FILE.py:CLASS; docs/adapters.md shows how.",
-        )
+def _fetched_tokenizer(hub: Any, repo: str, revision: str | None) -> Path:
+    try:
+        return Path(hub.hf_hub_download(repo, "tokenizer.json", revision=revision))
+    except (OSError, ValueError):  # a repository may have none
+        return Path("tokenizer.json of " + repo)
+
+
+def _target(entry: Entry, path: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
     trust = {"trust_remote_code": True} if trust_remote_code else {}
     return entry.adapter_class(), {"path": path, **trust, **options}
+
+
+def _by_config(path: str, config: Path, tokenizer: Callable[[], Path]) -> Entry:
+    """The entry of a transformers checkpoint, whose `tokenizer.json` is looked for only where entries differ by it."""
+    model_type = _field(config, "model_type", "Choose a checkpoint of a transformers model.")
+    found = _entry(lambda entry: model_type in entry.model_types) or _entry(
+        lambda entry: bool(entry.auto_mapping) and model_type in _auto_mapping(entry.auto_mapping)
+    )
+    if found is None:
+        known = ", ".join(sorted(name for entry in map(MODELS.get, MODELS) for name in entry.model_types))
+        raise BadInput(
+            f"{path}: no adapter runs the architecture '{model_type}' (known: {known}, and every text LM and CTC "
+            "recognizer of transformers).",
+            "Write one in a file of your own and pass FILE.py:CLASS; docs/adapters.md shows how.",
+        )
+    refining = [entry for entry in map(MODELS.get, MODELS) if entry.refines == found.name]
+    return _refined(refining, config, tokenizer()) or found if refining else found
+
+
+def _auto_mapping(name: str) -> Mapping[str, str]:
+    """transformers' table from model types to classes, such as `MODEL_FOR_CTC_MAPPING_NAMES`."""
+    return dict(getattr(require("transformers.models.auto.modeling_auto", "asr"), name))
+
+
+def _refined(entries: list[Entry], config: Path, tokenizer: Path) -> Entry | None:
+    tokens = tokenizer.read_text("utf-8") if tokenizer.is_file() else ""
+    size = json.loads(config.read_text("utf-8")).get("vocab_size")
+    return next(
+        (e for e in entries if (e.speech_token and f'"{e.speech_token}"' in tokens) or size in e.vocabulary), None
+    )
 
 
 def _entry(matches: Callable[[Entry], bool]) -> Entry | None:
@@ -105,9 +136,9 @@ class Checkpoint:
     revision: str = ""
     stated_license: str = ""
 
-    def config(self) -> dict[str, Any]:
-        """The parsed `config.json`."""
-        config = self.directory / "config.json"
+    def config(self, name: str = "config.json") -> dict[str, Any]:
+        """The parsed `config.json`, or another JSON file of the checkpoint."""
+        config = self.directory / name
         try:
             return dict(json.loads(config.read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:
@@ -124,11 +155,12 @@ class Checkpoint:
         return found.group(1) if found else ""
 
     def weights(self) -> list[Path]:
-        """The safetensors files that make up the model, in name order; empty where there are none.
+        """The safetensors files that make up the model, in name order, and its adapter's; empty where there are none.
 
         Raises `BadInput` naming a shard that the index lists and the directory does not have.
         """
-        return _weights(self.directory)
+        adapter = self.directory / _LORA
+        return _weights(self.directory) + ([adapter] if adapter.is_file() else [])
 
     def info(self, model: Any, **metadata: Any) -> ModelInfo:
         """What the manifest keeps of the loaded `model`; `metadata` is the adapter's own settings."""
@@ -211,7 +243,7 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
         index = directory / _INDEX
         shards = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else []
         # A repository may hold other variants (fp32, ONNX, other frameworks) of many gigabytes: fetch one set.
-        directory = fetch(["model.safetensors"])
+        directory = fetch(["model.safetensors", _LORA])
         if not (directory / "model.safetensors").is_file():
             directory = fetch(shards or (["pytorch_model*.bin*"] if trust_remote_code else ["model.safetensors"]))
         return directory
@@ -220,7 +252,7 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
 
 
 def load_model(
-    auto_class: str,
+    auto_class: str | type[Any],
     checkpoint: Checkpoint,
     *,
     dtype: str,
@@ -229,7 +261,7 @@ def load_model(
     trust_remote_code: bool = False,
     untrained: tuple[str, ...] = (),
 ) -> Any:
-    """Load `transformers.<auto_class>` from a checkpoint, on its device, in evaluation mode.
+    """Load `transformers.<auto_class>`, or the class itself, from a checkpoint, on its device, in evaluation mode.
 
     Raises `BadInput` naming the file for broken weights, and for parameters that are missing in the checkpoint, which
     transformers would fill with random numbers. Names that match one of the patterns `untrained` may be missing.
@@ -241,7 +273,8 @@ def load_model(
     # The harness shows its own progress, and raises below for what transformers would warn of.
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    model, loading = getattr(transformers, auto_class).from_pretrained(
+    cls = getattr(transformers, auto_class) if isinstance(auto_class, str) else auto_class
+    model, loading = cls.from_pretrained(
         checkpoint.directory,
         dtype=parse_dtype(dtype),
         low_cpu_mem_usage=True,
@@ -271,14 +304,18 @@ def _check_readable(file: Path) -> None:
 
 
 def choose_device(device: str) -> str:
-    """`auto` is the first GPU, else the CPU; anything else is taken as PyTorch names devices."""
+    """`auto` is the first GPU, in a process that torchrun started its own GPU, else the CPU; anything else is taken as
+    PyTorch names devices."""
     torch = require("torch", "asr")
     if device != "auto":
         try:
             return str(torch.device(device))
         except RuntimeError as error:
             raise BadInput(f"device={device} is not a device.", "Use auto, cpu, cuda or cuda:1.") from error
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK")
+    return "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"
 
 
 def parse_dtype(name: str) -> Any:

@@ -31,12 +31,15 @@ AUDIO_SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka", ".wma"),
     *(".aiff", ".aif", ".au", ".caf", ".w64", ".amr", ".g722", ".raw", ".pcm"),
 )
+# The fields of an answer, the first that a line has. Before "text", which is the reference beside an answer's own name.
+ANSWERS = ("hypothesis", "pred_text", "prediction", "response", "hyp", "text", "transcript", "transcription")
 
 
 class GroundTruth(SpeechSynthesizer):
     """The human recordings of the dataset, for the row that calibrates a synthesis board."""
 
     answers_live = False
+    plays_recordings = True
 
     def __init__(self) -> None:
         self._load_reference: LoadReference | None = None
@@ -46,15 +49,6 @@ class GroundTruth(SpeechSynthesizer):
 
     def expect(self, sample_id: str) -> None:
         """Nothing to do: requests carry the id."""
-
-    def check_samples(self, samples: Sequence[Sample]) -> str:
-        without = [sample.id for sample in samples if sample.audio is None]
-        if len(without) == len(samples):
-            raise BadInput(
-                "ground-truth: the dataset has no recordings of its texts.",
-                "Use a dataset with recordings: see the column 'audio' of `speech-eval data check`.",
-            )
-        return f"{len(without)} samples have no recording: {_few(without)}." if without else ""
 
     def info(self) -> ModelInfo:
         return ModelInfo(name="ground truth", revision="the dataset's recordings")
@@ -157,13 +151,18 @@ class StoredText(_Folder, SpeechRecognizer, AudioLanguageModel):
                         self._add(line, f"{file}, line {number}")
 
     def _add(self, line: str, where: str) -> None:
+        remedy = 'Write {"id": "…", "text": "…"} on each line.'
         try:
             record = json.loads(line)
-            key, text = str(record["id"]), record["text"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise BadInput(
-                f"{where}: not an answer ({error!r}).", 'Write {"id": "…", "text": "…"} on each line.'
-            ) from error
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{where}: not JSON ({error}).", remedy) from None
+        if not isinstance(record, dict):
+            raise BadInput(f"{where}: not a JSON object.", remedy)
+        named = next((name for name in ANSWERS if name in record), None)
+        if named is None or record.get("id") is None:
+            lacking = "id" if named else "text"
+            raise BadInput(f"{where}: no '{lacking}'; the fields are {', '.join(record)}.", remedy)
+        key, text = str(record["id"]), record[named]
         if not isinstance(text, str):
             raise BadInput(f"{where}: the text of '{key}' is not a string.", 'Write "" for an empty answer.')
         if key in self._texts:

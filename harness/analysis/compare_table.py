@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from speech_eval.analysis.report import (
     interval,
     number,
     provenance,
+    short_name,
 )
 from speech_eval.progress import plain
 from speech_eval.records import Estimate
@@ -43,11 +44,12 @@ def _table(task: str, rows: list[Difference], correction: str) -> Table:
         made.add_column(name, overflow="fold", min_width=10)
     made.add_column(f"p ({correction})\ndetectable", overflow="fold", min_width=10)
     made.add_column("effect", justify="right", no_wrap=True)
+    metrics = [row.metric for row in rows]
     for row in rows:
         p_value = "" if row.adjusted is None else f"{row.adjusted:.4f}"
         least = "" if row.detectable is None else f"{number(row.detectable, 3)}"
         made.add_row(
-            _name(row),
+            _name(row, metrics),
             _value(row.a, row.unit),
             _value(row.b, row.unit),
             _value(row.difference, difference_unit(row.unit)),
@@ -57,11 +59,11 @@ def _table(task: str, rows: list[Difference], correction: str) -> Table:
     return made
 
 
-def _name(row: Difference) -> Text:
+def _name(row: Difference, metrics: Iterable[str]) -> Text:
+    """The name of a row, told from those of the other metrics of the table."""
     from rich.text import Text
 
-    bare = row.metric.partition("[")[0]
-    name = row.name if row.name.startswith(bare) else f"{bare} {row.name}"
+    name = short_name(row.metric, row.name, metrics)
     arrow = "↓" if row.direction == "lower" else "↑"
     named = Text(plain(f"{name} {arrow}" + (" *" if row.primary else "")))
     if made_by := provenance(brief_scorer(row.scorer), row.calibrated):

@@ -129,13 +129,20 @@ def label(metric: MetricResult) -> str:
 def short(metric: MetricResult, task: TaskResult | None = None) -> str:
     """The summary's name, with the metric's before it where it does not start with that: `wer`, `mos ovrl`.
 
-    Where two metrics of `task` share the bare name, the protocol follows: `wer [seed-tts-eval]`.
+    Where two metrics of `task` share the bare name, the protocol follows: `wer [seed-tts-eval]`, `wer [open-asr@E]`.
     """
-    bare, _, protocol = metric.metric.partition("[")
-    name = metric.name if metric.name.startswith(bare) else f"{bare} {metric.name}".strip()
-    namesakes = {other.metric for other in (task.metrics if task else ()) if other.metric.split("[")[0] == bare}
-    family = protocol.rstrip("]").split("@")[0]
-    return f"{name} [{family}]" if len(namesakes) > 1 and family else name
+    return short_name(metric.metric, metric.name, [other.metric for other in task.metrics] if task else ())
+
+
+def short_name(metric: str, name: str, among: Iterable[str]) -> str:
+    """The short name of a number of `metric`, with as much of the protocol as tells it from the other metrics."""
+    bare, _, protocol = metric.rstrip("]").partition("[")
+    named = name if name.startswith(bare) else f"{bare} {name}".strip()
+    family = protocol.split("@")[0]
+    others = {other.rstrip("]").partition("[")[2] for other in set(among) - {metric} if other.split("[")[0] == bare}
+    if not others or not protocol:
+        return named
+    return f"{named} [{protocol if family in {other.split('@')[0] for other in others} else family}]"
 
 
 def differs(metric: MetricResult) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, count
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, get_args
 
 from speech_eval.adapters.base import Adapter
 from speech_eval.adapters.spec import ResolvedModel, resolve
@@ -24,6 +24,7 @@ from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task, named
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, drawn, labeled, silent
+from speech_eval.records import Ask
 from speech_eval.registry import load_file
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Options(TypedDict, total=False):
     language: str | None
     metrics: str | Iterable[str] | None
     recognizer: str | None
+    judge: str | None
+    ask: str | Iterable[str] | None
     device: str | None
     dtype: str | None
     workers: int | None
@@ -70,6 +73,8 @@ def evaluate(
     language: str | None = None,
     metrics: str | Iterable[str] | None = None,
     recognizer: str | None = None,
+    judge: str | None = None,
+    ask: str | Iterable[str] | None = None,
     device: str | None = None,
     dtype: str | None = None,
     workers: int | None = None,
@@ -97,6 +102,8 @@ def evaluate(
     language    language of the samples that state none: a BCP 47 tag, ISO 639 code or English name
     metrics     metric ids instead of the tasks' own
     recognizer  model spec of the recognizer that transcribes speech outputs
+    ask         how conversation models are asked: any of `speech`, `text`, `transcript` (default: `speech`)
+    judge       the judge that metrics ask: `openai:URL#MODEL`, `stored:MODEL`, or a language model of text
     device, dtype      options of the model, for adapters that have them
     workers     scoring processes; default: the number of cores, at most 4
     executor, ray_address   where scoring runs: `local`, or `ray` and the address of its cluster
@@ -124,6 +131,8 @@ def evaluate(
         language=language,
         metrics=metrics,
         recognizer=recognizer,
+        judge=judge,
+        ask=ask,
         device=device,
         dtype=dtype,
         workers=workers,
@@ -228,7 +237,7 @@ def _planned(
     for made in plans:
         if not made.items:
             raise BadInput(f"No task fits the model: {'; '.join(made.skipped)}.", "See: speech-eval list tasks")
-    covered = {item.task.name for made in plans for item in made.items}
+    covered = {item.task.base for made in plans for item in made.items}
     if orphans := [pattern for pattern, members in asked.items() if covered.isdisjoint(members)]:
         raise BadInput(f"No model given can do: {', '.join(orphans)}.", "Leave the task out or add a model for it.")
     jobs = [Job(made, _folder(made, output, alone=len(plans) == 1)) for made in plans]
@@ -255,6 +264,9 @@ def settings_of(**options: Unpack[Options]) -> Settings:
     given: dict[str, Any] = {k: v for k, v in options.items() if v is not None and k not in MODEL_OPTIONS}
     given["plugins"] = load_plugins(given.pop("plugin", ()))
     given["metrics"] = listed(given.get("metrics"))
+    given["ask"] = listed(given.get("ask"))
+    if unknown := [way for way in given["ask"] if way not in get_args(Ask)]:
+        raise BadInput(f"Nothing can be asked as '{unknown[0]}'.", f"Use {', '.join(get_args(Ask))}.")
     if "data" in given:
         given["data"] = str(given["data"])
     return Settings(**given)

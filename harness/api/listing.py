@@ -9,6 +9,7 @@ from typing import Any
 from speech_eval import datasets
 from speech_eval.adapters.base import INTERFACES
 from speech_eval.adapters.catalog import MODELS, Entry
+from speech_eval.adapters.systems import of_model
 from speech_eval.engine.task import GROUPS as TASK_GROUPS
 from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput, UnknownName
@@ -111,6 +112,7 @@ def _models() -> list[dict[str, Any]]:
             "group": _group(entry),
             "name": entry.name,
             "spec": entry.spec,
+            "systems": of_model(entry.name),
             "interfaces": list(entry.interfaces),
             "extra": entry.extra,
             "source": entry.source,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech_eval.analysis import report
+from speech_eval.analysis.modality_gap import Gap, gaps
 from speech_eval.analysis.shown import html_table
 from speech_eval.engine.failures import Reason, failure_reasons
 from speech_eval.engine.run_directory import RunDirectory
@@ -59,12 +60,17 @@ class Run:
         outputs = self.directory.outputs(task).values()
         return [output.audio.peak for output in outputs if output.audio is not None]
 
+    def gaps(self) -> list[Gap]:
+        """What a conversation model loses by hearing instead of reading, per task that was asked in several ways."""
+        return gaps(self.directory)
+
     def to_dict(self) -> dict[str, Any]:
-        """The path, the results, the failures and the numbers of clipped answers as plain data, as
+        """The path, the results, the failures, the numbers of clipped answers and the gaps as plain data, as
         `speech-eval run --json` prints them."""
         failures = {task: [reason.record() for reason in reasons] for task, reasons in self.failures().items()}
         results = self.results.model_dump(mode="json")
-        return {"path": str(self.path), "results": results, "failures": failures, "clipped": self.clipped()}
+        about = {"path": str(self.path), "results": results, "failures": failures, "clipped": self.clipped()}
+        return about | {"gaps": [gap.model_dump(mode="json") for gap in self.gaps()]}
 
     def frame(self) -> pandas.DataFrame:
         """All numbers, one row per task and number. Needs the extra `pandas`."""

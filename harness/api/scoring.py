@@ -14,6 +14,7 @@ from speech_eval.engine import session
 from speech_eval.engine import verify as verification
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.verify import Verification
+from speech_eval.metrics import judge as judges
 from speech_eval.metrics import records_file
 from speech_eval.progress import Progress, drawn
 
@@ -23,6 +24,7 @@ def score(
     *,
     metrics: str | Iterable[str] | None = None,
     recognizer: str | None = None,
+    judge: str | None = None,
     data: PathLike_ | None = None,
     workers: int | None = None,
     executor: str = "local",
@@ -33,11 +35,13 @@ def score(
     """Score a run's stored outputs again, without the model, and write its results.
 
     `metrics`, `recognizer` and `data` replace those of the run; the other options are those of `evaluate`. A recognizer
-    that the run names is used only if it is one of this installation, by name: see docs/security.md.
+    that the run names is used only if it is one of this installation, by name: see docs/security.md. Without `judge`,
+    the replies that the run stores count.
     """
     settings = settings_of(
         metrics=metrics,
         recognizer=recognizer,
+        judge=judge,
         data=data,
         workers=workers,
         executor=executor,
@@ -78,7 +82,7 @@ def refresh(runs: Iterable[PathLike_]) -> list[Run]:
 
 
 def report(runs: PathLike_ | Sequence[PathLike_], format: str = "text", output: PathLike_ | None = None) -> str:
-    """The numbers of runs as a document: text, markdown, csv, json, latex, model-index or tensorboard.
+    """The numbers of runs as a document: text, markdown, csv, json, latex, model-index, tensorboard, gap or gap-svg.
 
     `output` is a file to write it to as well; for tensorboard the folder of the event files, and the document lists
     them. Raises `BadInput` for another format. Nothing is written into the runs.
@@ -90,13 +94,19 @@ def report(runs: PathLike_ | Sequence[PathLike_], format: str = "text", output: 
 
 
 def score_records(
-    metric: str, path: PathLike_, *, language: str | None = None, plugin: Iterable[PathLike_] = ()
+    metric: str,
+    path: PathLike_,
+    *,
+    language: str | None = None,
+    judge: str | None = None,
+    plugin: Iterable[PathLike_] = (),
 ) -> dict[str, Any]:
     """Score records of a JSON lines file (`id`, `hypothesis`, `reference`, `language`, …) with one metric.
 
-    `language` is that of records that state none. Returns `metric`, `n`, the `samples`, the `aggregate` as `strict` and
-    `compat` number by name, and `notes` on what was assumed and what misleads. Raises
-    `UnknownName` for the metric, `BadInput` naming file and line for a record.
+    `language` is that of records that state none; `judge` is asked where a record holds no votes. Returns `metric`,
+    `n`, the `samples`, the `aggregate` as `strict` and `compat` number by name, and `notes` on what was assumed and
+    what misleads. Raises `UnknownName` for the metric, `BadInput` naming file and line for a record.
     """
     load_plugins(plugin)
-    return records_file.evaluate(metric, Path(path), language)
+    with judges.using(judge):
+        return records_file.evaluate(metric, Path(path), language)

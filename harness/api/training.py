@@ -20,6 +20,7 @@ def train(
     *,
     size: str = "smoke",
     data: PathLike_ | None = None,
+    language: str | None = None,
     resume: bool = False,
     progress: bool | Progress = False,
     say: Say = logger.info,
@@ -30,15 +31,15 @@ def train(
     recipe   name of a recipe, such as `codec/dac-16k`, or the path of a YAML file
     output   checkpoint directory; a checkpoint is a model spec for `evaluate`
     size     smoke, cpu, reference or scale
-    data     AudioFolder to train on instead of the recipe's
+    data     speech to train on instead of the recipe's: a folder, a list, or the name of a dataset
+    language that of samples that state none; without it their text tells it
     resume   continue from the state in `output`
     options  `overfit`, and those of the recipe's stack, by the names of the command's options
     say      called with each line worth reading; default: log it
     """
-    folder = None if data is None else Path(data)
     with drawn(progress) as shown:
         card: dict[str, Any] = load_attr(f"{_RECIPES}.reproduce:train")(
-            recipe, size, Path(output), data=folder, resume=resume, progress=shown, say=say, **options
+            recipe, size, Path(output), data=data, language=language, resume=resume, progress=shown, say=say, **options
         )
     return card
 

@@ -37,6 +37,10 @@ def best_of(
         write_atomically(output, load_attr(f"{_BEST_OF}:picture")(found).encode())
     if json:
         return emit(asdict(found))
+    for name, reason in found.left_out.items():
+        line(f"left out {name}: {reason}")
+    if found.left_out:
+        line(f"left out {len(found.left_out)} of {found.texts + len(found.left_out)} texts")
     table(load_attr(f"{_BEST_OF}:as_rows")(found))
     if output is not None:
         line(f"picture: {output}")

@@ -27,6 +27,10 @@ Data = Annotated[str | None, typer.Option(help="Dataset name or path instead of 
 Executor = Annotated[str, typer.Option(help="Where scoring runs: local or ray.")]
 RayAddress = Annotated[str | None, typer.Option(help="Address of a Ray cluster (default: Ray on this machine).")]
 Recognizer = Annotated[str | None, typer.Option(help="Model spec of the recognizer that transcribes speech outputs.")]
+Judge = Annotated[
+    str | None,
+    typer.Option(help="Judge that metrics ask: openai:URL#MODEL, stored:MODEL, or a language model such as smollm2."),
+]
 Language = Annotated[
     str | None, typer.Option(help="Language of samples that state none: a code or name such as de, zh-Hant, german.")
 ]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def report(
     runs: Runs,
-    format: Annotated[str, typer.Option(help="text, markdown, csv, json, latex, model-index or tensorboard.")] = "text",
+    format: Annotated[
+        str, typer.Option(help="text, markdown, csv, json, latex, model-index, tensorboard, gap or gap-svg.")
+    ] = "text",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; for tensorboard the log folder.")
     ] = None,
@@ -47,3 +49,16 @@ def show(runs: Sequence[Run], json: bool) -> None:
     if json:
         return emit({"runs": [result.model_dump(mode="json") for result in results]})
     out.print(table(results))
+    show_gaps(runs)
+
+
+def show_gaps(runs: Sequence[Run]) -> None:
+    """Print what models lose by hearing, where runs asked in several ways."""
+    from speech_eval.analysis.modality_gap import rows
+    from speech_eval.cli.console import line
+    from speech_eval.cli.console import table as plain_table
+
+    for run in runs:
+        if found := run.gaps():
+            line(f"modality gap of {run.results.name}: the number so asked minus the number as speech, paired by item")
+            plain_table(rows(found))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speech_eval.cli.common import Executor, Json, Language, Metrics, Plugins, RayAddress, Recognizer, Workers
+from speech_eval.cli.common import Executor, Json, Judge, Language, Metrics, Plugins, RayAddress, Recognizer, Workers
 from speech_eval.cli.config import Config
 from speech_eval.cli.verbose import Verbose
 
@@ -58,6 +58,10 @@ def run(
     language: Language = None,
     metrics: Metrics = None,
     recognizer: Recognizer = None,
+    judge: Judge = None,
+    ask: Annotated[
+        str | None, typer.Option(help="How chat models are asked, comma-separated: speech, text, transcript.")
+    ] = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Failed samples that still give exit code 0.")] = 0,
     retry_failed: Annotated[bool, typer.Option(help="Ask again for samples that failed before.")] = False,
     regenerate: Annotated[
@@ -99,6 +103,8 @@ def run(
         language=language,
         metrics=metrics,
         recognizer=recognizer,
+        judge=judge,
+        ask=ask,
         retry_failed=retry_failed,
         regenerate=regenerate,
         timeout=timeout,
@@ -132,8 +138,10 @@ def run(
 def _show(runs: list[Run]) -> None:
     from speech_eval.analysis.report import failure_words, table
     from speech_eval.cli.console import line, out
+    from speech_eval.cli.report import show_gaps
 
     out.print(table([done.results for done in runs]))
+    show_gaps(runs)
     for done in runs:
         counts = {task.task: task.counts for task in done.results.tasks}
         for task, reasons in done.failures().items():

@@ -11,6 +11,7 @@ from speech_eval.cli.common import (
     Data,
     Executor,
     Json,
+    Judge,
     Language,
     Metrics,
     Plugins,
@@ -26,6 +27,7 @@ def score(
     path: Run,
     metrics: Metrics = None,
     recognizer: Recognizer = None,
+    judge: Judge = None,
     data: Data = None,
     workers: Workers = None,
     executor: Executor = "local",
@@ -44,6 +46,7 @@ def score(
             path,
             metrics=metrics,
             recognizer=recognizer,
+            judge=judge,
             data=data,
             workers=workers,
             executor=executor,
@@ -85,6 +88,7 @@ def metric(
     metric_id: Annotated[str, typer.Argument(help="Metric id, such as 'wer[seed-tts-eval@2024-06]'.")],
     input: Annotated[Path, typer.Option("--input", "-i", help="JSON lines: id, hypothesis, reference, language, …")],
     language: Language = None,
+    judge: Judge = None,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
@@ -92,7 +96,7 @@ def metric(
     from speech_eval.api.scoring import score_records
     from speech_eval.cli.console import emit, line, say, table
 
-    found = score_records(metric_id, input, language=language, plugin=plugin or ())
+    found = score_records(metric_id, input, language=language, judge=judge, plugin=plugin or ())
     for note in found["notes"]:
         say(note)
     if json:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from speech_eval.cli.common import Json
+from speech_eval.cli.common import Json, Language
 from speech_eval.errors import SpeechEvalError
 from speech_eval.registry import load_attr
 
@@ -24,7 +24,10 @@ def train(
     recipe: Recipe,
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint directory.")],
     size: RecipeSize = "smoke",
-    data: Annotated[Path | None, typer.Option(help="AudioFolder to train on instead of the recipe's.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Speech to train on: a folder, a list, or the name of a dataset.")
+    ] = None,
+    language: Language = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the state in --output.")] = False,
     overfit: Annotated[bool, typer.Option("--overfit-one-batch", help="Train on the first batch alone.")] = False,
     json: Json = False,
@@ -35,7 +38,7 @@ def train(
     from speech_eval.cli.console import bars, emit, line, say
 
     given = {name: value for name, value in stack_options.items() if value}
-    options: dict[str, Any] = {"data": data, "resume": resume, "overfit": overfit, **given}
+    options: dict[str, Any] = {"data": data, "language": language, "resume": resume, "overfit": overfit, **given}
     with bars() as progress:
         card = train_model(recipe, output, size=size, progress=progress, say=say, **options)
     if json:

@@ -15,11 +15,13 @@ from speech_eval.cache import make_once
 from speech_eval.datasets import formats, hub
 from speech_eval.datasets.catalog import Entry, HubSource, catalog
 from speech_eval.datasets.dataset import split_name
+from speech_eval.datasets.formats import choice
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
 
+_CHANGED = "The dataset has changed on the hub; download it and write a manifest (docs/data.md)."
 _SUFFIXES = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg"}
 
 
@@ -58,13 +60,14 @@ def _brought(name: str) -> NotFetched:
 
 
 def _fetch(name: str, entry: Entry, progress: Progress) -> None:
-    source = entry.hub
-    if source is None and entry.manifest is None:
+    named = entry.hub
+    if named is None and entry.manifest is None:
         raise _brought(name)
-    if source is None:
+    if named is None:
         return
 
     def make(work: Path) -> None:
+        source = hub.pinned(named, entry.remedy)
         logger.info("fetch: %s from %s", name, describe(source))
         if source.files:
             hub.files(source, source.files, entry.remedy, work)
@@ -78,11 +81,16 @@ def _fetch(name: str, entry: Entry, progress: Progress) -> None:
 
 def _write(name: str, entry: Entry, source: HubSource, work: Path, progress: Progress) -> None:
     """Write the manifest and every recording into the folder `work`."""
-    prepare = formats.row_layout(entry)
+    prepare = formats.row_layout(entry.model_copy(update={"hub": source}))
     lines: dict[str, dict[str, Any]] = {}
+    count = 0
     for number, given in enumerate(hub.rows(source, entry.remedy)):
-        progress(f"{name}: fetch", number, None)
-        row = prepare(given)
+        count = number + 1
+        progress(f"{name}: fetch", number, source.rows)
+        try:
+            row = prepare(given)
+        except BadInput as error:
+            raise BadInput(f"{name}, row {number}: {error.problem}", error.remedy) from error
         if row is None:
             continue
         line = _line(name, entry, number, row, work)
@@ -91,6 +99,8 @@ def _write(name: str, entry: Entry, source: HubSource, work: Path, progress: Pro
         lines[line["id"]] = line
     if not lines:
         raise BadInput(f"{name}: {source.repo} gave no rows with a text.", "Look at the dataset's page on the hub.")
+    if source.rows not in (None, count):
+        raise BadInput(f"{name}: {source.repo} gave {count} rows, and {source.rows} are known.", _CHANGED)
     header = {
         "name": name,
         "version": version(source),
@@ -115,7 +125,7 @@ def _line(name: str, entry: Entry, number: int, row: Mapping[str, Any], work: Pa
     """One row as a line of a manifest; its recordings are written to `work`."""
     line: dict[str, Any] = {"language": entry.language}
     used = set()
-    for field, columns in entry.columns.items():
+    for field, columns in {**(choice.COLUMNS if entry.choice else {}), **entry.columns}.items():
         column = next((column for column in columns if row.get(column) is not None), None)
         if column is not None:
             used.add(column)
@@ -123,7 +133,7 @@ def _line(name: str, entry: Entry, number: int, row: Mapping[str, Any], work: Pa
         elif field not in entry.optional:
             raise BadInput(
                 f"{name}, row {number}: no column {' or '.join(columns)} (there are {', '.join(row)}).",
-                "The dataset has changed on the hub; download it and write a manifest (docs/data.md).",
+                _CHANGED,
             )
     if "text" in entry.optional and not str(line.get("text", "")).strip():
         line.pop("text", None)
@@ -132,8 +142,10 @@ def _line(name: str, entry: Entry, number: int, row: Mapping[str, Any], work: Pa
         if field in line:
             line[field], line[f"{field}_sha256"] = _recording(line[field], f"{number}-{field}", work)
     plain = {key for key, value in row.items() if key not in used and isinstance(value, str | int | float)}
-    metadata = {key: row[key] for key in row if key in plain | entry.metadata}
-    return line | {"metadata": {**metadata, "set": name.rpartition(":")[2]}}
+    metadata = {
+        key: row[key] for key in row if key in plain | entry.metadata | (choice.KEPT if entry.choice else set())
+    }
+    return line | {"metadata": {**metadata, **entry.facts, "set": name.rpartition(":")[2]}}
 
 
 def _recording(value: Any, stem: str, work: Path) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from speech_eval.errors import BadInput, SpeechEvalError, require
+from speech_eval.metrics import judge as judges
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -130,7 +131,7 @@ class _Worker:
 
 
 def _from_actors(ray: Any, function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[Answer]:
-    threads = {**dict.fromkeys(_THREAD_VARIABLES, "1"), "TOKENIZERS_PARALLELISM": "false"}
+    threads = {**dict.fromkeys(_THREAD_VARIABLES, "1"), "TOKENIZERS_PARALLELISM": "false", **judges.environment()}
     # No GPU is asked for: scores are the same with and without one.
     make = ray.remote(num_cpus=1, runtime_env={"env_vars": threads})(_Worker)
     actors = [make.remote() for _ in range(workers)]

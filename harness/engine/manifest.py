@@ -129,7 +129,7 @@ def record_of(name: str, records: Mapping[str, TaskRecord]) -> TaskRecord | None
 def recorded(name: str, record: TaskRecord) -> Task:
     """The task behind a record, at its point if it is one of a sweep's."""
     task = TASKS.get(record.task_name(name))()
-    return task.at(record.sweep.value) if record.sweep else task
+    return task.at(record.sweep.value) if record.sweep else task.asked(record.ask)
 
 
 @contextmanager

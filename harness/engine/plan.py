@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import Adapter
+from speech_eval.adapters.base import Adapter, ReadsTranscripts, ReferenceAware
 from speech_eval.adapters.spec import ModelSpec, ResolvedModel
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave, requirements
+from speech_eval.engine.generate.answer import RECOGNIZER, Answer
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task
-from speech_eval.errors import BadInput, NotFetched
+from speech_eval.errors import BadInput, MissingExtra, NotFetched
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.progress import Progress
-from speech_eval.records import DatasetRecord, TaskRecord
+from speech_eval.records import Ask, DatasetRecord, TaskRecord
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Planned:
     dataset: Dataset
     metrics: tuple[str, ...]
     recognizer: str | None
+    adapter: type[Adapter] | None = None  # None for a stored run, whose model is not asked
     hears: bool = True  # whether the model reads the recordings
     location: str = ""  # the dataset's name or path, as asked for
     note: str = ""
@@ -61,7 +63,8 @@ class Planned:
         Raises `BadInput` where no sample of the data can be used.
         """
         dataset = replace(self.dataset, samples=tuple(s for s in self.dataset.samples if s.id not in asked))
-        found = requirements.defects(dataset, self.interface, self.hears, progress)
+        plays = self.adapter is not None and self.adapter.plays_recordings
+        found = requirements.defects(dataset, self.interface, self.hears, progress, self.task.ask, plays=plays)
         if found and len(found) == len(self.dataset):
             raise BadInput(
                 f"{dataset.info.name}: none of its {len(found)} samples can be used: {next(iter(found.values()))}.",
@@ -88,6 +91,7 @@ class Planned:
             interface=self.interface,
             primary=self.task.variants[self.interface].primary,
             metrics=list(self.metrics),
+            ask=self.task.ask,
             recognizer=None if self.recognizer is None else modelspec.redact(self.recognizer),
             limit=self.limit(settings),
             samples=len(self.dataset.samples),
@@ -134,14 +138,40 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
             skipped.append(f"{task.name} measures time; the answers of {model.redacted} exist already")
             continue
         location = settings.data or task.variants[interface].dataset
-        hears = model.adapter_class.reads_audio or interface in HEARS
-        items.append(_plan_task(task, interface, location, settings, hears))
+        for asked, problem in _asked(task, interface, model, settings.ask):
+            if problem:
+                skipped.append(problem)
+                continue
+            item = _plan_task(asked, interface, location, settings, model.adapter_class)
+            if asked.ask == "transcript" and not issubclass(model.adapter_class, ReadsTranscripts):
+                item = replace(item, recognizer=item.recognizer or RECOGNIZER)
+            items.append(item)
     if settings.rounds > 1 and items and not any(item.task.generate.in_rounds for item in items):
         raise BadInput("None of these tasks is timed, so they have no rounds.", "Use --rounds with the task latency.")
     return Plan(model, settings, items, skipped)
 
 
-def _plan_task(task: Task, interface: str, location: str, settings: Settings, hears: bool, note: str = "") -> Planned:
+def _asked(task: Task, interface: str, model: ResolvedModel, ways: Sequence[Ask]) -> Iterator[tuple[Task, str]]:
+    """The task in every way that it is to be asked, each with why this cannot be; empty where it can."""
+    if not ways:
+        yield task, ""
+    elif interface != "AudioLanguageModel" or not isinstance(task.generate, Answer):
+        yield task, "" if "speech" in ways else f"{task.name} can only be asked as speech"
+    else:
+        deaf = not model.adapter_class.reads_audio and not issubclass(model.adapter_class, ReferenceAware)
+        for way in ways:
+            problem = ""
+            if way == "speech" and deaf:
+                problem = f"{task.name} as speech: {model.redacted} does not hear"
+            if way == "text" and not task.generate.spoken:
+                problem = f"{task.name} as text: what its recordings say is not written in the data"
+            yield task.asked(way), problem
+
+
+def _plan_task(
+    task: Task, interface: str, location: str, settings: Settings, adapter: type[Adapter], note: str = ""
+) -> Planned:
+    hears = task.ask == "transcript" or (task.ask == "speech" and adapter.reads_audio) or interface in HEARS
     variant = task.variants[interface]
     if not settings.offline:
         datasets.fetch(location)
@@ -150,9 +180,11 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, he
     datasets.require_languages(dataset)
     task = task.for_languages({sample.language for sample in dataset.samples})
     asked = tuple(map(present_name, settings.metrics)) or task.variants[interface].metrics
-    names, notes = requirements.scorable(task, interface, asked, dataset, hears=hears, chosen=bool(settings.metrics))
-    for name in names:
-        METRICS.get(name).ready()
+    asked, untimed = (asked, []) if adapter.answers_live else _without_times(asked, chosen=bool(settings.metrics))
+    names, notes = requirements.scorable(
+        task, interface, asked, dataset, hears=hears, plays=adapter.plays_recordings, chosen=bool(settings.metrics)
+    )
+    names, left_out = _ready(names, frozenset() if settings.metrics else task.optional)
     logger.info("plan: %s on %s: %d samples, %s", task.name, dataset.info.name, len(dataset), ", ".join(names))
     return Planned(
         task=task,
@@ -161,9 +193,42 @@ def _plan_task(task: Task, interface: str, location: str, settings: Settings, he
         metrics=names,
         recognizer=settings.recognizer or task.recognizer,
         hears=hears,
+        adapter=adapter,
         location=location,
-        note=" ".join(filter(None, (note, dataset.note, *notes, *_cautions(names, dataset)))),
+        note=" ".join(filter(None, (note, dataset.note, *untimed, *notes, *left_out, *_cautions(names, dataset)))),
     )
+
+
+def _without_times(metrics: Sequence[str], *, chosen: bool) -> tuple[tuple[str, ...], list[str]]:
+    """The metrics that measure no time, for answers that exist already, and a note on those that are left out.
+
+    Raises `BadInput` where the user has `chosen` one of them.
+    """
+    timed = [name for name in metrics if "timing" in METRICS.get(name).needs]
+    if timed and chosen:
+        raise BadInput(
+            f"{', '.join(timed)}: the answers exist already, so the time they took is not known.",
+            "Leave it out of --metrics, or evaluate the model itself.",
+        )
+    note = [f"The answers exist already: without {', '.join(timed)}."] if timed else []
+    return tuple(name for name in metrics if name not in timed), note
+
+
+def _ready(metrics: Sequence[str], optional: frozenset[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The metrics that this machine can compute, and a note on each `optional` one that it cannot.
+
+    Raises what `Metric.ready` raises for the others.
+    """
+    kept, notes = [], []
+    for name in metrics:
+        try:
+            METRICS.get(name).ready()
+            kept.append(name)
+        except (MissingExtra, NotFetched) as error:
+            if name not in optional:
+                raise
+            notes.append(f"Without {name}: {error}")
+    return tuple(kept), notes
 
 
 def _cautions(metrics: Sequence[str], dataset: Dataset) -> list[str]:
@@ -181,9 +246,9 @@ def fetch(item: Planned, settings: Settings, progress: Progress) -> Planned:
         return item
     except NotFetched as error:
         fallback = None if settings.data else datasets.fallback(item.dataset.info.name)
-        if fallback is None:
+        if fallback is None or item.adapter is None:
             raise
         note = f"{error.problem} Using '{fallback}' instead of '{item.dataset.info.name}'."
-        item = _plan_task(item.task, item.interface, fallback, settings, item.hears, note)
+        item = _plan_task(item.task, item.interface, fallback, settings, item.adapter, note)
         item.dataset.ensure_audio(progress)
         return item

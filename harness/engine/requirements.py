@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from speech_eval import datasets
 from speech_eval.datasets.dataset import Dataset
@@ -18,7 +19,7 @@ from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, silent
-from speech_eval.records import Output, Sample
+from speech_eval.records import Ask, Output, Sample
 
 HEARING = ("SpeechRecognizer", "AudioCodec", "DuplexAgent")  # interfaces whose requests are a recording
 READERS = 4  # threads that read recordings
@@ -26,10 +27,13 @@ READERS = 4  # threads that read recordings
 File = tuple[str, str | None]  # a path of the dataset, and the sha256 that a sample states
 
 
-def cannot_ask(interface: str, sample: Sample, hears: bool) -> str:
-    """What a request of the interface needs, to a model that `hears` the recording or does not, and the sample does not
-    have; empty where it has all."""
-    if hears and interface in HEARING and sample.audio is None:
+def cannot_ask(interface: str, sample: Sample, hears: bool, ask: Ask = "speech", *, plays: bool = False) -> str:
+    """What a request of the interface needs, to a model that `hears` the recording or does not, or `plays` it as its
+    answer, and the sample does not have; empty where it has all."""
+    if ask != "speech":
+        given = sample.prompt_text if ask == "text" else sample.audio
+        return "" if given else "question in text" if ask == "text" else "recording"
+    if (plays or (hears and interface in HEARING)) and sample.audio is None:
         return "recording"
     if interface == "SpeechSynthesizer" and not (sample.text or "").strip():
         return "text to speak"
@@ -39,7 +43,14 @@ def cannot_ask(interface: str, sample: Sample, hears: bool) -> str:
 
 
 def scorable(
-    task: Task, interface: str, metrics: Sequence[str], dataset: Dataset, *, hears: bool, chosen: bool = False
+    task: Task,
+    interface: str,
+    metrics: Sequence[str],
+    dataset: Dataset,
+    *,
+    hears: bool,
+    plays: bool = False,
+    chosen: bool = False,
 ) -> tuple[tuple[str, ...], list[str]]:
     """The metrics that have a value for at least one sample, and notes on what is left out.
 
@@ -47,7 +58,8 @@ def scorable(
     primary metric (each metric, where the user has `chosen` them) has a value for none.
     """
     total = len(dataset)
-    lacking = Counter(what for sample in dataset.samples if (what := cannot_ask(interface, sample, hears)))
+    needs = partial(cannot_ask, interface, hears=hears, ask=task.ask, plays=plays)
+    lacking = Counter(what for sample in dataset.samples if (what := needs(sample)))
     _refuse_all(dataset, lacking, f"the task {task.name}")
     notes = [f"{count} of {total} samples have no {what} and are not asked." for what, count in lacking.items()]
     primary = task.variants[interface].primary.split("/")[0]
@@ -114,21 +126,29 @@ def _without_value(metric: Metric, dataset: Dataset, samples: Sequence[Sample]) 
             yield f"{sample.id}: not counted in {metric.id}: {fault}"
 
 
-def defects(dataset: Dataset, interface: str, hears: bool, progress: Progress = silent) -> dict[str, str]:
+def defects(
+    dataset: Dataset,
+    interface: str,
+    hears: bool,
+    progress: Progress = silent,
+    ask: Ask = "speech",
+    *,
+    plays: bool = False,
+) -> dict[str, str]:
     """Why samples are invalid, by id: what a request needs is absent, or the recording or voice prompt that a model
-    (if it `hears`) is given is missing, not the stated one or unreadable, or silent although words are said or a voice
-    is to be copied.
+    (if it `hears`) is given, or the recording that it `plays`, is missing, not the stated one or unreadable, or silent
+    although words are said or a voice is to be copied.
 
     Reads every such recording; those that metrics alone read are for each metric to judge.
     """
     found = {
         sample.id: f"sample {sample.id} has no {what}"
         for sample in dataset.samples
-        if (what := cannot_ask(interface, sample, hears))
+        if (what := cannot_ask(interface, sample, hears, ask, plays=plays))
     }
     files: dict[str, File] = {}  # by sample
     for sample in dataset.samples if hears else ():
-        if interface == "SpeechSynthesizer":
+        if not plays and interface == "SpeechSynthesizer":
             if sample.prompt_audio is not None:
                 files[sample.id] = sample.prompt_audio, sample.prompt_audio_sha256
         elif sample.audio is not None:

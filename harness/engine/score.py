@@ -9,7 +9,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,18 @@ BROKEN_AT_FIRST = 5  # samples after which a metric that has scored none is give
 
 
 @dataclass(frozen=True)
+class Vote:
+    """What a judge said of one output: `replies` (None where it was not asked), and its identity."""
+
+    output: str
+    replies: tuple[str, ...] | None
+    judge: str
+
+
+Votes = dict[str, dict[str, Vote]]  # by sample and metric
+
+
+@dataclass(frozen=True)
 class Job:
     """What a scoring process needs to score one sample."""
 
@@ -50,6 +62,7 @@ class Job:
     original: str | None  # what is known to be heard in it
     audio_files: dict[str, Path]  # of: prompt, reference
     plugins: tuple[str, ...]
+    votes: dict[str, Vote] = field(default_factory=dict)  # by metric: what a judge has said of this output
 
 
 @dataclass(frozen=True)
@@ -72,14 +85,16 @@ def score(
     plugins: Sequence[str],
     progress: Progress,
     executor: Executor | None = None,
+    votes: Votes | None = None,
 ) -> dict[str, str]:
     """Score every stored output by every metric, leaving out what is scored already.
 
-    Without an `executor`, worker processes of this machine where a metric loads a model, else this process. Returns
-    the packages that were loaded where scores were made, name to version. Raises `SpeechEvalError` where a metric or
-    the recognizer breaks on every sample; one that breaks on some is recorded there.
+    `votes` are replies of a judge that count instead of its being asked. Without an `executor`, worker processes of
+    this machine where a metric loads a model, else this process. Returns the packages that were loaded where scores
+    were made, name to version. Raises `SpeechEvalError` where a metric or the recognizer breaks on every sample; one
+    that breaks on some is recorded there.
     """
-    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins)
+    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins, votes or {})
     total = len(dataset.samples)
     done = total - len(jobs)
     label = f"{task.name}: score"
@@ -138,6 +153,18 @@ def scored(run: RunDirectory, task: Task, metric_ids: Sequence[str], dataset: Da
     return all(held.get((key, name)) == digest for key, digest in digests.items() for name in metric_ids)
 
 
+def votes_of(run: RunDirectory, task: Task, metric_ids: Sequence[str]) -> Votes:
+    """The replies of judges that the scores of a run hold."""
+    judged = {name for name in metric_ids if METRICS.get(name).judged}
+    found: Votes = {}
+    for score in run.each_score(task.name) if judged else ():
+        if score.metric in judged:
+            replies = score.detail.get("scores")
+            said = tuple(map(str, replies)) if isinstance(replies, list) else None
+            found.setdefault(score.id, {})[score.metric] = Vote(score.output, said, score.scorer)
+    return found
+
+
 def forget_scores(run: RunDirectory, task: Task, metric_ids: Sequence[str]) -> None:
     """Remove the scores of these metrics, and the transcripts where one of them reads those."""
     kept = [score for (_, metric), score in run.scores(task.name).items() if metric not in metric_ids]
@@ -153,6 +180,7 @@ def _jobs(
     dataset: Dataset,
     recognizer: str | None,
     plugins: Sequence[str],
+    votes: Votes,
 ) -> list[Job]:
     outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.parts(task.name)
     classes: dict[str, type[Metric]] = {name: METRICS.get(name) for name in metric_ids}
@@ -195,6 +223,7 @@ def _jobs(
                 hears_original=compares,
                 original=originals.get(sample.id),
                 audio_files=_audio_files(dataset, sample, classes),
+                votes={name: vote for name, vote in votes.get(sample.id, {}).items() if vote.output == digest},
                 plugins=tuple(plugins),
             )
         )
@@ -262,8 +291,11 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
     `deaf` says why the recognizer gave no transcript; empty where it did or was not asked.
     """
     sample = metric.visible(job.sample)
+    vote = job.votes.get(metric.id)
+    if vote and vote.replies is not None:
+        sample = sample.model_copy(update={"metadata": {**sample.metadata, "scores": list(vote.replies)}})
     item = replace(item, sample=sample)
-    scorer = metric.scorer()
+    scorer = vote.judge if vote else metric.scorer()
     if "hypothesis" in metric.needs and transcript is not None:
         scorer = transcript.scorer
 
@@ -311,7 +343,8 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
         raise
     except Exception as error:
         return not_counted("unscored", f"{type(error).__name__}: {error}")
-    return made("ok", value.parts, value.compat, value.detail)
+    detail = {**(value.detail or {}), "judge": vote.judge} if vote and vote.replies is not None else value.detail
+    return made("ok", value.parts, value.compat, detail)
 
 
 def data_fault(metric: Metric, item: ScoringItem) -> str:

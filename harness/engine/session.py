@@ -34,11 +34,12 @@ from speech_eval.engine.manifest import (
 from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
 from speech_eval.engine.readiness import prove_scorers
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
-from speech_eval.engine.score import forget_scores, score, scored
+from speech_eval.engine.score import Votes, forget_scores, score, scored, votes_of
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
+from speech_eval.metrics import judge as judges
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
 from speech_eval.records import Output, Results, Sample
 
@@ -80,6 +81,11 @@ def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say:
     settings = jobs[0][0].settings
     jobs = [(planned, output.absolute()) for planned, output in jobs]  # before a model changes the working directory
     executor(settings.executor, settings.ray_address)  # raises now rather than after the model's work
+    with judges.using(settings.judge):
+        return _executed(jobs, settings, progress, say)
+
+
+def _executed(jobs: Sequence[tuple[Plan, Path]], settings: Settings, progress: Progress, say: Say) -> list[Results]:
     prove_scorers([item for planned, _ in jobs for item in planned.items], settings, progress)
     with ExitStack() as locks:
         sessions = []
@@ -165,9 +171,9 @@ class Session:
     def store_samples(self) -> None:
         """Store what each task, or each point of a sweep, asks for, and which samples the model is not asked about."""
         for group, invalid in zip(self.groups, self.invalid, strict=True):
-            for name in (item.task.name for item in group):
+            for name, base in ((item.task.name, item.task.base) for item in group):
                 self.directory.replace("samples", name, group[0].dataset.samples)
-                seeds = {key: sample_seed(self.settings.seed, name, key) for key in invalid}
+                seeds = {key: sample_seed(self.settings.seed, base, key) for key in invalid}
                 outputs = [
                     Output(id=key, task=name, status="invalid", seed=seeds[key], error=why)
                     for key, why in invalid.items()
@@ -191,6 +197,7 @@ class Session:
             seed=self.settings.seed,
             batch_size=self.settings.batch_size,
             retry_failed=self.settings.retry_failed,
+            recognizer=first.recognizer,
             round=number or 1,
             progress=self.progress,
         )
@@ -283,7 +290,9 @@ def _lend_references(adapter: Adapter, dataset: Dataset) -> None:
 # ------------------------------------------------------------------------------------------------ scoring
 
 
-def _score(directory: RunDirectory, item: Planned, settings: Settings, progress: Progress) -> None:
+def _score(
+    directory: RunDirectory, item: Planned, settings: Settings, progress: Progress, votes: Votes | None = None
+) -> None:
     start = perf_counter()
     used = score(
         directory,
@@ -295,6 +304,7 @@ def _score(directory: RunDirectory, item: Planned, settings: Settings, progress:
         executor=executor(settings.executor, settings.ray_address),
         plugins=settings.plugins,
         progress=progress,
+        votes=votes or {},
     )
     seconds = round(perf_counter() - start, 3)
     logger.info("score: %s in %.1f s", item.task.name, seconds)
@@ -305,22 +315,24 @@ def rescore(run: Path | RunDirectory, settings: Settings, progress: Progress = s
     """Score a run's stored outputs, with the metrics it names or those of `settings`; no model is needed.
 
     A scoring that was interrupted goes on: outputs without a score get one. Where every output has its scores already,
-    all are made again. Raises `BadInput` where the run names a recognizer or data that only the user may name (see
-    `stored_plan`).
+    all are made again. A judge is asked anew if one is set; without one, the replies that the run stores count. Raises
+    `BadInput` where the run names a recognizer or data that only the user may name (see `stored_plan`).
     """
     directory = run if isinstance(run, RunDirectory) else RunDirectory(run)
-    with names_of(directory) as manifest, directory.writing():
+    with names_of(directory) as manifest, directory.writing(), judges.using(settings.judge):
         items = {name: stored_plan(directory, name, record, settings) for name, record in manifest.tasks.items()}
         prove_scorers(list(items.values()), settings, progress, judges=False)
         for item in items.values():
             if item.needs & {"prompt", "reference"}:
                 item.dataset.ensure_audio(progress)
+        asked = judges.configured() is not None
+        votes = {name: {} if asked else votes_of(directory, item.task, item.metrics) for name, item in items.items()}
         if all(scored(directory, item.task, item.metrics, item.dataset) for item in items.values()):
             for item in items.values():
                 forget_scores(directory, item.task, item.metrics)
         tasks = {}
         for name, item in items.items():
-            _score(directory, item, settings, progress)
+            _score(directory, item, settings, progress, votes[name])
             record = manifest.tasks[name]
             merged = list(dict.fromkeys([*record.metrics, *item.metrics]))
             recognizer = None if item.recognizer is None else modelspec.redact(item.recognizer)

@@ -13,7 +13,7 @@ from speech_eval.adapters.base import INTERFACES
 from speech_eval.engine.generate.answer import Answer
 from speech_eval.engine.generate.strategy import Strategy
 from speech_eval.errors import BadInput, UnknownName
-from speech_eval.records import SweepPoint
+from speech_eval.records import Ask, SweepPoint
 from speech_eval.registry import Registry
 
 
@@ -40,10 +40,12 @@ class Task:
     protocol    the id of the procedure as a whole, such as `seed-tts-eval@2024-06`
     generate    how a model is asked: `Answer()`, `Timed()`, `DepthSweep()`, or a strategy of your own
     recognizer  model spec of the recognizer that transcribes speech outputs for text metrics
+    optional    metrics that a run does without, and says so, where what they need is not installed
     by_language the task for data in given languages, where metrics or the primary number depend on them
     axes        name to metric ids, where each axis is reported separately. Such a task is not ranked: `primary` only
                 sorts samples, and models are ordered by the first number of the first metric
     timeout     seconds that a model may take for one sample, unless the user says otherwise
+    ask         set by the engine on the task asked as text or by a transcript (see `asked`)
     point       set by the engine on the task at one point of its sweep (see `at`)
     """
 
@@ -58,9 +60,11 @@ class Task:
     variants: Mapping[str, Variant] = field(default_factory=dict)
     generate: Strategy = field(default_factory=Answer)
     recognizer: str | None = None
+    optional: frozenset[str] = frozenset()
     by_language: Callable[[Task, Collection[str]], Task] | None = None
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     timeout: float = 600.0
+    ask: Ask = "speech"
     point: SweepPoint | None = None
 
     def __post_init__(self) -> None:
@@ -92,6 +96,15 @@ class Task:
         """This task as it scores data in these languages: BCP 47 tags, of which `und` (no text) does not count."""
         known = {tag for tag in languages if tag != "und"}
         return self if self.by_language is None else self.by_language(self, known)
+
+    @property
+    def base(self) -> str:
+        """The name of the task however it is asked, from which the seeds of samples follow."""
+        return self.name.removesuffix(f"@{self.ask}")
+
+    def asked(self, how: Ask) -> Task:
+        """This task asked in another way than as speech, under a name of its own: `voicebench-mmsu@text`."""
+        return self if how == "speech" else replace(self, name=f"{self.name}@{how}", ask=how)
 
     def at(self, value: int) -> Task:
         """This task at one point of its sweep, under a name of its own: `codec-depth@depth=4`."""

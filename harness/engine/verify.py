@@ -37,7 +37,8 @@ class Verification(Record):
 
 
 def verify(path: Path, settings: Settings, progress: Progress = silent) -> Verification:
-    """Recompute every number of `path` from its stored outputs, in a copy, and compare it with `results.json`.
+    """Recompute every number of `path` from its stored outputs, in a copy, and compare it with `results.json`. The
+    replies of a judge are those that the run stores.
 
     Also checks that each stored waveform is the one its output line names. The run itself is not touched. The copy has
     no audio, and is removed at the end, also where a signal ends the process. Raises `BadInput` where the run names a
@@ -48,7 +49,7 @@ def verify(path: Path, settings: Settings, progress: Progress = silent) -> Verif
     differences = list(_changed_audio(directory))
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="speech-eval-", ignore_cleanup_errors=True) as folder:
         copy = RunDirectory(Path(folder) / "run", copy_of=directory)
-        directory.copy_to(copy, ("samples", "outputs"))
+        directory.copy_to(copy, ("samples", "outputs", "scores"))
         recomputed = runner.rescore(copy, settings, progress)
     differences += _differences(published, recomputed)
     return Verification(

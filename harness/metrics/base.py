@@ -96,6 +96,7 @@ class Metric(ABC):
     columns: ClassVar[frozenset[str]] = frozenset()  # keys of `Sample.metadata` that it reads; a run hides the others
     requires: ClassVar[tuple[frozenset[str], ...]] = ()  # of each set, a sample's metadata must have one key
     summaries: ClassVar[tuple[Summary, ...]]
+    judged: ClassVar[bool] = False  # asks a judge, whose replies are the `scores` of a value's detail
     heavy: ClassVar[bool] = False  # loads a model, so that scoring uses worker processes
     extra: ClassVar[str] = ""  # the extra of this package that it needs
     assets: ClassVar[tuple[str, ...]] = ()  # weights of the asset catalog that it reads

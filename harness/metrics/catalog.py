@@ -107,6 +107,15 @@ METRICS: Registry[type[Metric]] = _Metrics(
         "judge[voicebench]": "speech_eval.metrics.voicebench.judge:Judge",
         "qa[voicebench]": "speech_eval.metrics.voicebench.qa:QA",
         "pedant[voicebench]": "speech_eval.metrics.voicebench.qa:Pedant",
+        "judge[audiobench@e991641]": "speech_eval.metrics.choices.audiobench_judge:AudioBenchJudge",
+        "judge[audiobench-binary@e991641]": "speech_eval.metrics.choices.audiobench_judge:AudioBenchBinaryJudge",
+        "labels[classes@1]": "speech_eval.metrics.choices.labels:Labels",
+        "bleu[sacrebleu@2.6.0]": "speech_eval.metrics.translation:BLEU",
+        "chrf[sacrebleu@2.6.0]": "speech_eval.metrics.translation:ChrF",
+        "choice[options@1]": "speech_eval.metrics.choices.protocols:Options",
+        "choice[mmau@110127f]": "speech_eval.metrics.choices.protocols:MMAU",
+        "choice[audiobench@e991641]": "speech_eval.metrics.choices.protocols:AudioBenchMMAU",
+        "choice[air-bench@9832476]": "speech_eval.metrics.choices.protocols:AirBench",
     },
 )
 

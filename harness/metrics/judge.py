@@ -1,41 +1,69 @@
-"""LLM judges behind an OpenAI-compatible server. Every reply is stored, so that scoring can be repeated offline.
+"""LLM judges that vote on answers. Every reply is stored, so that scoring can be repeated offline.
 
-`SPEECH_EVAL_JUDGE` names the judge that metrics ask: `openai:URL#MODEL`, with the options of that adapter and
-`prompts=FOLDER`, or `stored:MODEL`, which reads stored replies only and never connects. Replies are stored in
-`SPEECH_EVAL_JUDGE_CACHE`, by default in the cache directory, one file per request, independent of the server.
+`--judge SPEC`, or the environment variable `SPEECH_EVAL_JUDGE`, names the judge that metrics ask: `openai:URL#MODEL`,
+with the options of that adapter; `stored:MODEL`, which reads stored replies only and never connects; or the spec of a
+language model of text, such as `smollm2` or `hf:ORG/REPO`, which runs here. The option `prompts=FOLDER` replaces this
+project's prompts. Replies are stored in `SPEECH_EVAL_JUDGE_CACHE`, by default in the cache directory, one file per
+request, independent of the server.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.base import AudioLanguageModel, ChatRequest
 from speech_eval.assets import store as assets
-from speech_eval.errors import BadInput, NotFetched
+from speech_eval.errors import BadInput, NotFetched, SpeechEvalError
 
 VARIABLE = "SPEECH_EVAL_JUDGE"
 CACHE_VARIABLE = "SPEECH_EVAL_JUDGE_CACHE"
+NOT_COMPARABLE = "not comparable"  # in the identity of a judge: with the figures that the benchmark publishes
+_LOCAL_TOKENS = 64  # of a vote by a model on this machine; small ones ramble
+_CUT = ("length", "content_filter")  # reasons of a server to end a reply that may then have no text
+
+
+@contextlib.contextmanager
+def using(spec: str | None) -> Iterator[None]:
+    """Have `spec` be the judge while the block runs, here and in processes that it starts. None changes nothing."""
+    before = os.environ.get(VARIABLE)
+    if spec is not None:
+        os.environ[VARIABLE] = spec
+    try:
+        yield
+    finally:
+        if spec is not None:
+            os.environ.pop(VARIABLE)
+            os.environ.update({} if before is None else {VARIABLE: before})
+
+
+def environment() -> dict[str, str]:
+    """The variables that a process elsewhere needs to ask the same judge."""
+    return {name: os.environ[name] for name in (VARIABLE, CACHE_VARIABLE) if name in os.environ}
 
 
 def configured() -> Judge | None:
-    """The judge that `SPEECH_EVAL_JUDGE` names; None where it is not set."""
+    """The judge that `--judge` or `SPEECH_EVAL_JUDGE` names; None where neither does."""
     spec = os.environ.get(VARIABLE, "").strip()
     return _judge(spec, replies_dir()) if spec else None
 
 
 def prove() -> None:
-    """Raise `NotFetched` where no judge is set, `EndpointError` where its server does not answer."""
+    """Raise `NotFetched` where no judge is set, `EndpointError` where its server does not answer, and what a model that
+    runs here raises where it cannot be loaded."""
     judge = configured()
     if judge is None:
-        raise NotFetched("The task is scored by a judge, and none is set.", f"Set {VARIABLE}=openai:URL#MODEL.")
+        raise NotFetched("The task is scored by a judge, and none is set.", "Give --judge openai:URL#MODEL.")
     judge.prove()
 
 
@@ -51,35 +79,47 @@ def _judge(spec: str, folder: Path) -> Judge:
 
 
 class Judge:
-    """A model that votes. Requests that were answered before are read from `folder`, without the server."""
+    """A model that votes. Requests that were answered before are read from `folder`, without the model.
+
+    Raises `BadInput` for a spec that names no server, no stored judge and no language model.
+    """
 
     def __init__(self, spec: str, folder: Path) -> None:
         parsed = modelspec.parse(spec)
-        scheme, _, rest = parsed.target.partition(":")
-        url, _, named = rest.partition("#")
-        self.model = rest if scheme == "stored" else named
-        if scheme not in ("openai", "stored") or not self.model:
-            raise BadInput(
-                f"'{modelspec.redact(spec)}' is not a judge.",
-                "Write openai:URL#MODEL, or stored:MODEL.",
-            )
-        self._url = url if scheme == "openai" else None
+        self._scheme, _, rest = parsed.target.partition(":")
+        self._url, _, self._named = (
+            rest.partition("#") if self._scheme == "openai" else ("", "", modelspec.unwrap(rest))
+        )
         self._options = dict(parsed.options)
         self._prompts = self._options.pop("prompts", None)
         self._folder = folder
+        self._local = None if self._scheme in ("openai", "stored") else _resolved(spec, parsed, self._options)
+        if self._local is None and not self._named:
+            raise BadInput(f"'{modelspec.redact(spec)}' is not a judge.", _SPECS)
 
-    def prompt(self, name: str, default: str) -> str:
-        """The prompt `name`: the file `NAME.txt` in the folder `prompts=`, else `default`."""
+    @cached_property
+    def model(self) -> str:
+        """The name under which replies are stored: the server's model, or the identity of one that runs here."""
+        return self._named if self._local is None else self._local.identity(self._adapter.info())
+
+    def prompt(self, name: str, default: str, *, optional: bool = False) -> str:
+        """The prompt `name`: the file `NAME.txt` in the folder `prompts=`, else `default`. With such a folder the file
+        must be there, unless it is `optional`."""
         if self._prompts is None:
             return default
         path = Path(str(self._prompts)) / f"{name}.txt"
+        if optional and not path.is_file():
+            return default
         if not path.is_file():
             raise BadInput(f"{path}: no such prompt.", "Write the prompt there, or remove prompts=.")
         return path.read_text("utf-8")
 
-    def identity(self, prompt: str) -> str:
-        """Identity of a number by this judge: its model and the digest of the prompt."""
-        return f"{self.model}, prompt {hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
+    def identity(self, prompt: str, official: tuple[str, str] | None = None) -> str:
+        """Identity of a number by this judge: its model, the digest of the prompt, and `not comparable` unless both are
+        `official`: the beginning of the model's name, and the digest of the benchmark's prompt without the white space
+        around it."""
+        same = official is not None and self.model.startswith(official[0]) and digest(prompt.strip()) == official[1]
+        return f"{self.model}, prompt {digest(prompt)}{'' if same else f', {NOT_COMPARABLE}'}"
 
     def ask(
         self,
@@ -90,7 +130,7 @@ class Judge:
         top_p: float,
         max_tokens: int,
     ) -> list[str]:
-        """`votes` replies to the conversation, verbatim.
+        """`votes` replies to the conversation, verbatim; empty where a server cut the reply before any text.
 
         Raises `NotFetched` where `stored:` has no such reply, `EndpointError` where the server fails.
         """
@@ -106,19 +146,21 @@ class Judge:
         path = self._folder / f"{hashlib.sha256(line.encode()).hexdigest()}.json"
         if path.is_file():
             return _stored(path, votes)
-        if self._url is None:
+        if self._scheme == "stored":
             raise NotFetched(
                 f"No reply of '{self.model}' is stored for this request under {self._folder}.",
-                f"Name a server: {VARIABLE}=openai:URL#{self.model}",
+                f"Name a server: --judge openai:URL#{self.model}",
             )
-        replies = self._votes(request)
+        replies = self._votes(request) if self._local is None else self._said(request)
         _write(path, {"request": request, "replies": replies})
         return replies
 
     def prove(self) -> None:
-        """Ask the server one short question. Raises `EndpointError` where it does not answer; with `stored:`, nothing
-        is asked."""
-        if self._url is not None:
+        """Ask the server one short question, or load the model that runs here. Raises `EndpointError` where the server
+        does not answer; with `stored:`, nothing is asked."""
+        if self._local is not None:
+            _ = self.model
+        elif self._scheme == "openai":
             question = [{"role": "user", "content": "Reply with the digit 1."}]
             self._endpoint.complete({"model": self.model, "messages": question, "n": 1, "max_tokens": 8})
 
@@ -129,6 +171,25 @@ class Judge:
             replies += self._endpoint.complete({**request, "n": request["n"] - len(replies)})
         return replies[: request["n"]]
 
+    def _said(self, request: dict[str, Any]) -> list[str]:
+        """The votes of the model that runs here, each drawn by a seed of its own."""
+        messages = [
+            {"role": message["role"], "content": [{"type": "text", "text": message["content"]}]}
+            for message in request["messages"]
+        ]
+        asked = ChatRequest("judge", messages, max_new_tokens=min(request["max_tokens"], _LOCAL_TOKENS))
+        return [
+            self._adapter.reply([replace(asked, id=f"vote-{vote}", seed=vote)])[0].text or ""
+            for vote in range(request["n"])
+        ]
+
+    @cached_property
+    def _adapter(self) -> AudioLanguageModel:
+        assert self._local is not None
+        adapter = self._local.build()
+        assert isinstance(adapter, AudioLanguageModel)
+        return adapter
+
     @cached_property
     def _endpoint(self) -> Any:
         from speech_eval.adapters.remote.endpoint import Endpoint, EndpointError
@@ -137,14 +198,38 @@ class Judge:
             def complete(self, body: dict[str, Any]) -> list[str]:
                 answer = self._json("chat/completions", json=body)
                 try:
-                    texts = [choice["message"]["content"] for choice in answer["choices"]]
-                except (KeyError, TypeError) as error:
+                    choices = [(choice["message"].get("content"), choice) for choice in answer["choices"]]
+                except (AttributeError, KeyError, TypeError) as error:
                     raise EndpointError(f"{self.url}: the answer has no choices.", "Check the URL.") from error
+                texts = ["" if text is None and c.get("finish_reason") in _CUT else text for text, c in choices]
                 if not texts or not all(isinstance(text, str) for text in texts):
                     raise EndpointError(f"{self.url}: a choice without text.", "Name a model that answers in text.")
                 return texts
 
-        return ChatEndpoint(str(self._url), self.model, **self._options)
+        return ChatEndpoint(self._url, self.model, **self._options)
+
+
+_SPECS = "Write openai:URL#MODEL, stored:MODEL, or the spec of a language model of text, such as smollm2."
+_SAMPLING = {"temperature": 0.5, "top_p": 0.95}  # of a model that runs here, unless its spec says otherwise
+
+
+def _resolved(spec: str, parsed: modelspec.ModelSpec, options: Mapping[str, Any]) -> modelspec.ResolvedModel:
+    """The language model of a spec, which samples its votes if it can."""
+    try:
+        found = modelspec.resolve(replace(parsed, options=dict(options)))
+        known = inspect.signature(found.adapter_class).parameters
+        drawn = {key: value for key, value in _SAMPLING.items() if key in known and key not in options}
+        found = modelspec.resolve(replace(parsed, options={**options, **drawn}))
+    except SpeechEvalError as error:
+        raise BadInput(f"'{modelspec.redact(spec)}' is not a judge: {error.problem}", _SPECS) from error
+    if "AudioLanguageModel" not in found.interfaces:
+        raise BadInput(f"'{found.redacted}' is not a judge: it holds no conversation.", _SPECS)
+    return found
+
+
+def digest(text: str) -> str:
+    """Eight hexadecimal digits that name a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _stored(path: Path, votes: int) -> list[str]:

@@ -27,8 +27,8 @@ from speech_eval.statistics.summaries import rows, value
 from speech_eval.text import language_name, language_tag
 from speech_eval.text.detect import UNKNOWN, detect_language
 
-HYPOTHESIS = ("hypothesis", "response", "prediction", "pred_text", "hyp")
-REFERENCE = ("reference", "ref", "text", "ground_truth", "target")
+HYPOTHESIS = ("hypothesis", "response", "prediction", "pred_text", "hyp", "model_output", "model_prediction")
+REFERENCE = ("reference", "ref", "text", "ground_truth", "target", "answer_gt", "answer")
 OTHERS = ("id", "language", "audio", "reference_audio", "prompt_audio")
 # Fields that are measurements of the answer, by the record of the output that they fill.
 TIMING = ("wall_seconds", "encode_seconds", "decode_seconds")

@@ -19,8 +19,11 @@ def code_digests(thing: type) -> dict[str, str]:
 
     The files are that of the class and, of the modules that its code imports at any depth, those in its folder or in
     another folder of `sys.path` that is not part of an installation. Empty for classes of this project, of installed
-    packages and of notebooks, which have no file that says what they do.
+    packages and of notebooks, which have no file that says what they do. A class whose code is elsewhere names the
+    files in `code_files`.
     """
+    if named := getattr(thing, "code_files", None):
+        return {path.name: file_sha256(path) for path in sorted(named)}
     module = sys.modules.get(thing.__module__)
     file = getattr(module, "__file__", None)
     if file is None or not _own(start := Path(file).resolve()):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 UNKNOWN = "und"  # undetermined, in BCP 47
 _ENOUGH = 20_000  # letters that are read
-_ASSUMED, _FEW = "en", 6  # of so few words in plain Latin letters without any common word, such as a name
+_ASSUMED, _FEW = "en", 3  # of so few plain words, none of them common, such as a name; "A" is no word
 
 # Scripts, as the names of their letters begin, that one language uses nearly alone.
 _BY_SCRIPT = {
@@ -34,19 +34,43 @@ _BY_LETTER: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 # Common words; English has none of those of the other languages.
 _WORDS = {
-    "en": "the and of to is that was for with you this have are not from they she his it",
-    "de": "der und das ist nicht ein ich zu mit sich auf für wir eine dem auch",
-    "fr": "le les et des est une dans que qui pas sur vous nous avec ce je du",
-    "es": "el los las es una que por con para su lo como pero muy está del yo",
-    "it": "il che di è un gli sono della con non una mi lo questo nel ma dei",
-    "pt": "os uma que não para um por são da em mais você ele na",
-    "nl": "het een en ik dat niet zijn op te hij voor maar deze wij naar",
-    "sv": "och att det som är inte jag på med för ett av har",
+    "en": (
+        "the and of to is that was for with you this have are not from they she his it he we what there their your "
+        "would could should which when where who how why because about after before over then than these those been "
+        "being were had did does can will my our some any other two three four five seven eight nine ten hundred "
+        "thousand one by costs good great hello thank thanks please yes world day today night morning friend matters"
+    ),
+    "de": (
+        "der und das ist nicht ein ich zu mit sich auf für wir eine dem auch wie sie sind haben guten danke heute "
+        "morgen aber oder wenn nach bei noch nur kann mein dein gut ja nein bitte einen einer wird werden über tag mir"
+    ),
+    "fr": (
+        "le les et des est une dans que qui pas sur vous nous avec ce je du bonjour merci bonsoir aussi mais où "
+        "comment très bien tout tous être avoir cette mon ton son aux par pour plus oui au sont elle aujourd suis salut"
+    ),
+    "es": (
+        "el los las es una que por con para su lo como pero muy está del yo hola gracias buenos buenas días todos hoy "
+        "qué cómo dónde cuando también más esto esta este hay bien tengo tiene soy eres sí nosotros usted mañana al"
+    ),
+    "it": (
+        "il che di è un gli sono della con una mi lo questo nel ma dei buongiorno buonasera ciao grazie tutti tutto "
+        "non oggi domani stai sei bene ho hai ha anche più perché quando dove chi cosa molto nella alla delle dal del "
+        "si come io noi voi lei loro questa quello quella sta fa va qui"
+    ),
+    "pt": (
+        "os uma que um para por são da em mais você ele na não obrigado obrigada olá bom dia hoje tudo bem muito como "
+        "está isso esta este eu nós eles ela quando onde também ao dos das pelo sim meu minha foi ser"
+    ),
+    "nl": (
+        "het een en ik dat niet zijn op te hij voor maar deze wij naar hallo dank goed goede dag vandaag ook wel nog "
+        "bij als met van wat waar hoe heb heeft jij jullie mijn geen kan zal worden"
+    ),
+    "sv": "och att det som är inte jag på med för ett av har hej du hur idag tack",
     "da": "og det er ikke jeg på med af der til hun af hvad",
     "pl": "nie się na jest że jak ale tak co przez jego był są",
     "cs": "je se na že jsem ale jak který jsou není byl tak",
     "ro": "și este nu în că pe cu mai sunt din pentru",
-    "tr": "bir ve bu için çok ne ben var değil gibi daha olarak",
+    "tr": "bir ve bu için çok ne ben var değil gibi daha olarak merhaba bugün mı mi",
     "vi": "là và của không có tôi được cho một người trong đã",
     "id": "yang di itu dengan untuk tidak ini dari saya akan ada",
     "fi": "ja ei se että hän mutta oli ovat joka minä tämä",
@@ -61,7 +85,8 @@ _WORDS = {
 def detect_language(texts: Iterable[str]) -> str:
     """The BCP 47 tag of the language of `texts`, or `und` where script and words do not tell it.
 
-    A few words in Latin letters without accents, none of them a common word, count as English.
+    English takes one of its common words, other languages in Latin letters take two. Up to three words in Latin letters
+    without accents, none of them a common word, count as English.
     """
     text = unicodedata.normalize("NFC", " ".join(texts)[: 2 * _ENOUGH]).lower()
     scripts = Counter(_script(char) for char in text if char.isalpha())
@@ -88,7 +113,7 @@ def _by_words(text: str) -> str:
     found = Counter({language: sum(words[word] for word in common.split()) for language, common in _WORDS.items()})
     (first, hits), (_, others) = found.most_common(2)
     if hits == 0:
-        return _ASSUMED if text.isascii() and len(words) <= _FEW else UNKNOWN
+        return _ASSUMED if text.isascii() and sum(len(word) > 1 for word in words) <= _FEW else UNKNOWN
     if found["en"] == hits:
         return "en"
-    return first if hits > max(others, 1 if text.isascii() else 0) else UNKNOWN
+    return first if hits > max(others, 1) else UNKNOWN

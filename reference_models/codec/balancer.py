@@ -5,12 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from speech_eval.reference_models.training.distributed import processes, total
+
 
 class Balancer:
     """Losses of the decoded waveform, each with a share of the gradient there (Défossez et al. 2022, section 3.4).
 
     Loss i with gradient gᵢ at the waveform contributes R · λᵢ / Σλ · gᵢ / ⟨‖gᵢ‖⟩, where ⟨·⟩ is a running mean with
-    decay β. ‖·‖ is taken per item of the batch and averaged. Other losses (commitment) are added unchanged.
+    decay β. ‖·‖ is taken per item and averaged over the batches of all processes. Other losses (commitment) are added
+    unchanged. The gradients of several processes are averaged afterwards; those here are scaled so that the average is
+    what one process with all items gives.
     """
 
     def __init__(self, weights: dict[str, float], total_norm: float = 1.0, decay: float = 0.999) -> None:
@@ -21,11 +25,12 @@ class Balancer:
 
     def backward(self, losses: dict[str, Tensor], output: Tensor, elsewhere: Tensor) -> None:
         """Back-propagate. `losses` are unweighted and depend on `output` [B, 1, T]; `elsewhere` is a scalar."""
-        share = self.total_norm / sum(self.weights[name] for name in losses)
+        share = processes() * self.total_norm / sum(self.weights[name] for name in losses)
         balanced = torch.zeros_like(output)
         for name, loss in losses.items():
             (gradient,) = torch.autograd.grad(loss, [output], retain_graph=True)
-            norm = float(gradient.flatten(1).norm(dim=1).mean())
+            # A loss is a mean over the items of one process, whose gradients are longer the fewer they are.
+            norm = float(total(gradient.flatten(1).norm(dim=1).mean())) / processes()
             self.sums[name] = self.sums[name] * self.decay + norm
             self.counts[name] = self.counts[name] * self.decay + 1.0
             balanced += gradient * (share * self.weights[name] / (self.sums[name] / self.counts[name] + 1e-12))

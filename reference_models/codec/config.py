@@ -186,6 +186,7 @@ class SemanticConfig(Section):
         "`distil`: the first codebook learns to predict the features (Mimi). `fuse`: they enter beside the acoustic "
         "frames and are predicted again from the codes (XCodec2).",
     )
+    weights_sha256: str = knob("", "Digest of the encoder's weights; others give other codes.", filled_in=True)
 
 
 class CodecConfig(Section):
@@ -208,12 +209,23 @@ class CodecConfig(Section):
     quantizer: Annotated[
         VQConfig | RVQConfig | FSQConfig | MultiScaleConfig | SplitConfig, Field(discriminator="type")
     ] = knob(RVQConfig(), "Frames to codes.")
+    norm: bool = knob(
+        True,
+        "Keep mean 0 and variance 1 over the training batches in each channel that is quantized (batch normalization "
+        "without weights), so that frames stay within the quantizer's range and apart. The published codecs do not.",
+    )
     semantic: SemanticConfig | None = knob(None, "Features of a speech encoder; null: none.")
 
     @property
     def hop(self) -> int:
         """Samples per frame of the quantizer."""
         return self.encoder.hop * self.downsample
+
+    def taught_by(self, weights_sha256: str) -> CodecConfig:
+        """This configuration with the digest of the speech encoder's weights."""
+        assert self.semantic is not None
+        known = self.semantic.model_copy(update={"weights_sha256": weights_sha256})
+        return self.model_copy(update={"semantic": known})
 
     @model_validator(mode="after")
     def _parts_fit(self) -> CodecConfig:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from speech_eval.reference_models.codec.config import ConvDecoder, VocosDecoder
 from speech_eval.reference_models.codec.layers import ConvNeXtBlock, ResidualUnit, activation
 from speech_eval.reference_models.codec.streaming import Conv1d, ConvTranspose1d, StreamState
+from speech_eval.reference_models.training.precision import in_float32
 
 
 class Decoder(nn.Module):
@@ -26,14 +27,21 @@ class Decoder(nn.Module):
             layers += [ResidualUnit(channels, dilation, units, causal) for dilation in units.dilations]
         layers += [activation(units, channels), Conv1d(channels, 1, 7, causal=causal)]
         layers += [nn.Tanh()] if config.tanh else []
-        self.layers = nn.ModuleList(layers)
+        self.layers, self.inner = nn.ModuleList(layers), len(layers) - 2 - config.tanh
         self.delay = 0
 
     def forward(self, z: Tensor, state: StreamState | None = None) -> Tensor:
         stateful = Conv1d | ConvTranspose1d | ResidualUnit
-        for layer in self.layers:
+        for layer in self.layers[: self.inner]:
             z = layer(z, state) if isinstance(layer, stateful) else layer(z)
-        return z
+        return self.to_waveform(z, state)
+
+    @in_float32
+    def to_waveform(self, x: Tensor, state: StreamState | None) -> Tensor:
+        """The last activation and convolution, [B, C, T] to [B, 1, T]."""
+        for layer in self.layers[self.inner :]:
+            x = layer(x, state) if isinstance(layer, Conv1d) else layer(x)
+        return x
 
     def flush(self, state: StreamState) -> Tensor | None:
         """The samples after the last frame: none."""
@@ -65,10 +73,15 @@ class SpectralDecoder(nn.Module):
         x = self.norm_in(self.read(z, state).mT).mT  # [B, C, F]
         for block in self.blocks:
             x = block(x, state)
-        log_magnitude, phase = self.head(self.norm_out(x.mT)).float().chunk(2, dim=-1)  # [B, F, n_fft / 2 + 1]
+        return self.to_waveform(x, state)
+
+    @in_float32
+    def to_waveform(self, x: Tensor, state: StreamState | None) -> Tensor:
+        """The inverse STFT of the spectrum in hidden states, [B, C, F] to [B, 1, F × hop]."""
+        log_magnitude, phase = self.head(self.norm_out(x.mT)).chunk(2, dim=-1)  # [B, F, n_fft / 2 + 1]
         magnitude = log_magnitude.clamp(max=5.0).exp()  # a full-scale sine under the window stays below e^5 × n_fft / 4
         frames = torch.fft.irfft(torch.polar(magnitude, phase)) * self.window  # [B, F, n_fft]
-        return self.overlap_add(frames, state)[:, None].to(z.dtype)
+        return self.overlap_add(frames, state)[:, None]
 
     def overlap_add(self, frames: Tensor, state: StreamState | None) -> Tensor:
         """[B, F, n_fft] to [B, F × hop] offline; in a stream, `delay` samples later."""

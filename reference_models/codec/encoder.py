@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from speech_eval.reference_models.codec.config import ConvEncoder, STFTEncoder
 from speech_eval.reference_models.codec.layers import ConvNeXtBlock, ResidualUnit, activation
 from speech_eval.reference_models.codec.streaming import Conv1d, StreamState, remember
+from speech_eval.reference_models.training.precision import in_float32
 
 
 class Encoder(nn.Module):
@@ -29,7 +30,12 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
-        return run(self.layers, x, state)
+        return self.to_latent(run(self.layers[:-1], x, state), state)
+
+    @in_float32
+    def to_latent(self, x: Tensor, state: StreamState | None) -> Tensor:
+        """The last convolution, [B, C, F] to [B, latent_dim, F]."""
+        return self.layers[-1](x, state)
 
 
 class SpectralEncoder(nn.Module):
@@ -56,7 +62,12 @@ class SpectralEncoder(nn.Module):
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         x = self.norm(self.read(self.spectrum(x, state), state).mT).mT  # [B, C, F]
-        return self.out(run(self.blocks, x, state))
+        return self.to_latent(run(self.blocks, x, state), state)
+
+    @in_float32
+    def to_latent(self, x: Tensor, state: StreamState | None) -> Tensor:
+        """The last projection, [B, C, F] to [B, latent_dim, F]."""
+        return self.out(x, state)
 
     def spectrum(self, x: Tensor, state: StreamState | None) -> Tensor:
         """[B, 1, T] to [B, bins or, with phase, 3 × bins, F]."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.codec.training_config import MEL_BANDS, MEL_WINDOWS, STFT_WINDOWS, Adversarial
+from speech_eval.reference_models.training.precision import in_float32
 from speech_eval.signal.features import slaney_filters
 
 # A discriminator's feature maps, the last of which are its logits.
@@ -40,6 +41,7 @@ class MelLoss(nn.Module):
             self.register_buffer(f"filters_{size}", filters, persistent=False)
         self.windows = tuple(windows)
 
+    @in_float32
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """[B, 1, T] twice to a scalar."""
         scales = [F.l1_loss(self.log_mel(output, size), self.log_mel(target, size)) for size in self.windows]
@@ -60,6 +62,7 @@ class STFTLoss(nn.Module):
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
         self.windows = tuple(windows)
 
+    @in_float32
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """[B, 1, T] twice to a scalar."""
         total = output.new_zeros(())

@@ -18,7 +18,7 @@ from speech_eval.reference_models.codec.config import CodecConfig
 from speech_eval.reference_models.codec.decoder import build_decoder
 from speech_eval.reference_models.codec.encoder import build_encoder
 from speech_eval.reference_models.codec.layers import Transformer
-from speech_eval.reference_models.codec.quantizers import Quantized, build_quantizer
+from speech_eval.reference_models.codec.quantizers import Quantized, Spread, build_quantizer
 from speech_eval.reference_models.codec.semantic import SemanticFusion
 from speech_eval.reference_models.codec.streaming import Conv1d, ConvTranspose1d, Pass, StreamState
 from speech_eval.reference_models.training.checkpoint import load_checkpoint
@@ -52,6 +52,7 @@ class Codec(nn.Module):
         self.encoder = build_encoder(enc, dim, causal)  # [B, 1, T] to [B, dim, T / encoder hop]
         self.encoder_transformer = Transformer(enc.transformer, dim, causal) if enc.transformer else Pass()
         self.downsample = Conv1d(dim, dim, 2 * ratio, stride=ratio, causal=causal) if ratio > 1 else Pass()
+        self.norm = Spread(dim) if config.norm else nn.Identity()
         self.quantizer = build_quantizer(config.quantizer, dim)  # [B, dim, F] to codes and back
         self.upsample = ConvTranspose1d(dim, dim, stride=ratio, causal=causal) if ratio > 1 else Pass()
         self.decoder_transformer = Transformer(dec.transformer, dim, causal) if dec.transformer else Pass()
@@ -59,6 +60,8 @@ class Codec(nn.Module):
         semantic = config.semantic if config.semantic is not None and config.semantic.mode == "fuse" else None
         rate = config.sample_rate / config.hop
         self.fusion = SemanticFusion(semantic, dim, config.sample_rate, rate) if semantic is not None else None
+        if self.fusion is not None:
+            self.config = config.taught_by(self.fusion.teacher.weights_sha256)
 
         self.hop = config.hop
         self.block = self.hop * lcm(*self.quantizer.strides)
@@ -70,7 +73,7 @@ class Codec(nn.Module):
         """The codec of a checkpoint directory and its card, on the CPU. Raises `BadInput` for one that does not fit."""
         plain, state, card = load_checkpoint(directory, "codec")
         try:
-            codec = cls(CodecConfig.model_validate(plain))
+            codec = cls(CodecConfig.model_validate({"norm": False} | plain))  # codecs without the key had none
             if not any("parametrizations" in name for name in state):
                 codec.remove_weight_norm()
             codec.load_state_dict(state)
@@ -122,7 +125,7 @@ class Codec(nn.Module):
             ready, state[self] = self.pad(pending), pending[..., :0]
         if ready.shape[-1] == 0:
             return [torch.zeros(chunk.shape[0], 0, dtype=torch.long, device=chunk.device) for _ in self.codebook_sizes]
-        return self.quantizer(self.to_latent(ready, state)).codes
+        return self.quantizer(self.norm(self.to_latent(ready, state))).codes
 
     def stream_decode(self, codes: Sequence[Tensor], state: StreamState, *, last: bool = False) -> Tensor:
         """The next frames' codes [B, frames_k] to audio [B, 1, frames × hop]. A Vocos decoder gives `decoder.delay`
@@ -145,9 +148,9 @@ class Codec(nn.Module):
         """[B, 1, blocks × block] to the quantizer's input, and the semantic features in it if they are fused."""
         z = self.to_latent(audio)
         if self.fusion is None:
-            return z, None
+            return self.norm(z), None
         features = self.fusion.features(audio, z.shape[-1])
-        return self.fusion(z, features), features
+        return self.norm(self.fusion(z, features)), features
 
     def to_audio(self, z: Tensor, state: StreamState | None = None) -> Tensor:
         """[B, D, F] to [B, 1, F × hop]."""

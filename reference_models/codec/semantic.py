@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech_eval.adapters.checkpoints import converted, load_model, locate
+from speech_eval.adapters.checkpoints import converted, load_model, locate, weights_digest
 from speech_eval.assets.convert.whisper import convert
 from speech_eval.errors import BadInput, require
 from speech_eval.reference_models.codec.config import SemanticConfig
+from speech_eval.reference_models.training.precision import in_float32
 
 RATE = 16_000  # samples per second, of every supported teacher
 FRAME_RATE = 50.0  # features per second, of every supported teacher
@@ -25,7 +26,8 @@ KINDS = ("whisper", "wavlm", "hubert", "wav2vec2", "wav2vec2-bert")
 class Teacher:
     """A frozen transformers encoder: audio to one layer's hidden states, about 50 per second.
 
-    Not a module, so that its weights enter no checkpoint of a codec. Raises `BadInput` for other architectures.
+    Not a module, so that its weights enter no checkpoint of a codec; `weights_sha256` is their digest. Raises
+    `BadInput` for other architectures, and for other weights than the configuration names.
     """
 
     def __init__(self, config: SemanticConfig) -> None:
@@ -34,6 +36,13 @@ class Teacher:
         self.kind = str(checkpoint.config().get("model_type"))
         if self.kind not in KINDS:
             raise BadInput(f"{config.teacher} is of type '{self.kind}', not a speech encoder.", f"Use {KINDS}.")
+        self.weights_sha256 = weights_digest(checkpoint.weights())
+        if config.weights_sha256 not in ("", self.weights_sha256):
+            raise BadInput(
+                f"The teacher {config.teacher} has the weights {self.weights_sha256[:16]}…, the codec was trained with "
+                f"{config.weights_sha256[:16]}…: it would give other codes.",
+                "Put the weights it was trained with in their place, or train the codec again.",
+            )
         model = load_model(
             "AutoModel", checkpoint, dtype="float32", device="cpu", extra="train", untrained=("masked_spec_embed",)
         )
@@ -44,6 +53,7 @@ class Teacher:
         self.dim = int(model.config.hidden_size)
 
     @torch.no_grad()
+    @in_float32
     def __call__(self, audio: Tensor, rate: int) -> Tensor:
         """audio [B, 1, T] at `rate` Hz to features [B, dim, about 50 × seconds] on the audio's device."""
         waves = list(resample(audio[:, 0].float(), rate).cpu().numpy())
@@ -104,6 +114,7 @@ class SemanticDistillation(nn.Module):
         self.teacher, self.sample_rate = Teacher(config), sample_rate
         self.project = nn.Linear(latent_dim, self.teacher.dim)
 
+    @in_float32
     def forward(self, first_latent: Tensor, audio: Tensor) -> Tensor:
         """first_latent [B, D, F] of audio [B, 1, T] to a scalar in [0, 2]."""
         frames = first_latent.shape[-1]
@@ -134,6 +145,7 @@ class SemanticFusion(nn.Module):
         """Acoustic z [B, D, F] and features to the quantizer's input [B, D, F]."""
         return self.join(torch.cat((self.encode(features), z), dim=1))
 
+    @in_float32
     def loss(self, latent: Tensor, features: Tensor) -> Tensor:
         """Mean squared error of the features predicted from the quantized latent [B, D, F]."""
-        return F.mse_loss(self.decode(latent).float(), features.float())
+        return F.mse_loss(self.decode(latent), features)

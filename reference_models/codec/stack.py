@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speech_eval.reference_models.recipes.stacks import Schema, Stack
+from speech_eval.reference_models.recipes.stacks import Schema, Stack, TrainOption
 
 if TYPE_CHECKING:
     from speech_eval.reference_models.recipes.schema import ResolvedRecipe
@@ -26,4 +26,7 @@ STACK = Stack(
     trainer="speech_eval.reference_models.codec.train:train_recipe",
     schema="speech_eval.reference_models.codec.stack:schema",
     recipes=Path(__file__).parent.parent / "recipes" / "codec",
+    options=(
+        TrainOption("init", "Start from this model, a checkpoint directory or a shipped name, with its architecture."),
+    ),
 )

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.codec.balancer import Balancer
 from speech_eval.reference_models.codec.card import card
+from speech_eval.reference_models.codec.collapse import CollapseWatch
 from speech_eval.reference_models.codec.config import CodecConfig
 from speech_eval.reference_models.codec.discriminators import Discriminators
 from speech_eval.reference_models.codec.losses import (
@@ -30,11 +32,16 @@ from speech_eval.reference_models.codec.model import Codec
 from speech_eval.reference_models.codec.semantic import SemanticDistillation
 from speech_eval.reference_models.codec.training_config import WAVEFORM_LOSSES, TrainingConfig
 from speech_eval.reference_models.codec.validation import Validation
-from speech_eval.reference_models.data.segments import Batch, Batches, Incident, Segments, clips_of
+from speech_eval.reference_models.data.corpus import Data, LeftOut, open_corpus
+from speech_eval.reference_models.data.segments import Batch, Batches, Segments
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
-from speech_eval.reference_models.training.checkpoint import save_checkpoint
+from speech_eval.reference_models.training.checkpoint import (
+    WEIGHTS,
+    find_checkpoint,
+    save_checkpoint,
+)
 from speech_eval.reference_models.training.config import OptimizerConfig
-from speech_eval.reference_models.training.distributed import accelerator, first_says
+from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says, total
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, reseed, update
 from speech_eval.reference_models.training.state import EMA
@@ -47,8 +54,8 @@ class CodecLog(RunLog):
     audio_seconds: float = 0.0
     bad_clips: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def note(self, incidents: list[Incident], say: Say) -> None:
-        """Count skipped recordings, and name each the first time."""
+    def note(self, incidents: Iterable[LeftOut], say: Say) -> None:
+        """Count recordings that are skipped while training, and name each the first time."""
         for incident in incidents:
             if incident.clip not in self.bad_clips:
                 say(f"skipped {incident.clip} ({incident.kind}): {incident.reason}")
@@ -56,46 +63,56 @@ class CodecLog(RunLog):
             self.bad_clips[incident.clip]["times"] += 1
 
     def counts(self) -> dict[str, Any]:
-        kinds = Counter(entry["kind"] for entry in self.bad_clips.values())
-        return {"corrupt": kinds["corrupt"], "silent": kinds["silent"], "steps_not_finite": len(self.bad_steps)}
+        kinds = Counter(str(entry["kind"]) for entry in self.bad_clips.values())
+        return {"unreadable": kinds["unreadable"], "silent": kinds["silent"], "steps_not_finite": len(self.bad_steps)}
 
 
 def train_recipe(
     recipe: ResolvedRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     *,
     resume: bool = False,
     overfit: bool = False,
+    init: str | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> dict[str, Any]:
-    """`train` for a recipe of this stack. Raises `BadInput` naming a key of the recipe that cannot be used."""
+    """`train` for a recipe of this stack; with `init`, the checkpoint's architecture takes the place of the recipe's.
+    Raises `BadInput` naming a key of the recipe that cannot be used."""
     config, training = recipe.read(CodecConfig, recipe.model), recipe.read(TrainingConfig, recipe.training)
-    options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit}
+    start = None if init is None else find_checkpoint(init, "--init")
+    if start is not None:
+        config = Codec.load(start)[0].config
+        first_says(say)(f"starting from {start}, with its architecture")
+    options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "init": start}
     return train(config, training, data, output, progress=progress, say=say, **options)
 
 
 def train(
     config: CodecConfig,
     training: TrainingConfig,
-    data: Path,
+    data: Data,
     output: Path,
     *,
     name: str = "codec",
     resume: bool = False,
     overfit: bool = False,
+    init: Path | None = None,
     stop_at: int | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> dict[str, Any]:
-    """Train a codec on the split `train` of the AudioFolder `data` into the checkpoint directory `output`.
+    """Train a codec on the split `train` of `data` (a folder, a list or a named dataset) into the checkpoint directory
+    `output`.
 
     `resume` continues from the state in `output` and gives what the uninterrupted run would have given; `overfit`
-    trains on the first batch alone; `stop_at` ends early, as an interruption would. Returns the card. Raises
-    `BadInput` for a resume without a state and for a start over one, `TrainingStopped` for losses that are not finite.
+    trains on the first batch alone; `init` is a checkpoint of the same configuration to start from; `stop_at`
+    ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without a state and for a
+    start over one, `TrainingStopped` for losses that are not finite.
     """
-    trainer = CodecTrainer(config, training, data, output, name=name, overfit=overfit, say=say)
+    corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
+    trainer = CodecTrainer(config, training, corpus, output, name=name, overfit=overfit, init=init, say=say)
     loop = trainer.loop
     loop.start(resume)
     trainer.introduce()
@@ -104,7 +121,7 @@ def train(
         if loop.reports:
             trainer.report()
         if loop.validates:
-            trainer.validate()
+            loop.alone(trainer.validate)
         if loop.saves:
             loop.save(trainer.checkpoint)
     return loop.card or trainer.checkpoint()
@@ -117,16 +134,18 @@ class CodecTrainer:
         self,
         config: CodecConfig,
         training: TrainingConfig,
-        data: Path,
+        data: Data,
         output: Path,
         *,
         name: str,
         overfit: bool,
+        init: Path | None = None,
         say: Say,
     ) -> None:
-        self.config, self.training, self.data, self.output = config, training, data, output
-        self.name, self.overfit, self.say = name, overfit, first_says(say)
-        self.accelerator, self.log = accelerator(training.precision), CodecLog()
+        self.config, self.training, self.output = config, training, output
+        self.name, self.overfit, self.init, self.say = name, overfit, init, first_says(say)
+        self.corpus = open_corpus(data, output, on_bad=training.on_bad_data, say=self.say)
+        self.accelerator, self.log = accelerator(), CodecLog()
         self._open_data()
         self._build_models()
         device, rate = self.accelerator.device, config.sample_rate
@@ -135,15 +154,17 @@ class CodecTrainer:
         self.table = LossTable(training.weights())
         shares = {loss: weight for loss, weight in training.weights().items() if loss in WAVEFORM_LOSSES}
         self.balancer = Balancer(shares) if training.balancer else None
-        self.validation = Validation(data, rate, training.validation_clips, self.log, self.say)
+        self.collapse = CollapseWatch(
+            training.optimizer.warmup_steps, self.say, stop=training.on_collapse == "stop", normalized=config.norm
+        )
+        self.validation = Validation(
+            self.corpus, rate, training.validation_clips, max(*training.mel_windows, *training.stft_windows), self.say
+        )
         self.loop = self._loop()
 
     def _open_data(self) -> None:
         training = self.training
-        clips, bad = clips_of(self.data, "train")
-        if bad and training.on_bad_data == "stop":
-            raise BadInput(bad[0].reason, "Take it out of the folder, or train with on_bad_data: skip.")
-        self.log.note(bad, self.say)
+        clips = self.corpus.training()
         self.hours = sum(clip.seconds for clip in clips) / 3600
         segments = Segments(
             clips,
@@ -159,9 +180,13 @@ class CodecTrainer:
     def _build_models(self) -> None:
         training = self.training
         torch.manual_seed(training.seed)
-        self.codec = Codec(self.config)
+        self.codec = Codec(self.config) if self.init is None else Codec.load(self.init)[0]
+        self.start_weights = None if self.init is None else weights_digest([self.init / WEIGHTS])
         self.ema = EMA(self.codec, training.ema_decay) if training.ema_decay else None
         self.distillation = self._distillation()
+        self.config = self.codec.config
+        if self.distillation:
+            self.config = self.config.taught_by(self.distillation.teacher.weights_sha256)
         self.discriminators = Discriminators(training.adversary.parts if training.adversary else ())
         self.learners = torch.nn.ModuleList([self.codec, *([self.distillation] if self.distillation else [])])
         self.optimizer = adamw(self.learners, training.optimizer)
@@ -197,6 +222,8 @@ class CodecTrainer:
         identity = {
             "config": self.config.model_dump(mode="json"),
             "training": self.training.identity(),
+            "data": self.corpus.identity(),
+            "init": self.start_weights,
             "processes": self.accelerator.num_processes,
             "overfit": self.overfit,
         }
@@ -240,7 +267,7 @@ class CodecTrainer:
         reseed(training.seed, number, self.accelerator.process_index)
         audio = batch.audio.to(self.accelerator.device)
         self.wrapped.train()
-        with self.accelerator.autocast():
+        with self.autocast():
             out = self.wrapped(audio)
         decoded = out.audio.float()
         values: Values = {}
@@ -264,21 +291,27 @@ class CodecTrainer:
             self.ema.update(self.codec)
         return values
 
+    def autocast(self) -> torch.autocast:
+        return autocast(self.accelerator.device, self.training.precision)
+
     def _discriminator_step(self, number: int, audio: Tensor, decoded: Tensor, batch: Batch) -> float:
         adversary = self.training.adversary
         assert adversary is not None and self.critics is not None and self.critic_optimizer is not None
         self.discriminators.requires_grad_(True)
-        with self.accelerator.autocast():
+        with self.autocast():
             maps = self.critics(torch.cat((audio, decoded)))
         real = [[part[: len(audio)] for part in maps_of] for maps_of in maps]
         fake = [[part[len(audio) :] for part in maps_of] for maps_of in maps]
         loss = discriminator_loss(real, fake, adversary.kind)
         if not self._finite(loss):
-            self.loop.bad_step(number, "the discriminators' loss", batch.clips)
+            self.loop.bad_step(number, "the discriminators' loss", batch.clips, adversary.every)
             return math.nan
         self.critic_optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
-        self._update(self.discriminators, self.critic_optimizer, adversary.optimizer, number)
+        norm = self._update(self.discriminators, self.critic_optimizer, adversary.optimizer, number)
+        if not math.isfinite(norm):
+            self.loop.bad_step(number, "the norm of the discriminators' gradient", batch.clips, adversary.every)
+            return math.nan
         return float(loss.detach())
 
     def _losses(self, audio: Tensor, decoded: Tensor, own: dict[str, Tensor], adversarial: bool) -> dict[str, Tensor]:
@@ -293,7 +326,7 @@ class CodecTrainer:
         if adversarial and self.training.adversary:
             # Gradients pass through the discriminators here, and none reach their weights.
             self.discriminators.requires_grad_(False)
-            with self.accelerator.autocast():
+            with self.autocast():
                 fake = self.discriminators(decoded)
                 real = self.discriminators(audio)
             losses["adversarial"] = adversarial_loss(fake, self.training.adversary.kind)
@@ -323,15 +356,16 @@ class CodecTrainer:
     def _finite(self, loss: Tensor) -> bool:
         """Whether a loss is finite in all processes."""
         bad = (~loss.detach().isfinite()).float()
-        return float(self.accelerator.reduce(bad, "sum") if self.accelerator.num_processes > 1 else bad) == 0.0
+        return float(total(bad)) == 0.0
 
     # ----------------------------------------------------------------------- reports, validation, checkpoint
 
     def report(self) -> None:
         """The losses, and the use of each codebook since the last report."""
         losses = {name: round(value, 6) for name, value in self.loop.means().items()}
-        levels = self.codec.quantizer.statistics.report()
-        self.codec.quantizer.statistics.reset()
+        statistics = self.codec.quantizer.statistics
+        levels = statistics.over_processes(self.accelerator.device).report()
+        statistics.reset()
         row = {
             "losses": losses,
             "usage": [round(level.usage, 4) for level in levels],
@@ -341,9 +375,12 @@ class CodecTrainer:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
         used = ", ".join(f"{level.perplexity:.0f}" for level in levels[:8])
         self.loop.report(row, f"{shown}; perplexity {used}")
+        self.collapse.look(self.log.step, levels)
 
     def validate(self) -> None:
-        """Run the codec, with the mean weights if there are any, on held-out recordings."""
+        """Run the codec, with the mean weights if there are any, on held-out recordings if there are any."""
+        if not self.validation.recordings:
+            return
         kept = {key: value.clone() for key, value in self.codec.state_dict().items()} if self.ema else None
         if self.ema:
             self.codec.load_state_dict(self.ema.state_dict())
@@ -359,13 +396,15 @@ class CodecTrainer:
             self.name,
             self.codec,
             self.training,
-            self.data,
+            self.corpus,
             hours=self.hours,
             log=self.log,
             validation=self.validation.found,
+            collapsed=sorted(self.collapse.named),
             overfit=self.overfit,
         )
-        if self.accelerator.is_main_process:
-            weights = self.ema.state_dict() if self.ema else self.codec.state_dict()
-            save_checkpoint(self.output, "codec", self.config.model_dump(mode="json"), weights, found)
+        found["training"]["init_weights_sha256"] = self.start_weights
+        weights = self.ema.state_dict() if self.ema else self.codec.state_dict()
+        config = self.config.model_dump(mode="json")
+        self.loop.alone(lambda: save_checkpoint(self.output, "codec", config, weights, found))
         return found

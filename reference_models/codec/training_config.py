@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from speech_eval.reference_models.training.config import OptimizerConfig, Policy, RunConfig, Section, knob
+from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig, Section, knob
 
 Adversarial = Literal["lsgan", "hinge"]
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
@@ -79,10 +79,14 @@ class TrainingConfig(RunConfig):
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
         0.0, "Decay of the running mean of the weights, which the checkpoint then holds; 0: none."
     )
-    precision: Literal["float32", "bf16"] = knob("float32", "Precision of the computation; bf16 on GPUs only.")
+    precision: Literal["float32", "bf16"] = knob(
+        "float32", "`bf16`: layers compute in bfloat16 (autocast). Weights, lookups and losses are always float32."
+    )
     compile: bool = knob(False, "Compile the codec with torch.compile.", resume_may_change=True)
     workers: NonNegativeInt = knob(0, "Processes that decode recordings in advance.", resume_may_change=True)
-    on_bad_data: Policy = knob("skip", "A recording that is unreadable or silent: `skip` and count it, or `stop`.")
+    on_collapse: Literal["stop", "warn"] = knob(
+        "stop", "All codebooks use one code each for hundreds of steps: `stop`, or only `warn`.", resume_may_change=True
+    )
     validation_clips: PositiveInt = knob(8, "Held-out recordings per validation.", resume_may_change=True)
 
     @model_validator(mode="after")

@@ -60,14 +60,15 @@ def prepare(
 ) -> dict[str, Any]:
     """Write the folder and return its summary: hours and clips per split, files left out and why.
 
-    `limit` takes that many recordings per source, always the same ones. Raises `BadInput` if the held-out source shares
-    its speaker with another one, or if `output` was prepared from other sources.
+    `limit` takes that many recordings per source, always the same ones. Raises `BadInput` for a source that does not
+    exist, if the held-out source shares its speaker with another one, or if `output` was prepared from other sources.
     """
     wanted = list(dict.fromkeys(sources))
-    unknown = [name for name in wanted if name not in (*SOURCES, *_SPOKEN_BY_HIBARI)]
-    if unknown:
+    unknown = [name for name in (*wanted, held_out_source) if name not in (*SOURCES, *_SPOKEN_BY_HIBARI)]
+    if unknown or not wanted:
         raise BadInput(
-            f"No source is named {', '.join(unknown)}.", f"Use some of: {', '.join((*SOURCES, *_SPOKEN_BY_HIBARI))}."
+            f"No source is named {', '.join(unknown) or 'at all'}.",
+            f"Use some of: {', '.join((*SOURCES, *_SPOKEN_BY_HIBARI))}.",
         )
     plan = {"sources": wanted, "held_out_source": held_out_source, "limit": limit}
     output.mkdir(parents=True, exist_ok=True)

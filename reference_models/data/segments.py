@@ -8,40 +8,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from speech_eval import datasets
-from speech_eval.audio import Audio, check_waveform
-from speech_eval.errors import BadAudio, BadInput
-from speech_eval.reference_models.data.splits import split_of
+from speech_eval.audio import Audio, check_waveform, load
+from speech_eval.audio.waveform import mono
+from speech_eval.errors import BadAudio
+from speech_eval.reference_models.data.corpus import Clip, LeftOut
+from speech_eval.reference_models.data.inspection import SILENT_PEAK
 from speech_eval.reference_models.training.config import Policy
 
-_SILENT_PEAK = 1e-3
 _OFFSETS_TRIED = 4  # random places tried before a recording counts as silent
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A recording of the training set. `seconds` and `rate` come from the file's header."""
-
-    id: str
-    path: Path
-    seconds: float
-    rate: int
-
-
-@dataclass(frozen=True)
-class Incident:
-    """A recording that could not be used: its id, the kind of problem, and the reason."""
-
-    clip: str
-    kind: Literal["corrupt", "silent"]
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -50,39 +30,7 @@ class Batch:
 
     audio: Tensor
     clips: list[str]
-    incidents: list[Incident] = field(default_factory=list)
-
-
-def clips_of(folder: Path, split: str) -> tuple[list[Clip], list[Incident]]:
-    """The recordings of a split of an AudioFolder, and those whose header cannot be read.
-
-    Raises `BadInput` if no recording of the split is readable.
-    """
-    dataset = datasets.load_dataset(folder)
-    clips, bad = [], []
-    for sample in dataset.samples:
-        if sample.audio is None or split_of(sample) != split:
-            continue
-        path = dataset.audio_path(sample.audio)
-        try:
-            clips.append(_clip(sample.id, path))
-        except BadAudio as error:
-            bad.append(Incident(sample.id, "corrupt", error.problem))
-    if not clips:
-        raise BadInput(f"{folder} has no readable recording in its split '{split}'.", "Check the metadata.jsonl.")
-    return clips, bad
-
-
-def _clip(name: str, path: Path) -> Clip:
-    import soundfile
-
-    try:
-        header = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise BadAudio(f"{path.name}: not a readable audio file ({error}).", "Take it out of the folder.") from error
-    if header.frames == 0:
-        raise BadAudio(f"{path.name}: the audio has no samples.", "Take it out of the folder.")
-    return Clip(name, path, header.frames / header.samplerate, header.samplerate)
+    incidents: list[LeftOut] = field(default_factory=list)
 
 
 class Segments:
@@ -106,9 +54,9 @@ class Segments:
         """Segments per epoch."""
         return len(self._slots)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, str, list[Incident]]:
+    def __getitem__(self, index: int) -> tuple[Tensor, str, list[LeftOut]]:
         """A segment [1, T], its clip's id, and the clips skipped to find it."""
-        incidents: list[Incident] = []
+        incidents: list[LeftOut] = []
         for attempt in range(len(self._slots)):
             # What follows in the epoch takes the place of a clip that is passed over.
             epoch, place = divmod(index, self.epoch)
@@ -119,8 +67,9 @@ class Segments:
             except BadAudio as error:
                 if self.policy == "stop":
                     raise
-                kind: Literal["corrupt", "silent"] = "silent" if isinstance(error, Silent) else "corrupt"
-                incidents.append(Incident(clip.id, kind, error.problem))
+                incidents.append(
+                    LeftOut(clip.id, "silent" if isinstance(error, Silent) else "unreadable", error.problem)
+                )
         raise BadAudio(f"None of the {len(self.clips)} recordings can be used.", "Check them: speech-eval data check.")
 
     @lru_cache(maxsize=2)  # noqa: B019 - one object a training run
@@ -133,7 +82,7 @@ class Segments:
         for _ in range(_OFFSETS_TRIED):
             start = random.uniform(0.0, max(0.0, clip.seconds - self.seconds))
             samples = read(clip, start, self.seconds).resampled(self.rate).samples[:frames]
-            if len(samples) and abs(samples).max() >= _SILENT_PEAK:
+            if len(samples) and abs(samples).max() >= SILENT_PEAK:
                 # Louder than full scale would be clipped by every file format.
                 samples = samples * min(gain, 1.0 / float(abs(samples).max()))
                 return torch.from_numpy(np.pad(samples, (0, frames - len(samples))).astype(np.float32))[None]
@@ -145,16 +94,18 @@ class Silent(BadAudio):
 
 
 def read(clip: Clip, start: float, seconds: float) -> Audio:
-    """A part of a recording at the file's own rate. Raises `BadAudio` naming the clip."""
+    """A part of a recording at the file's own rate, the mean of its channels. Raises `BadAudio` naming the clip."""
+    frames, first = math.ceil(seconds * clip.rate), int(start * clip.rate)
+    if not clip.seekable:
+        audio = load(clip.path)
+        return check_waveform(audio.samples[first : first + frames], audio.rate, clip.id)
     import soundfile
 
     try:
-        samples, rate = soundfile.read(
-            clip.path, frames=math.ceil(seconds * clip.rate), start=int(start * clip.rate), dtype="float32"
-        )
+        samples, rate = soundfile.read(clip.path, frames=frames, start=first, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise BadAudio(f"{clip.id}: cannot be decoded at {start:.2f} s ({error}).", "Record it again.") from error
-    return check_waveform(samples, rate, clip.id)
+    return check_waveform(mono(samples), rate, clip.id)
 
 
 class Batches(torch.utils.data.Dataset[Batch]):

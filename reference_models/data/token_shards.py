@@ -1,7 +1,8 @@
 """Speech as codes on disk, encoded once: parquet that `datasets` reads, codes as uint16.
 
-SHARDS/train-00000.parquet     id, text, spoken, speaker, seconds, codes_0 … codes_K-1; likewise held-out-…
-SHARDS/shards.json             the codec, the text frontend, hours, sizes beside the waveforms; written last
+SHARDS/train-00000.parquet     id, text, spoken, speaker, language, seconds, codes_0 … codes_K-1; likewise held-out-…
+SHARDS/shards.json             the codec, the text frontend, hours, sizes beside the waveforms, what was left out and
+                               why; written last
 
 Codes are stored as the codec gave them, so that every layout reads the same shards.
 """
@@ -9,7 +10,9 @@ Codes are stored as the codec gave them, so that every layout reads the same sha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +20,34 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from speech_eval import datasets
 from speech_eval.adapters.base import AudioCodec
 from speech_eval.audio import load
-from speech_eval.cache import file_sha256, write_atomically
-from speech_eval.errors import BadAudio, BadInput, require
-from speech_eval.progress import Progress, silent
-from speech_eval.records import Sample
-from speech_eval.reference_models.data.splits import split_of
-from speech_eval.reference_models.speech_lm import frontend
+from speech_eval.cache import write_atomically
+from speech_eval.errors import BadInput, require
+from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.reference_models.data.corpus import (
+    Clip,
+    Corpus,
+    Data,
+    LeftOut,
+    open_corpus,
+    report,
+    without_words,
+)
+from speech_eval.reference_models.data.splits import HELD_OUT, TRAIN
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec
+from speech_eval.reference_models.speech_lm.frontend import Frontend, Reading, readings, voice_of
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
+from speech_eval.reference_models.training.config import Policy
+from speech_eval.reference_models.training.log import differences
+from speech_eval.text.detect import UNKNOWN
 
 SUMMARY = "shards.json"
-SPLITS = ("train", "held-out")
+SPLITS = (TRAIN, HELD_OUT)
+_VERSION = 2  # of the rows
+_CACHE = ".cache"
+_TEXTS = ("id", "text", "spoken", "speaker", "language")
 _ROWS = 20_000  # per file
 _BATCH = 16  # recordings per call of the codec
 _PCM_BYTES = 2
@@ -45,27 +61,34 @@ class Document:
     text: str
     spoken: str
     speaker: str
+    language: str
     seconds: float
     codes: list[Ints]
 
 
 def write_shards(
-    data: Path,
+    data: Data,
     codec_spec: str,
     output: Path,
     *,
-    text: frontend.Frontend = "bytes",
+    text: Frontend = "bytes",
     language: str = "en-us",
+    on_bad: Policy = "skip",
+    renew: bool = False,
     progress: Progress = silent,
+    say: Say = unsaid,
 ) -> dict[str, Any]:
-    """Encode every utterance of the AudioFolder `data` that has a text; returns the summary.
+    """Encode every utterance of `data` that has words which the frontend can read; returns the summary.
 
-    Existing shards of the same data, codec and frontend are kept. Raises `BadInput` for existing shards of others, for
-    a codec without codebooks or with one of more than 65 536 codes, and if no utterance can be encoded.
+    Existing shards of the same data, codec and frontend are kept; with `renew`, others are written anew. Raises
+    `BadInput` naming what differs without `renew`, for a codec without codebooks or with one of more than 65 536 codes,
+    and if no utterance can be encoded.
     """
+    corpus = open_corpus(data, on_bad=on_bad, progress=progress, say=say)
     codec = load_codec(codec_spec)
     plan = {
-        "data_sha256": file_sha256(data / "metadata.jsonl"),
+        "version": _VERSION,
+        "data": corpus.identity(),
         "codec_sha256": codec.info().weights_sha256,
         "frontend": text,
         "language": language,
@@ -75,51 +98,86 @@ def write_shards(
         done = output / SUMMARY
         if done.is_file():
             summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
-            if summary["plan"] != plan:
-                raise BadInput(f"{output} holds shards of other data, codec or text.", "Choose another folder.")
-            return summary
-        summary = {"plan": plan, **_write(data, codec, codec_spec, output, plan, progress)}
+            changed = differences(summary["plan"], plan)
+            if not changed:
+                return summary
+            if not renew:
+                raise BadInput(f"{output} holds shards of something else: {changed}.", "Choose another folder.")
+            say(f"{output} is written anew: {changed}")
+            for file in (done, *output.glob("*.parquet")):
+                file.unlink()
+            shutil.rmtree(output / _CACHE, ignore_errors=True)
+        summary = {"plan": plan, **_write(corpus, codec, codec_spec, output, plan, on_bad, progress, say)}
         write_atomically(done, (json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
         return summary
 
 
 def _write(
-    data: Path, codec: AudioCodec, codec_spec: str, output: Path, plan: dict[str, Any], progress: Progress
+    corpus: Corpus,
+    codec: AudioCodec,
+    codec_spec: str,
+    output: Path,
+    plan: dict[str, Any],
+    on_bad: Policy,
+    progress: Progress,
+    say: Say,
 ) -> dict[str, Any]:
-    dataset = datasets.load_dataset(data)
-    samples = [sample for sample in dataset.samples if sample.audio and (sample.text or "").strip()]
-    said = frontend.spoken([str(sample.text) for sample in samples], plan["frontend"], plan["language"])
+    chosen, left_out = _readable(corpus, plan["frontend"], plan["language"], say)
+    report(left_out, len(corpus.clips), "texts", on_bad, say)
+    if not any(clip.split == TRAIN for clip, _ in chosen):
+        corpus.refuse(f"utterance to learn from in its split '{TRAIN}'", left_out)
     section: CodecSection | None = None
-    passed_over: dict[str, str] = {}
-    splits, done = {}, 0
+    splits, languages, done = {}, Counter[str](), 0
     for split in SPLITS:
-        chosen = [(s, words) for s, words in zip(samples, said, strict=True) if split_of(s) == split]
+        mine = [(clip, reading) for clip, reading in chosen if clip.split == split]
         writer = _Writer(output, split)
-        for start in range(0, len(chosen), _BATCH):
-            for row, found in _encode(codec, dataset, chosen[start : start + _BATCH], passed_over):
+        for start in range(0, len(mine), _BATCH):
+            batch = mine[start : start + _BATCH]
+            for row, found in _encode(codec, batch):
                 section = section or _section(codec, codec_spec, found)
                 writer.add(row, len(section.codebook_sizes))
-            done += len(chosen[start : start + _BATCH])
-            progress("encode", done, len(samples))
+            done += len(batch)
+            progress("encode", done, len(chosen))
         splits[split] = writer.close(codec.sample_rate)
-    if section is None or not splits["train"]["utterances"]:
-        raise BadInput(f"{data} has no utterance with a text in its split 'train'.", "See: speech-eval data prepare")
-    return {"codec": section.model_dump(mode="json"), "splits": splits, "passed_over": passed_over}
+        if split == TRAIN:
+            languages = Counter(reading.voice or clip.sample.language for clip, reading in mine)
+    assert section is not None
+    return {
+        "codec": section.model_dump(mode="json"),
+        "splits": splits,
+        "languages": [name for name, _ in languages.most_common()],
+        "passed_over": {item.clip: item.reason for item in (*corpus.left_out, *left_out)},
+    }
 
 
-def _encode(
-    codec: AudioCodec, dataset: datasets.Dataset, chosen: list[tuple[Sample, str]], passed_over: dict[str, str]
-) -> Iterator[tuple[dict[str, Any], Any]]:
-    readable = []
-    for sample, words in chosen:
-        try:
-            readable.append((sample, words, load(dataset.audio_path(str(sample.audio))).resampled(codec.sample_rate)))
-        except BadAudio as error:
-            passed_over[sample.id] = error.problem
-    for (sample, words, audio), found in zip(readable, codec.encode([item[2] for item in readable]), strict=True):
+def _readable(
+    corpus: Corpus, text: Frontend, language: str, say: Say
+) -> tuple[list[tuple[Clip, Reading]], list[LeftOut]]:
+    """Every recording with its text as the frontend reads it, and those without words or that cannot be read."""
+    left_out = without_words(corpus.clips)
+    wordless = {item.clip for item in left_out}
+    clips = [clip for clip in corpus.clips if clip.split in SPLITS and clip.id not in wordless]
+    untold = sum(clip.sample.language == UNKNOWN for clip in clips)
+    if untold and text == "phonemes":
+        say(f"{untold} texts state no language: they are read as {language}, the recipe's model.language")
+    voices = [voice_of(clip.sample.language, language) for clip in clips]
+    read = readings([str(clip.sample.text) for clip in clips], text, voices)
+    chosen = []
+    for clip, reading in zip(clips, read, strict=True):
+        if reading.problem:
+            left_out.append(LeftOut(clip.id, "language", reading.problem))
+        else:
+            chosen.append((clip, reading))
+    return chosen, left_out
+
+
+def _encode(codec: AudioCodec, batch: Sequence[tuple[Clip, Reading]]) -> Iterator[tuple[dict[str, Any], Any]]:
+    audios = [load(clip.path, codec.sample_rate) for clip, _ in batch]
+    for (clip, reading), audio, found in zip(batch, audios, codec.encode(audios), strict=True):
+        sample = clip.sample
         books = {f"codes_{k}": np.asarray(book, dtype=np.uint16) for k, book in enumerate(found.codebooks)}
-        row = {"id": sample.id, "text": sample.text, "spoken": words, "speaker": sample.speaker or "", **books}
-        yield row | {"seconds": audio.seconds}, found
+        row = {"id": sample.id, "text": sample.text, "spoken": reading.said, "speaker": sample.speaker or "", **books}
+        yield row | {"language": sample.language, "seconds": audio.seconds}, found
 
 
 def _section(codec: AudioCodec, spec: str, found: Any) -> CodecSection:
@@ -157,7 +215,7 @@ class _Writer:
 
     def _flush(self) -> None:
         pa, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
-        text = [pa.field(name, pa.string()) for name in ("id", "text", "spoken", "speaker")]
+        text = [pa.field(name, pa.string()) for name in _TEXTS]
         codes = [pa.field(f"codes_{k}", pa.list_(pa.uint16())) for k in range(self.books)]
         schema = pa.schema([*text, pa.field("seconds", pa.float64()), *codes])
         path = self.folder / f"{self.split}-{len(self.files):05d}.parquet"
@@ -201,7 +259,7 @@ class Shards:
         if files:
             library = require("datasets", "train")
             library.disable_progress_bars()
-            self._rows = library.Dataset.from_parquet(files, cache_dir=str(folder / ".cache")).with_format("numpy")
+            self._rows = library.Dataset.from_parquet(files, cache_dir=str(folder / _CACHE)).with_format("numpy")
 
     def __len__(self) -> int:
         return 0 if self._rows is None else len(self._rows)
@@ -209,5 +267,5 @@ class Shards:
     def __getitem__(self, index: int) -> Document:
         row = self._rows[index]
         codes = [np.asarray(row[f"codes_{k}"], dtype=np.int64) for k in range(len(self.codec.codebook_sizes))]
-        name, text, spoken, speaker = (str(row[column]) for column in ("id", "text", "spoken", "speaker"))
-        return Document(name, text, spoken, speaker, float(row["seconds"]), codes)
+        named = {column: str(row[column]) for column in _TEXTS}
+        return Document(**named, seconds=float(row["seconds"]), codes=codes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -66,7 +67,17 @@ class _Examiner:
     def _trained(self, corpus: list[Utterance], folder: Path, progress: Progress) -> Spent:
         """Train the model, or read the one that a stopped run has trained."""
         weights, card = folder / "lm.safetensors", folder / "lm.json"
-        identity = json.dumps({"budget": asdict(self.budget), "sequences": asdict(self.sequences)}, sort_keys=True)
+        learned = hashlib.sha256()
+        for item in corpus:
+            learned.update(item.text.encode())
+            for book in item.codes:
+                learned.update(book.tobytes())
+        made_from = {
+            "budget": asdict(self.budget),
+            "sequences": asdict(self.sequences),
+            "codes_and_texts": learned.hexdigest(),
+        }
+        identity = json.dumps(made_from, sort_keys=True)
         if card.is_file() and weights.is_file():
             stored = json.loads(card.read_text("utf-8"))
             if stored["identity"] == identity:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speech_eval.reference_models.recipes.schema import Recipe, names, open_recipe
-from speech_eval.reference_models.recipes.show import in_words, kind_of, meaning_of, plain, sections_in, type_words
+from speech_eval.reference_models.recipes.show import in_words, kind_of, meaning_of, plain, type_words
 from speech_eval.reference_models.recipes.stacks import stacks
-from speech_eval.reference_models.training.config import Section, marked
+from speech_eval.reference_models.training.config import Section, marked, sections_in
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 

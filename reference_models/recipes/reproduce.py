@@ -8,9 +8,12 @@ from typing import Any
 
 from speech_eval.adapters.spec import ModelSpec
 from speech_eval.engine import session as runner
+from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput
+from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.records import Results
+from speech_eval.reference_models.data.corpus import Data, open_corpus
 from speech_eval.reference_models.data.prepare import prepare
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe, load
 from speech_eval.reference_models.recipes.stacks import stack_of, stacks, train_unless_finished
@@ -52,15 +55,19 @@ def train(
     size: str,
     output: Path,
     *,
-    data: Path | None = None,
+    data: str | Path | None = None,
+    language: str | None = None,
     resume: bool = False,
     overfit: bool = False,
     progress: Progress = silent,
     say: Say = unsaid,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train a recipe at a size into the checkpoint directory `output`, on the AudioFolder `data` or on one prepared as
-    the recipe says; returns the card. `options` are those that the recipe's stack declares."""
+    """Train a recipe at a size into the checkpoint directory `output`; returns the card.
+
+    `data` is a folder, a list or a dataset's name; without it, a folder is prepared as the recipe says. `language` is
+    that of samples that state none, `options` are those that the recipe's stack declares.
+    """
     recipe = load(name, size)
     stack = stack_of(recipe.name)
     known = {option.name for option in stack.options}
@@ -70,14 +77,25 @@ def train(
             f"--{option} is an option of the stack {' and '.join(owners) or 'none'}, not of {stack.name}.",
             "Leave it out.",
         )
-    folder = _data(recipe, output, progress) if data is None else data
+    if data is None:
+        folder: Data = _data(recipe, output, progress)
+    else:
+        folder = Path(data) if Path(data).exists() else data
+    if language is not None:
+        from speech_eval.reference_models.training.distributed import first_says
+
+        policy = recipe.training.get("on_bad_data", "skip")
+        folder = open_corpus(folder, output, language=language, on_bad=policy, progress=progress, say=first_says(say))
     return stack.train(recipe, folder, output, resume=resume, overfit=overfit, progress=progress, say=say, **options)
 
 
 def reproduce(name: str, size: str, output: Path, *, progress: Progress = silent, say: Say = unsaid) -> Reproduction:
     """Prepare, train, evaluate and judge into `output`: `data`, `checkpoint` and `run` below it. Every stage continues
-    where an earlier call was stopped."""
+    where an earlier call was stopped. The task and its metrics are looked up before anything is computed."""
     recipe = load(name, size)
+    TASKS.get(recipe.evaluation.task)
+    for metric in recipe.evaluation.metrics:
+        METRICS.get(metric)
     checkpoint, run = output / "checkpoint", output / "run"
     folder = _data(recipe, output, progress)
     card = train_unless_finished(recipe, folder, checkpoint, progress=progress, say=say)
@@ -117,6 +135,11 @@ def judge(recipe: ResolvedRecipe, results: Results) -> list[Judged]:
 
 
 def _data(recipe: ResolvedRecipe, output: Path, progress: Progress) -> Path:
+    if recipe.data.own:
+        raise BadInput(
+            f"{recipe.name}, size {recipe.size}, is made for data of your own, thousands of hours.",
+            "Give a folder, a list or a dataset's name to `speech-eval train`: --data.",
+        )
     folder = output / "data"
     prepare(folder, progress=progress, **recipe.data.given())
     return folder

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.reference_models.recipes.stacks import stack_of, stacks
@@ -25,11 +25,12 @@ class DataConfig(Section):
         None, "Sources to take, such as asterisk-en or hibari-generated; null: recorded speech in five languages."
     )
     held_out_source: str | None = knob(None, "The source whose speaker is held out whole; null: asterisk-it.")
-    limit: int | None = knob(None, "Recordings per source; null: all.")
+    limit: PositiveInt | None = knob(None, "Recordings per source; null: all.")
+    own: bool = knob(False, "Made for data of your own, thousands of hours: `train` must be given `--data`.")
 
     def given(self) -> dict[str, Any]:
         """The arguments of `prepare` that the recipe states."""
-        return {name: value for name, value in self if value is not None}
+        return {name: value for name, value in self if value is not None and name != "own"}
 
 
 class CodecChoice(Section):
@@ -45,7 +46,10 @@ class CodecChoice(Section):
         if self.recipe is None or self.size is None:
             raise BadInput("The recipe's `codec` names no codec.", "Give `recipe` and `size`, or a `spec`.")
         chosen = load(self.recipe, self.size)
-        return ResolvedRecipe.model_validate(lay_over(chosen.model_dump(), self.changes))
+        try:
+            return ResolvedRecipe.model_validate(lay_over(chosen.model_dump(), self.changes))
+        except ValidationError as error:
+            raise BadInput(f"'codec.changes' of {self.recipe}: {first_problem(error)}.", _HELP) from None
 
 
 class ExpectedNumber(Section):
@@ -68,8 +72,10 @@ class Evaluation(Section):
     """The task that `speech-eval reproduce` runs on the trained model."""
 
     task: str = knob(..., "Name of the task.")
-    split: str | None = knob("held-out", "Split of the prepared data; null: the task's own dataset.")
-    limit: int | None = knob(None, "Number of samples; null: all.")
+    split: Literal["train", "held-out", "held-out-speaker"] | None = knob(
+        "held-out", "Split of the prepared data; null: the task's own dataset."
+    )
+    limit: PositiveInt | None = knob(None, "Number of samples; null: all.")
     options: dict[str, Any] = knob({}, "Options of the model spec.")
     metrics: tuple[str, ...] = knob((), "Metric ids instead of the task's own.")
 

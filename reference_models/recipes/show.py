@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe, names, open_recipe
 from speech_eval.reference_models.recipes.stacks import stack_of
-from speech_eval.reference_models.training.config import Section, marked
+from speech_eval.reference_models.training.config import Section, marked, sections_in
 
 _WIDTH = 100
 
@@ -142,13 +142,6 @@ def meaning_of(field: FieldInfo) -> str:
 def kind_of(section: type[Section]) -> str:
     """The `type` that a section states; empty if it states none."""
     return str(section.model_fields["type"].default) if "type" in section.model_fields else ""
-
-
-def sections_in(annotation: Any) -> list[type[Section]]:
-    """The sections that occur in a type."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return [annotation]
-    return [section for inner in get_args(annotation) for section in sections_in(inner)]
 
 
 def _chosen(sections: list[type[Section]], value: Mapping[str, Any]) -> type[Section]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.reference_models.data.corpus import Data, open_corpus
 from speech_eval.reference_models.training.config import Section
 from speech_eval.registry import load_attr
 
@@ -42,8 +43,9 @@ class Stack:
 
     `trainer` is `module:function` of
     `train(recipe, data, output, *, resume, overfit, progress, say, **options) -> card`, which writes a checkpoint
-    directory; `schema` is `module:function` of `schema(recipe) -> {part of the recipe: section class}`; `kind` is what
-    its `reference.json` states, by which the harness finds the adapter; `recipes` is the folder of its YAML files.
+    directory; `data` is what `data.corpus.open_corpus` takes: a folder, a list, a dataset's name, or a corpus that is
+    open. `schema` is `module:function` of `schema(recipe) -> {part of the recipe: section class}`; `kind` is what its
+    `reference.json` states, by which the harness finds the adapter; `recipes` is the folder of its YAML files.
     """
 
     name: str
@@ -55,7 +57,7 @@ class Stack:
     options: tuple[TrainOption, ...] = ()
     extra: str = "train"
 
-    def train(self, recipe: ResolvedRecipe, data: Path, output: Path, **options: Any) -> dict[str, Any]:
+    def train(self, recipe: ResolvedRecipe, data: Data, output: Path, **options: Any) -> dict[str, Any]:
         """Train a recipe of this stack; returns the card."""
         return dict(load_attr(self.trainer)(recipe, data, output, **options))
 
@@ -89,15 +91,24 @@ def stack_of(recipe_name: str) -> Stack:
 
 
 def train_unless_finished(
-    recipe: ResolvedRecipe, data: Path, output: Path, *, progress: Progress = silent, say: Say = unsaid
+    recipe: ResolvedRecipe, data: Data, output: Path, *, progress: Progress = silent, say: Say = unsaid
 ) -> dict[str, Any]:
-    """Train a recipe into `output`, from where an earlier call was stopped; returns the card."""
+    """Train a recipe into `output`, from where an earlier call was stopped; returns the card.
+
+    Raises `BadInput` naming what differs where `output` was trained by another recipe or on other data.
+    """
+    from speech_eval.reference_models.recipes.kept import check_kept
     from speech_eval.reference_models.training.checkpoint import load_checkpoint
+    from speech_eval.reference_models.training.distributed import first_says
     from speech_eval.reference_models.training.state import FILE, read_facts
 
+    say = first_says(say)
+    policy = recipe.training.get("on_bad_data", "skip")
+    corpus = open_corpus(data, output, on_bad=policy, progress=progress, say=say)
     stack, started = stack_of(recipe.name), (output / FILE).is_file()
+    check_kept(output, recipe, corpus)
     if started and read_facts(output).get("finished"):
         say(f"{output} is trained already")
         return load_checkpoint(output, stack.kind)[2]
     say(f"training {recipe.name}, size {recipe.size}, into {output}")
-    return stack.train(recipe, data, output, resume=started, overfit=False, progress=progress, say=say)
+    return stack.train(recipe, corpus, output, resume=started, overfit=False, progress=progress, say=say)

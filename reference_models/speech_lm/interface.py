@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from speech_eval.reference_models.speech_lm.layouts import Ints
+from speech_eval.text.detect import UNKNOWN
 
 STUCK_AFTER = 25  # a step repeated this many times in a row counts as a model that is stuck
 
@@ -36,12 +37,16 @@ class Tokenizer(Protocol):
         """Positions per step of the slowest codebook."""
 
     def prompt_ids(
-        self, text: str, prompt_text: str | None = None, prompt_codes: Sequence[Ints] | None = None
+        self,
+        text: str,
+        prompt_text: str | None = None,
+        prompt_codes: Sequence[Ints] | None = None,
+        language: str = UNKNOWN,
     ) -> Tensor:
         """Ids [T] or [T, streams] to continue: the transcript of the voice prompt, the text, then the prompt's codes.
 
-        Raises `BadInput` for an empty text, for a prompt without its transcript (or the reverse), and for a text that
-        leaves no room to speak.
+        Raises `BadInput` for an empty text, for a prompt without its transcript (or the reverse), for a text that
+        leaves less room than it could be spoken in, and for one in a `language` that the model cannot read.
         """
 
     def allowed(self, step: int) -> Tensor | None:
@@ -79,13 +84,14 @@ class FinishesFrames(Protocol):
 
 @dataclass(frozen=True)
 class Utterance:
-    """What to say. A voice prompt is a recording's codes and its transcript, possibly in another language."""
+    """What to say, in the `language` of a tag. A voice prompt is a recording's codes and its transcript."""
 
     id: str
     text: str
     seed: int = 0
     prompt_text: str | None = None
     prompt_codes: Sequence[Ints] | None = None
+    language: str = UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,12 @@ class SequenceConfig(Section):
     frontend: Frontend = knob(
         "bytes", "What the model reads: UTF-8 `bytes`, IPA `phonemes` by eSpeak NG, or the `tokenizer` of a text LLM."
     )
-    language: str = knob("en-us", "eSpeak NG's language for `phonemes`.")
+    language: str = knob(
+        "en-us", "eSpeak NG's language for `phonemes` of texts that state no language, or this one without a region."
+    )
+    languages: tuple[str, ...] = knob(
+        (), "eSpeak NG's languages that were trained on, the most frequent first; none: `language`.", filled_in=True
+    )
     codec: CodecSection = knob(..., "The codec, as the recipe's part `codec` gives it.", filled_in=True)
     template: tuple[str, ...] = knob(
         TEMPLATE, "The prompt: `<name>` is a special token, anything else is text, with `{text}` for the words."

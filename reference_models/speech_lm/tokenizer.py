@@ -17,7 +17,9 @@ from torch import Tensor
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm import frontend
 from speech_eval.reference_models.speech_lm.layouts import Ints, deinterleave, interleave, whole_steps
+from speech_eval.reference_models.speech_lm.script import shortest_seconds
 from speech_eval.reference_models.speech_lm.sequence import TEXT, SequenceConfig, is_special
+from speech_eval.text.detect import UNKNOWN
 
 IGNORE = -100  # a label that is not learned
 EMPTY = -1  # a slot of a row that holds nothing
@@ -53,20 +55,33 @@ class SpeechTokenizer(ABC):
         self.vocabulary = config.table(base)
 
     def prompt_ids(
-        self, text: str, prompt_text: str | None = None, prompt_codes: Sequence[Ints] | None = None
+        self,
+        text: str,
+        prompt_text: str | None = None,
+        prompt_codes: Sequence[Ints] | None = None,
+        language: str = UNKNOWN,
     ) -> Tensor:
         """As `interface.Tokenizer.prompt_ids`."""
         check_prompt(text, prompt_text, prompt_codes)
-        (said,) = self.spoken([text if prompt_text is None else f"{prompt_text} {text}"])
+        (said,) = self.spoken([text if prompt_text is None else f"{prompt_text} {text}"], language)
         ids = self.text_rows(said)
         if prompt_codes is not None:
             ids = np.concatenate((ids, self._speech_rows(prompt_codes)))
-        check_fits(len(ids), self.context, text)
+        check_fits(len(ids), self.context, text, self.config.steps_per_second)
         return torch.from_numpy(ids)
 
-    def spoken(self, texts: list[str]) -> list[str]:
-        """Texts as they enter the model, still as characters."""
-        return frontend.spoken(texts, self.config.frontend, self.config.language)
+    def spoken(self, texts: list[str], language: str = UNKNOWN) -> list[str]:
+        """Texts of one language as they enter the model, still as characters. Raises `BadInput` for a text that cannot
+        be read, and for phonemes of a language that the model has not learned."""
+        config = self.config
+        voice = config.language
+        if config.frontend == "phonemes":
+            voice = frontend.learned_voice(language, config.languages or (config.language,))
+        read = frontend.readings(texts, config.frontend, [voice] * len(texts))
+        for text, reading in zip(texts, read, strict=True):
+            if reading.problem:
+                raise BadInput(f"'{text[:40]}': {reading.problem}.", "State the language of the text, or leave it out.")
+        return [reading.said for reading in read]
 
     @abstractmethod
     def allowed(self, step: int) -> Tensor:
@@ -237,11 +252,13 @@ def check_prompt(text: str, prompt_text: str | None, prompt_codes: Sequence[Ints
         raise BadInput(f"A voice prompt without its {missing}.", "Give a prompt's recording and its transcript.")
 
 
-def check_fits(positions: int, context: int, text: str) -> None:
-    """Raise `BadInput` if a prompt of so many positions leaves no room for speech."""
-    if positions >= context:
+def check_fits(positions: int, context: int, text: str, steps_per_second: float) -> None:
+    """Raise `BadInput` if a prompt of so many positions leaves less room than the text could possibly be spoken in."""
+    room = max(0.0, (context - positions) / steps_per_second)
+    if positions >= context or room < shortest_seconds(text):
         raise BadInput(
-            f"'{text[:40]}…' and its prompt take {positions} of {context} positions: no room to speak.",
+            f"'{text[:40]}…' and its prompt take {positions} of {context} positions: no room to speak, "
+            f"{room:.2f} s for {len(text)} characters.",
             "Split the text into sentences, or shorten the prompt.",
         )
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
+from speech_eval.reference_models import CHECKPOINTS
 
 FORMAT = 1
 DESCRIPTION = "reference.json"
@@ -44,6 +45,18 @@ def load_checkpoint(directory: Path, kind: str) -> tuple[dict[str, Any], State, 
             f"Give a directory that was trained by a {kind} recipe.",
         )
     return described["config"], load_tensors(directory / WEIGHTS), described["card"]
+
+
+def find_checkpoint(name: str, option: str) -> Path:
+    """The directory `name`, or that of a shipped checkpoint of that name. Raises `BadInput` naming the `option`."""
+    found = [folder for folder in (Path(name), CHECKPOINTS / name) if (folder / DESCRIPTION).is_file()]
+    if not found:
+        shipped = ", ".join(sorted(folder.name for folder in CHECKPOINTS.iterdir() if folder.is_dir()))
+        raise BadInput(
+            f"{option}: there is no checkpoint {name}.",
+            f"Give a directory that `speech-eval train` wrote, or the name of a shipped one: {shipped}.",
+        )
+    return found[0]
 
 
 def read_description(directory: Path) -> dict[str, Any]:

@@ -5,8 +5,10 @@ The meanings are what `speech-eval recipe show` and docs/recipes.md print, so th
 
 from __future__ import annotations
 
+import difflib
 import math
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 from pydantic.fields import FieldInfo
@@ -72,6 +74,11 @@ class RunConfig(Section):
     on_nan: Policy = knob(
         "stop", "A step with a loss or gradient that is not finite: `stop`, or `skip` (up to 10 in a row)."
     )
+    on_bad_data: Policy = knob(
+        "skip",
+        "A recording or text that cannot be used: `skip` it by name, or `stop`. All are checked at the start.",
+        resume_may_change=True,
+    )
     log_every: PositiveInt = knob(50, "Steps between two reports.", resume_may_change=True)
     validate_every: PositiveInt = knob(1000, "Steps between two validations.", resume_may_change=True)
     save_every: PositiveInt = knob(1000, "Steps between two saved states.", resume_may_change=True)
@@ -84,6 +91,32 @@ class RunConfig(Section):
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first problem of a failed validation: `'training.steps': Input should be greater than 0`."""
+    """The first problem of a failed validation: `'training.steps': Input should be greater than 0`. For a key that does
+    not exist, with the nearest one that does."""
     first = error.errors()[0]
-    return f"'{'.'.join(str(part) for part in first['loc'])}': {first['msg']}"
+    message = first["msg"].replace("valid tuple", "list")
+    if first["type"] == "extra_forbidden":
+        *path, key = map(str, first["loc"])
+        near = difflib.get_close_matches(key, _keys_at(error.title, path), n=1)
+        message += f" (did you mean '{near[0]}'?)" if near else ""
+    return f"'{'.'.join(str(part) for part in first['loc'])}': {message}"
+
+
+def sections_in(annotation: Any) -> list[type[Section]]:
+    """The sections that occur in a type."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for inner in get_args(annotation) for section in sections_in(inner)]
+
+
+def _keys_at(name: str, path: Sequence[str]) -> set[str]:
+    """The keys at a path below the section class of a name. Parts that are no key, such as an index, are passed by."""
+    here = [section for section in _extensions(Section) if section.__name__ == name]
+    for part in path:
+        fields = [section.model_fields[part] for section in here if part in section.model_fields]
+        here = [inner for field in fields for inner in sections_in(field.annotation)] if fields else here
+    return {key for section in here for key in section.model_fields}
+
+
+def _extensions(section: type[Section]) -> list[type[Section]]:
+    return [other for direct in section.__subclasses__() for other in (direct, *_extensions(direct))]

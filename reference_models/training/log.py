@@ -56,11 +56,23 @@ def check_identity(output: Path, was: Mapping[str, Any], mine: Mapping[str, Any]
         before = {k: v for k, v in value.items() if k in mine[key]} if isinstance(value, dict) else value
         if before != mine[key]:
             now = mine[key]
-            changed = _differences(before, now) if isinstance(before, dict) else f"{before} is now {now}"
+            changed = differences(before, now) if isinstance(before, dict) else f"{before} is now {now}"
             raise BadInput(
                 f"{output} was trained with another {key}: {changed}.", "Resume with the values it was started with."
             )
 
 
-def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    return "; ".join(f"{key} {a.get(key)!r} is now {b.get(key)!r}" for key in a if a.get(key) != b.get(key))
+def differences(was: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> str:
+    """What differs between two mappings, by dotted key; empty where nothing does."""
+    found = []
+    for key in dict.fromkeys([*was, *now]):
+        a, b = was.get(key), now.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found.append(differences(a, b, f"{prefix}{key}."))
+        elif a != b:
+            found.append(f"{prefix}{key} {_short(a)} is now {_short(b)}")
+    return "; ".join(filter(None, found))
+
+
+def _short(value: Any) -> str:
+    return f"{value[:12]}…" if isinstance(value, str) and len(value) == 64 else repr(value)

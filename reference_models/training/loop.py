@@ -7,7 +7,7 @@ A stack writes its steps where it loops:
         if loop.reports:
             loop.report(loop.means())
         if loop.validates:
-            validate()
+            loop.alone(validate)
         if loop.saves:
             loop.save(checkpoint)
 """
@@ -23,11 +23,11 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from speech_eval.errors import BadInput
+from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig
 from speech_eval.reference_models.training.curves import write_curves
-from speech_eval.reference_models.training.distributed import OneProcess, clock, first_says
+from speech_eval.reference_models.training.distributed import OneProcess, alone, clock, first_says, total
 from speech_eval.reference_models.training.log import (
     LOG,
     RunLog,
@@ -37,7 +37,7 @@ from speech_eval.reference_models.training.log import (
     read_rows,
     tensorboard,
 )
-from speech_eval.reference_models.training.state import FILE, Stateful, load_training, save_training
+from speech_eval.reference_models.training.state import FILE, Stateful, load_training, resumes, save_training
 
 _MAX_BAD_STEPS = 10  # in a row, before training stops under the policy `skip`
 
@@ -104,12 +104,12 @@ class Loop(Generic[Log]):
         self._progress("train", log.step, config.steps)
         if values:
             self._recent.append(values)
-        over, main = self.done() >= 1.0, self.accelerator.is_main_process
+        over = self.done() >= 1.0
         self.ended = over or log.step == self._last
         due = bool(self._recent) and (self.ended or log.step % config.log_every == 0)
         self._reported, self._recent = (self._recent, []) if due else ([], self._recent)
-        self.reports = due and main
-        self.validates = main and (over or log.step % config.validate_every == 0)
+        self.reports = due
+        self.validates = over or log.step % config.validate_every == 0
         self.saves = self.ended or log.step % config.save_every == 0
 
     def done(self) -> float:
@@ -120,11 +120,16 @@ class Loop(Generic[Log]):
         share, minutes = self.log.step / self.config.steps, self.config.minutes
         return share if minutes is None else max(share, self.log.seconds / (60 * minutes))
 
-    def bad_step(self, number: int, what: str, examples: Sequence[str]) -> None:
-        """Record a step that gave no finite number. Raises `TrainingStopped` by policy, or after ten in a row."""
+    def alone(self, work: Callable[[], Any]) -> Any:
+        """What `work` gives in the first process, for which the others wait; None in the others."""
+        return alone(self.accelerator, work)
+
+    def bad_step(self, number: int, what: str, examples: Sequence[str], every: int = 1) -> None:
+        """Record a step that gave no finite number. Raises `TrainingStopped` by policy, or after ten in a row; what is
+        computed in one step of `every` is in a row at that distance."""
         self.log.bad_steps.append(number)
         problem = f"step {number}: {what} is not finite" + (f", on {', '.join(examples)}" if examples else "")
-        in_a_row = [step for step in self.log.bad_steps if step > number - _MAX_BAD_STEPS]
+        in_a_row = [step for step in self.log.bad_steps if step > number - _MAX_BAD_STEPS * every]
         if self.config.on_nan == "stop" or len(in_a_row) >= _MAX_BAD_STEPS:
             raise TrainingStopped(f"{problem}.", "Lower the learning rate, or listen to the named recordings.")
         self.say(f"skipped {problem}")
@@ -132,15 +137,22 @@ class Loop(Generic[Log]):
     # ----------------------------------------------------------------------------------------- reports
 
     def means(self) -> Values:
-        """The mean of each value over the steps since the last report."""
+        """The mean of each value over the steps since the last report that have it, and over all processes, which must
+        have the same values."""
         names = sorted({name for values in self._reported for name in values})
         columns = {name: [values[name] for values in self._reported if name in values] for name in names}
-        return {name: sum(column) / len(column) for name, column in columns.items()}
+        own = {name: sum(column) / len(column) for name, column in columns.items()}
+        if self.accelerator.num_processes == 1:
+            return own
+        numbers = torch.tensor(list(own.values()), dtype=torch.float64, device=self.accelerator.device)
+        return dict(zip(own, (total(numbers) / self.accelerator.num_processes).tolist(), strict=True))
 
     def report(self, row: Mapping[str, Any], summary: str) -> None:
         """Write a row (numbers, lists of one number per codebook, or groups of these) to `log.jsonl`, TensorBoard and
-        the picture of the run, and say `summary`."""
+        the picture of the run, and say `summary`, in the first process."""
         log = self.log
+        if not self.accelerator.is_main_process:
+            return
         row = {"step": log.step, "seconds": round(log.seconds, 1), **row}
         self.output.mkdir(parents=True, exist_ok=True)
         append_row(self.output / LOG, row)
@@ -168,21 +180,20 @@ class Loop(Generic[Log]):
     # ------------------------------------------------------------------------------------------- state
 
     def start(self, resume: bool) -> None:
-        """Go back to the saved state if `resume`. Raises `BadInput` for a resume without a state or of another run, and
-        for a start over an existing one."""
-        if resume:
+        """Go back to the saved state if `resume`, unless the run was interrupted before its training. Raises `BadInput`
+        for a resume without anything to resume or of another run, and for a start over an existing one."""
+        if resume and resumes(self.output):
             facts = load_training(self.output, self.parts, self.optimizers)
             check_identity(self.output, facts["identity"], self.identity)
             for name, value in facts["log"].items():
                 setattr(self.log, name, value)
-        else:
+        elif not resume:
             refuse_existing(self.output)
 
     def save(self, checkpoint: Callable[[], dict[str, Any]]) -> None:
         """Save the state, and the checkpoint directory, whose card `checkpoint()` returns."""
         facts = {"identity": self.identity, "log": asdict(self.log), "finished": self.done() >= 1.0}
-        if self.accelerator.is_main_process:
-            save_training(self.output, self.parts, self.optimizers, facts)
+        self.alone(lambda: save_training(self.output, self.parts, self.optimizers, facts))
         self.card = checkpoint()
 
 
@@ -209,9 +220,18 @@ def reseed(seed: int, number: int, process: int = 0) -> None:
 
 
 def adamw(module: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW over a module's parameters."""
+    """AdamW over the parameters of a module that learn. Raises `SpeechEvalError` for those that are not float32, in
+    which most updates would be rounded away."""
+    learning = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    coarse = [name for name, parameter in learning.items() if parameter.dtype != torch.float32]
+    if coarse:
+        raise SpeechEvalError(
+            f"{len(coarse)} parameters, {coarse[0]} first, are {learning[coarse[0]].dtype} and cannot learn.",
+            "Load the weights as float32.",
+        )
+    decay = config.weight_decay
     return torch.optim.AdamW(
-        module.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+        list(learning.values()), lr=config.learning_rate, betas=config.betas, weight_decay=decay, fused=True
     )
 
 

@@ -16,6 +16,8 @@ from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 
 FILE = "training.safetensors"
+# Folders that the stages before a training leave beside its state: its data, its codec, its start, its shards.
+EARLIER = ("data", "codec", "start", "shards")
 
 
 class Stateful(Protocol):
@@ -68,6 +70,19 @@ def load_training(
     return facts
 
 
+def resumes(folder: Path) -> bool:
+    """Whether a run that goes on in `folder` has a state to go on from; False if it was interrupted before its training
+    began, which then begins. Raises `BadInput` if there is nothing of a run."""
+    begun = (folder / FILE).is_file()
+    if not begun and not any((folder / stage).exists() for stage in EARLIER):
+        raise _nothing(folder)
+    return begun
+
+
+def _nothing(folder: Path) -> BadInput:
+    return BadInput(f"{folder} has no training state to resume from.", "Start it without --resume.")
+
+
 def read_facts(folder: Path) -> dict[str, Any]:
     """The plain facts of a stored state, without its tensors. Raises `BadInput` as `load_training` does."""
     with _open(folder) as file:
@@ -82,7 +97,7 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _open(folder: Path) -> Any:
     path = folder / FILE
     if not path.is_file():
-        raise BadInput(f"{folder} has no training state to resume from.", "Start it without --resume.")
+        raise _nothing(folder)
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:

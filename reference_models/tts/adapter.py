@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest
+from speech_eval.adapters.base import AudioCodec, Speech, SpeechSynthesizer, SynthesisRequest
 from speech_eval.adapters.checkpoints import choose_device, load_model, locate, weights_digest
 from speech_eval.adapters.options import number, whole
 from speech_eval.audio import Audio
 from speech_eval.engine.generate.strategy import sample_seed
-from speech_eval.errors import BadInput, require
+from speech_eval.errors import BadInput, SpeechEvalError, require
 from speech_eval.records import ModelInfo
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
     """A speech LM and its codec. Sampling: `temperature`, `top_p`, `top_k`, `repetition_penalty`, `max_seconds`.
 
     With `best_of` N, N candidates are generated per request, each from its own seed, and the one is kept that `verify`
-    prefers: `wer` (by `recognizer`), `sim` to the voice prompt, or `both`. A stream has one candidate. Each answer says
-    whether the model `stopped` by itself, how many `tokens` it took, and how many times in a row its most repeated step
-    occurs.
+    prefers: `wer` (by `recognizer`), `sim` to the voice prompt, or `both`. A stream has one candidate. Speech that the
+    model's context cuts off is a failure. Each answer says whether the model `stopped` by itself, how many `tokens` it
+    took, and how many times in a row its most repeated step occurs.
     """
 
     _clones = True  # False: the model ignores voice prompts
@@ -102,6 +102,8 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
                 last = audio
         if last is not None:
             yield Speech(last.samples, last.rate, ended[0].report())
+        if ended and self._cut_off(ended[0]):
+            raise self._endless(request, ended[0])
 
     def _tokens(self, seconds: float) -> int:
         number("max_seconds", seconds, above=True, unit="seconds")
@@ -119,11 +121,15 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             request.seed,
             None if prompt is None else request.prompt_text,
             None if prompt is None else self._codec.encode(prompt),
+            request.language,
         )
 
     def _answer(self, request: SynthesisRequest, candidates: Sequence[Generation]) -> Speech:
         audios = [self._codec.decode(generation.codes) for generation in candidates]
-        chosen, report = 0, candidates[0].report()
+        ended = [i for i, one in enumerate(candidates) if not self._cut_off(one)]
+        if not ended:
+            raise self._endless(request, candidates[0])
+        chosen, report = ended[0], candidates[ended[0]].report()
         if self._verifier is not None:
             from speech_eval.reference_models.speech_lm.rl.verifiers import best, total_reward
 
@@ -131,10 +137,24 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
             if prompt is None and self._verify != "wer":
                 raise BadInput(f"{request.id}: verify={self._verify} needs a voice prompt.", "Use verify=wer.")
             measured = [self._verifier.rewards(request.text, audio, prompt, request.language) for audio in audios]
-            chosen = best(measured, self._verify)
+            chosen = ended[best([measured[i] for i in ended], self._verify)]
             totals = [round(total_reward(one, self._verify), 6) for one in measured]
             report = candidates[chosen].report() | {"chosen": chosen, "rewards": totals}
         return Speech(audios[chosen].samples, audios[chosen].rate, report)
+
+    def _cut_off(self, said: Generation) -> bool:
+        """Whether the model's context ended the speech, and neither the model nor `max_seconds`."""
+        return not said.stopped and len(said.prompt) + len(said.ids) >= self._model.tokenizer.context
+
+    def _endless(self, request: SynthesisRequest, said: Generation) -> SpeechEvalError:
+        context = self._model.tokenizer.context
+        seconds = len(said.ids) / (self._codec.step_rate * self._model.tokenizer.tokens_per_step)
+        stuck = f" It repeats one step {said.repeats} times." if said.stuck else ""
+        return SpeechEvalError(
+            f"{request.id}: the speech does not end within the model's {context} positions: cut off after "
+            f"{seconds:.1f} s.{stuck}",
+            "Split the text into sentences, or limit the speech: max_seconds.",
+        )
 
     def _settings(self) -> dict[str, Any]:
         chosen = {"best_of": self._best_of} | ({"verify": self._verify} if self._best_of > 1 else {})
@@ -187,30 +207,55 @@ class ReferenceTTS(SpeechLMSynthesizer):
 
 
 class _Published(SpeechLMSynthesizer):
-    """A language model's directory or hub name, and the model spec of its codec:
+    """A language model's directory or hub name, and the model spec of its codec, by default that of its release:
     `llasa,path=DIR,codec=[xcodec2,path=DIR]`."""
 
     family: ClassVar[str]
+    codec: ClassVar[str] = ""
 
     def __init__(
-        self, path: str, codec: str, revision: str | None = None, dtype: str = "float32", **options: Any
+        self,
+        path: str,
+        codec: str | None = None,
+        revision: str | None = None,
+        dtype: str = "float32",
+        trust_remote_code: bool = False,
+        **options: Any,
     ) -> None:
-        self._checkpoint = locate(path, revision)
-        self._dtype, self._spec = dtype, codec
+        if not (codec or self.codec):
+            raise BadInput(
+                f"{path}: a checkpoint of {self.family} does not say which codec it speaks.",
+                "Name it: codec=SPEC, such as codec=[dac,path=DIR,n_codebooks=2].",
+            )
+        self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
+        self._dtype, self._spec = dtype, codec or self.codec
         super().__init__(**options)
 
     def _load(self, device: str) -> tuple[SpeakingModel, SpeechCodec, Sampling]:
         from transformers import AutoTokenizer
 
-        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
+        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
         from speech_eval.reference_models.tts.public import FAMILIES, PublicLM
 
         core = load_model("AutoModelForCausalLM", self._checkpoint, dtype=self._dtype, device=device, extra="tts")
         tokenizer = AutoTokenizer.from_pretrained(self._checkpoint.directory)
-        speech = SpeechCodec(load_codec(self._spec))
+        speech = SpeechCodec(self._load_codec())
         family = FAMILIES[self.family](core, tokenizer, speech.codebook_sizes, speech.frame_rates)
         self._core = core
         return PublicLM(core, family), speech, family.sampling
+
+    def _load_codec(self) -> AudioCodec:
+        from speech_eval.reference_models.speech_lm.codec_stream import load_codec
+
+        try:
+            return load_codec(self._spec)
+        except BadInput as error:
+            if self._spec != self.codec:
+                raise
+            raise BadInput(
+                f"The codec that {self.family} was published with: {error.problem}",
+                f"{error.remedy} Or name a copy of the codec: codec=SPEC.",
+            ) from error
 
     def info(self) -> ModelInfo:
         codec = self._codec.codec.info()
@@ -223,14 +268,16 @@ class Llasa(_Published):
     """LLaSA (`HKUSTAudio/Llasa-1B` and kin) with XCodec2."""
 
     family = "llasa"
+    codec = "hf:HKUSTAudio/xcodec2-hf"
 
 
 class Orpheus(_Published):
     """Orpheus with SNAC at 24 kHz. `voice` is a name its checkpoint knows, such as tara."""
 
     family = "orpheus"
+    codec = "snac,path=hubertsiuzdak/snac_24khz"
 
-    def __init__(self, path: str, codec: str, voice: str | None = None, **options: Any) -> None:
+    def __init__(self, path: str, codec: str | None = None, voice: str | None = None, **options: Any) -> None:
         self._voice = voice
         super().__init__(path, codec, **options)
 
@@ -244,6 +291,7 @@ class NeuTTS(_Published):
     """NeuTTS with NeuCodec."""
 
     family = "neutts"
+    codec = "hf:neuphonic/neucodec"
 
 
 class OuteTTS(_Published):

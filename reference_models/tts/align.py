@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import random
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from speech_eval import __version__, datasets
-from speech_eval.adapters.checkpoints import choose_device, weights_digest
-from speech_eval.audio import load as load_audio
+from speech_eval import __version__
+from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.environment import hardware
-from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
-from speech_eval.records import Sample
-from speech_eval.reference_models import CHECKPOINTS
-from speech_eval.reference_models.data.splits import split_of
+from speech_eval.reference_models.data.card import data_facts
+from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
+from speech_eval.reference_models.data.splits import HELD_OUT, TRAIN
 from speech_eval.reference_models.recipes import stacks
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe, load
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
@@ -31,22 +26,22 @@ from speech_eval.reference_models.speech_lm.rl.rollout import Line
 from speech_eval.reference_models.speech_lm.rl.train import Aligner, AlignmentLog, align
 from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier
 from speech_eval.reference_models.speech_lm.sampling import Sampling
-from speech_eval.reference_models.speech_lm.tokenizer import SpeechTokenizer
-from speech_eval.reference_models.training.checkpoint import WEIGHTS
+from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint
+from speech_eval.reference_models.training.distributed import accelerator, first_says
 from speech_eval.reference_models.training.loop import Loop, refuse_existing
-from speech_eval.reference_models.training.state import FILE
+from speech_eval.reference_models.training.state import FILE, resumes
 from speech_eval.reference_models.tts import building
 from speech_eval.reference_models.tts.config import codec_spec
+from speech_eval.reference_models.tts.lines import Lines
 
 METHODS: dict[str, type[Aligner]] = {"grpo": GRPO, "dpo": DPO}
 _CODEC = "codec"  # the folder of a checkpoint that holds its codec
-_PROMPT_SECONDS = (1.0, 6.0)
-_PROMPTS = 4  # recordings per voice
+_START = "start"  # the folder of the model to start from, where it is trained first
 
 
 def train_recipe(
     recipe: ResolvedRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     *,
     resume: bool = False,
@@ -55,32 +50,32 @@ def train_recipe(
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> dict[str, Any]:
-    """Align the recipe's `start` on the texts of the AudioFolder `data` into the checkpoint `output`; returns the card.
+    """Align the recipe's `start` on the texts of `data` into the checkpoint `output`; returns the card.
 
-    `overfit` draws the same lines in every step. Raises `BadInput` for a resume without a state, for a start over one,
-    and naming a key of the recipe that cannot be used.
+    `overfit` draws the same lines in every step. Several processes share the texts of a step. Raises `BadInput` for a
+    resume without anything to resume, for a start over a run, and naming a key of the recipe that cannot be used.
     """
     config = recipe.read(AlignmentConfig, recipe.training)
+    resume = resume and resumes(output)
     if not resume:
         refuse_existing(output)
-    start = start_of(config.start, data, output, progress, say)
-    run = Alignment(recipe.name, config, start, data, output, overfit, say)
+    say = first_says(say)
+    corpus = open_corpus(data, output, on_bad=config.on_bad_data, progress=progress, say=say)
+    start = start_of(config.start, corpus, output, progress, say)
+    run = Alignment(recipe.name, config, start, corpus, output, overfit, say)
     run.loop.start(resume)
-    run.copy_codec()
+    run.loop.alone(run.copy_codec)
     return align(run.aligner, run.loop, run.checkpoint, guards=run.guards, stop_at=stop_at, progress=progress)
 
 
-def start_of(start: str, data: Path, output: Path, progress: Progress, say: Say) -> Path:
+def start_of(start: str, data: Data, output: Path, progress: Progress, say: Say) -> Path:
     """The checkpoint to start from: a directory, or a shipped one by its name. RECIPE@SIZE is trained first, into
     `output`/start."""
     name, at, size = start.partition("@")
     if at:
-        stacks.train_unless_finished(load(name, size), data, output / "start", progress=progress, say=say)
-        return output / "start"
-    found = [folder for folder in (Path(start), CHECKPOINTS / start) if folder.is_dir()]
-    if not found:
-        raise BadInput(f"training.start: no checkpoint {start}.", "Give a directory, llasa-3m-en, or RECIPE@SIZE.")
-    return found[0]
+        stacks.train_unless_finished(load(name, size), data, output / _START, progress=progress, say=say)
+        return output / _START
+    return find_checkpoint(start, "training.start")
 
 
 class Alignment:
@@ -91,52 +86,55 @@ class Alignment:
         name: str,
         config: AlignmentConfig,
         start: Path,
-        data: Path,
+        corpus: Corpus,
         output: Path,
         overfit: bool = False,
         say: Say = unsaid,
     ) -> None:
         self.name, self.config, self.start, self.output = name, config, start, output
+        self.corpus, self.accelerator = corpus, accelerator()
         model, self.origin = building.load(start)
         section = model.config.codec
         codec = SpeechCodec(load_codec(codec_spec(model.config, start)), section.codebook_sizes, section.frame_rates)
         tokens = round(config.max_seconds * codec.step_rate * model.tokenizer.tokens_per_step)
         sampling = Sampling(temperature=config.temperature, max_tokens=tokens)
 
-        def lines_in(split: str, most: int) -> list[Line]:
-            found = lines_of(data, split, codec, config.voices, config.seed, most)
-            if model.config.one_voice:  # it reads no prompt; the similarity to the voice is measured all the same
-                found = [replace(line, prompt_text=None, prompt_codes=None) for line in found]
-            return [line for line in found if _fits(model.tokenizer, line, tokens)]
-
-        lines = lines_in("train", config.texts_per_step if overfit else config.texts)
-        held_out = lines_in("held-out", config.guard_texts) if config.guards else []
-        self.guards = None
-        if config.guards is not None:
-            self.guards = Guards(Verifier(config.guards), codec, held_out, sampling, config.seed)
-        verifier = Verifier(config.verifier)
+        per_step = config.texts_per_step * self.accelerator.num_processes
+        verifier, guarding = Verifier(config.verifier), Verifier(config.guards) if config.guards else None
+        source = Lines(corpus, model, codec, config, tokens, say)
+        lines = source.draw(TRAIN, per_step if overfit else config.texts, verifier)
+        held_out = source.draw(HELD_OUT, config.guard_texts, guarding) if guarding else []
+        self.guards = Guards(guarding, codec, held_out, sampling, config.seed) if guarding else None
 
         def reward(line: Line, generation: Generation) -> dict[str, Reward]:
             return verifier.rewards(line.text, codec.decode(generation.codes), line.prompt, line.language)
 
-        self.aligner = METHODS[config.method](model.to(choose_device("auto")), lines, reward, config, sampling=sampling)
+        self.aligner = METHODS[config.method](
+            model.to(self.accelerator.device),
+            lines,
+            reward,
+            config,
+            sampling=sampling,
+            accelerator=self.accelerator,
+        )
         self.counts = {"lines": len(lines), "guard_lines": len(held_out)}
         self.start_weights = weights_digest([start / WEIGHTS])
         self.loop = self._loop(say)
 
     def _loop(self, say: Say) -> Loop[AlignmentLog]:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise BadInput("An alignment runs in one process.", "Start it without torchrun.")
         identity = {
             "training": self.config.identity(),
             "start": {"weights": self.start_weights},
+            "data": self.corpus.identity(),
             "lines": self.counts,
+            "processes": self.accelerator.num_processes,
         }
         return Loop(
             self.config,
             self.output,
             AlignmentLog(),
             name=self.name,
+            accelerator=self.accelerator,
             parts={"model": self.aligner.model},
             optimizers={"optimizer": self.aligner.optimizer},
             identity=identity,
@@ -152,7 +150,7 @@ class Alignment:
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""
         model, card = self.aligner.model, self.card()
-        building.save(self.output, model, model.state_dict(), card)
+        self.loop.alone(lambda: building.save(self.output, model, model.state_dict(), card))
         return card
 
     def card(self) -> dict[str, Any]:
@@ -168,70 +166,15 @@ class Alignment:
                 "start_weights_sha256": self.start_weights,
                 "steps": log.step,
                 "minutes": round(log.seconds / 60, 2),
-                "rollouts": log.step * config.texts_per_step * config.group,
+                "rollouts": log.step * config.texts_per_step * self.accelerator.num_processes * config.group,
                 "rewards": dict(config.rewards),
                 "form": config.form,
                 **self.counts,
             },
+            "data": data_facts(self.corpus),
             "models": {name: {} if used is None else used.model_dump(mode="json") for name, used in models.items()},
             "hardware": hardware().model_dump(),
         }
         if log.guards:
             found["guards"] = [{name: round(value, 4) for name, value in row.items()} for row in log.guards]
         return found | {key: self.origin[key] for key in ("license", "language") if key in self.origin}
-
-
-def lines_of(data: Path, split: str, codec: SpeechCodec, voices: bool, seed: int, most: int) -> list[Line]:
-    """The texts of a split, each once, `most` of them drawn by the seed. With `voices`, each in the voice of another
-    recording of 1 to 6 s of its speaker; texts without such a recording are left out. Raises `BadInput` if no text
-    remains."""
-    dataset = datasets.load_dataset(data)
-    samples = [s for s in dataset.samples if (s.text or "").strip() and split_of(s) == split]
-    unique = list({str(s.text): s for s in samples}.values())
-    unique = random.Random(f"{seed}/{split}").sample(unique, min(most, len(unique)))
-    pools = _prompt_pools(dataset, samples, codec, seed) if voices else {}
-    lines = []
-    for number, sample in enumerate(unique):
-        line = Line(sample.id, str(sample.text), sample.language)
-        if voices:
-            pool = [prompt for other, prompt in pools[str(sample.speaker)] if other.id != sample.id]
-            if not pool:
-                continue
-            chosen = pool[number % len(pool)]
-            line = Line(line.id, line.text, line.language, chosen.prompt_text, chosen.prompt, chosen.prompt_codes)
-        lines.append(line)
-    if not lines:
-        raise BadInput(f"{data}: its split '{split}' has no text to speak.", "See: speech-eval data prepare --help")
-    return lines
-
-
-def _prompt_pools(
-    dataset: datasets.Dataset, samples: list[Sample], codec: SpeechCodec, seed: int
-) -> dict[str, list[tuple[Sample, Line]]]:
-    """A few recordings of each speaker that can serve as a voice prompt."""
-    dataset.ensure_audio(silent)
-    pools = {}
-    shortest, longest = _PROMPT_SECONDS
-    for speaker in sorted({str(s.speaker) for s in samples}):
-        fitting = [
-            s
-            for s in samples
-            if str(s.speaker) == speaker and s.audio and shortest <= float(s.metadata["seconds"]) <= longest
-        ]
-        random.Random(f"{seed}/{speaker}").shuffle(fitting)
-        pools[speaker] = [(s, _prompt(dataset, s, codec)) for s in fitting[:_PROMPTS]]
-    return pools
-
-
-def _prompt(dataset: datasets.Dataset, sample: Sample, codec: SpeechCodec) -> Line:
-    audio = load_audio(dataset.audio_path(str(sample.audio)))
-    return Line(sample.id, "", sample.language, sample.text, audio, codec.encode(audio))
-
-
-def _fits(tokenizer: SpeechTokenizer, line: Line, tokens: int) -> bool:
-    """Whether the model can say `tokens` after the line and its prompt."""
-    try:
-        ids = tokenizer.prompt_ids(line.text, line.prompt_text, line.prompt_codes)
-    except BadInput:
-        return False
-    return len(ids) + tokens <= tokenizer.context

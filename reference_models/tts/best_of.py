@@ -7,8 +7,8 @@ then the exact mean over every way to draw n (`verifiers.best_of_curve`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from speech_eval.audio import Audio
 from speech_eval.audio import load as load_audio
 from speech_eval.engine.generate.requests import synthesis_request
 from speech_eval.engine.generate.strategy import sample_seed
-from speech_eval.errors import BadInput
+from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Sample
 from speech_eval.reference_models.speech_lm.rl.rewards import character_error_rate
@@ -39,13 +39,14 @@ JUDGES = VerifierConfig(recognizer="whisper-base", speaker="sim[ge2e@resemblyzer
 @dataclass(frozen=True)
 class BestOf:
     """`points`: one row per n with what the judging verifier measured: `cer` (1 if nothing was recognized) and, with
-    voice prompts, `sim` (0 then)."""
+    voice prompts, `sim` (0 then). `left_out` says by id which texts are not among the `texts`, and why."""
 
     model: str
     by: str
     candidates: int
     texts: int
     points: list[dict[str, float]]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def best_of(
@@ -58,8 +59,11 @@ def best_of(
     seed: int = 0,
     progress: Progress = silent,
 ) -> BestOf:
-    """Generate `candidates` for every text of a dataset and compute the curve. Raises `BadInput` for a model that is
-    not a synthesizer, and for a choice by voice if a text has no voice prompt."""
+    """Generate `candidates` for every text of a dataset that can be measured and spoken, and compute the curve.
+
+    Raises `BadInput` for a model that is not a synthesizer, for a choice by voice if a text has no voice prompt, and if
+    all texts are left out.
+    """
     model = modelspec.resolve(spec).build()
     if not isinstance(model, SpeechSynthesizer):
         raise BadInput(f"{spec} is not a synthesizer.", "See: speech-eval list models")
@@ -71,32 +75,63 @@ def best_of(
     unused = {"sim": {"recognizer": None}, "wer": {"speaker": None}, "both": {}}[by]
     chooser = Verifier(CHOOSES.model_copy(update=unused))
     judge = Verifier(JUDGES if voices else JUDGES.model_copy(update={"speaker": None}))
-    chosen_by, errors, voice = (np.zeros((len(samples), candidates)) for _ in range(3))
-    for row, sample in enumerate(samples):
-        prompt = _prompt(dataset, sample)
-        text = str(sample.text)
-        asked = [
-            synthesis_request(
-                sample,
-                sample_seed(seed, "best-of", f"{sample.id}/{column}"),
-                lambda path: load_audio(dataset.audio_path(path)),
-            )
-            for column in range(candidates)
-        ]
-        size = model.batch_size
-        audios = [audio for at in range(0, candidates, size) for audio in model.synthesize(asked[at : at + size])]
-        for column, audio in enumerate(audios):
-            chosen_by[row, column] = total_reward(chooser.rewards(text, audio, prompt, sample.language), by)
-            cer = character_error_rate(text, judge.transcript(audio, sample.language), sample.language)
-            errors[row, column] = 1.0 if cer is None else cer
-            if prompt is not None and voices:
-                voice[row, column] = judge.similarity(audio, prompt).value
-        progress("best of", row + 1, len(samples))
+    measured: list[_Candidates] = []
+    left_out: dict[str, str] = {}
+    for number, sample in enumerate(samples, 1):
+        text, language = sample.text or "", sample.language
+        try:
+            if problem := chooser.problem(text, language) or judge.problem(text, language):
+                raise BadInput(problem)
+            measured.append(_candidates(model, dataset, sample, candidates, seed, chooser, judge, by))
+        except SpeechEvalError as error:
+            left_out[sample.id] = error.problem.rstrip(".")
+        progress("best of", number, len(samples))
+    if not measured:
+        name, problem = next(iter(left_out.items()))
+        raise BadInput(f"{data}: none of {len(samples)} texts can be used, such as {name}: {problem}.", "Use others.")
     sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n < candidates] + [candidates]
+    chosen_by, errors, voice = (np.array(column) for column in zip(*measured, strict=True))
     curves = {"cer": best_of_curve(chosen_by, errors, sizes)}
     curves |= {"sim": best_of_curve(chosen_by, voice, sizes)} if voices else {}
     points = [{"n": float(n), **{name: round(curve[n], 6) for name, curve in curves.items()}} for n in sizes]
-    return BestOf(modelspec.redact(spec), by, candidates, len(samples), points)
+    return BestOf(modelspec.redact(spec), by, candidates, len(measured), points, left_out)
+
+
+class _Candidates(NamedTuple):
+    """Of each candidate of a text: what it is chosen by, its errors, and its similarity to the voice prompt."""
+
+    chosen_by: list[float]
+    errors: list[float]
+    voice: list[float]
+
+
+def _candidates(
+    model: SpeechSynthesizer,
+    dataset: datasets.Dataset,
+    sample: Sample,
+    count: int,
+    seed: int,
+    chooser: Verifier,
+    judge: Verifier,
+    by: By,
+) -> _Candidates:
+    prompt, text = _prompt(dataset, sample), str(sample.text)
+    asked = [
+        synthesis_request(
+            sample,
+            sample_seed(seed, "best-of", f"{sample.id}/{column}"),
+            lambda path: load_audio(dataset.audio_path(path)),
+        )
+        for column in range(count)
+    ]
+    size, found = model.batch_size, _Candidates([], [], [])
+    for audio in [audio for at in range(0, count, size) for audio in model.synthesize(asked[at : at + size])]:
+        found.chosen_by.append(total_reward(chooser.rewards(text, audio, prompt, sample.language), by))
+        cer = character_error_rate(text, judge.transcript(audio, sample.language), sample.language)
+        found.errors.append(1.0 if cer is None else cer)
+        measures = prompt is not None and judge.config.speaker is not None
+        found.voice.append(judge.similarity(audio, prompt).value if measures and prompt else 0.0)
+    return found
 
 
 def picture(found: BestOf) -> str:

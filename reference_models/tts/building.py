@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import nn
 
@@ -20,7 +21,8 @@ TokenLM = SpeechLM | FrameLM
 
 
 def build(config: TTSConfig) -> TokenLM:
-    """A new model. A text LLM comes with its weights; the new rows of embedding and head are the mean of the old."""
+    """A new model in float32, whatever a text LLM was stored in: half of the weights of a bfloat16 model are too coarse
+    for an update to move them. The new rows of a text LLM's embedding and head are the mean of the old."""
     if config.layout == "csm":
         return FrameLM(config)
     if not isinstance(config.core, HubCore):
@@ -30,7 +32,7 @@ def build(config: TTSConfig) -> TokenLM:
     core = config.core
     try:
         tokenizer = AutoTokenizer.from_pretrained(core.name, revision=core.revision)
-        lm = AutoModelForCausalLM.from_pretrained(core.name, revision=core.revision)
+        lm = AutoModelForCausalLM.from_pretrained(core.name, revision=core.revision, dtype=torch.float32)
     except (OSError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise BadInput(f"The text LLM {core.name}: {first}", "Check the name and the network.") from error
@@ -57,6 +59,15 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     return model.eval(), card
 
 
+def start_from(directory: Path, config: TTSConfig) -> TokenLM:
+    """A model of `config` with the weights of a checkpoint directory of the same layout, to be trained on."""
+    described, state, _ = load_checkpoint(directory, "tts")
+    model = _empty(config, directory)
+    model.tokenizer.vocabulary.check(described["vocabulary"], str(directory))
+    model.load_state_dict(state)
+    return model
+
+
 def save(directory: Path, model: TokenLM, state: dict[str, Any], card: dict[str, Any]) -> None:
     """Write the checkpoint, with the tokenizer of a text LLM beside it."""
     save_checkpoint(directory, "tts", model.config.model_dump(mode="json"), state, card)
@@ -72,7 +83,7 @@ def _empty(config: TTSConfig, directory: Path) -> TokenLM:
 
     if config.core.architecture is None:
         raise BadInput(f"{directory}: the text LLM's architecture is missing.", "Train it again.")
-    lm = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.core.architecture))
+    lm = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.core.architecture), dtype=torch.float32)
     return _speaking(config, lm, AutoTokenizer.from_pretrained(directory / TOKENIZER))
 
 

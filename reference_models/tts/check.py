@@ -10,41 +10,57 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import AudioCodec, SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.base import AudioCodec
 from speech_eval.errors import BadInput
+from speech_eval.progress import Say, unsaid
 from speech_eval.reference_models.data.packing import Packed, documents_of
+from speech_eval.reference_models.data.token_shards import Document
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
 from speech_eval.reference_models.speech_lm.layouts import Ints
+from speech_eval.reference_models.speech_lm.recognition import Heard, Recognizer, error_rate
 from speech_eval.reference_models.speech_lm.tokenizer import SpeechTokenizer, learned
 from speech_eval.reference_models.tts.training_config import CheckConfig
-from speech_eval.text import compared_words
+from speech_eval.text import language_name, primary_language
+from speech_eval.text.detect import UNKNOWN
 
 
 def recognize_packed(
-    packed: Packed, codec: AudioCodec, texts: Mapping[str, str], config: CheckConfig, language: str
+    packed: Packed,
+    codec: AudioCodec,
+    documents: Mapping[str, Document],
+    config: CheckConfig,
+    default: str,
+    say: Say = unsaid,
 ) -> dict[str, Any]:
-    """Word error rate of the first `config.utterances` packed utterances, and what was recognized in each. `texts` are
-    the transcripts by document."""
-    import jiwer
+    """Word error rate of the first `config.utterances` packed utterances that the recognizer knows the language of, and
+    what was recognized in each. `default` is the language of documents that state none.
 
-    tokenizer = packed.tokenizer
-    section = tokenizer.config.codec
+    Raises `BadInput` where the recognizer knows no language of the data.
+    """
+    section = packed.tokenizer.config.codec
     speech = SpeechCodec(codec, section.codebook_sizes, section.frame_rates)
-    recognizer = modelspec.resolve(config.recognizer).build()
-    if not isinstance(recognizer, SpeechRecognizer):
-        raise BadInput(f"check.recognizer: {config.recognizer} is not a recognizer.", "Give one, such as whisper-base.")
-    rows: list[dict[str, str]] = []
-    for name, codes in _utterances(tokenizer, packed, config.utterances):
-        audio = speech.decode(codes).resampled(recognizer.sample_rate)
-        request = TranscriptionRequest(id=name, load_audio=lambda audio=audio: audio, language=language)  # type: ignore[misc]
-        rows.append({"id": name, "text": texts[name], "heard": recognizer.transcribe([request])[0]})
-    pairs = [compared_words(row["text"], row["heard"], language) for row in rows]
-    said, heard = [said for said, _ in pairs], [heard for _, heard in pairs]
-    found = jiwer.process_words(said, heard)
-    words = found.hits + found.substitutions + found.deletions
-    errors = found.substitutions + found.deletions + found.insertions
-    return {"utterances": len(rows), "recognizer": config.recognizer, "wer": errors / max(words, 1), "heard": rows}
+    recognizer = Recognizer(config.recognizer, "training.check.recognizer")
+    languages = {
+        name: primary_language(default) if document.language == UNKNOWN else document.language
+        for name, document in documents.items()
+    }
+    problems = {language: recognizer.problem(language) for language in sorted(set(languages.values()))}
+    for language, problem in problems.items():
+        if problem:
+            say(f"not checked before training, {language_name(language)}: {problem}")
+    known = [name for name, language in languages.items() if not problems[language]]
+    if not known:
+        raise BadInput(
+            f"training.check: {config.recognizer} knows no language of the data ({', '.join(problems)}).",
+            "Name one that does as training.check.recognizer, such as whisper-base.",
+        )
+    found: dict[str, Heard] = {}
+    for name, codes in _utterances(packed.tokenizer, packed, config.utterances, set(known)):
+        language = languages[name]
+        found[name] = Heard(documents[name].text, recognizer.transcript(speech.decode(codes), language), language)
+    rows = [{"id": name, "text": heard.text, "heard": heard.transcript} for name, heard in found.items()]
+    wer = error_rate(found.values())
+    return {"utterances": len(rows), "recognizer": config.recognizer, "wer": wer, "heard": rows}
 
 
 def refuse_garbage(report: Mapping[str, Any], config: CheckConfig, *, force: bool) -> None:
@@ -60,13 +76,15 @@ def refuse_garbage(report: Mapping[str, Any], config: CheckConfig, *, force: boo
     )
 
 
-def _utterances(tokenizer: SpeechTokenizer, packed: Packed, wanted: int) -> list[tuple[str, list[Ints]]]:
+def _utterances(
+    tokenizer: SpeechTokenizer, packed: Packed, wanted: int, known: set[str]
+) -> list[tuple[str, list[Ints]]]:
     found: dict[str, list[Ints]] = {}
     for step in range(packed.epoch):
         for name, _, labels in documents_of(packed[step]):
             ids = learned(labels, tokenizer.streams)
             speech = len(ids) and (tokenizer.streams > 1 or ids[-1] == tokenizer.end)  # the others are text alone
-            if speech and name not in found:
+            if speech and name in known and name not in found:
                 found[name] = tokenizer.codes(ids)
             if len(found) == wanted:
                 return list(found.items())

@@ -39,6 +39,8 @@ class FrameLM(nn.Module):
         self.to_depth = nn.Linear(core.width, self.depth.width, bias=False)
         self.decoder = LlamaModel(llama_config(_depth_core(self.depth, self.books), 1, tied=True))
         self.heads = nn.ModuleList(nn.Linear(self.depth.width, size, bias=False) for size in sizes[1:])
+        for core_model in (self.backbone, self.decoder):  # embeddings are ours; theirs are never read
+            core_model.embed_tokens.requires_grad_(False)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Rows [B, T, streams] to the sum [B, T, width] of their filled slots' embeddings."""

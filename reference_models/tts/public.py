@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.frontend import learned_voice
 from speech_eval.reference_models.speech_lm.layouts import (
     Ints,
     deinterleave,
@@ -27,6 +28,7 @@ from speech_eval.reference_models.speech_lm.layouts import (
 )
 from speech_eval.reference_models.speech_lm.sampling import Sampling
 from speech_eval.reference_models.speech_lm.tokenizer import check_fits, check_prompt
+from speech_eval.text.detect import UNKNOWN
 
 # Llama 3.2's chat template writes today's date unless it is given one, and answers would change every day.
 DATE = "26 Jul 2024"
@@ -40,6 +42,7 @@ class PublicTokenizer(ABC):
 
     streams: ClassVar[int] = 1
     sampling: ClassVar[Sampling]  # the published settings
+    reads: ClassVar[tuple[str, ...] | None] = None  # the languages of its phonemes; None: it reads letters
     positions: ClassVar[int] = 2048  # longest sequence in training; configurations state that of the base model
 
     def __init__(
@@ -49,6 +52,7 @@ class PublicTokenizer(ABC):
         self.context = min(self.positions, int(core.config.max_position_embeddings))
         self.ratios = ratios_of(frame_rates)
         self.sizes = list(codebook_sizes)
+        self.steps_per_second = min(frame_rates) * len(pattern(self.ratios))
         self._vocabulary: dict[str, int] = text_tokenizer.get_vocab()
         self._prepare(int(core.get_output_embeddings().weight.shape[0]))
 
@@ -78,12 +82,18 @@ class PublicTokenizer(ABC):
         """As `interface.Tokenizer.codes`."""
 
     def prompt_ids(
-        self, text: str, prompt_text: str | None = None, prompt_codes: Sequence[Ints] | None = None
+        self,
+        text: str,
+        prompt_text: str | None = None,
+        prompt_codes: Sequence[Ints] | None = None,
+        language: str = UNKNOWN,
     ) -> Tensor:
         """As `interface.Tokenizer.prompt_ids`."""
         check_prompt(text, prompt_text, prompt_codes)
+        if self.reads is not None:
+            learned_voice(language, self.reads)
         ids = self._prompt(text, prompt_text, prompt_codes)
-        check_fits(len(ids), self.context, text)
+        check_fits(len(ids), self.context, text, self.steps_per_second)
         return torch.tensor(ids)
 
     def _id(self, token: str) -> int:
@@ -238,6 +248,7 @@ class NeuTTS(_FlatTokenizer):
     """NeuTTS on NeuCodec (neutts-air 65569f4). English phonemes, and always in the voice of a prompt."""
 
     sampling = Sampling(temperature=1.0, top_k=50)
+    reads = ("en-us",)
 
     def _prepare(self, rows: int) -> None:
         self._first = self._block("<|speech_{}|>", self._one_book())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -14,27 +13,33 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
+from speech_eval.adapters.checkpoints import weights_digest
+from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
 from speech_eval.reference_models.data.packing import Packed, Source, TokenBatch
+from speech_eval.reference_models.data.splits import HELD_OUT
 from speech_eval.reference_models.data.token_shards import Shards, write_shards
 from speech_eval.reference_models.recipes import stacks
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import Example, SpeechTokenizer
-from speech_eval.reference_models.training.checkpoint import DESCRIPTION, WEIGHTS
-from speech_eval.reference_models.training.distributed import accelerator, first_says
+from speech_eval.reference_models.training.checkpoint import DESCRIPTION, WEIGHTS, find_checkpoint, load_checkpoint
+from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
-from speech_eval.reference_models.tts.building import build, save
+from speech_eval.reference_models.training.state import resumes
+from speech_eval.reference_models.tts.building import build, save, start_from
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
-from speech_eval.reference_models.tts.config import TTSConfig
+from speech_eval.reference_models.tts.config import TTSConfig, codec_spec
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
-CODEC = "codec"  # the folder of a checkpoint that holds its codec
+CODEC, SHARDS = "codec", "shards"  # folders of a checkpoint
 _SPENT = ("tokens", "flops", "seconds")  # sums over the steps of a report; the other values are means
 
 
@@ -50,34 +55,57 @@ class TTSLog(RunLog):
 
 def train_recipe(
     recipe: ResolvedRecipe,
-    data: Path,
+    data: Data,
     output: Path,
     *,
     resume: bool = False,
     overfit: bool = False,
     codec: str | None = None,
+    init: str | None = None,
     force: bool = False,
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> dict[str, Any]:
-    """From an AudioFolder to a checkpoint: the codec of the recipe (or `codec`, a model spec), shards, training.
+    """From data to a checkpoint: the codec of the recipe (or `codec`, a model spec), shards, training.
 
-    A recipe whose `training` names a `method` is an alignment. Raises `BadInput` naming a key that cannot be used.
+    `resume` goes on with the stage that an earlier call was stopped in. A recipe whose `training` names a `method` is
+    an alignment. Raises `BadInput` naming a key that cannot be used.
     """
     if "method" in recipe.training:
         from speech_eval.reference_models.tts import align
 
-        if codec is not None or force:
-            raise BadInput(f"{recipe.name} speaks through the codec of its start.", "Leave out --codec and --force.")
+        if codec is not None or init is not None or force:
+            raise BadInput(
+                f"{recipe.name} has its start and that one's codec.", "Leave out --codec, --init and --force."
+            )
         return align.train_recipe(recipe, data, output, resume=resume, overfit=overfit, progress=progress, say=say)
-    spec = codec or _codec(recipe, data, output, progress, say)
+    resume = resume and resumes(output)
+    if not resume:
+        refuse_existing(output)
     training = recipe.read(TTSTrainingConfig, recipe.training)
-    config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": spec}})
-    options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force}
-    return train(config, training, data, output, progress=progress, say=say, **options)
+    start = None if init is None else find_checkpoint(init, "--init")
+    config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": codec or CODEC}})
+    if start is not None:
+        config = _start(start, codec, first_says(say))
+    corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
+    if start is None:
+        spec = codec or _codec(recipe, corpus, output, progress, say)
+        config = config.model_copy(update={"codec": CodecSection(spec=spec)})
+    options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force, "init": start}
+    return train(config, training, corpus, output, progress=progress, say=say, **options)
 
 
-def _codec(recipe: ResolvedRecipe, data: Path, output: Path, progress: Progress, say: Say) -> str:
+def _start(directory: Path, codec: str | None, say: Say) -> TTSConfig:
+    """The configuration of a checkpoint to start from, whose codec is seen from here."""
+    if codec is not None:
+        raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
+    config = TTSConfig.model_validate(load_checkpoint(directory, "tts")[0])
+    say(f"starting from {directory}, with its architecture, its frontend and its codec")
+    codec_seen = CodecSection(spec=codec_spec(config, directory))
+    return config.model_copy(update={"codec": codec_seen, "languages": config.languages or (config.language,)})
+
+
+def _codec(recipe: ResolvedRecipe, data: Corpus, output: Path, progress: Progress, say: Say) -> str:
     """The spec of the recipe's codec, which is trained into the checkpoint's folder first if the recipe names one."""
     if recipe.codec is None:
         raise BadInput(f"{recipe.name} names no codec.", "Add `codec` with a `recipe` and `size`, or with a `spec`.")
@@ -90,12 +118,13 @@ def _codec(recipe: ResolvedRecipe, data: Path, output: Path, progress: Progress,
 def train(
     config: TTSConfig,
     training: TTSTrainingConfig,
-    data: Path,
+    data: Data,
     output: Path,
     *,
     name: str = "tts",
     resume: bool = False,
     overfit: bool = False,
+    init: Path | None = None,
     force: bool = False,
     stop_at: int | None = None,
     progress: Progress = silent,
@@ -103,19 +132,24 @@ def train(
 ) -> dict[str, Any]:
     """Train a speech LM on the utterances of `data` that have a text, into the checkpoint directory `output`.
 
-    `resume` continues from the state in `output` and gives what the uninterrupted run would have given; `overfit`
-    trains on the first batch alone; `force` starts although the packed speech is not recognized, and marks the card;
-    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without a state,
-    for a start over one and for shards without speech, `TrainingStopped` for losses that are not finite.
+    `resume` continues from the state in `output` and gives what the uninterrupted run would have given, or starts with
+    the stage before which it was interrupted; `overfit` trains on the first batch alone; `init` is a checkpoint of the
+    same layout to start from; `force` starts although the packed speech is not recognized, and marks the card;
+    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without anything to
+    resume, for a start over a run and for shards without speech, `TrainingStopped` for losses that are not finite.
     """
+    resume = resume and resumes(output)
     if not resume:
         refuse_existing(output)
+    corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     spec = config.codec.spec
-    config = encode(config, data, output, progress, first_says(say))
-    trainer = TTSTrainer(config, training, data, output, name=name, overfit=overfit, say=say)
+    config = encode(
+        config, corpus, output, on_bad=training.on_bad_data, renew=not resume, progress=progress, say=first_says(say)
+    )
+    trainer = TTSTrainer(config, training, corpus, output, name=name, overfit=overfit, init=init, say=say)
     trainer.loop.start(resume)
     if not resume:
-        trainer.check_packed(spec, force)
+        trainer.loop.alone(lambda: trainer.check_packed(spec, force))
     return finish(trainer, stop_at, progress)
 
 
@@ -128,17 +162,18 @@ def finish(trainer: TTSTrainer, stop_at: int | None = None, progress: Progress =
         if loop.reports:
             trainer.report()
         if loop.validates:
-            trainer.validate()
+            loop.alone(trainer.validate)
         if loop.saves:
             loop.save(trainer.checkpoint)
     return loop.card or trainer.checkpoint()
 
 
-def encode(config: TTSConfig, data: Path, output: Path, progress: Progress, say: Say) -> TTSConfig:
-    """Write the shards of `data` into `output`; the configuration with what they tell of the codec and the voices."""
+def encode(config: TTSConfig, data: Data, output: Path, *, say: Say, **options: Any) -> TTSConfig:
+    """Write the shards of `data` into `output`; the configuration with what they tell of the codec, the voices and the
+    languages. `options` are those of `write_shards`."""
     spec = config.codec.spec
     summary = write_shards(
-        data, spec, output / "shards", text=config.frontend, language=config.language, progress=progress
+        data, spec, output / SHARDS, text=config.frontend, language=config.language, say=say, **options
     )
     for split, found in summary["splits"].items():
         if found["utterances"]:
@@ -149,7 +184,8 @@ def encode(config: TTSConfig, data: Path, output: Path, progress: Progress, say:
             )
     section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": _bundled(spec, output)})
     one_voice = summary["splits"]["train"]["speakers"] == 1
-    return config.model_copy(update={"codec": section, "one_voice": one_voice})
+    learned = tuple(dict.fromkeys([*summary["languages"], *config.languages]))
+    return config.model_copy(update={"codec": section, "one_voice": one_voice, "languages": learned})
 
 
 def _bundled(spec: str, output: Path) -> str:
@@ -161,7 +197,7 @@ def _bundled(spec: str, output: Path) -> str:
         (output / CODEC).mkdir(parents=True, exist_ok=True)
         for file in (DESCRIPTION, WEIGHTS, "README.md"):
             if (Path(target) / file).is_file():
-                shutil.copyfile(Path(target) / file, output / CODEC / file)
+                write_atomically(output / CODEC / file, (Path(target) / file).read_bytes())
     return f"{CODEC}{comma}{options}"
 
 
@@ -172,32 +208,39 @@ class TTSTrainer:
         self,
         config: TTSConfig,
         training: TTSTrainingConfig,
-        data: Path,
+        data: Data,
         output: Path,
         *,
         name: str,
         overfit: bool,
+        init: Path | None = None,
         say: Say,
     ) -> None:
-        self.training, self.data, self.output = training, data, output
+        self.training, self.output = training, output
         self.name, self.overfit, self.say = name, overfit, first_says(say)
-        self.accelerator, self.log = accelerator(training.precision), TTSLog()
-        self.shards = Shards(output / "shards")
+        self.corpus = open_corpus(data, output, on_bad=training.on_bad_data, say=self.say)
+        self.accelerator, self.log = accelerator(), TTSLog()
+        self.shards = Shards(output / SHARDS)
         torch.manual_seed(training.seed)
-        self.model = build(config)
+        self.model = build(config) if init is None else start_from(init, config)
+        self.start_weights = None if init is None else weights_digest([init / WEIGHTS])
         if training.sequence > self.model.tokenizer.context:
             raise BadInput(
                 f"sequence={training.sequence}: the model reads {self.model.tokenizer.context} positions.",
                 "Lower training.sequence, or raise model.core.positions.",
             )
         self.batches = self._packed(self.shards, training.seed, self._texts(), world=True)
-        held_out = Shards(output / "shards", "held-out")
+        held_out = Shards(output / SHARDS, HELD_OUT)
         self.held_out = self._packed(held_out, 0, None, world=False) if len(held_out) else None
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, adamw(self.model, training.optimizer))
+        if training.recompute:
+            for part in self.model.children():
+                if isinstance(part, PreTrainedModel):
+                    part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
-        half = self.accelerator.mixed_precision == "bf16"
-        self.peak = peak_flops(self.accelerator.device, torch.bfloat16 if half else torch.float32)
+        dtype = torch.bfloat16 if training.precision == "bf16" else torch.float32
+        self.peak = peak_flops(self.accelerator.device, dtype)
         self.loop = Loop(
             training,
             output,
@@ -210,6 +253,7 @@ class TTSTrainer:
                 "config": self.model.config.model_dump(mode="json"),
                 "training": training.identity(),
                 "shards": self.shards.summary["plan"],
+                "init": self.start_weights,
                 "processes": self.accelerator.num_processes,
                 "overfit": overfit,
             },
@@ -248,12 +292,17 @@ class TTSTrainer:
 
     def check_packed(self, codec_spec: str, force: bool) -> None:
         """Recognize what was packed. Raises `BadInput` if too little is understood, unless `force`."""
-        if not self.accelerator.is_main_process:
-            return
         config, check = self.model.config, self.training.check
         codec = load_codec(codec_spec)
-        texts = {document.id: document.text for document in map(self.shards.__getitem__, range(len(self.shards)))}
-        report = recognize_packed(self.batches, codec, texts, check, config.language.split("-")[0])
+        documents = {document.id: document for document in map(self.shards.__getitem__, range(len(self.shards)))}
+        try:
+            report = recognize_packed(self.batches, codec, documents, check, config.language, self.say)
+        except BadInput as error:
+            if not force:
+                raise
+            self.log.check = {"utterances": 0, "recognizer": check.recognizer, "forced": True}
+            self.say(f"not checked before training: {error.problem}")
+            return
         self.log.check = report | {"max_wer": check.max_wer, "forced": force and report["wer"] > check.max_wer}
         self.say(f"decoded what was packed: WER {report['wer']:.1%} on {report['utterances']} utterances")
         refuse_garbage(report, check, force=force)
@@ -274,6 +323,8 @@ class TTSTrainer:
             f"{len(batches.too_long)} utterances too long for one"
         )
         self.say(f"  vocabulary {vocabulary.digest[:16]}: {len(vocabulary)} ids")
+        for name in batches.too_long:
+            self.say(f"left out {name} (long): it takes more than {training.sequence} positions")
         for row in vocabulary.rows():
             self.say(f"  {row['first']:>7} to {row['last']:>7}  {row['block']}")
 
@@ -298,8 +349,9 @@ class TTSTrainer:
         for index, batch in enumerate(batches):
             # Gradients are exchanged between processes once, with the last part.
             sync = nullcontext() if index + 1 == len(batches) else accelerator.no_sync(self.wrapped)
-            with sync, accelerator.autocast():
-                nats = self.wrapped(batch.ids.to(device), batch.labels.to(device), batch.positions.to(device))
+            with sync:
+                with autocast(device, self.training.precision):
+                    nats = self.wrapped(batch.ids.to(device), batch.labels.to(device), batch.positions.to(device))
                 # Gradients are averaged over processes, the loss is a mean over the tokens of all of them.
                 loss = self.model.loss(nats, counts) * accelerator.num_processes
                 accelerator.backward(loss)
@@ -362,9 +414,9 @@ class TTSTrainer:
 
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""
-        found = card(self.name, self.model, self.training, self.data, self.shards.summary, self.log, self.overfit)
-        if self.accelerator.is_main_process:
-            save(self.output, self.model, self.model.state_dict(), found)
+        found = card(self.name, self.model, self.training, self.corpus, self.shards.summary, self.log, self.overfit)
+        found["training"]["init_weights_sha256"] = self.start_weights
+        self.loop.alone(lambda: save(self.output, self.model, self.model.state_dict(), found))
         return found
 
 

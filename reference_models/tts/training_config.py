@@ -31,7 +31,15 @@ class TTSTrainingConfig(RunConfig):
     )
     text_replay: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(0.0, "Share of the documents that are text alone.")
     replay: str | None = knob(None, "Text file whose lines are replayed; null: the transcripts.")
-    precision: Literal["float32", "bf16"] = knob("float32", "Precision of the computation; bf16 on GPUs only.")
+    precision: Literal["float32", "bf16"] = knob(
+        "float32", "`bf16`: layers compute in bfloat16 (autocast). Weights are always float32."
+    )
+    recompute: bool = knob(
+        False,
+        "Compute the layers again in the backward pass instead of keeping what they gave (gradient checkpointing): "
+        "much less memory, a third more time.",
+        resume_may_change=True,
+    )
     compile: bool = knob(False, "Compile the model with torch.compile.", resume_may_change=True)
     check: CheckConfig = knob(CheckConfig(), "What is recognized before training starts.", resume_may_change=True)
     validate_every: PositiveInt = knob(500, "Steps between two validations.", resume_may_change=True)

@@ -63,7 +63,7 @@ def test_another_encoding_is_named_before_the_first_answer(tmp_path: Path) -> No
     [
         ([{"id": "a", "text": None}], "line 1: the text of 'a' is not a string"),
         ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "line 2: a second text for 'a'"),
-        ([{"id": "a"}], "line 1: not an answer"),
+        ([{"id": "a"}], "line 1: no 'text'; the fields are id"),
     ],
 )
 def test_a_line_that_is_not_one_answer_is_refused_by_its_cause(
@@ -80,3 +80,24 @@ def test_an_id_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "answers" / "a.wav", SPEECH, 16_000)
     with pytest.raises(BadInput, match="leads out"):
         stored(tmp_path / "answers").synthesize([SynthesisRequest("../secret", "words")])
+
+
+@pytest.mark.parametrize("name", ["pred_text", "hypothesis", "prediction", "response"])
+def test_of_a_reference_and_an_answer_in_one_line_the_answer_is_taken(name: str, tmp_path: Path) -> None:
+    (tmp_path / "all.jsonl").write_text(json.dumps({"id": 1, "text": "what was said", name: "what was heard"}))
+    assert heard(tmp_path, "1") == "what was heard"
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ('{"id": 1, "words": "x"}', "no 'text'; the fields are id, words"),
+        ('{"text": "x"}', "no 'id'; the fields are text"),
+        ('["x"]', "not a JSON object"),
+        ('{"id": 1', "not JSON"),
+    ],
+)
+def test_a_line_that_is_no_answer_is_refused_by_its_cause(line: str, cause: str, tmp_path: Path) -> None:
+    (tmp_path / "all.jsonl").write_text(line)
+    with pytest.raises(BadInput, match=cause):
+        heard(tmp_path, "1")

@@ -132,3 +132,10 @@ def test_a_model_name_is_only_ever_text(tmp_path: Path, name: str, format: str) 
 def test_an_unknown_format_is_refused_by_name(results: list[Results]) -> None:
     with pytest.raises(BadInput, match="latex"):
         export([], results, "spreadsheet")
+
+
+def test_metrics_of_one_name_are_told_apart_by_as_much_of_their_protocol_as_it_takes() -> None:
+    names = ["wer[open-asr@D]", "wer[open-asr@E]", "wer[seed-tts-eval@2024-06]", "sim[cam++@zh-en-common]"]
+    assert [report.short_name(name, name.split("[")[0], names) for name in names] == [
+        *("wer [open-asr@D]", "wer [open-asr@E]", "wer [seed-tts-eval]", "sim"),
+    ]

@@ -23,6 +23,8 @@ FOREIGN = {
     *("--query-gpu", "--format"),  # nvidia-smi
     *("--no-python", "--nproc-per-node"),  # torchrun
     "--no-preserve",  # cp
+    "--omni",  # vllm
+    "--without-pip",  # venv
     "--voice",  # hibari
     "--teacher",  # the stack that docs/recipes.md writes
 }

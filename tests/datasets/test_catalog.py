@@ -13,7 +13,7 @@ from support.data_files import HEADER, lines, tone
 
 from speech_eval import datasets
 from speech_eval.assets import store as assets
-from speech_eval.datasets.catalog import Entry, catalog, read
+from speech_eval.datasets.catalog import Choice, Entry, catalog, read
 from speech_eval.errors import BadInput, NotFetched, UnknownName
 
 
@@ -171,8 +171,12 @@ def test_a_dataset_that_the_user_brings_says_so_by_name_and_when_fetched(name: s
 
 def test_the_entry_on_the_page_of_data_is_a_catalog(tmp_path: Path) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text("utf-8")
-    example = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    found = read([lines(tmp_path / "sets.yaml", *example)])
+    examples = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    found = read([lines(tmp_path / f"{number}.yaml", example) for number, example in enumerate(examples)])
+    quiz = found.datasets["bird-quiz"].choice
+    assert quiz is not None and quiz.prompt == "{question}\nAnswer with one letter.\n{options}"
+    about = page.split("| field of `choice` | meaning |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", about)) >= Choice.model_fields.keys()
     assert found.groups == {"birds-all": ("bird-names", "bird-calls")} and found.aliases == {"birds": "bird-names"}
     assert (
         set(re.findall(r"`(\w+)`", page.split("| field | meaning |")[-1].split("\n\n")[0])) >= Entry.model_fields.keys()

@@ -194,6 +194,57 @@ def json_array(folder: Path) -> None:
     lines(folder / "manifest.json", json.dumps(rows, indent=1))
 
 
+def hub_clone(folder: Path) -> None:
+    audio_folder(folder / "data")
+    lines(folder / "README.md", "# A dataset")
+
+
+def kaldi_tree(folder: Path) -> None:
+    for split in ("train", "test"):
+        tone(folder / "wav" / "a.wav"), tone(folder / "wav" / "b.wav")
+        lines(folder / "data" / split / "wav.scp", f"u1 {folder}/wav/a.wav", f"u2 {folder}/wav/b.wav")
+        lines(folder / "data" / split / "text", f"u1 {TEXTS[0]}", f"u2 {TEXTS[1]}")
+
+
+def unpacked_archive(folder: Path) -> None:
+    ljspeech(folder / "LJSpeech-1.1")
+
+
+def parquet_configuration(folder: Path) -> None:
+    (folder / "en").mkdir(parents=True)
+    _table().to_parquet(folder / "en" / "test-00000-of-00001.parquet")
+
+
+def lhotse_manifests(folder: Path) -> None:
+    for name in "ab":
+        tone(folder / f"{name}.wav")
+    source = {"type": "file", "channels": [0]}
+    rows = [
+        {"id": name, "sources": [{**source, "source": f"{name}.wav"}], "sampling_rate": RATE, "num_samples": 1600}
+        for name in "ab"
+    ]
+    lines(folder / "x_recordings_test.jsonl", *({**row, "duration": 0.1} for row in rows))
+    said = zip("ab", TEXTS, strict=True)
+    rows = [{"id": f"s-{name}", "recording_id": name, "text": text, "channel": 0} for name, text in said]
+    lines(folder / "x_supervisions_test.jsonl", *({**row, "start": 0, "duration": 0.1} for row in rows))
+
+
+def webdataset_of_named_parts(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    with tarfile.open(folder / "0.tar", "w") as archive:
+        for number, text in enumerate(TEXTS):
+            for suffix, data in (("audio.flac", clip(number)), ("text.txt", text.encode())):
+                member = tarfile.TarInfo(f"{number}.{suffix}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+
+def folders_of_texts(folder: Path) -> None:
+    for name, text in zip("ab", TEXTS, strict=True):
+        tone(folder / "wav" / f"{name}.wav")
+        lines(folder / "txt" / f"{name}.txt", text)
+
+
 LAYOUTS: list[tuple[Callable[[Path], None], str]] = [
     (audio_folder, r"metadata.csv is read as an AudioFolder, text from column 'transcription'\..*split 'test'"),
     (audio_folder_with_one_list, "AudioFolder"),
@@ -215,6 +266,12 @@ LAYOUTS: list[tuple[Callable[[Path], None], str]] = [
     (pairs, "recordings with texts beside them"),
     (path_sentence, "a table, text from column 'sentence', audio from column 'path'"),
     (semicolons, "AudioFolder, text from column 'transcription'"),
+    (hub_clone, "AudioFolder.*split 'test'"),
+    (unpacked_archive, "LJSpeech"),
+    (parquet_configuration, "parquet"),
+    (lhotse_manifests, "lhotse"),
+    (webdataset_of_named_parts, "webdataset"),
+    (folders_of_texts, "recordings with texts beside them"),
     (json_array, "Text from column 'transcript', audio from column 'audio_path'"),
 ]
 
@@ -230,6 +287,21 @@ def test_a_layout_loads_with_its_texts_and_recordings(tmp_path: Path, build: Cal
         assert load(dataset.audio_path(sample.audio)).seconds >= 0.1
     assert re.search(note, dataset.note), dataset.note
     assert datasets.load_dataset(tmp_path).sha256 == dataset.sha256
+
+
+def test_a_tree_of_kaldi_is_searched_for_its_test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECH_EVAL_DATA_ROOTS", str(tmp_path))
+    kaldi_tree(tmp_path)
+    found = datasets.load_dataset(tmp_path)
+    assert [sample.text for sample in found.samples] == list(TEXTS) and "split 'test'" in found.note
+
+
+def test_of_several_datasets_in_a_folder_one_is_asked_for(tmp_path: Path) -> None:
+    for name in ("de", "en"):
+        path_sentence(tmp_path / name)
+        (tmp_path / name / "test.csv").rename(tmp_path / name / "metadata.csv")
+    with pytest.raises(BadInput, match="holds 2 datasets: de, en"):
+        datasets.load_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("build", [kaldi, lhotse])

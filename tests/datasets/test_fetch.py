@@ -22,7 +22,7 @@ def served(monkeypatch: pytest.MonkeyPatch, name: str, **source: object) -> None
     """Have the catalog's dataset `name` come from another repository."""
     entry = catalog().datasets[name]
     assert entry.hub is not None
-    hub = entry.hub.model_copy(update=source)
+    hub = entry.hub.model_copy(update={"rows": None, **source})
     monkeypatch.setitem(catalog().datasets, name, entry.model_copy(update={"hub": hub}))
 
 

@@ -11,6 +11,7 @@ import soundfile
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.engine import session as runner
+from speech_eval.engine.plan import plan
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.engine.task import TASKS, Task
@@ -102,18 +103,29 @@ def test_ground_truth_answers_with_the_recordings(folder: Path) -> None:
 
 def test_ground_truth_without_recordings_is_refused(folder: Path) -> None:
     (folder / "set.jsonl").write_text('{"id": "a", "text": "some words"}\n')
-    with pytest.raises(BadInput, match="no recordings of its texts"):
+    with pytest.raises(BadInput, match="needs a recording, and no sample has one"):
         run(folder, "ground-truth", SPOKEN)
     assert not (folder / "run" / "results.json").exists()
 
 
-def test_ground_truth_names_the_samples_without_a_recording(folder: Path) -> None:
+def test_ground_truth_does_not_count_samples_without_a_recording(folder: Path) -> None:
     with (folder / "set.jsonl").open("a") as file:
         file.write('{"id": "a", "text": "some words"}\n')
     said: list[str] = []
     output = run(folder, "ground-truth", SPOKEN, said.append).outputs(SPOKEN)["a"]
-    assert output.status == "failed" and "no recording" in (output.error or "")
-    assert "spoken: 1 samples have no recording: 'a'." in said
+    assert output.status == "invalid" and "no recording" in (output.error or "")
+    assert any("1 of 4 samples have no recording" in line for line in said)
+
+
+@pytest.mark.parametrize("metric", ["rtf[answer@1]", "rtfx[open-asr]", "response[first-text@1]"])
+def test_the_reading_of_a_file_is_not_timed(folder: Path, metric: str) -> None:
+    (folder / "texts").mkdir()
+    for name in ("s0", "s1", "s2"):
+        (folder / "texts" / f"{name}.txt").write_text("some words")
+    with pytest.raises(BadInput, match="the answers exist already"):
+        plan(f"outputs:{folder / 'texts'}", ["asr"], Settings(data=str(folder / "set.jsonl"), metrics=(metric,)))
+    (item,) = plan(f"outputs:{folder / 'texts'}", ["open-asr"], Settings(data=str(folder / "set.jsonl"))).items
+    assert "rtfx[open-asr]" not in item.metrics and "without rtfx[open-asr]" in item.note
 
 
 @pytest.mark.parametrize("task", ["latency", "latency-load"])

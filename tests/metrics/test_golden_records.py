@@ -3,7 +3,8 @@
 `golden/official.jsonl` holds records drawn at random from texts with every oddity (empty answers, full-width
 punctuation, Latin in Chinese, runs of spaces, apostrophes, all forms of an answer) and what the original, run as
 published, made of each: Seed-TTS-eval at 752f429 (jiwer 3.0.5, zhon 2.1.1), the Open ASR Leaderboard at one commit an
-epoch (kaldialign 0.12.0), VoiceBench at 5338154.
+epoch (kaldialign 0.12.0), VoiceBench at 5338154. `golden/choices.jsonl` holds the same of questions with options: MMAU
+at 110127f, AudioBench's string match at e991641, AIR-Bench's foundation part at 9832476.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import pytest
 from speech_eval.errors import BadInput
 from speech_eval.metrics.records_file import evaluate
 
-LINES = [json.loads(line) for line in (Path(__file__).parent / "golden" / "official.jsonl").open(encoding="utf-8")]
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.jsonl"))
+LINES = [json.loads(line) for path in GOLDEN for line in path.open(encoding="utf-8")]
 EDITS = ("substitutions", "deletions", "insertions", "reference_words")
 
 
@@ -42,8 +44,8 @@ def test_every_record_comes_out_as_the_original_has_it(metric: str, tmp_path: Pa
 # ------------------------------------------------------------------------------------------- names of fields
 
 
-@pytest.mark.parametrize("said", ["hypothesis", "response", "prediction", "pred_text", "hyp"])
-@pytest.mark.parametrize("right", ["reference", "ref", "text", "ground_truth", "target"])
+@pytest.mark.parametrize("said", ["hypothesis", "response", "prediction", "pred_text", "hyp", "model_output"])
+@pytest.mark.parametrize("right", ["reference", "ref", "text", "ground_truth", "target", "answer"])
 def test_answer_and_reference_go_by_the_names_that_tools_write(said: str, right: str, tmp_path: Path) -> None:
     found = scored("wer[open-asr@A]", tmp_path, {"id": "a", said: "old boats", right: "old boats drift by"})
     assert found["samples"][0]["value"] == 0.5

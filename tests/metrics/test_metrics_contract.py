@@ -43,7 +43,7 @@ NAMES = [name for name in METRICS.names() if METRICS.get(name).__module__.starts
 def metric(request: pytest.FixtureRequest) -> Metric:
     made: Metric = METRICS.get(request.param)()
     optional = {"visqol": "visqol", "codec-metrics": "pesq", "utmos": "utmos_pytorch", "utmosv2": "utmosv2"}
-    optional["multilingual"] = "num2words"
+    optional |= {"multilingual": "num2words", "pedant": "qa_metrics"}
     if made.extra in optional:
         pytest.importorskip(optional[made.extra])
     if made.extra == "utmos" and not os.environ.get("SPEECH_EVAL_UTMOS"):
@@ -52,8 +52,6 @@ def metric(request: pytest.FixtureRequest) -> Metric:
         made.ready()
     except NotFetched as error:
         pytest.skip(error.problem)
-    if made.extra == "pedant":
-        pytest.importorskip("qa_metrics")
     return made
 
 
@@ -73,6 +71,7 @@ FIELDS = {
     "scores": ["4", "5", "4"],
     "kind": "short",
     "aliases": ["disposed"],
+    "choices": ["he was not an ill disposed young man", "he was not disposed"],
     "value": 4.5,
     "seconds": 2.99,
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ pytest.importorskip("accelerate")
 from support.codec_training_fixture import CODEC, TRAINING  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
+from speech_eval.audio import flac_bytes  # noqa: E402
+from speech_eval.audio import load as load_audio  # noqa: E402
 from speech_eval.cli.main import app  # noqa: E402
 from speech_eval.errors import BadInput, UnknownName  # noqa: E402
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
 from speech_eval.reference_models.codec.model import Codec  # noqa: E402
 from speech_eval.reference_models.codec.training_config import TrainingConfig  # noqa: E402
-from speech_eval.reference_models.recipes.reproduce import judge, reproduce  # noqa: E402
+from speech_eval.reference_models.recipes.reproduce import judge, reproduce, train  # noqa: E402
 from speech_eval.reference_models.recipes.schema import lay_over, load, names  # noqa: E402
 
 torch.set_num_threads(1)
@@ -69,6 +73,12 @@ def test_mimi_is_causal_and_distils_into_its_first_codebook() -> None:
     config = CodecConfig.model_validate(recipe.model)
     assert config.causal and config.semantic is not None and config.semantic.mode == "distil"
     assert recipe.training["losses"]["mel"] == 0 and recipe.training["losses"]["distil"] > 0
+
+
+@pytest.mark.parametrize("name", names())
+def test_scale_is_not_trained_on_two_hours_of_prompts_by_mistake(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"size scale, is made for data of your own.*--data"):
+        reproduce(name, "scale", tmp_path) if "voice-16k" not in name else train("codec/dac-16k", "scale", tmp_path)
 
 
 def test_unknown_recipes_and_sizes_are_named() -> None:
@@ -139,6 +149,67 @@ def test_numbers_within_the_tolerance_are_reproduced(reproduced: Path) -> None:
     (judged,) = [item for item in found["judged"] if item["metric"] == BITRATE]
     assert judged["ok"] is True and found["card"]["training"]["steps"] == 3
     assert (reproduced / "out/checkpoint/model.safetensors").stat().st_mtime_ns == before, "trained only once"
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (lambda recipe: recipe["training"].update(steps=5), r"training\.steps 3 is now 5"),
+        (lambda recipe: recipe["model"]["quantizer"].update(codebook_size=8), r"quantizer\.codebook_size 16 is now 8"),
+        (lambda recipe: recipe["training"]["losses"].update(stft=0), r"training\.losses\.stft 1\.0 is now 0"),
+    ],
+)
+def test_an_edited_recipe_is_not_taken_for_the_one_that_was_trained(
+    reproduced: Path, edit: Callable[[Any], None], named: str
+) -> None:
+    recipe = yaml.safe_load(recipe_file(reproduced, None).read_text())
+    edit(recipe)
+    (reproduced / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(BadInput, match=rf"checkpoint was trained from something else: .*{named}"):
+        reproduce(str(reproduced / "tiny.yaml"), "smoke", reproduced / "out")
+
+
+def test_what_only_the_reports_of_a_training_use_may_change(reproduced: Path) -> None:
+    recipe = yaml.safe_load(recipe_file(reproduced, None).read_text())
+    recipe["training"]["log_every"] = 7
+    (reproduced / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    assert reproduce(str(reproduced / "tiny.yaml"), "smoke", reproduced / "out").exit_code == 2
+
+
+def test_prepared_data_that_was_changed_since_is_noticed(reproduced: Path, tmp_path: Path) -> None:
+    recipe_file(reproduced, None)
+    shutil.copytree(reproduced / "out", tmp_path / "out")
+    file = next((tmp_path / "out" / "data" / "audio").rglob("*.flac"))
+    file.write_bytes(flac_bytes(load_audio(file, 8000)))
+    with pytest.raises(BadInput, match=r"something else: data\.sha256 \w{12}… is now \w{12}…"):
+        reproduce(str(reproduced / "tiny.yaml"), "smoke", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "named"),
+    [
+        ("data", {"source": ["asterisk-en"]}, r"'data\.source': Extra inputs .*did you mean 'sources'"),
+        ("data", {"sources": "asterisk-en"}, r"'data\.sources': Input should be a list"),
+        ("data", {"limit": 0}, r"'data\.limit': Input should be greater than 0"),
+        ("data", {"held_out_source": "asterisk-itt"}, "No source is named asterisk-itt"),
+        (
+            "evaluation",
+            {"task": "codec-reconstruction", "split": "heldout"},
+            r"'evaluation\.split': Input should be",
+        ),
+        ("evaluation", {"task": "codec-reconstrucion"}, "codec-reconstrucion"),
+        ("evaluation", {"task": "codec-reconstruction", "metrics": ["stoy[pystoi]"]}, "stoy"),
+    ],
+)
+def test_what_a_recipe_misspells_is_named_before_anything_is_computed(
+    part: str, value: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    recipe = yaml.safe_load(recipe_file(tmp_path, None).read_text())
+    recipe[part] = value
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(BadInput, match=named):
+        reproduce(str(tmp_path / "tiny.yaml"), "smoke", tmp_path / "out")
+    assert not (tmp_path / "out" / "data" / "audio").exists()
 
 
 def test_numbers_outside_the_tolerance_are_not(reproduced: Path) -> None:

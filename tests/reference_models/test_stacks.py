@@ -14,7 +14,7 @@ from speech_eval.errors import UnknownName
 from speech_eval.reference_models.recipes import document, show
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe, load, names, open_recipe
 from speech_eval.reference_models.recipes.stacks import stack_of, stacks
-from speech_eval.reference_models.training.config import Section
+from speech_eval.reference_models.training.config import Section, sections_in
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = """
@@ -127,7 +127,7 @@ def given(recipe: ResolvedRecipe) -> list[str]:
     found = []
     for part in ("model", "training"):
         for key, value in getattr(recipe, part).items():
-            inner = show.sections_in(sections[part].model_fields[key].annotation)
+            inner = sections_in(sections[part].model_fields[key].annotation)
             if not (inner and isinstance(value, dict)):
                 found.append(f"{part}.{key}")
     return found

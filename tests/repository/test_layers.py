@@ -26,6 +26,7 @@ GUESTS = {
     "tasks": ("engine", ()),
     "reference_models": ("engine", ()),
     "leaderboard": ("gate", ()),
+    "workers": ("adapters", ()),
 }
 
 

@@ -18,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"harness": "", "tasks": "tasks/", "reference_models": "reference_models/", "leaderboard": "leaderboard/"}
+FOLDERS |= {"workers": "workers/"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # Names that a user's project may well use, two of them also folders of this repository.
 THEIRS = {"tasks/__init__.py": "MINE = 1\n", "harness/__init__.py": "MINE = 2\n", "metrics.py": "MINE = 3\n"}
@@ -89,7 +90,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_every_file_of_the_four_folders_and_one_package(contents: dict[str, bytes]) -> None:
+def test_the_wheel_holds_every_file_of_the_five_folders_and_one_package(contents: dict[str, bytes]) -> None:
     tracked = _command("git", "ls-files", "-co", "--exclude-standard", *FOLDERS, cwd=ROOT).splitlines()
     moved = [(name, name.partition("/")) for name in tracked if (ROOT / name).is_file()]
     expected = {f"speech_eval/{FOLDERS[folder]}{rest}" for _, (folder, _, rest) in moved}

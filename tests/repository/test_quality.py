@@ -12,7 +12,7 @@ import pytest
 import speech_eval
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("harness", "tasks", "reference_models", "leaderboard")
+PACKAGES = ("harness", "tasks", "reference_models", "leaderboard", "workers")
 HEAVY = ("torch", "transformers", "onnxruntime", "soundfile", "scipy", "httpx", "av", "faster_whisper", "hibari")
 
 

@@ -44,8 +44,8 @@ RATE = 16_000
 # Seconds of the readers' sentences that make a sample, and what is said there.
 CLIPS = (("0880", 0.3, 1.9), ("0930", 0.3, 1.8), ("0890", 0.3, 2.2), ("0920", 0.4, 1.9))
 TEXTS = ("he was not", "but missus john", "unless to be rather", "had he married")
-# Networks that take seconds a sample or to load; the others stand for them here.
-SLOW = ("mos[dnsmos-p835]", "mos[distillmos@7]", "text-tokens[smollm2@1]")
+# Networks that take seconds a sample or to load, or whose package needs an older NumPy; the others stand for them here.
+SLOW = ("mos[dnsmos-p835]", "mos[distillmos@7]", "text-tokens[smollm2@1]", "pedant[voicebench]")
 
 CHOICE = [{"text": letter} for letter in "ABCD"]
 REFUSAL = [{"text": "I'm sorry, but I can't help with that."}] * 4
@@ -70,6 +70,22 @@ QUESTIONS = [
     {"text": "42", "kind": "number"},
     {"text": "I'm sorry, but I can't help with that.", "kind": "refuse"},
 ]
+OPTIONS = [
+    {
+        "question": "Which is it?",
+        "choices": ["a dog", "a cat", "rain"],
+        "text": text,
+        "task": "sound",
+        "task_name": "Sound_AQA",
+    }
+    for text in ("a dog", "a cat", "rain", "a dog")
+]
+LETTERED = [
+    {**row, "choices": ["(A) a dog", "(B) a cat"], "text": text}
+    for row, text in zip(OPTIONS, ["(A) a dog", "(B) a cat"] * 2, strict=True)
+]
+CLASSES = [{"choices": ["neutral", "joy", "anger"], "text": text} for text in ("joy", "neutral", "anger", "joy")]
+SEXES = [{"choices": ["male", "female"], "text": text} for text in ("male", "female", "female", "male")]
 # What a task's samples are beside a recording and its words, by the beginning of the task's name; the first fits.
 FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("open-asr-multilingual", [{"language": "de"}] * 4),
@@ -79,6 +95,15 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("voicebench-ifeval", FOLLOWED),
     ("voicebench-advbench", REFUSAL),
     ("spoken-qa", QUESTIONS),
+    ("audiobench-mmau", LETTERED),
+    ("audiobench", OPTIONS),
+    ("mmau", OPTIONS),
+    ("air-bench", [{**row, "choices": ["A", "B"], "text": text} for row, text in zip(OPTIONS, "ABAB", strict=True)]),
+    ("meld", CLASSES),
+    ("iemocap", CLASSES),
+    ("ser", CLASSES),
+    ("voxceleb", SEXES),
+    ("st", [{"target": "English", "target_language": "en"}] * 4),
     ("", [{}] * 4),
 )
 
@@ -106,6 +131,9 @@ BEST: dict[str, dict[str, float]] = {
     "response": {"ttft-p50": 0.05},
     "accuracy": {"accuracy": 100.0, "unparsed": 0.0},
     "choice": {"accuracy": 100.0, "unparsed": 0.0},
+    "labels": {"uar": 100.0, "accuracy": 100.0, "weighted-f1": 100.0, "unparsed": 0.0},
+    "bleu": {"bleu": 100.0},
+    "chrf": {"chrf": 100.0},
     "bbh": {"accuracy": 100.0, "unparsed": 0.0},
     "refusal": {"refusal-rate": 100.0},
     "ifeval": {"final": 100.0},

@@ -64,12 +64,20 @@ def save_tiny_codec(family: str, path: Path) -> Path:
     torch.manual_seed(0)
     cls = getattr(transformers, model_name)
     model = cls(cls.config_class(**options)).eval()
-    for name, tensor in [*model.named_buffers(), *model.named_parameters()]:
-        if name.endswith(("embed", "embed_sum")):  # untrained codebooks are all zeros
-            torch.nn.init.normal_(tensor.data, std=0.03)
+    fill_codebooks(model)
     if family == "encodec":  # an untrained encoder hardly varies: its first codebook is its own frames
         with torch.inference_mode():
             frames = model.encoder(0.1 * torch.randn(1, 1, 24_000))[0].T
         model.quantizer.layers[0].codebook.embed.copy_(frames[:64:2])
     model.save_pretrained(path)
     return path
+
+
+def fill_codebooks(model: Any, std: float = 0.03) -> Any:
+    """The model with random codebooks: untrained ones are all zeros."""
+    import torch
+
+    for name, tensor in [*model.named_buffers(), *model.named_parameters()]:
+        if name.endswith(("embed", "embed_sum")):
+            torch.nn.init.normal_(tensor.data, std=std)
+    return model

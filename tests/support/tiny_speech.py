@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 torch = pytest.importorskip("torch")
 
@@ -74,3 +77,29 @@ def tiny_config(
 def tiny_lm(config: TTSConfig, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     return building.build(config).eval()
+
+
+def spoken_tones(path: Path) -> Path:
+    """An AudioFolder of six tones that stand for words, two of them held out."""
+    rows = []
+    for number, text in enumerate(("One.", "Two.", "Three.", "Four.", "Five.", "Six.")):
+        time = np.arange(24_000) / 16_000
+        path.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path / f"{number}.wav", 0.1 * np.sin(2 * np.pi * (150 + 10 * number) * time), 16_000)
+        split = "held-out" if number > 3 else "train"
+        rows.append(
+            {"file_name": f"{number}.wav", "id": str(number), "text": text, "speaker": "a", "language": "en"}
+            | {"split": split, "seconds": 1.5}
+        )
+    (path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def save_start(directory: Path) -> Path:
+    """An untrained speaking model with its codec, to align."""
+    codec = save_codec(directory / "codec")
+    model = tiny_lm(tiny_config(codec_of(codec), str(codec), positions=256))
+    section = model.config.codec.model_copy(update={"spec": "codec"})
+    model.config = model.config.model_copy(update={"codec": section})
+    building.save(directory, model, model.state_dict(), {"name": "tiny", "license": "apache-2.0"})
+    return directory

@@ -7,7 +7,7 @@ import pytest
 from speech_eval import datasets
 from speech_eval.errors import BadInput
 from speech_eval.text import language_name, language_tag, primary_language, separates_words
-from speech_eval.text.detect import detect_language
+from speech_eval.text.detect import _WORDS, detect_language
 from speech_eval.text.language import _NAMES
 
 
@@ -81,8 +81,34 @@ def test_script_letters_and_common_words_tell_a_language(text: str, tag: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["", "123", "नदी", "мир", "سلام", "buongiorno amico mio come stai oggi bene grazie", "Zażółć"]
+    ("text", "tag"),
+    [
+        *[("Buongiorno a tutti, come state oggi?", "it"), ("Hola, buenos días a todos", "es")],
+        *[("Bonjour à tous, comment allez-vous ?", "fr"), ("Guten Tag, wie geht es Ihnen?", "de")],
+        *[("Hej, hur mår du idag", "sv"), ("hello there my friend", "en"), ("rates fell by one percent", "en")],
+    ],
 )
+def test_one_sentence_without_a_stated_language_is_enough(text: str, tag: str) -> None:
+    assert detect_language([text]) == tag
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["Quanto costa questo libro?", "Quisiera reservar una mesa para dos personas", "Selamat pagi, apa kabar?"],
+        *["Habari za asubuhi rafiki yangu", "De trein komt om acht uur aan", "Tren saat sekizde geliyor"],
+    ],
+)
+def test_a_sentence_that_is_not_recognized_is_not_taken_for_english(text: str) -> None:
+    assert detect_language([text]) != "en"
+
+
+def test_no_common_word_of_english_is_one_of_another_language() -> None:
+    english = set(_WORDS["en"].split())
+    assert not {word for language, words in _WORDS.items() if language != "en" for word in english & set(words.split())}
+
+
+@pytest.mark.parametrize("text", ["", "123", "नदी", "мир", "سلام", "amico mio vieni presto domenica sera", "Zażółć"])
 def test_no_language_is_told_without_evidence(text: str) -> None:
     assert detect_language([text]) == "und"
 

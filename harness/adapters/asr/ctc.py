@@ -13,14 +13,16 @@ from speech_eval.records import ModelInfo
 
 # Used in training only, and absent from many published checkpoints.
 _UNTRAINED = (r"masked_spec_embed$",)
+# Model types whose layers all respect the mask.
+_MASKED = ("wav2vec2", "wav2vec2-bert", "hubert", "wavlm", "unispeech", "unispeech-sat")
 
 
 class CTC(SpeechRecognizer):
     """A checkpoint with a CTC head, decoded greedily: the likeliest symbol per frame, repeats merged, blanks dropped.
 
-    The model's own vocabulary decides the language; the request's is ignored. Padding changes the output of models
-    whose first layer is group-normalized (such as wav2vec2-base) or whose last is a convolutional adapter, so they run
-    one by one; the others run in masked batches.
+    Any model type of transformers' table of CTC models. The model's own vocabulary decides the language; the request's
+    is ignored. Model types that are known to hear the same in a padded batch run in masked batches, but not with a
+    first layer that is group-normalized (such as wav2vec2-base) or a convolutional adapter. All others run one by one.
     Raises `BadInput` for checkpoints that are broken, incomplete or without a CTC head.
     """
 
@@ -51,9 +53,14 @@ class CTC(SpeechRecognizer):
         if self._extractor.sampling_rate != self.sample_rate:
             self.sample_rate = int(self._extractor.sampling_rate)
         self._check_vocabulary()
-        config = self._model.config
-        self._one_by_one = getattr(config, "feat_extract_norm", "") == "group" or getattr(config, "add_adapter", False)
+        self._one_by_one = not self._masks()
         self.batch_size = 1 if self._one_by_one or self._model.device.type == "cpu" else 16
+
+    def _masks(self) -> bool:
+        """Whether a recording in a padded batch is heard as alone."""
+        config = self._model.config
+        group = getattr(config, "feat_extract_norm", "") == "group"
+        return config.model_type in _MASKED and not group and not getattr(config, "add_adapter", False)
 
     def _check_vocabulary(self) -> None:
         blank, own_blank = self._tokenizer.pad_token_id, self._model.config.pad_token_id

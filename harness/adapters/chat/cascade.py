@@ -120,6 +120,10 @@ class Cascade(AudioLanguageModel):
             yield ChatReply(audio=audio)
 
     def _transcribed(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
+        """The same conversations as the text model is asked."""
+        return [self._for_llm(request, list(map(dict, request.messages))) for request in self.written(requests)]
+
+    def written(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
         """The same conversations as text. All their audio goes through the recognizer in full batches."""
         wanted = [
             TranscriptionRequest(
@@ -135,14 +139,14 @@ class Cascade(AudioLanguageModel):
         ]
         heard = iter(self._run("asr", self._asr.transcribe, wanted))
 
-        def written(message: Mapping[str, Any]) -> dict[str, Any]:
+        def as_text(message: Mapping[str, Any]) -> dict[str, Any]:
             parts = [
                 {"type": "text", "text": next(heard)} if part["type"] == "audio" else dict(part)
                 for part in _content(message)
             ]
             return {"role": message["role"], "content": parts}
 
-        return [self._for_llm(request, [written(message) for message in request.messages]) for request in requests]
+        return [replace(request, messages=[as_text(message) for message in request.messages]) for request in requests]
 
     def _for_llm(self, request: ChatRequest, messages: list[dict[str, Any]]) -> ChatRequest:
         if self.system and not any(message["role"] == "system" for message in messages):

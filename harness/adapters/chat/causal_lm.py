@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from speech_eval.adapters.base import AudioLanguageModel, ChatReply, ChatRequest
-from speech_eval.adapters.checkpoints import load_model, locate, seeded
-from speech_eval.adapters.options import number, whole
+from speech_eval.adapters.chat.generation import generate, room_for, sampling, stated
+from speech_eval.adapters.checkpoints import load_model, locate
 from speech_eval.assets.convert.gguf import convert
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
@@ -20,7 +20,7 @@ class CausalLM(AudioLanguageModel):
     0, else sampling with the request's seed from the `top_k` likeliest tokens (0: all) that make up `top_p` of the
     probability. Conversations go through the tokenizer's chat template; a tokenizer without one gets the texts line by
     line. Requests are answered one by one, because rounding in a padded batch would make an answer depend on the
-    others. `enable_thinking` is passed to templates that know it.
+    others. An answer ends at the model's last position. `enable_thinking` is passed to templates that know it.
     """
 
     reads_audio = False
@@ -37,11 +37,8 @@ class CausalLM(AudioLanguageModel):
         enable_thinking: bool | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        torch, transformers = require("torch", "llm"), require("transformers", "llm")
-        number("temperature", temperature)
-        number("top_p", top_p, 0.0, 1.0, above=True)
-        whole("top_k", top_k, 0)
-        self._torch = torch
+        transformers = require("transformers", "llm")
+        self._settings = sampling(temperature, top_p, top_k)
         self._template_options = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code, convert=convert)
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(
@@ -55,13 +52,9 @@ class CausalLM(AudioLanguageModel):
             extra="llm",
             trust_remote_code=trust_remote_code,
         )
-        self._settings: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        if temperature > 0:
-            self._settings = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
 
     def info(self) -> ModelInfo:
-        settings = {key: value for key, value in self._settings.items() if value is not None}
-        return self._checkpoint.info(self._model, **settings)
+        return self._checkpoint.info(self._model, **stated(self._settings))
 
     def reply(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """One text reply per request. Raises `BadInput` for audio parts and for conversations that are too long."""
@@ -70,21 +63,11 @@ class CausalLM(AudioLanguageModel):
     def _answer(self, request: ChatRequest) -> str:
         messages = [{"role": str(m["role"]), "content": text_of(m, request.id)} for m in request.messages]
         tokens = self._tokens(messages)
-        length = tokens["input_ids"].shape[1]
-        limit = getattr(self._model.config, "max_position_embeddings", None)
-        if limit and length + request.max_new_tokens > limit:
-            raise BadInput(
-                f"{request.id}: {length} tokens and {request.max_new_tokens} new ones exceed the {limit} of the model.",
-                "Shorten the conversation or ask for fewer new tokens.",
-            )
-        with self._torch.inference_mode(), seeded(request.seed):
-            answer = self._model.generate(
-                **tokens.to(self._model.device),
-                max_new_tokens=request.max_new_tokens,
-                pad_token_id=self._padding(),
-                **self._settings,
-            )
-        return str(self._tokenizer.decode(answer[0, length:], skip_special_tokens=True)).strip()
+        new = room_for(request.id, tokens["input_ids"].shape[1], request.max_new_tokens, self._model.config)
+        # Padding is never used with one row, but generation warns where none is set.
+        settings = {**self._settings, "pad_token_id": self._padding()}
+        answer = generate(self._model, dict(tokens), request.seed, new, settings)
+        return str(self._tokenizer.decode(answer, skip_special_tokens=True)).strip()
 
     def _tokens(self, messages: list[dict[str, str]]) -> Any:
         if self._tokenizer.chat_template is None:
@@ -100,7 +83,6 @@ class CausalLM(AudioLanguageModel):
         )
 
     def _padding(self) -> int | None:
-        # Never used with one row, but generation warns where none is set.
         return (
             self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else self._tokenizer.eos_token_id
         )

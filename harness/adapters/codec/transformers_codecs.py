@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.adapters.checkpoints import load_model, locate
+from speech_eval.adapters.codec.mimi_stream import MimiStream
 from speech_eval.adapters.options import whole
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadAudio, BadInput, require
@@ -145,9 +147,14 @@ class Dac(TransformersCodec):
 
 
 class Mimi(TransformersCodec):
-    """Mimi (`kyutai/mimi`). The first codebook is the semantic one; Moshi uses the first 8 of 32."""
+    """Mimi (`kyutai/mimi`). The first codebook is the semantic one; Moshi uses the first 8 of 32. Streams its decoding
+    frame by frame, 80 ms each."""
 
     auto_class = "MimiModel"
+    causal = True
+
+    def _check(self) -> None:
+        self.causal = bool(self._config.use_causal_conv)
 
     def _codebooks(self) -> int:
         return int(self._config.num_quantizers)
@@ -160,3 +167,26 @@ class Mimi(TransformersCodec):
 
     def _to_wave(self, codes: Any) -> Any:
         return self._model.decode(codes).audio_values
+
+    def stream_decode(self, codes: Codes) -> Iterator[Audio]:
+        if not self.causal:
+            yield from super().stream_decode(codes)
+            return
+        left = int(codes.metadata["frames"])
+        frames = (
+            replace(codes, codebooks=[book[i : i + 1] for book in codes.codebooks])
+            for i in range(len(codes.codebooks[0]))
+        )
+        for chunk in self.stream_parts(frames):
+            if left > 0:
+                yield Audio(chunk.samples[:left], chunk.rate)
+            left -= len(chunk.samples)
+
+    def stream_parts(self, parts: Iterable[Codes]) -> Iterator[Audio]:
+        """The audio of codes that arrive in parts of any number of frames. For causal checkpoints."""
+        stream = MimiStream(self._model)
+        for part in parts:
+            codes = self._torch.from_numpy(np.stack([np.asarray(book) for book in part.codebooks]))[None]
+            with self._torch.inference_mode():
+                wave = stream.decode(codes.to(self._model.device))
+            yield Audio(np.asarray(wave.float().cpu().numpy(), dtype=np.float32), self.sample_rate)

@@ -27,19 +27,48 @@ class _Model(BaseModel):
 
 
 class HubSource(_Model):
-    """Where a dataset lies on the dataset hub; `revision` pins it.
+    """Where a dataset lies on the dataset hub; `revision` pins it, else the newest commit is fetched and recorded.
 
-    `files` lists patterns of files to download unchanged, for a repository in the layout of the original benchmark; the
-    first is the list of samples. Otherwise the rows of `config` and `split` become a manifest. `texts` is a second
-    repository whose rows hold texts that the layout of the entry looks up.
+    `split` is one, several with `+` between them, or `*` for all. `rows` is the number of rows that the splits are
+    known to have. `files` lists patterns of files to download unchanged, for a repository in the layout of the original
+    benchmark; the first is the list of samples. Otherwise the rows of `config` and `split` become a manifest. `texts`
+    is a second repository whose rows hold texts that the layout of the entry looks up.
     """
 
     repo: str
     config: str | None = None
     split: str = "test"
     revision: str | None = None
+    rows: int | None = None
     files: tuple[str, ...] = ()
     texts: str | None = None
+
+
+class Choice(_Model):
+    """Questions about recordings whose answer is one of several options. An entry with them is a task of that name.
+
+    `question`, `choices` and `answer` name columns: `choices` is one column (a list, or a text with one option per
+    letter) or one column per option, `options` are those of every question where no column has them. `unpack` names
+    columns that hold objects, or JSON, whose fields are columns too. `prompt` is what a model is asked after the
+    recording, with `{question}` and `{options}` or any column in braces; `option` writes one option with `{letter}` and
+    `{text}`, `between` stands between them, and at least `least` are written, those that lack as None. `metric` reads
+    the answers, `further` are metrics beside it; `protocol` is the id of the procedure.
+    """
+
+    question: str = "question"
+    choices: tuple[str, ...] = ("choices",)
+    options: tuple[str, ...] = ()
+    answer: str = "answer"
+    unpack: tuple[str, ...] = ()
+    prompt: str = "{question}\n{options}"
+    option: str = "{letter}. {text}"
+    between: str = "\n"
+    least: int = 0
+    metric: str = "choice[options@1]"
+    primary: str = "accuracy"
+    further: tuple[str, ...] = ()
+    protocol: str
+    description: str = ""
 
 
 class Entry(_Model):
@@ -47,10 +76,11 @@ class Entry(_Model):
 
     `columns` names, for each field of a sample, the columns that may hold it; the first that a row has is taken, and
     every field outside `optional` must have one. Other columns of text and numbers become metadata, and so do those
-    named in `metadata` whatever they hold. `layout` names the module of `formats` that changes or drops rows first.
-    `spoken` says that the recordings of a manifest are made on this machine, from the `speech` of each sample.
-    `lists` are the paths of the list of samples in the benchmark's own folder. `fallback` is a dataset to use where the
-    recordings cannot be fetched. `remedy` is the advice where the hub cannot be read, or there is none.
+    named in `metadata` whatever they hold; `facts` is metadata of every row. `layout` names the module of `formats`
+    that changes or drops rows first. `choice` says that the samples are questions with options. `spoken` says that
+    the recordings of a manifest are made on this machine, from the `speech` of each sample. `lists` are the paths of
+    the list of samples in the benchmark's own folder. `fallback` is a dataset to use where the recordings cannot be
+    fetched. `remedy` is the advice where the hub cannot be read, or there is none.
     """
 
     manifest: Path | None = None
@@ -60,8 +90,10 @@ class Entry(_Model):
     columns: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     optional: frozenset[str] = frozenset({"id"})
     metadata: frozenset[str] = frozenset()
+    facts: Mapping[str, str] = Field(default_factory=dict)
     language: str = ""
     license: str = "see the page of the dataset"
+    choice: Choice | None = None
     lists: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     fallback: str | None = None
@@ -95,8 +127,9 @@ class _File(_Model):
 
     def entry(self, name: str, folder: Path) -> Entry:
         given = {**self.defaults, **self.datasets[name]}
-        if "hub" in given:
-            given["hub"] = {**self.defaults.get("hub", {}), **given["hub"]}
+        for part in ("hub", "choice"):
+            if part in given:
+                given[part] = {**self.defaults.get(part, {}), **given[part]}
         found = Entry.model_validate(given)
         return found if found.manifest is None else found.model_copy(update={"manifest": folder / found.manifest})
 

@@ -10,6 +10,7 @@ from typing import Any
 from speech_eval.datasets.catalog import Entry
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import (
+    choice,
     csv,
     hub_files,
     kaldi,
@@ -49,11 +50,16 @@ LISTS = ("manifest.jsonl", "metadata.jsonl", "metadata.csv", "metadata.tsv", "me
 FOLDERS: Sequence[tuple[tuple[str, ...], FolderReader]] = (
     ((hub_files.SAVED, hub_files.SAVED_SPLITS), lambda folder, files: hub_files.read_saved(folder)),
     (("*cuts*.jsonl", "*cuts*.jsonl.gz"), lambda folder, files: _of_split(files)),
+    (("*supervisions*.jsonl", "*supervisions*.jsonl.gz"), lambda folder, files: _of_split(files)),
     (("*.parquet", "data/*.parquet"), hub_files.read_folder),
     (("*.tar",), webdataset.read_folder),
     (("*.tsv", "*.jsonl", "*.jsonl.gz", "*manifest*.json", "*.csv"), lambda folder, files: _of_split(files)),
     ((librispeech.PATTERN,), librispeech.read_folder),
 )
+
+# The patterns that describe a folder for certain, wherever it lies, and the levels of folders that are looked through.
+_STRONG = tuple(pattern for patterns, _ in FOLDERS[:5] for pattern in patterns)
+DEEPEST = 3
 
 
 def read(path: Path, entry: Entry | None = None) -> Dataset:
@@ -78,12 +84,34 @@ def read_folder(folder: Path, entry: Entry | None = None) -> Dataset:
         found = read_folder(folder / split, entry)
         info = found.info.model_copy(update={"name": f"{folder.resolve().name}-{split}"})
         return dataclasses.replace(found, info=info, note=_noted(found.note, note))
+    if inner := _described_inside(folder):
+        return read_folder(inner, entry)
     if files := recordings.files_of(folder):
         return recordings.read_folder(folder, files)
     raise BadInput(
         f"{folder} holds no recordings, and no list such as {', '.join(LISTS[:3])}.",
         'Add a metadata.jsonl with one line per file: {"file_name": "a.wav", "text": "what is said"}.',
     )
+
+
+def _described_inside(folder: Path) -> Path | None:
+    """The only folder at the least depth below `folder` that a list or its files describe, as in a clone of a hub
+    repository or an unpacked archive; None for none. Raises `BadInput` for several, of which no split is meant."""
+    level = [folder]
+    for _ in range(DEEPEST):
+        level = sorted(path for place in level for path in place.iterdir() if path.is_dir() and _visible(path))
+        found = [path for path in level if list_of(path) or any(any(path.glob(pattern)) for pattern in _STRONG)]
+        parents = {path.parent if is_split(path.name) else path for path in found}
+        if len(parents) > 1:
+            names = ", ".join(path.relative_to(folder).as_posix() for path in sorted(parents)[:5])
+            raise BadInput(f"{folder} holds {len(parents)} datasets: {names}.", "Give the path of one.")
+        if parents:
+            return parents.pop()
+    return None
+
+
+def _visible(path: Path) -> bool:
+    return not path.name.startswith((".", "_")) and not path.is_symlink()
 
 
 def list_of(folder: Path, entry: Entry | None = None) -> Path | None:
@@ -111,6 +139,8 @@ def _is_json(path: Path) -> bool:
 
 def row_layout(entry: Entry) -> Prepare:
     """What prepares the rows of a hub dataset. Raises `UnknownName` for a layout that no module has."""
+    if entry.choice is not None:
+        return choice.layout(entry.choice)
     if entry.layout is None:
         return lambda row: row
     if entry.layout not in LAYOUTS:

@@ -1,8 +1,11 @@
-"""Cuts of lhotse: JSON lines (`cuts.jsonl.gz`). The commands that a recording may name are never run."""
+"""Cuts of lhotse: JSON lines (`cuts.jsonl.gz`), or supervisions with a list of recordings beside them.
+
+The commands that a recording may name are never run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +19,42 @@ def is_cut(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("recording"), Mapping) or str(row.get("type", "")).endswith("Cut")
 
 
-def read(path: Path, rows: list[Row]) -> Dataset:
-    """The dataset of cuts: one sample per cut, with the texts of its supervisions in the order of their times.
+def is_supervision(row: Mapping[str, Any]) -> bool:
+    return {"recording_id", "start", "duration"} <= row.keys()
+
+
+def of_supervisions(path: Path, rows: list[Row], recordings: Sequence[Row]) -> list[Row]:
+    """One cut per supervision. Raises `BadInput` naming the line of a supervision whose recording is not listed."""
+    by_id = {recording.get("id"): recording for _, recording in recordings}
+    cuts = []
+    for number, supervision in rows:
+        recording = by_id.get(supervision["recording_id"])
+        if recording is None:
+            raise BadInput(
+                f"{path}:{number}: no list of recordings beside it has '{supervision['recording_id']}'.",
+                f"Put {recordings_of(path).name} there, or save cuts: CutSet.from_manifests(…).to_file(PATH)",
+            )
+        channel = supervision.get("channel", 0)
+        cut = {"id": supervision.get("id"), "start": supervision["start"], "duration": supervision["duration"]}
+        channel = channel[0] if isinstance(channel, list) and len(channel) == 1 else channel
+        cuts.append((number, {**cut, "channel": channel, "supervisions": [supervision], "recording": recording}))
+    return cuts
+
+
+def recordings_of(path: Path) -> Path:
+    """Where the recordings of a list of supervisions are listed, by the names that lhotse gives."""
+    return path.with_name(path.name.replace("supervisions", "recordings"))
+
+
+def read(path: Path, rows: list[Row], files: Iterable[Path] = ()) -> Dataset:
+    """The dataset of cuts: one sample per cut, with the texts of its supervisions in the order of their times. `files`
+    are what the cuts come from besides `path`.
 
     Raises `BadInput` naming the line for cuts without a recording in one file, such as mixed or padded ones.
     """
     name = path.name.split(".")[0]
-    return segments.read(
-        path, [(number, _row(path, number, row)) for number, row in rows], taken_for="lhotse cuts", name=name
-    )
+    cuts = [(number, _row(path, number, row)) for number, row in rows]
+    return segments.read(path, cuts, taken_for="lhotse cuts", name=name, files=files)
 
 
 def _row(path: Path, number: int, cut: Mapping[str, Any]) -> dict[str, Any]:

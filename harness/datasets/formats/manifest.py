@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +33,9 @@ def read(path: Path, entry: Entry | None = None) -> Dataset:
     first = rows[0][1] if rows else {}
     if lhotse.is_cut(first):
         return lhotse.read(path, rows)
+    if lhotse.is_supervision(first):
+        listed = [file for file in (lhotse.recordings_of(path),) if file.is_file()]
+        return lhotse.read(path, lhotse.of_supervisions(path, rows, [*chain(*map(rows_of, listed))]), listed)
     if nemo.is_row(first):
         return nemo.read(path, rows)
     if "name" not in first or columns.is_header(list(first)):

@@ -33,7 +33,8 @@ def _chunks(entry: Entry) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """Rows of chunks name a call (`parent_id`) and a file under `audio/`; the text is that of the whole call."""
     assert entry.hub is not None and entry.hub.texts is not None
     repo = entry.hub.texts
-    calls = hub.rows(entry.hub.model_copy(update={"repo": repo}), entry.remedy)
+    texts_of = hub.pinned(entry.hub.model_copy(update={"repo": repo, "revision": None}), entry.remedy)
+    calls = hub.rows(texts_of, entry.remedy)
     texts = {row["id"]: next(row[c] for c in entry.columns["text"] if row.get(c)) for row in calls}
     files = hub.files(entry.hub, ("audio/*",), entry.remedy) / "audio"
 

@@ -1,4 +1,5 @@
-"""Folders of recordings without a list: `a.wav` with `a.txt` beside it, LibriTTS, VCTK, or recordings alone."""
+"""Folders of recordings without a list: `a.wav` with `a.txt` beside it or in a folder of texts, LibriTTS, VCTK, or
+recordings alone."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from speech_eval.datasets.dataset import AUDIO_SUFFIXES, Dataset
 from speech_eval.datasets.formats.rows import Row, dataset, text_of
 
 _TEXTS = (".normalized.txt", ".txt", ".lab", ".original.txt", ".TXT")
+_TEXT_FOLDERS = ("txt", "text", "texts", "transcripts", "transcript", "transcriptions", "lab", "labels")
 _VCTK = re.compile(r"(p\d+|s5)_(\d+)(_mic(\d))?")
 
 
@@ -33,8 +35,17 @@ def read_folder(folder: Path, files: Sequence[Path]) -> Dataset:
 def _pairs(folder: Path, files: Sequence[Path]) -> Iterator[Row]:
     for number, file in enumerate(files, 1):
         row = {"audio": file.relative_to(folder).as_posix()}
-        beside = next((text for suffix in _TEXTS if (text := file.with_name(file.stem + suffix)).is_file()), None)
-        yield number, row if beside is None else {**row, "text": text_of(beside).strip()}
+        text = next((path for path in _places(folder, file) if path.is_file()), None)
+        yield number, row if text is None else {**row, "text": text_of(text).strip()}
+
+
+def _places(folder: Path, file: Path) -> Iterator[Path]:
+    """Where the text of a recording may lie: beside it, or at its place in a folder of texts (`txt/a.txt` for `a.wav`
+    and for `wav/a.wav`)."""
+    inner = file.relative_to(folder)
+    below = {inner, Path(*inner.parts[1:])} if len(inner.parts) > 1 else {inner}
+    for place in (file, *(folder / name / path for name in _TEXT_FOLDERS for path in sorted(below))):
+        yield from (place.with_name(file.stem + suffix) for suffix in _TEXTS)
 
 
 def _vctk(folder: Path, files: Sequence[Path]) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from speech_eval.assets.archives import safe_relative
-from speech_eval.cache import file_sha256
+from speech_eval.cache import file_sha256_once
 from speech_eval.datasets import languages
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import columns
@@ -151,5 +151,5 @@ def _with_digests(sample: Sample, root: Path, assets: set[str]) -> Sample:
         if relative is None or getattr(sample, f"{field}_sha256") is not None or relative.split("/")[0] in assets:
             continue
         if (file := absolute(relative, root)).is_file():
-            found[f"{field}_sha256"] = file_sha256(file)
+            found[f"{field}_sha256"] = file_sha256_once(file)
     return sample.model_copy(update=found) if found else sample

@@ -1,4 +1,7 @@
-"""Shards of webdataset: tar files in which the files of one sample share a name and differ in their suffix."""
+"""Shards of webdataset: tar files in which the files of one sample share a name and differ in their suffix.
+
+A name ends at its first dot, and the last part of what follows tells what a file is: `7.audio.flac`, `7.text.txt`.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def _rows(files: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
                 yield row
             if whole != key:
                 key, row = whole, {"id": whole.replace("/", "-")}
-            _add(row, f".{suffix.lower()}" if dot else "", data, f"{path}, {name}")
+            _add(row, f".{suffix.lower().rpartition('.')[2]}" if dot else "", data, f"{path}, {name}")
         if "audio" in row:
             yield row
 

@@ -13,11 +13,13 @@ from speech_eval.adapters.base import (
     AudioLanguageModel,
     ChatRequest,
     DuplexAgent,
+    ReadsTranscripts,
     ReferenceAware,
     SpeechRecognizer,
     SpeechSynthesizer,
 )
 from speech_eval.engine.generate.conversation import converse, user_channel
+from speech_eval.engine.generate.question import Question
 from speech_eval.engine.generate.requests import (
     LoadAudio,
     RawAnswer,
@@ -30,19 +32,61 @@ from speech_eval.engine.generate.requests import (
     speech_metadata,
     synthesis_request,
     transcription_request,
+    written,
 )
 from speech_eval.engine.generate.strategy import Ask, Batched, Work
+from speech_eval.records import Ask as Way
 from speech_eval.records import Sample
+
+RECOGNIZER = "whisper-base"  # hears for a model that has no recognizer of its own, unless the user names one
+Write = Callable[[Sequence[ChatRequest], Sequence[Sample]], list[ChatRequest]]
 
 
 @dataclass(frozen=True)
 class Answer(Batched):
-    """One answer per sample. `max_new_tokens` is the longest reply of a language model."""
+    """One answer per sample.
+
+    `max_new_tokens` is the longest reply of a language model. `question` is what it is asked about the recording;
+    without it the recording itself asks.
+    """
 
     max_new_tokens: int = ChatRequest.max_new_tokens
+    question: Question | None = None
+
+    @property
+    def spoken(self) -> bool:
+        """Whether the recording asks, so that the prompt text says the same."""
+        return self.question is None
 
     def prepare(self, work: Work) -> Ask:
-        return partial(answers, work.interface, work.adapter, max_new_tokens=self.max_new_tokens)
+        write = _writer(work) if work.task.ask == "transcript" else None
+        if work.interface != "AudioLanguageModel":
+            return partial(answers, work.interface, work.adapter)
+        return partial(
+            answers,
+            work.interface,
+            work.adapter,
+            max_new_tokens=self.max_new_tokens,
+            ask=work.task.ask,
+            question=self.question,
+            write=write,
+        )
+
+
+def _writer(work: Work) -> Write:
+    """What puts transcripts in place of recordings: the model's own recognizer, else the one that the user names."""
+    adapter = work.adapter
+    if isinstance(adapter, ReadsTranscripts):
+        return lambda requests, samples: adapter.written(requests)
+    from speech_eval.engine.score import loaded_recognizer  # imports tasks, and thereby this module
+
+    recognizer, _ = loaded_recognizer(work.recognizer or RECOGNIZER)
+
+    def write(requests: Sequence[ChatRequest], samples: Sequence[Sample]) -> list[ChatRequest]:
+        pairs = zip(requests, samples, strict=True)
+        return [written([request], recognizer, sample.language)[0] for request, sample in pairs]
+
+    return write
 
 
 def answers(
@@ -51,10 +95,10 @@ def answers(
     samples: Sequence[Sample],
     seeds: Sequence[int],
     load: LoadAudio,
-    max_new_tokens: int = ChatRequest.max_new_tokens,
+    **options: Any,
 ) -> list[RawAnswer]:
-    """Ask the model once for all `samples`. Raises whatever the model raises, and on a wrong number of answers."""
-    options = {"max_new_tokens": max_new_tokens} if interface == "AudioLanguageModel" else {}
+    """Ask the model once for all `samples`. `options` are those of `_reply`, for a conversation model. Raises whatever
+    the model raises, and on a wrong number of answers."""
     found = _ASK[interface](adapter, samples, seeds, load, **options)
     if len(found) != len(samples):
         raise RuntimeError(f"the model gave {len(found)} answers to {len(samples)} requests")
@@ -79,14 +123,34 @@ def _synthesize(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], l
 
 
 def _reply(
-    adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], load: LoadAudio, max_new_tokens: int
+    adapter: Any,
+    samples: Sequence[Sample],
+    seeds: Sequence[int],
+    load: LoadAudio,
+    max_new_tokens: int = ChatRequest.max_new_tokens,
+    ask: Way = "speech",
+    question: Question | None = None,
+    write: Write | None = None,
 ) -> list[RawAnswer]:
+    """`write` puts transcripts in place of the recordings, which are then kept with the answers."""
     assert isinstance(adapter, AudioLanguageModel)
-    asked = [chat_request(adapter, s, seed, load) for s, seed in zip(samples, seeds, strict=True)]
-    replies = one_each(adapter.reply([replace(request, max_new_tokens=max_new_tokens) for request in asked]), asked)
+    asked = [
+        replace(
+            chat_request(adapter, s, seed, load, ask, None if question is None else question.of(s)),
+            max_new_tokens=max_new_tokens,
+        )
+        for s, seed in zip(samples, seeds, strict=True)
+    ]
+    if write is not None:
+        asked = write(asked, samples)
+    replies = one_each(adapter.reply(asked), asked)
     return [
-        RawAnswer(text=reply.text, audio=None if reply.audio is None else checked_audio(reply.audio, sample.id))
-        for reply, sample in zip(replies, samples, strict=True)
+        RawAnswer(
+            text=reply.text,
+            audio=None if reply.audio is None else checked_audio(reply.audio, sample.id),
+            metadata={} if write is None else {"transcript": request.messages[0]["content"][0]["text"]},
+        )
+        for reply, sample, request in zip(replies, samples, asked, strict=True)
     ]
 
 

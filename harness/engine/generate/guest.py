@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from speech_eval.adapters.base import Adapter
-from speech_eval.errors import ModelUnavailable, SpeechEvalError
+from speech_eval.errors import ModelDied, ModelUnavailable, SpeechEvalError
 from speech_eval.records import Output
 from speech_eval.safety.guest import TimedOut, contained, limited, place, reason, trace
 
 logger = logging.getLogger(__name__)
 
-IN_A_ROW = 3  # certain failures, or answers out of time, after which a run stops
+IN_A_ROW = 3  # certain failures, or losses of the model, after which a run stops
 _SAME_PLACE = 3  # tracebacks that are kept of one fault
 
 
@@ -41,7 +41,7 @@ class Guest:
         self.adapter = adapter
         self.timeout = timeout
         self._name, self._rebuild, self._secrets = name, rebuild, tuple(secrets)
-        self._late = 0
+        self._losses = 0
         self._withheld: list[tuple[str, Output]] = []
         self._certain: ModelUnavailable | None = None
         self._seen: dict[tuple[str, str, int], int] = {}
@@ -99,21 +99,32 @@ class Guest:
             ) from error
 
     def after(self, outcome: object, *, restart: bool = True) -> bool:
-        """Act on an outcome that is stored: after an answer out of time, load the model anew and return True.
+        """Act on an outcome that is stored: where the model was lost, that is out of time or its process ended, load it
+        anew and return True.
 
-        Raises `GivenUp` after `IN_A_ROW` answers out of time, or where there is no way to load the model anew.
+        Raises `GivenUp` after `IN_A_ROW` losses, or where there is no way to load the model anew.
         """
-        if not isinstance(outcome, TimedOut):
-            self._late = 0
+        loss = _loss(outcome)
+        if loss is None:
+            self._losses = 0
             return False
-        self._late += 1
-        if self._late >= IN_A_ROW or not restart or self._rebuild is None:
-            times = f"{self._late} answers in a row were" if self._late > 1 else "an answer was"
+        self._losses += 1
+        if self._losses >= IN_A_ROW or not restart or self._rebuild is None:
+            several = self._losses > 1
+            times = f"{self._losses} answers in a row" if several else "an answer"
+            what = ("were out of time" if several else "was out of time") if isinstance(loss, TimedOut) else "ended it"
             raise GivenUp(
-                f"{self._name}: stopped, since {times} out of time. {outcome.problem}",
+                f"{self._name}: stopped, since {times} {what}. {loss.problem}",
                 "Give the same command again to go on with the next sample, with a longer --timeout if need be.",
             )
-        logger.warning("%s is loaded anew. %s", self._name, outcome.problem)
+        return self.renew(loss)
+
+    def renew(self, error: object) -> bool:
+        """Load the model anew where it was lost with `error`, and return whether that is so."""
+        loss = _loss(error)
+        if loss is None or self._rebuild is None:
+            return False
+        logger.warning("%s is loaded anew. %s", self._name, loss.problem)
         self.close()
         self.adapter = self._rebuild()
         return True
@@ -133,3 +144,12 @@ class Guest:
                 "Correct the method. The answers are stored and scored.",
             )
         return None
+
+
+def _loss(outcome: object) -> SpeechEvalError | None:
+    """The error with which the model was lost, `outcome` itself or one that it followed from; else None."""
+    while isinstance(outcome, BaseException):
+        if isinstance(outcome, TimedOut | ModelDied):
+            return outcome
+        outcome = outcome.__cause__
+    return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from speech_eval.adapters.base import (
     ChatRequest,
     Codes,
     Speech,
+    SpeechRecognizer,
     SynthesisRequest,
     TranscriptionRequest,
 )
 from speech_eval.audio import Audio, check_waveform
 from speech_eval.metrics.codec.counts import counts_text
 from speech_eval.records import (
+    Ask,
     Chunk,
     CodebookRecord,
     CodesRecord,
@@ -90,13 +93,53 @@ def speech_metadata(audio: object) -> Mapping[str, Any]:
 # ------------------------------------------------------------------------------- conversation and codecs
 
 
-def chat_request(adapter: AudioLanguageModel, sample: Sample, seed: int, load: LoadAudio) -> ChatRequest:
-    """One user turn: the sample's recording if it has one and the model hears, else its prompt text."""
-    if sample.audio is not None and adapter.reads_audio:
-        part: dict[str, Any] = {"type": "audio", "audio": load(sample.audio).resampled(adapter.sample_rate)}
-    else:
-        part = {"type": "text", "text": sample.prompt_text or sample.text or ""}
-    return ChatRequest(id=sample.id, messages=[{"role": "user", "content": [part]}], seed=seed)
+def chat_request(
+    adapter: AudioLanguageModel,
+    sample: Sample,
+    seed: int,
+    load: LoadAudio,
+    ask: Ask = "speech",
+    question: str | None = None,
+) -> ChatRequest:
+    """One user turn: the sample's recording if it has one and the model hears, else its prompt text; then the
+    `question` about the recording, where there is one. Asked as `text`, no recording is given."""
+    parts: list[dict[str, Any]] = []
+    if sample.audio is not None and (ask == "transcript" or (ask == "speech" and adapter.reads_audio)):
+        parts.append({"type": "audio", "audio": load(sample.audio).resampled(adapter.sample_rate)})
+    elif question is None:
+        parts.append({"type": "text", "text": sample.prompt_text or sample.text or ""})
+    if question is not None:
+        parts.append({"type": "text", "text": question})
+    return ChatRequest(id=sample.id, messages=[{"role": "user", "content": parts}], seed=seed)
+
+
+def _given(audio: Audio) -> Audio:
+    return audio
+
+
+def written(requests: Sequence[ChatRequest], recognizer: SpeechRecognizer, language: str) -> list[ChatRequest]:
+    """The same conversations with what `recognizer` hears in place of each recording."""
+    heard: dict[tuple[str, int, int], str] = {}
+    for request in requests:
+        for m, message in enumerate(request.messages):
+            for p, part in enumerate(message["content"]):
+                if part["type"] == "audio":
+                    audio = part["audio"].resampled(recognizer.sample_rate)
+                    asked = TranscriptionRequest(request.id, partial(_given, audio), language, request.seed)
+                    heard[request.id, m, p] = checked_text(recognizer.transcribe([asked])[0])
+
+    def parts(request: ChatRequest, m: int) -> list[dict[str, Any]]:
+        return [
+            {"type": "text", "text": heard[request.id, m, p]} if part["type"] == "audio" else dict(part)
+            for p, part in enumerate(request.messages[m]["content"])
+        ]
+
+    return [
+        replace(
+            request, messages=[{**message, "content": parts(request, m)} for m, message in enumerate(request.messages)]
+        )
+        for request in requests
+    ]
 
 
 def recording(sample: Sample, rate: int, load: LoadAudio) -> Audio:

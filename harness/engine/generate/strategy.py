@@ -46,7 +46,7 @@ class Work:
     """What a strategy works on: the task, or all points of a sweep, of one model in one run directory.
 
     `round` counts from 1; the samples of the other rounds are not this work's.
-    `guest` is the model.
+    `guest` is the model. `recognizer` is the spec of what transcribes recordings that are to be asked about as text.
     """
 
     directory: RunDirectory
@@ -57,6 +57,7 @@ class Work:
     seed: int = 0
     batch_size: int | None = None
     retry_failed: bool = False
+    recognizer: str | None = None
     round: int = 1
     progress: Progress = silent
 
@@ -81,7 +82,7 @@ class Work:
         return {key for key, output in outputs if not (self.retry_failed and output.status == "failed")}
 
     def seed_of(self, task: Task, sample: Sample) -> int:
-        return sample_seed(self.seed, task.name, sample.id)
+        return sample_seed(self.seed, task.base, sample.id)
 
     @property
     def name(self) -> str:
@@ -165,7 +166,7 @@ class Work:
             status="empty" if answer.empty else "ok",
             text=answer.text,
             audio=None if audio is None else self.directory.write_audio(task.name, sample.id, audio),
-            seconds=None if seconds is None else round(seconds, 6),
+            seconds=None if seconds is None or not self.guest.adapter.answers_live else round(seconds, 6),
             chunks=answer.chunks,
             timing=answer.timing,
             codes=answer.codes,
@@ -221,7 +222,8 @@ class Batched(Strategy):
                 while waiting:
                     part = waiting.pop(0)
                     outcomes = _outcomes(work, ask, part, read)
-                    if outcomes is None:
+                    if isinstance(outcomes, Exception):
+                        ask = self.prepare(work) if work.guest.renew(outcomes) else ask
                         waiting += [[sample] for sample in part]
                         continue
                     work.keep(work.task, outcomes)
@@ -232,15 +234,15 @@ class Batched(Strategy):
                 work.report(count)
 
 
-def _outcomes(work: Work, ask: Ask, batch: Sequence[Sample], read: LoadAudio) -> list[Outcome] | None:
-    """The outcomes of one call; None where the call of several samples raised: each is to be asked for alone, so that a
+def _outcomes(work: Work, ask: Ask, batch: Sequence[Sample], read: LoadAudio) -> list[Outcome] | Exception:
+    """The outcomes of one call, or what the call of several samples raised: each is to be asked for alone, so that a
     failure stays with the sample that fails."""
     start = work.adapter.clock.now()
     try:
         with work.asking(batch):
             answers = ask(batch, [work.seed_of(work.task, sample) for sample in batch], read)
     except Exception as error:
-        return [(batch[0], error, None)] if len(batch) == 1 else None
+        return [(batch[0], error, None)] if len(batch) == 1 else error
     seconds = (work.adapter.clock.now() - start) / len(batch)
     return [(sample, given, seconds) for sample, given in zip(batch, answers, strict=True)]
 

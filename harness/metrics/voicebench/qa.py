@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from functools import cached_property
 from typing import Any
 
-from speech_eval.errors import NotFetched, require
+from speech_eval.errors import MissingExtra, NotFetched, require
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.judge import prove
 from speech_eval.metrics.voicebench.records import SOURCE, question, reference, response
@@ -41,7 +42,7 @@ def is_yes(vote: str) -> bool | None:
 class QA(Metric):
     """Share of answers that most of a judge's votes call right. A vote that is neither yes nor no counts against.
 
-    The votes are the record's `scores`, or those of the judge in `SPEECH_EVAL_JUDGE`. VoiceBench's SD-QA is the mean
+    The votes are the record's `scores`, or those of the judge (`--judge`). VoiceBench's SD-QA is the mean
     of this number and `pedant[voicebench]`.
     """
 
@@ -49,6 +50,7 @@ class QA(Metric):
     description = "Share of answers that the majority of a judge's votes calls right (SD-QA, without PEDANT)"
     source = f"{SOURCE}: src/evaluator/qa.py, api_judge.py"
     extra = "api"
+    judged = True
     columns = frozenset({"prompt"})
     summaries = (
         Summary("gpt", "mean", ("correct",), "%", "higher", 100.0),
@@ -93,6 +95,11 @@ class Pedant(Metric):
     extra = "pedant"
     columns = frozenset({"prompt"})
     summaries = (Summary("panda", "mean", ("correct",), "%", "higher", 100.0),)
+
+    @classmethod
+    def ready(cls) -> None:
+        if importlib.util.find_spec("qa_metrics") is None:
+            raise MissingExtra("qa_metrics", cls.extra)
 
     @cached_property
     def _pedant(self) -> Any:

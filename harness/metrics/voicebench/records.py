@@ -34,7 +34,9 @@ def field(sample: Sample, name: str) -> Any:
 
 
 def question(sample: Sample) -> str:
-    """The user's instruction as text, which the judge is shown."""
+    """The user's instruction as text, or the question about the recording, which the judge is shown."""
+    if sample.metadata.get("question") is not None:
+        return str(sample.metadata["question"])
     return str(sample.prompt_text if sample.prompt_text is not None else field(sample, "prompt"))
 
 

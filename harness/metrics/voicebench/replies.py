@@ -10,8 +10,21 @@ from speech_eval.metrics import judge as judges
 from speech_eval.metrics.base import ScoringItem, Unscorable
 from speech_eval.metrics.voicebench.records import question, response
 
-VOTES = 3
+RECORDED = ("scores", "score", "judge_response")  # fields of a record that hold a judge's replies
+# The board's judge in api_judge.py, and the digests of its prompts.
+_BOARD = "gpt-4o-mini"
+_OFFICIAL = {"voicebench-open": "fddd4cf5", "voicebench-qa": "b89c3ec5", "voicebench-system": "7dfaae7e"}
 SYSTEM = "You are a careful and impartial judge of answers."
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a judge is asked; the defaults are VoiceBench's. `system`: with a system message."""
+
+    votes: int = 3
+    temperature: float = 0.5
+    max_tokens: int = 1024
+    system: bool = True
 
 
 @dataclass(frozen=True)
@@ -23,18 +36,25 @@ class Replies:
 
 
 def judge_identity(name: str, prompt: str) -> str:
-    """The judge in `SPEECH_EVAL_JUDGE` and the digest of its prompt; empty where none is set."""
+    """The judge that is set and the digest of its prompt; empty where none is set."""
     judge = judges.configured()
-    return "" if judge is None else judge.identity(judge.prompt(name, prompt))
+    if judge is None:
+        return ""
+    official = name in _OFFICIAL and judges.digest(_system(judge)) == _OFFICIAL["voicebench-system"]
+    return judge.identity(judge.prompt(name, prompt), (_BOARD, _OFFICIAL[name]) if official else None)
 
 
-def judge_replies(item: ScoringItem, name: str, prompt: str) -> Replies:
-    """The record's `scores` (`score` in the original's files), else the votes of the configured judge.
+def _system(judge: judges.Judge) -> str:
+    return judge.prompt("voicebench-system", SYSTEM, optional=True).strip()
+
+
+def judge_replies(item: ScoringItem, name: str, prompt: str, style: Style = Style()) -> Replies:
+    """The record's `scores` (`score` or `judge_response` in the originals' files), else the votes of the judge.
 
     Raises `BadInput` without either, `Unscorable` without an answer to judge, or for an empty list of votes.
     """
     sample = item.sample
-    recorded = sample.metadata.get("scores", sample.metadata.get("score"))
+    recorded = next((sample.metadata[key] for key in RECORDED if sample.metadata.get(key) is not None), None)
     if recorded == []:
         raise Unscorable(f"Sample {sample.id} has no votes.", "Ask the judge again.")
     if recorded is not None:
@@ -45,14 +65,20 @@ def judge_replies(item: ScoringItem, name: str, prompt: str) -> Replies:
     if judge is None:
         raise BadInput(
             f"Sample {sample.id} has no `scores`, and no judge is set.",
-            f"Give the record the judge's replies as `scores`, or set {judges.VARIABLE}=openai:URL#MODEL.",
+            "Give the record the judge's replies as `scores`, or give --judge openai:URL#MODEL.",
         )
     template = judge.prompt(name, prompt)
     slots = {"{prompt}": question(sample), "{response}": response(item), "{reference}": sample.text or ""}
     text = re.sub(r"\{(?:prompt|response|reference)\}", lambda match: slots[match[0]], template)
-    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
-    asked = judge.ask(messages, votes=VOTES, temperature=0.5, top_p=0.95, max_tokens=1024)
-    return Replies(tuple(reply.strip() for reply in asked), judge.identity(template))
+    told = [{"role": "system", "content": _system(judge)}] if style.system else []
+    asked = judge.ask(
+        [*told, {"role": "user", "content": text}],
+        votes=style.votes,
+        temperature=style.temperature,
+        top_p=0.95,
+        max_tokens=style.max_tokens,
+    )
+    return Replies(tuple(reply.strip() for reply in asked), judge_identity(name, prompt))
 
 
 def _recorded(sample_id: str, recorded: object) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from speech_eval.reference_models.codec.quantizers.fsq import FSQ
 from speech_eval.reference_models.codec.quantizers.multiscale import MultiScaleVQ
 from speech_eval.reference_models.codec.quantizers.rvq import ResidualVQ
 from speech_eval.reference_models.codec.quantizers.split import SplitVQ
+from speech_eval.reference_models.codec.quantizers.spread import Spread
 from speech_eval.reference_models.codec.quantizers.statistics import CodeStatistics, LevelStatistics
 from speech_eval.reference_models.codec.quantizers.vq import SingleVQ
 
@@ -40,5 +41,6 @@ __all__ = [
     "ResidualVQ",
     "SingleVQ",
     "SplitVQ",
+    "Spread",
     "build_quantizer",
 ]

@@ -5,20 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech_eval.reference_models.codec.config import Lookup
 from speech_eval.reference_models.codec.quantizers.base import straight_through
 from speech_eval.reference_models.codec.streaming import Conv1d
+from speech_eval.reference_models.training.distributed import rows_of_all, total
 
 
 class Codebook(nn.Module, ABC):
     """Latents [B, D, F] to one code per frame [B, F] and back.
 
     Keeps a running count of how often each code is chosen. After every training step, codes whose count is below
-    `restart_below` × the average are put on random vectors of the batch, with the average count (Mimi).
+    `restart_below` × the average are put on random vectors of the batch, with the average count (Mimi). Processes count
+    together: each takes part in every exchange, even if no item of its own uses the codebook.
     """
 
     counts: Tensor
@@ -40,13 +41,16 @@ class Codebook(nn.Module, ABC):
     def decode(self, codes: Tensor) -> Tensor:
         """[B, F] to [B, D, F]."""
 
-    def count(self, codes: Tensor) -> Tensor:
-        """Count the codes [M] of a step; returns which codes died [K]."""
-        self.counts.lerp_(_over_processes(torch.bincount(codes, minlength=len(self.counts)).float()), 1 - self.decay)
+    def count(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Count the codes [M] of a step; returns which codes died [K], and the weight of the step in running means. A
+        step in which no process has codes weighs nothing, and no code dies in it."""
+        found = total(torch.bincount(codes, minlength=len(self.counts)).float())
+        weight = (1 - self.decay) * (found.sum() > 0)
+        self.counts.lerp_(found, weight)
         average = self.counts.mean()
-        dead = self.counts < self.restart_below * average
+        dead = (self.counts < self.restart_below * average) & (weight > 0)
         self.counts.copy_(torch.where(dead, average, self.counts))
-        return dead
+        return dead, weight
 
 
 class CosineCodebook(Codebook):
@@ -85,11 +89,10 @@ class CosineCodebook(Codebook):
     @torch.no_grad()
     def restart(self, seen: Tensor, codes: Tensor) -> None:
         """Put dead codes on vectors of the batch [M, d]."""
-        if len(seen):
-            dead = self.count(codes)
-            fresh = pick(seen, len(self.counts)).to(self.codes.weight.dtype)
-            # `.data`: the old values are still needed, unversioned, by this step's backward pass of the lookup.
-            self.codes.weight.data = torch.where(dead[:, None], fresh, self.codes.weight.data)
+        dead, _ = self.count(codes)
+        fresh = rows_of_all(seen, len(self.counts))
+        # `.data`: the old values are still needed, unversioned, by this step's backward pass of the lookup.
+        self.codes.weight.data = torch.where(dead[:, None], fresh, self.codes.weight.data)
 
 
 class EMACodebook(Codebook):
@@ -110,12 +113,11 @@ class EMACodebook(Codebook):
 
     def forward(self, x: Tensor, clean: Tensor, used: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         seen = x.detach().mT[used].flatten(0, 1).float()  # [M, d], what may teach
-        learning = self.training and len(seen) > 0
-        if learning:
+        if self.training:
             self.start(seen)
         codes = self.nearest(x.detach().mT.float())
         quantized = F.embedding(codes, self.codes).mT.to(x.dtype)
-        if learning:
+        if self.training:
             self.learn(seen, codes[used].flatten())
         return straight_through(x, quantized), codes, {"commitment": distance(clean, quantized)}
 
@@ -128,13 +130,13 @@ class EMACodebook(Codebook):
 
     @torch.no_grad()
     def start(self, seen: Tensor) -> None:
-        """k-means on the first batch, 10 rounds of Lloyd's algorithm."""
-        if self.started:
+        """k-means on the first batch in which an item uses the codebook, 10 rounds of Lloyd's algorithm."""
+        if self.started or not total(torch.tensor(len(seen), device=seen.device)):
             return
-        self.codes.copy_(pick(seen, len(self.codes)))
+        self.codes.copy_(rows_of_all(seen, len(self.codes)))
         for _ in range(10):
             codes = self.nearest(seen)
-            counts = _over_processes(torch.bincount(codes, minlength=len(self.codes)).float())[:, None]
+            counts = total(torch.bincount(codes, minlength=len(self.codes)).float())[:, None]
             self.codes.copy_(torch.where(counts > 0, self._sum(seen, codes) / counts.clamp(min=1), self.codes))
         self.counts.copy_(counts[:, 0])
         self.sums.copy_(self.codes * counts)
@@ -143,29 +145,15 @@ class EMACodebook(Codebook):
     @torch.no_grad()
     def learn(self, seen: Tensor, codes: Tensor) -> None:
         """One step of the running means."""
-        self.sums.lerp_(self._sum(seen, codes), 1 - self.decay)
-        dead = self.count(codes)[:, None]
-        self.sums.copy_(torch.where(dead, pick(seen, len(self.codes)) * self.counts[:, None], self.sums))
+        dead, weight = self.count(codes)
+        self.sums.lerp_(self._sum(seen, codes), weight)
+        fresh = rows_of_all(seen, len(self.codes)) * self.counts[:, None]
+        self.sums.copy_(torch.where(dead[:, None], fresh, self.sums))
         self.codes.copy_(self.sums / self.counts.clamp(min=1e-8)[:, None])
 
     def _sum(self, seen: Tensor, codes: Tensor) -> Tensor:
         """The sum of the vectors that chose each code, [K, d]."""
-        return _over_processes(torch.zeros_like(self.codes).index_add_(0, codes, seen))
-
-
-def pick(seen: Tensor, count: int) -> Tensor:
-    """`count` random vectors of a batch [M, d], the same in all processes."""
-    picked = seen[torch.randint(len(seen), (count,), device=seen.device)]
-    if dist.is_initialized():
-        dist.broadcast(picked, 0)
-    return picked
-
-
-def _over_processes(x: Tensor) -> Tensor:
-    """The sum of x over all processes of a distributed run."""
-    if dist.is_initialized():
-        dist.all_reduce(x)
-    return x
+        return total(torch.zeros_like(self.codes).index_add_(0, codes, seen))
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

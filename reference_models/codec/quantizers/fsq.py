@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from speech_eval.reference_models.codec.config import FSQConfig
 from speech_eval.reference_models.codec.quantizers.base import Quantized, Quantizer, straight_through
+from speech_eval.reference_models.training.precision import in_float32
 
 
 class FSQ(Quantizer):
     """One codebook of prod(levels) codes that are not learned, so none can die. No losses.
 
-    Dimension i takes levels[i] values in [-1, 1]. Rounding is done in float32: half precision has too few values near
-    the borders.
+    Dimension i takes levels[i] values in [-1, 1].
     """
 
     zero: Tensor
@@ -32,14 +32,13 @@ class FSQ(Quantizer):
         self.project_in = nn.Conv1d(dim, len(levels), 1)
         self.project_out = nn.Conv1d(len(levels), dim, 1)
 
+    @in_float32
     def forward(self, z: Tensor, n: int | None = None) -> Quantized:
-        x = self.project_in(z).mT  # [B, F, d]
-        with torch.autocast(z.device.type, enabled=False):
-            values = self.round(x.float())
+        values = self.round(self.project_in(z).mT)  # [B, F, d]
         codes = self.to_codes(values)
         if self.training:
             self.statistics.update_level(0, codes)
-        latent = self.project_out(values.mT.to(x.dtype))
+        latent = self.project_out(values.mT)
         return Quantized(latent, [codes], {}, latent)
 
     def round(self, x: Tensor) -> Tensor:
@@ -64,6 +63,6 @@ class FSQ(Quantizer):
         digits = codes[..., None] // self.radix % self.levels
         return (digits - self.zero) / self.zero
 
+    @in_float32
     def decode(self, codes: Sequence[Tensor]) -> Tensor:
-        values = self.to_values(codes[0]).mT
-        return self.project_out(values.to(self.project_out.weight.dtype))
+        return self.project_out(self.to_values(codes[0]).mT)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from speech_eval.reference_models.codec.config import Lookup, RVQConfig
 from speech_eval.reference_models.codec.quantizers.base import Quantized, Quantizer, depths
 from speech_eval.reference_models.codec.quantizers.codebook import Codebook, around, build_codebook
+from speech_eval.reference_models.training.precision import in_float32
 
 
 class ResidualLevels(Quantizer):
@@ -27,6 +28,7 @@ class ResidualLevels(Quantizer):
         depth = depths(z, len(self.books), n, self.dropout if self.training else 0.0)
         return self.quantize(z, depth, len(self.books) if n is None else n)
 
+    @in_float32
     def quantize(self, z: Tensor, depth: Tensor, levels: int) -> Quantized:
         """Quantize z [B, D, F], item b with the first depth[b] of the first `levels` codebooks.
 
@@ -53,6 +55,7 @@ class ResidualLevels(Quantizer):
                 self.statistics.update_level(level, found[used])
         return Quantized(self.project_out(total), codes, losses, self.project_out(first))
 
+    @in_float32
     def decode(self, codes: Sequence[Tensor]) -> Tensor:
         pieces = [
             cast(Codebook, book).decode(found).repeat_interleave(stride, dim=-1)

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from speech_eval.reference_models.training.distributed import total
+
+COLLAPSED = 1.1  # perplexity
+
 
 @dataclass(frozen=True)
 class LevelStatistics:
@@ -20,6 +24,11 @@ class LevelStatistics:
     usage: float
     perplexity: float
     entropy: float
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether nearly all frames, 98 % at the least, have the same code."""
+        return self.count > 0 and self.size > 1 and self.perplexity < COLLAPSED
 
 
 class CodeStatistics:
@@ -46,6 +55,12 @@ class CodeStatistics:
     def report(self) -> list[LevelStatistics]:
         """One entry per level; a level that was never counted has usage, perplexity and entropy 0."""
         return [_level(counts.cpu()) for counts in self.counts]
+
+    def over_processes(self, device: torch.device) -> CodeStatistics:
+        """The counts of all processes together, exchanged by `device`. Every process must call it."""
+        found = CodeStatistics(self.sizes)
+        found.counts = [total(counts.to(device, copy=True)) for counts in self.counts]
+        return found
 
     def bitrate_efficiency(self) -> float:
         """Sum of entropies over sum of log2(size) (DAC): the share of the nominal bitrate that is used."""

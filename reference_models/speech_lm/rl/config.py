@@ -29,7 +29,7 @@ class AlignmentConfig(RunConfig):
         resume_may_change=True,
     )
     texts: PositiveInt = knob(2000, "Texts to draw from.")
-    texts_per_step: PositiveInt = knob(4, "Texts per step.")
+    texts_per_step: PositiveInt = knob(4, "Texts per step and process.")
     group: Annotated[int, Field(ge=2)] = knob(8, "Rollouts per text.")
     updates: PositiveInt = knob(1, "Optimizer updates per step.")
     learning_rate: PositiveFloat = knob(1e-6, "Learning rate of AdamW.")

@@ -38,25 +38,22 @@ class DPO(Aligner):
 
     def learn(self, groups: Sequence[Sequence[Rollout]]) -> Values:
         pairs = [pair for group in groups if (pair := pair_of(group)) is not None]
-        if not pairs:
-            return {"pairs": 0.0, "preferred": 0.0, "margin": 0.0, "gradient": 0.0}
+        (count,) = self.total([len(pairs)])
+        if not count:
+            return {"pairs": 0.0, "gradient": 0.0}
         batches = self.micro_batches(pairs)
         with torch.no_grad():
             before = [self._sums(self.start, batch) for batch in batches]
         for _ in range(self.config.updates):
-            margins: list[Tensor] = []
+            margins = [torch.zeros(0)]
             for batch, start in zip(batches, before, strict=True):
                 above = self._sums(self.model, batch) - start
-                (dpo_loss(above[0], above[1], self.config.beta) / len(pairs)).backward()
-                margins.append((above[0] - above[1]).detach())
+                (dpo_loss(above[0], above[1], self.config.beta) / count).backward()
+                margins.append((above[0] - above[1]).detach().cpu())
             norm = self.update()
         margin = torch.cat(margins)
-        return {
-            "pairs": float(len(pairs)),
-            "preferred": float((margin > 0).float().mean()),
-            "margin": float(margin.mean()),
-            "gradient": norm,
-        }
+        preferred, summed = self.total([float((margin > 0).sum()), float(margin.sum())])
+        return {"pairs": count, "preferred": preferred / count, "margin": summed / count, "gradient": norm}
 
     def _sums(self, model: SpeakingModel, pairs: Sequence[tuple[Generation, Generation]]) -> Tensor:
         """Log-probabilities [2, pairs] of whole rollouts: the best ones, the worst ones."""

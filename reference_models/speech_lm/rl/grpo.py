@@ -53,7 +53,7 @@ def grpo_loss(
 
 
 class GRPO(Aligner):
-    """`updates` passes over the rollouts of each step; the loss is the mean over all their tokens."""
+    """`updates` passes over the rollouts of each step; the loss is the mean over all their tokens, in all processes."""
 
     def learn(self, groups: Sequence[Sequence[Rollout]]) -> Values:
         config = self.config
@@ -67,10 +67,11 @@ class GRPO(Aligner):
             for column, item in enumerate(group)
             if telling[row] and kept[row, column]
         ]
-        stats = {"masked": float((~kept).float().mean()), "same": float((~telling).float().mean())}
-        if not chosen:
-            return stats | {"kl": 0.0, "clipped": 0.0, "gradient": 0.0}
-        tokens = sum(len(generation.ids) + 1 for generation, _ in chosen)
+        own = [float((~kept).sum()), float((~telling).sum()), float(sum(len(item.ids) + 1 for item, _ in chosen))]
+        masked, same, tokens, rollouts, texts = self.total([*own, kept.numel(), len(telling)])
+        stats = {"masked": masked / rollouts, "same": same / texts}
+        if not tokens:
+            return stats | {"gradient": 0.0}
         batches = self.micro_batches(chosen)
         with torch.no_grad():
             before = [
@@ -85,8 +86,9 @@ class GRPO(Aligner):
             for batch, (old, start) in zip(batches, before, strict=True):
                 new, drawn = log_probs(self.model, [generation for generation, _ in batch], config.temperature)
                 advantage = torch.stack([gain for _, gain in batch]).to(new.device)
-                loss, kl, clipped = grpo_loss(new, old, start, drawn, advantage, config.clip, config.beta)
+                loss, own_kl, own_clipped = grpo_loss(new, old, start, drawn, advantage, config.clip, config.beta)
                 (loss / tokens).backward()
-                total_kl, total_clipped = total_kl + float(kl), total_clipped + float(clipped)
+                total_kl, total_clipped = total_kl + float(own_kl), total_clipped + float(own_clipped)
             norm = self.update()
-        return stats | {"kl": total_kl / tokens, "clipped": total_clipped / tokens, "gradient": norm}
+        kl, clipped = self.total([total_kl, total_clipped])
+        return stats | {"kl": kl / tokens, "clipped": clipped / tokens, "gradient": norm}

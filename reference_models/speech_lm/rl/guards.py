@@ -30,7 +30,14 @@ class Guards:
     def measure(self, model: SpeakingModel) -> dict[str, float]:
         """The means over the lines."""
         asked = [
-            Utterance(line.id, line.text, sample_seed(self.seed, "guard", line.id), line.prompt_text, line.prompt_codes)
+            Utterance(
+                line.id,
+                line.text,
+                sample_seed(self.seed, "guard", line.id),
+                line.prompt_text,
+                line.prompt_codes,
+                line.language,
+            )
             for line in self.lines
         ]
         generations = generate(model, asked, self.sampling)

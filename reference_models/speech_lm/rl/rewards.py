@@ -13,10 +13,8 @@ from typing import Literal, NamedTuple
 import jiwer
 
 from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.script import pace
 from speech_eval.text import compared_letters
-
-# Characters per second. Read speech has 10 to 20; the band is wide, because it limits and does not teach.
-PACE = (6.0, 30.0)
 
 
 class Reward(NamedTuple):
@@ -27,6 +25,11 @@ class Reward(NamedTuple):
 
 
 INVALID = Reward(0.0, False)
+
+
+def has_letters(text: str, language: str = "en") -> bool:
+    """Whether anything of a text is left to compare: a normalizer removes `Hmm.` and `(laughs)`."""
+    return any(character.isalnum() for character in compared_letters(text, "", language)[0])
 
 
 def character_error_rate(text: str, transcript: str, language: str = "en") -> float | None:
@@ -58,11 +61,11 @@ def speaker(similarity: float) -> Reward:
     return Reward(min(1.0, max(0.0, similarity)), True) if math.isfinite(similarity) else INVALID
 
 
-def duration(text: str, seconds: float, pace: tuple[float, float] = PACE) -> Reward:
-    """1 within a band of characters per second, falling to 0 at half its lower and twice its upper edge."""
+def duration(text: str, seconds: float, language: str = "en") -> Reward:
+    """1 within the language's characters per second, falling to 0 at half the lower and twice the upper edge."""
     if not (math.isfinite(seconds) and seconds > 0.0):
         return INVALID
-    slow, fast = pace
+    slow, fast = pace(language)
     rate = len(text.strip()) / seconds
     outside = max(slow / max(rate, 1e-9), rate / fast, 1.0)
     return Reward(max(0.0, 2.0 - outside), True)

@@ -51,9 +51,14 @@ def rollouts(
     config: AlignmentConfig,
     sampling: Sampling,
     step: int,
+    process: int = 0,
+    processes: int = 1,
 ) -> list[list[Rollout]]:
-    """The groups [texts_per_step][group] of a step: the same for the same step, seed and model."""
-    drawn = random.Random(f"{config.seed}/{step}").sample(list(lines), config.texts_per_step)
+    """The groups [texts_per_step][group] of a step, those of one of several processes that share them: the same for the
+    same step, seed and model."""
+    each = config.texts_per_step
+    drawn = random.Random(f"{config.seed}/{step}").sample(list(lines), each * processes)
+    drawn = drawn[process * each : (process + 1) * each]
     asked = [
         Utterance(
             line.id,
@@ -61,6 +66,7 @@ def rollouts(
             sample_seed(config.seed, f"align-{step}", f"{line.id}/{i}"),
             line.prompt_text,
             line.prompt_codes,
+            line.language,
         )
         for line in drawn
         for i in range(config.group)

@@ -22,8 +22,10 @@ from speech_eval.reference_models.speech_lm.rl.config import AlignmentConfig
 from speech_eval.reference_models.speech_lm.rl.guards import Guards, mean
 from speech_eval.reference_models.speech_lm.rl.rollout import Line, RewardFunction, Rollout, rollouts
 from speech_eval.reference_models.speech_lm.sampling import Sampling
+from speech_eval.reference_models.training.config import OptimizerConfig
+from speech_eval.reference_models.training.distributed import OneProcess, sum_gradients, total
 from speech_eval.reference_models.training.log import RunLog
-from speech_eval.reference_models.training.loop import Loop, Values
+from speech_eval.reference_models.training.loop import Loop, Values, adamw
 
 Item = TypeVar("Item")
 
@@ -48,8 +50,9 @@ def align(
     log, config = loop.log, aligner.config
 
     def measure() -> None:
-        if guards is not None:
-            log.guards.append({"step": float(log.step), **guards.measure(aligner.model)})
+        found = None if guards is None else loop.alone(lambda: guards.measure(aligner.model))
+        if found is not None:
+            log.guards.append({"step": float(log.step), **found})
 
     for number, _ in loop.steps(range, stop_at, progress):
         if number % config.validate_every == 0:
@@ -72,6 +75,7 @@ def align(
 class Aligner(ABC):
     """A step of alignment; `learn` is the method's own. The same state and seed give the same run, resumed or not.
 
+    Several processes roll out their own texts and learn from all: `accelerator` is Accelerate's view of this one.
     `start` is a frozen copy of the model. Raises `BadInput` for models with several slots per position, and for fewer
     lines than a step takes.
     """
@@ -84,28 +88,29 @@ class Aligner(ABC):
         config: AlignmentConfig,
         *,
         sampling: Sampling,
+        accelerator: Any = None,
     ) -> None:
+        self.accelerator = accelerator or OneProcess()
         if model.tokenizer.streams != 1:
             raise BadInput("Only single-stream layouts (flat, interleaved) are aligned.", "Start from such a model.")
-        if len(lines) < config.texts_per_step:
+        if len(lines) < config.texts_per_step * self.accelerator.num_processes:
             raise BadInput(
                 f"{len(lines)} lines are fewer than a step takes.", "Prepare more data, or lower texts_per_step."
             )
         self.model, self.lines, self.reward, self.config = model, list(lines), reward, config
         self.sampling = sampling
         self.start = copy.deepcopy(model).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0
-        )
+        self.optimizer = adamw(model, OptimizerConfig(learning_rate=config.learning_rate, betas=(0.9, 0.95)))
 
     @abstractmethod
     def learn(self, groups: Sequence[Sequence[Rollout]]) -> Values:
         """Change the model by the rewards of the groups [texts_per_step][group]; returns numbers for the log, among
-        them the norm of the `gradient`."""
+        them the norm of the `gradient`. Every process calls `total` and `update` as often as the others."""
 
     def rollouts(self, number: int) -> list[list[Rollout]]:
         """The groups of a step."""
-        return rollouts(self.model, self.lines, self.reward, self.config, self.sampling, number)
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        return rollouts(self.model, self.lines, self.reward, self.config, self.sampling, number, rank, world)
 
     def step(self, number: int) -> Values:
         """Roll out, reward, learn; numbers for the log."""
@@ -118,10 +123,19 @@ class Aligner(ABC):
             "tokens": mean([len(item.generation.ids) for item in flat]),
             **{f"reward_{name}": mean([item.rewards[name].value for item in flat]) for name in flat[0].rewards},
         }
-        return values | self.learn(groups)
+        summed = self.total(list(values.values()))
+        means = dict(zip(values, (value / self.accelerator.num_processes for value in summed), strict=True))
+        return means | self.learn(groups)
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Numbers added up over all processes."""
+        device = next(self.model.parameters()).device
+        return [float(value) for value in total(torch.tensor(values, dtype=torch.float64, device=device))]
 
     def update(self) -> float:
-        """One step of the optimizer, left out if the gradient is not finite; the norm of the gradient."""
+        """One step of the optimizer on the summed gradients of all processes, left out if they are not finite; the norm
+        of the sum."""
+        sum_gradients(self.model.parameters())
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         if math.isfinite(norm):
             self.optimizer.step()

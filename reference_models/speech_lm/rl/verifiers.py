@@ -12,14 +12,14 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import ScoresText, SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.base import ScoresText
 from speech_eval.adapters.options import choice
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput
 from speech_eval.metrics.base import Metric, ScoringItem, Unscorable
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Output, Sample
+from speech_eval.reference_models.speech_lm.recognition import Recognizer
 from speech_eval.reference_models.speech_lm.rl import rewards
 from speech_eval.reference_models.speech_lm.rl.config import VerifierConfig
 from speech_eval.reference_models.speech_lm.rl.rewards import INVALID, Reward
@@ -36,17 +36,23 @@ class Verifier:
         self.config = config
         self._recognizer: Any = None
         if config.recognizer is not None:
-            self._recognizer = modelspec.resolve(config.recognizer).build()
-            if not isinstance(self._recognizer, SpeechRecognizer):
-                raise BadInput(f"{config.recognizer} is not a recognizer.", "Give one, such as whisper-base.")
-        if config.likelihood and not isinstance(self._recognizer, ScoresText):
+            self._recognizer = Recognizer(config.recognizer, "verifier.recognizer")
+        if config.likelihood and not (self._recognizer and isinstance(self._recognizer.model, ScoresText)):
             raise BadInput(f"{config.recognizer} tells no likelihood of a text.", "Give a Whisper of transformers.")
         self._speaker: Any = None if config.speaker is None else METRICS.get(config.speaker)()
         self._opinion: Any = None if config.opinion is None else METRICS.get(config.opinion)()
 
     def transcript(self, audio: Audio, language: str = "en") -> str:
         """What the recognizer understands; empty for empty audio."""
-        return str(self._recognizer.transcribe([self._request(audio, language)])[0]) if len(audio.samples) else ""
+        return str(self._recognizer.transcript(audio, language))
+
+    def problem(self, text: str, language: str) -> str:
+        """Why speech of a text in `language` cannot be measured; empty if it can be. Asks the recognizer."""
+        if self._recognizer is None:
+            return ""
+        if not rewards.has_letters(text, language):
+            return f"nothing of '{text[:40]}' is left to recognize"
+        return str(self._recognizer.problem(language))
 
     def similarity(self, audio: Audio, prompt: Audio) -> Reward:
         """How similar the voice is to the prompt's."""
@@ -56,15 +62,14 @@ class Verifier:
     def rewards(self, text: str, audio: Audio, prompt: Audio | None = None, language: str = "en") -> dict[str, Reward]:
         """The rewards of `audio` as an answer to `text`: `duration`, and those of the configured models: `cer`, `nll`,
         `sim` (to the `prompt`) and `mos`. What cannot be measured is invalid."""
-        measured = {"duration": rewards.duration(text, audio.seconds)}
+        measured = {"duration": rewards.duration(text, audio.seconds, language)}
         empty = len(audio.samples) == 0
         if self._recognizer is not None:
             measured["cer"] = rewards.intelligibility(text, self.transcript(audio, language), language)
         if self.config.likelihood:
-            too_long = empty or audio.seconds > self._recognizer.window_seconds
-            measured["nll"] = (
-                INVALID if too_long else rewards.likelihood(self._recognizer.nll(self._request(audio, language), text))
-            )
+            model, request = self._recognizer.model, self._recognizer.request(audio, language)
+            too_long = empty or audio.seconds > model.window_seconds
+            measured["nll"] = INVALID if too_long else rewards.likelihood(model.nll(request, text))
         if self._speaker is not None and prompt is not None:
             measured["sim"] = self.similarity(audio, prompt)
         if self._opinion is not None:
@@ -72,9 +77,6 @@ class Verifier:
             mos = None if empty else _score(self._opinion, audio, prompt, part)
             measured["mos"] = INVALID if mos is None else rewards.opinion(mos)
         return measured
-
-    def _request(self, audio: Audio, language: str) -> TranscriptionRequest:
-        return TranscriptionRequest("candidate", lambda: audio.resampled(self._recognizer.sample_rate), language)
 
 
 def _score(metric: Metric, audio: Audio, prompt: Audio | None, part: str) -> float | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speech_eval.engine import session as runner
+from speech_eval.engine.session import Settings
 from speech_eval.errors import BadInput, MissingExtra
 from speech_eval.metrics.base import ScoringItem, Value
 from speech_eval.metrics.voicebench import instructions
@@ -221,3 +225,16 @@ def test_a_missing_package_names_the_extra_to_install(package: str, monkeypatch:
     given = next(arguments for name, arguments, *_ in FOLLOWED if name == kind)
     with pytest.raises(MissingExtra, match=r"\[voicebench\]"):
         score("A BIG dog", (kind, given))
+
+
+@pytest.mark.parametrize("module", ["langdetect", "nltk", "punkt"])
+def test_what_is_not_installed_is_said_before_a_model_is_asked(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data.jsonl"
+    metadata = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    data.write_text(json.dumps({"id": "a", "prompt_text": "Say it without a comma.", "metadata": metadata}) + "\n")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=r"speech-eval-harness\[voicebench\]"):
+        runner.run("oracle", ["voicebench-ifeval"], tmp_path / "run", Settings(data=str(data)))
+    assert not (tmp_path / "run").exists()

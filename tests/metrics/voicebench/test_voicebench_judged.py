@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.judge_server import JudgeServer
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.remote.endpoint import EndpointError
@@ -24,6 +23,7 @@ from speech_eval.errors import BadInput, MissingExtra, NotFetched
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics.base import ScoringItem
 from speech_eval.metrics.records_file import evaluate
+from speech_eval.metrics.voicebench import replies
 from speech_eval.metrics.voicebench.judge import Judge, original_rating, rating
 from speech_eval.metrics.voicebench.qa import QA, Pedant, is_yes, original_majority
 from speech_eval.records import Output, Sample
@@ -137,43 +137,6 @@ def test_pedant_without_its_package_names_the_extra_to_install(monkeypatch: pyte
 # ----------------------------------------------------------------------------------------- asking a judge
 
 
-class JudgeServer(ThreadingHTTPServer):
-    """Answers every chat with `reply`, `choices` of them whatever is asked for."""
-
-    def __init__(self, reply: str | None, choices: int = 3) -> None:
-        super().__init__(("127.0.0.1", 0), JudgeHandler)
-        self.reply, self.choices = reply, choices
-        self.bodies: list[dict[str, Any]] = []
-
-    @property
-    def spec(self) -> str:
-        return f"openai:http://127.0.0.1:{self.server_address[1]}/v1#small-judge"
-
-    def __enter__(self) -> JudgeServer:
-        Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-
-class JudgeHandler(BaseHTTPRequestHandler):
-    server: JudgeServer
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        choice = {"message": {"role": "assistant", "content": self.server.reply}}
-        body = json.dumps({"choices": [choice] * self.server.choices}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 @pytest.fixture
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(judges.CACHE_VARIABLE, str(tmp_path / "replies"))
@@ -235,12 +198,68 @@ def test_a_judge_without_text_is_an_error_and_nothing_is_stored(
     assert not list(stored.glob("*"))
 
 
+def test_a_reply_that_the_server_cut_before_any_text_is_an_unreadable_vote(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with JudgeServer(None, ended="length") as server:
+        monkeypatch.setenv(judges.VARIABLE, server.spec)
+        assert aggregate("judge[voicebench]", tmp_path, ASKED)["strict"] == {"score": 1.0, "unparsed": 100.0}
+
+
+VOTER = """
+from speech_eval import AudioLanguageModel, ChatReply, ModelInfo
+
+class Voter(AudioLanguageModel):
+    reads_audio = False
+
+    def __init__(self, temperature: float = 0.0) -> None:
+        self.temperature = temperature
+
+    def info(self) -> ModelInfo:
+        return ModelInfo(name="voter")
+
+    def reply(self, requests):
+        return [ChatReply(text="5" if request.seed == 0 and self.temperature == 0.5 else "3") for request in requests]
+"""
+
+
+def test_a_language_model_on_this_machine_judges_by_seeds_and_is_marked(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "voter.py").write_text(VOTER)
+    with judges.using(f"{tmp_path / 'voter.py'}:Voter"):
+        assert aggregate("judge[voicebench]", tmp_path, ASKED)["strict"]["score"] == pytest.approx(11 / 3)
+        name = Judge().scorer()
+    assert "voter.py:Voter" in name and name.endswith("not comparable")
+    (kept,) = stored.glob("*.json")
+    assert json.loads(kept.read_text())["replies"] == ["5", "3", "3"]
+    assert judges.VARIABLE not in __import__("os").environ
+
+
+def test_only_the_boards_judge_with_the_boards_prompts_is_comparable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {"voicebench-open": "Rate {response}", "voicebench-qa": "Right? {response}", "voicebench-system": "Judge."}
+    monkeypatch.setattr(replies, "_OFFICIAL", {name: judges.digest(text) for name, text in texts.items()})
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(f"\n{text}\n")
+    for model, prompts, comparable in (
+        ("gpt-4o-mini", f",prompts={tmp_path}", True),
+        ("gpt-4o-mini-2024-07-18", f",prompts={tmp_path}", True),
+        ("gpt-4o-mini", "", False),
+        ("small-judge", f",prompts={tmp_path}", False),
+    ):
+        with judges.using(f"openai:http://127.0.0.1:1/v1#{model}{prompts}"):
+            for metric in (Judge(), QA()):
+                assert ("not comparable" not in metric.scorer()) == comparable
+
+
 def test_without_scores_and_without_a_judge_there_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(judges.VARIABLE, raising=False)
     for metric in ("judge[voicebench]", "qa[voicebench]"):
-        with pytest.raises(BadInput, match="no judge is set"):
+        with pytest.raises(BadInput, match=r"no judge is set.*--judge"):
             aggregate(metric, tmp_path, ASKED)
-    for spec in ("gpt-4o-mini", "openai:http://127.0.0.1:1/v1"):
+    for spec in ("gpt-4o-mini", "openai:http://127.0.0.1:1/v1", "stored:", "whisper-base"):
         with pytest.raises(BadInput, match="is not a judge"):
             judges.Judge(spec, tmp_path)
 

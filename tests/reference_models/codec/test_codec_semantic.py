@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.reference_models.codec.config import CodecConfig, SemanticConfig  # noqa: E402
 from speech_eval.reference_models.codec.model import Codec  # noqa: E402
 from speech_eval.reference_models.codec.semantic import SemanticDistillation, Teacher, align, resample  # noqa: E402
+from speech_eval.reference_models.training.checkpoint import save_checkpoint  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -122,6 +124,22 @@ def test_distillation_teaches_the_first_codebook_and_the_encoder(teachers: dict[
     assert losses[-1] < 0.7 * losses[0]
     assert all(p.grad is not None and p.grad.norm() > 0 for p in codec.encoder.parameters())
     assert all(p.grad is None or p.grad.norm() == 0 for p in codec.quantizer.acoustic.parameters())
+
+
+def test_a_fused_codec_speaks_only_with_the_teacher_it_was_trained_with(
+    teachers: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(teachers["wavlm"], tmp_path / "teacher")
+    semantic = {"teacher": str(tmp_path / "teacher"), "mode": "fuse"}
+    codec = Codec(CodecConfig.model_validate(CODEC | {"semantic": semantic}))
+    save_checkpoint(tmp_path / "codec", "codec", codec.config.model_dump(mode="json"), codec.state_dict(), {})
+    Codec.load(tmp_path / "codec")
+    other = transformers.WavLMModel.from_pretrained(tmp_path / "teacher")
+    with torch.no_grad():
+        next(other.parameters()).add_(0.01)
+    other.save_pretrained(tmp_path / "teacher")
+    with pytest.raises(BadInput, match=r"teacher .* has the weights [0-9a-f]{16}…, the codec was trained with"):
+        Codec.load(tmp_path / "codec")
 
 
 def test_fused_features_reach_the_codes_and_are_predicted_again(teachers: dict[str, Path]) -> None:

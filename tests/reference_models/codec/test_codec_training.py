@@ -14,11 +14,15 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 from support.codec_training_fixture import CODEC, TRAINING, speech  # noqa: E402
 
+from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
 from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
+from speech_eval.reference_models import CHECKPOINTS  # noqa: E402
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
-from speech_eval.reference_models.codec.train import CodecTrainer, train  # noqa: E402
+from speech_eval.reference_models.codec.model import Codec  # noqa: E402
+from speech_eval.reference_models.codec.train import CodecTrainer, train, train_recipe  # noqa: E402
 from speech_eval.reference_models.codec.training_config import TrainingConfig  # noqa: E402
 from speech_eval.reference_models.data.segments import Batch  # noqa: E402
+from speech_eval.reference_models.recipes.schema import load as load_recipe  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_checkpoint, load_tensors  # noqa: E402
 from speech_eval.reference_models.training.config import OptimizerConfig  # noqa: E402
 from speech_eval.reference_models.training.log import TrainingStopped  # noqa: E402
@@ -91,6 +95,55 @@ def test_a_truncated_state_is_named(uninterrupted: Path, tmp_path: Path) -> None
 def test_resuming_with_other_settings_names_them(uninterrupted: Path) -> None:
     with pytest.raises(BadInput, match="another training: batch_size 2 is now 3"):
         train(CODEC, changed(batch_size=3), speech(), uninterrupted, resume=True)
+
+
+def test_a_training_may_start_from_a_checkpoint_with_its_architecture(uninterrupted: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("codec/dac-16k", "smoke")
+    training = changed(steps=1, log_every=1, optimizer={"learning_rate": 1e-9}).model_dump(mode="json")
+    recipe = recipe.model_copy(update={"training": training})
+    card = train_recipe(recipe, speech(), tmp_path / "on", init=str(uninterrupted))
+    before, after = (load_checkpoint(folder, "codec") for folder in (uninterrupted, tmp_path / "on"))
+    assert after[0] == before[0], "the architecture is the checkpoint's"
+    assert all(torch.allclose(after[1][name], before[1][name], atol=1e-4) for name in before[1] if "encoder" in name)
+    assert card["training"]["init_weights_sha256"]
+    with pytest.raises(BadInput, match="kind 'tts', not 'codec'"):
+        train_recipe(recipe, speech(), tmp_path / "other", init="llasa-3m-en")
+
+
+def test_the_shipped_codec_is_trained_on(tmp_path: Path) -> None:
+    recipe = load_recipe("codec/dac-16k", "smoke")
+    recipe = recipe.model_copy(update={"training": recipe.training | {"steps": 1, "batch_size": 1, "save_every": 1}})
+    train_recipe(recipe, speech(), tmp_path, init="dac-16k-2k")
+    after, before = (Codec.load(folder)[0].config for folder in (tmp_path, CHECKPOINTS / "dac-16k-2k"))
+    assert after == before
+
+
+def test_resuming_on_other_data_names_it(uninterrupted: Path, tmp_path: Path) -> None:
+    shutil.copytree(speech(), tmp_path / "mended")
+    file = next((tmp_path / "mended" / "audio").rglob("*.flac"))
+    file.write_bytes(flac_bytes(load(file, 8000)))
+    for other, changed_count in ((tmp_path / "mended", False), ("asterisk-it@train", True)):
+        with pytest.raises(BadInput, match=r"another data: .*sha256 \w{12}… is now \w{12}…") as caught:
+            train(CODEC, TRAINING, other, uninterrupted, resume=True)
+        assert ("recordings" in caught.value.problem) == changed_count
+
+
+def test_a_short_held_out_recording_is_validated_on_or_left_out_by_name(tmp_path: Path) -> None:
+    said: list[str] = []
+    shutil.copytree(speech(), tmp_path / "data")
+    list_of = tmp_path / "data" / "metadata.jsonl"
+    made = [json.loads(line) for line in list_of.read_text().splitlines() if '"train"' in line]
+    for number, row in enumerate(made):
+        row["split"] = "held-out" if number < 3 else "train"
+    list_of.write_text("".join(json.dumps(row) + "\n" for row in made))
+    for row, seconds in zip(made, (0.12, 0.04), strict=False):
+        file = tmp_path / "data" / str(row["file_name"])
+        audio = load(file)
+        file.write_bytes(flac_bytes(Audio(audio.samples[: round(seconds * audio.rate)] + 0.1, audio.rate)))
+    config = changed(steps=1, validation_clips=8, mel_windows=[2048], mel_bands=[80])
+    card = train(CODEC, config, tmp_path / "data", tmp_path / "out", say=said.append)
+    assert card["validation"]["clips"] == 2
+    assert f"left out {made[1]['id']} (short): it lasts 0.040 s, less than 0.1 s" in said
 
 
 def test_resuming_another_model_names_it(uninterrupted: Path) -> None:
@@ -228,6 +281,21 @@ def test_ten_bad_steps_in_a_row_stop_any_run(tmp_path: Path) -> None:
     assert isinstance(stopped.value, SpeechEvalError) and stopped.value.exit_code == 1
 
 
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_discriminator_gradient_that_is_no_number_is_named_and_ends_the_run(every: int, tmp_path: Path) -> None:
+    adversary = TRAINING.adversary.model_copy(update={"start": 0, "every": every})  # type: ignore[union-attr]
+    training = changed(adversary=adversary.model_dump(), on_nan="skip", steps=100)
+    said: list[str] = []
+    run = trainer(tmp_path, training, said)
+    # A finite loss whose gradient overflows, as that of a square root near zero does.
+    next(run.discriminators.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    assert run.step(0, run.batches[0]) == {}
+    assert "skipped step 0: the norm of the discriminators' gradient is not finite" in said[-1]
+    with pytest.raises(TrainingStopped, match="the norm of the discriminators' gradient is not finite"):
+        for number in range(1, 50):
+            run.step(number, run.batches[number])
+
+
 def test_a_corrupt_recording_is_named_and_counted_in_the_card(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(speech(), folder)
@@ -235,8 +303,8 @@ def test_a_corrupt_recording_is_named_and_counted_in_the_card(tmp_path: Path) ->
     (folder / broken["file_name"]).write_bytes(b"fLaC and nothing more")
     said: list[str] = []
     card = train(CODEC, changed(steps=1), folder, tmp_path / "out", say=said.append)
-    assert card["trouble"]["corrupt"] == 1 and card["trouble"]["clips"] == [broken["id"]]
-    assert any(broken["id"] in line and "corrupt" in line for line in said)
+    assert card["trouble"]["left_out"] == 1 and card["trouble"]["clips"] == [broken["id"]]
+    assert any(broken["id"] in line and "unreadable" in line for line in said)
     with pytest.raises(BadInput, match="not a readable audio file"):
         train(CODEC, changed(steps=1, on_bad_data="stop"), folder, tmp_path / "stopped")
 

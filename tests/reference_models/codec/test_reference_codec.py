@@ -142,7 +142,7 @@ def test_quality_does_not_fall_as_codebooks_are_added(quantizer: str) -> None:
     with torch.inference_mode():
         distances = [float(distance(codec(speech, n).audio, speech)) for n in (1, 2, 3, 4)]
     assert all(more < fewer * 1.01 for fewer, more in pairwise(distances))
-    assert distances[-1] < 0.95 * distances[0]
+    assert distances[-1] < 0.98 * distances[0]
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-import soundfile  # noqa: E402
-from support.tiny_speech import codec_of, save_codec, tiny_config, tiny_lm  # noqa: E402
+from support.tiny_speech import codec_of, save_codec, save_start, spoken_tones, tiny_config, tiny_lm  # noqa: E402
 
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest  # noqa: E402
@@ -28,7 +27,6 @@ from speech_eval.reference_models.speech_lm.rl.rollout import Line, Rollout, log
 from speech_eval.reference_models.speech_lm.rl.train import Aligner, AlignmentLog, align  # noqa: E402
 from speech_eval.reference_models.speech_lm.sampling import Sampling, generate  # noqa: E402
 from speech_eval.reference_models.training.loop import Loop  # noqa: E402
-from speech_eval.reference_models.tts import building  # noqa: E402
 from speech_eval.reference_models.tts.align import train_recipe  # noqa: E402
 
 torch.set_num_threads(1)
@@ -170,6 +168,14 @@ def test_rollouts_that_were_cut_off_change_nothing(method: str, model: Any) -> N
     assert row["stopped"] == 0.0 and row["gradient"] == 0.0 and torch.equal(weights(model), before)
 
 
+@pytest.mark.parametrize(("method", "measured"), [("grpo", {"kl", "clipped"}), ("dpo", {"preferred", "margin"})])
+def test_a_step_that_learned_nothing_enters_no_average_of_what_is_learned(
+    method: str, measured: set[str], model: Any
+) -> None:
+    assert not measured & aligner(model, same, settings(method)).step(0).keys()
+    assert measured <= aligner(model, low_codes, settings(method)).step(0).keys()
+
+
 @pytest.mark.parametrize("method", ["grpo", "dpo"])
 def test_the_reward_rises(method: str, model: Any, tmp_path: Path) -> None:
     run = aligner(model, low_codes, settings(method, beta=0.02 if method == "grpo" else 0.2))
@@ -218,28 +224,9 @@ def test_the_best_and_the_worst_of_a_group_make_the_pair(model: Any) -> None:
 # ------------------------------------------------------------------------------------------------- recipes
 
 
-def folder(path: Path) -> Path:
-    rows = []
-    for number, text in enumerate(("One.", "Two.", "Three.", "Four.", "Five.", "Six.")):
-        time = np.arange(24_000) / 16_000
-        path.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path / f"{number}.wav", 0.1 * np.sin(2 * np.pi * (150 + 10 * number) * time), 16_000)
-        split = "held-out" if number > 3 else "train"
-        rows.append(
-            {"file_name": f"{number}.wav", "id": str(number), "text": text, "speaker": "a", "language": "en"}
-            | {"split": split, "seconds": 1.5}
-        )
-    (path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
 @pytest.fixture
-def recipe(model: Any, tmp_path: Path) -> Callable[..., ResolvedRecipe]:
-    start = tmp_path / "start"
-    save_codec(start / "codec")
-    section = model.config.codec.model_copy(update={"spec": "codec"})
-    model.config = model.config.model_copy(update={"codec": section})
-    building.save(start, model, model.state_dict(), {"name": "tiny", "license": "apache-2.0"})
+def recipe(tmp_path: Path) -> Callable[..., ResolvedRecipe]:
+    start = save_start(tmp_path / "start")
 
     def make(**change: Any) -> ResolvedRecipe:
         training = {
@@ -269,7 +256,7 @@ def recipe(model: Any, tmp_path: Path) -> Callable[..., ResolvedRecipe]:
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     method: str, recipe: Callable[..., ResolvedRecipe], tmp_path: Path
 ) -> None:
-    data, size = folder(tmp_path / "data"), recipe(method=method, voices=True)
+    data, size = spoken_tones(tmp_path / "data"), recipe(method=method, voices=True)
     card = train_recipe(size, data, tmp_path / "whole")
     train_recipe(size, data, tmp_path / "parts", stop_at=3)
     again = train_recipe(size, data, tmp_path / "parts", resume=True)
@@ -283,7 +270,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
 
 
 def test_what_comes_out_is_a_synthesizer_with_a_card(recipe: Callable[..., ResolvedRecipe], tmp_path: Path) -> None:
-    card = train_recipe(recipe(), folder(tmp_path / "data"), tmp_path / "out")
+    card = train_recipe(recipe(), spoken_tones(tmp_path / "data"), tmp_path / "out")
     assert [row["step"] for row in card["guards"]] == [0.0, 2.0, 4.0]
     assert {"seconds", "stopped", "repeats", "voiced"} <= card["guards"][0].keys()
     assert card["license"] == "apache-2.0" and card["alignment"]["rollouts"] == 24
@@ -292,8 +279,29 @@ def test_what_comes_out_is_a_synthesizer_with_a_card(recipe: Callable[..., Resol
     assert model.synthesize([SynthesisRequest("a", "One.", seed=1)])[0].rate == 16_000
 
 
+def test_people_s_own_folder_needs_no_length_and_texts_that_cannot_be_measured_are_named(
+    recipe: Callable[..., ResolvedRecipe], tmp_path: Path
+) -> None:
+    data, said = spoken_tones(tmp_path / "data"), list[str]()
+    rows = [json.loads(line) for line in (data / "metadata.jsonl").read_text().splitlines()]
+    for row in rows:
+        del row["seconds"]
+    rows[1] |= {"text": "(laughs)"}
+    rows[2] |= {"text": "Bonjour.", "language": "fr"}
+    (data / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    size = recipe(verifier={"recognizer": "whisper-tiny.en"}, voices=True, guards=None, steps=1)
+    card = train_recipe(size, data, tmp_path / "out", say=said.append)
+    assert "left out 1 (text): nothing of '(laughs)' is left to recognize" in said
+    assert any(line.startswith("left out 2 (text): ") and "English only, not 'fr'" in line for line in said)
+    assert "left out 2 of 4 texts of the split 'train': 2 text" in said
+    assert card["alignment"]["lines"] == 2 and card["data"]["sha256"]
+    (data / "0.wav").write_bytes((data / "3.wav").read_bytes())
+    with pytest.raises(BadInput, match=r"another data: sha256 \w{12}… is now \w{12}…"):
+        train_recipe(size, data, tmp_path / "out", resume=True)
+
+
 def test_another_recipe_does_not_resume_a_run(recipe: Callable[..., ResolvedRecipe], tmp_path: Path) -> None:
-    data = folder(tmp_path / "data")
+    data = spoken_tones(tmp_path / "data")
     train_recipe(recipe(), data, tmp_path / "out", stop_at=1)
     with pytest.raises(BadInput, match="already"):
         train_recipe(recipe(), data, tmp_path / "out")
@@ -320,7 +328,7 @@ def test_a_recipe_that_cannot_be_used_is_an_error(
     change: dict[str, Any], words: str, recipe: Callable[..., ResolvedRecipe], tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput, match=words):
-        train_recipe(recipe(**change), folder(tmp_path / "data"), tmp_path / "out")
+        train_recipe(recipe(**change), spoken_tones(tmp_path / "data"), tmp_path / "out")
 
 
 def test_a_model_with_a_depth_decoder_is_not_aligned(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from support.tiny_speech import codec_of, save_codec, tiny_config, tiny_lm  # no
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest  # noqa: E402
 from speech_eval.engine.generate.answer import answers as answers_of  # noqa: E402
-from speech_eval.errors import BadInput  # noqa: E402
+from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
 from speech_eval.records import Sample  # noqa: E402
 from speech_eval.reference_models.tts import building  # noqa: E402
 from speech_eval.reference_models.tts.public import FAMILIES, PublicTokenizer  # noqa: E402
@@ -80,6 +80,20 @@ def test_a_run_is_told_whether_the_model_stopped(checkpoint: Path) -> None:
         model = synthesizer(f"{checkpoint},max_seconds={limit}")
         answers = answers_of("SpeechSynthesizer", model, samples, [1, 2], lambda path: reader("0880"))
         assert [answer.metadata["stopped"] for answer in answers] == [stopped, stopped]
+
+
+def test_speech_that_the_context_cuts_off_is_a_failure(tmp_path: Path) -> None:
+    """An untrained model repeats its most likely code, and 64 positions are over soon."""
+    codec = codec_of(save_codec(tmp_path / "codec"))
+    model = tiny_lm(tiny_config(codec, "codec", positions=64))
+    building.save(tmp_path, model, model.state_dict(), {})
+    tiny, limited = synthesizer(f"{tmp_path},temperature=0"), synthesizer(f"{tmp_path},temperature=0,max_seconds=0.2")
+    with pytest.raises(SpeechEvalError, match=r"a: the speech does not end within the model's 64 positions: cut off"):
+        tiny.synthesize([ask("Hi")])
+    with pytest.raises(SpeechEvalError, match="cut off after"):
+        list(tiny.stream(ask("Hi")))
+    (audio,) = limited.synthesize([ask("Hi")])  # a limit of the user's own is none of the model's failures
+    assert isinstance(audio, Speech) and audio.metadata["stopped"] is False
 
 
 def test_a_voice_is_cloned_from_a_recording_and_its_words(checkpoint: Path) -> None:
@@ -297,3 +311,48 @@ def test_a_language_model_of_another_family_is_refused(family: str, tmp_path: Pa
     path = save_lm(tmp_path / "lm", 97, [])
     with pytest.raises(BadInput, match=r"has no token|speaks"):
         synthesizer(f"{family},path={path},codec={save_codec(tmp_path / 'codec')}")
+
+
+# ------------------------------------------------------------------------------- found by what their tokenizers hold
+
+
+def published(family: str, folder: Path) -> tuple[Path, str, dict[str, str]]:
+    """A language model as it is published, its codec, and the keywords of a request it takes."""
+    voice = {"voice": "0880", "words": "He was not an ill-disposed young man."}
+    if family == "llasa":
+        return llasa(folder / "lm", 64), str(save_codec(folder / "codec")), voice
+    if family == "orpheus":
+        return save_lm(folder / "lm", 128_266 + 7 * 4096, []), str(snac_like(folder)), voice
+    if family == "neutts":
+        names = marks("TEXT_PROMPT_START", "TEXT_PROMPT_END", "SPEECH_GENERATION_START", "SPEECH_GENERATION_END")
+        lm = save_lm(folder / "lm", 97 + 4 + 64, [*names, *(f"<|speech_{i}|>" for i in range(64))])
+        return lm, str(save_codec(folder / "codec")), voice
+    names = marks("im_start", "im_end", "text_start", "text_end", "audio_start", "audio_end", "code", "word_start")
+    codes = [f"<|c{book}_{i}|>" for book in (1, 2) for i in range(17)]
+    lm = save_lm(folder / "lm", 97 + 8 + 34, [*names, *codes])
+    return lm, f"{save_codec(folder / 'codec', 'csm')},n_codebooks=2", {}
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_its_directory_is_a_synthesizer(family: str, tmp_path: Path) -> None:
+    path, codec, voice = published(family, tmp_path)
+    model = synthesizer(f"{path},codec=[{codec}],max_seconds=1")
+    assert type(model).__name__.lower() == family and model.info().metadata["codec"]
+    (audio,) = model.synthesize([ask("Hi", **voice)])
+    assert len(audio.samples)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_without_a_codec_the_published_one_is_asked_for(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    path, _, _ = published(family, tmp_path)
+    with pytest.raises(BadInput, match=r"codec=SPEC"):
+        synthesizer(str(path))
+
+
+def test_a_text_model_stays_one(tmp_path: Path) -> None:
+    path = save_lm(tmp_path / "lm", 200, [])
+    assert modelspec.resolve(str(path)).interfaces == ["AudioLanguageModel"]

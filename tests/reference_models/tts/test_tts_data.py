@@ -65,7 +65,7 @@ def test_shards_are_not_written_again_nor_from_something_else(tmp_path: Path) ->
     before = (tmp_path / "train-00000.parquet").stat().st_mtime_ns
     assert write_shards(voice(), str(tiny_codec("flat")), tmp_path) == first
     assert (tmp_path / "train-00000.parquet").stat().st_mtime_ns == before
-    with pytest.raises(BadInput, match="shards of other data, codec or text"):
+    with pytest.raises(BadInput, match=r"shards of something else: codec_sha256 [0-9a-f]{12}… is now"):
         write_shards(voice(), str(tiny_codec("interleaved")), tmp_path)
 
 
@@ -81,6 +81,28 @@ def test_a_broken_recording_is_passed_over_by_name(tmp_path: Path) -> None:
     (data / "metadata.jsonl").write_text("".join(json.dumps(row | {"split": "train"}) + "\n" for row in rows))
     summary = write_shards(data, str(tiny_codec("flat")), tmp_path / "shards")
     assert list(summary["passed_over"]) == [rows[0]["id"]] and summary["splits"]["train"]["utterances"] == 2
+
+
+def test_each_text_is_read_in_its_language_and_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    data, said = tmp_path / "data", list[str]()
+    rows = [json.loads(line) for line in (voice() / "metadata.jsonl").read_text().splitlines()][:5]
+    texts = [("Hello.", "en"), ("Bonjour.", "fr"), ("你好", "en"), ("...", "en"), ("مرحبا", "ar")]
+    for row, (text, language) in zip(rows, texts, strict=True):
+        target = data / row["file_name"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((voice() / row["file_name"]).read_bytes())
+        row |= {"text": text, "language": language, "split": "train"}
+    (data / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = write_shards(data, str(tiny_codec("flat")), tmp_path / "shards", text="phonemes", say=said.append)
+    shards = Shards(tmp_path / "shards")
+    assert [(shards[i].language, shards[i].spoken) for i in range(2)] == [("en", "həlˈoʊ."), ("fr", "bɔ̃ʒˈuʁ.")]
+    assert summary["languages"] == ["en-us", "fr"] and len(summary["passed_over"]) == 3
+    assert f"left out {rows[3]['id']} (text): no words in its text '...'" in said
+    named = {line.split()[2]: line for line in said if "(language)" in line}
+    assert "'你好' is not written in the script of its language, English" in named[rows[2]["id"]]
+    assert "not among the known phonemes" in named[rows[4]["id"]]
+    assert said[-1] == "left out 3 of 5 texts: 2 language, 1 text"
 
 
 def test_what_is_no_codec_is_refused(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,17 @@ pytest.importorskip("pyarrow")
 from support.tts_fixture import CORE, DEPTH, shards_of, tiny_codec, voice  # noqa: E402
 
 from speech_eval.adapters import spec as modelspec  # noqa: E402
+from speech_eval.audio import flac_bytes  # noqa: E402
+from speech_eval.audio import load as load_audio  # noqa: E402
 from speech_eval.errors import BadInput  # noqa: E402
+from speech_eval.reference_models.codec.train import CodecTrainer  # noqa: E402
+from speech_eval.reference_models.recipes.schema import ResolvedRecipe  # noqa: E402
 from speech_eval.reference_models.speech_lm.sequence import CodecSection  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
 from speech_eval.reference_models.training.log import TrainingStopped  # noqa: E402
 from speech_eval.reference_models.tts.building import load  # noqa: E402
 from speech_eval.reference_models.tts.config import TTSConfig, codec_spec  # noqa: E402
-from speech_eval.reference_models.tts.train import TTSTrainer, finish, train  # noqa: E402
+from speech_eval.reference_models.tts.train import TTSTrainer, finish, train, train_recipe  # noqa: E402
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig  # noqa: E402
 
 torch.set_num_threads(1)
@@ -97,34 +99,71 @@ def test_a_step_of_two_parts_is_the_step_of_one_batch_twice_as_large(tmp_path: P
     assert losses(tmp_path / "one") == pytest.approx(losses(tmp_path / "two"), rel=1e-5)
 
 
-ONE_OF_TWO = """
-import json, sys
-from pathlib import Path
-from speech_eval.reference_models.tts.config import TTSConfig
-from speech_eval.reference_models.tts.train import TTSTrainer, finish
-from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
-
-config, training, data, output = json.loads(sys.argv[1])
-config, training = TTSConfig.model_validate(config), TTSTrainingConfig.model_validate(training)
-finish(TTSTrainer(config, training, Path(data), Path(output), name="tts", overfit=False, say=print))
-"""
+def two_stages() -> ResolvedRecipe:
+    """A speech LM whose codec is trained first."""
+    config, training = settings("flat", steps=2)
+    codec = {"recipe": "codec/voice-16k", "size": "smoke", "changes": {"training": {"steps": 4, "save_every": 2}}}
+    model = config.model_dump(mode="json", exclude={"codec", "vocabulary", "one_voice", "languages"})
+    return ResolvedRecipe.model_validate(
+        {"name": "tts/toy", "size": "smoke", "codec": codec, "model": model | {"core": CORE | {"positions": 2048}}}
+        | {"training": training.model_dump(mode="json"), "evaluation": {"task": "seed-tts"}}
+    )
 
 
-@pytest.mark.slow
-def test_two_processes_learn_as_one_with_a_batch_twice_as_large(tmp_path: Path) -> None:
-    one = trainer("flat", tmp_path / "one", steps=4, batch_size=2, log_every=1)
-    finish(one)
-    shutil.copytree(tmp_path / "one" / "shards", tmp_path / "two" / "shards")
-    half = one.training.model_copy(update={"batch_size": 1, "minutes": 60.0})
-    given = [
-        one.model.config.model_dump(mode="json"),
-        half.model_dump(mode="json"),
-        str(voice()),
-        str(tmp_path / "two"),
-    ]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    subprocess.run([*torchrun, sys.executable, "-c", ONE_OF_TWO, json.dumps(given)], check=True, timeout=300)
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+def test_a_run_that_was_stopped_in_the_codec_goes_on_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, said = two_stages(), list[str]()
+    with pytest.raises(BadInput, match="no training state to resume from"):
+        train_recipe(recipe, voice(), tmp_path / "nothing", resume=True)
+    step = CodecTrainer.step
+
+    def stopped(self: CodecTrainer, number: int, batch: Any) -> Any:
+        if number == 3:
+            raise KeyboardInterrupt
+        return step(self, number, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(CodecTrainer, "step", stopped)
+        train_recipe(recipe, voice(), tmp_path / "out")
+    card = train_recipe(recipe, voice(), tmp_path / "out", resume=True, say=said.append)
+    assert card["training"]["steps"] == 2
+    assert [line for line in said if line.startswith("step 4/4")], "the codec went on, it was not begun again"
+    assert len((tmp_path / "out" / "codec" / "log.jsonl").read_text().splitlines()) >= 1
+    with pytest.raises(BadInput, match="already"):
+        train_recipe(recipe, voice(), tmp_path / "out")
+
+
+def test_shards_are_written_anew_where_the_audio_was_mended_before_the_training(tmp_path: Path) -> None:
+    config, training = settings("flat", steps=1)
+    shutil.copytree(voice(), tmp_path / "data")
+    said: list[str] = []
+    strict = training.model_copy(update={"check": training.check.model_copy(update={"max_wer": 0.0})})
+    with pytest.raises(BadInput, match="does not match its text"):
+        train(config, strict, tmp_path / "data", tmp_path / "out")
+    file = next((tmp_path / "data" / "audio").rglob("*.flac"))
+    file.write_bytes(flac_bytes(load_audio(file, 8000)))
+    train(config, training, tmp_path / "data", tmp_path / "out", say=said.append)
+    assert any("is written anew: data.sha256" in line for line in said)
+    file.write_bytes(flac_bytes(load_audio(file, 16000)))
+    with pytest.raises(BadInput, match=r"holds shards of something else: data\.sha256"):
+        train(config, training, tmp_path / "data", tmp_path / "out", resume=True)
+
+
+def test_a_training_may_start_from_a_checkpoint_with_its_layout_and_its_codec(tmp_path: Path) -> None:
+    run("flat", tmp_path / "first", steps=30, log_every=1)
+    recipe, said = two_stages(), list[str]()
+    recipe = recipe.model_copy(update={"training": recipe.training | {"steps": 2, "log_every": 1}})
+    card = train_recipe(recipe, voice(), tmp_path / "on", init=str(tmp_path / "first"), say=said.append)
+    fresh, begun, went_on = losses(tmp_path / "first")[0], losses(tmp_path / "first")[-1], losses(tmp_path / "on")[0]
+    assert went_on < begun + 0.3 * (fresh - begun), "the first loss is that of the model it started from"
+    model, first = load(tmp_path / "on")[0], load(tmp_path / "first")[0]
+    assert model.config.core == first.config.core and model.config.codec.weights_sha256
+    assert card["training"]["init_weights_sha256"] and not (tmp_path / "on" / "codec" / "log.jsonl").exists()
+    with pytest.raises(BadInput, match="another init"):
+        train_recipe(recipe, voice(), tmp_path / "on", resume=True, init=str(tmp_path / "on"))
+    with pytest.raises(BadInput, match=r"--init: there is no checkpoint nowhere.*dac-16k-2k, llasa-3m-en"):
+        train_recipe(recipe, voice(), tmp_path / "other", init="nowhere")
+    with pytest.raises(BadInput, match="its own codec"):
+        train_recipe(recipe, voice(), tmp_path / "other", init=str(tmp_path / "first"), codec="opus")
 
 
 def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) -> None:
@@ -174,12 +213,57 @@ def test_a_start_over_a_run_and_a_resume_of_another_are_refused(tmp_path: Path) 
         trainer("flat", tmp_path, resume=True, steps=3)
 
 
+@pytest.mark.parametrize("stage", ["shards", "codec", "data", "start"])
+def test_a_run_that_was_interrupted_before_its_training_goes_on_with_it(stage: str, tmp_path: Path) -> None:
+    (tmp_path / stage).mkdir()
+    config, training = settings("flat", steps=1)
+    train(config, training, voice(), tmp_path, resume=True)
+    assert (tmp_path / "model.safetensors").exists()
+
+
+def test_a_run_of_which_there_is_nothing_is_not_resumed(tmp_path: Path) -> None:
+    config, training = settings("flat", steps=1)
+    with pytest.raises(BadInput, match="has no training state to resume from"):
+        train(config, training, voice(), tmp_path, resume=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_replayed_text_is_averaged_over_the_steps_that_had_some(tmp_path: Path) -> None:
+    reading = trainer("flat", tmp_path, steps=8, log_every=8, batch_size=1, text_replay=0.2)
+    found = []
+    for number, batches in reading.loop.steps(reading.batches_of):
+        values = reading.step(number, batches)
+        found += [values["text"]] if "text" in values else []
+        reading.loop.record(values)
+    assert 0 < len(found) < 8
+    assert reading.loop.means()["text"] == pytest.approx(sum(found) / len(found))
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_utterances(tmp_path: Path) -> None:
     spoiled = trainer("flat", tmp_path)
     with torch.no_grad():
         next(spoiled.model.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingStopped, match=r"step 0: .* is not finite, on hibari-"):
         spoiled.step(0, [spoiled.batches[0]])
+
+
+@pytest.mark.parametrize("layout", ["flat", "csm"])
+def test_recomputed_layers_keep_less_and_learn_the_same(layout: str, tmp_path: Path) -> None:
+    kept: dict[bool, int] = {}
+    values = {}
+    for recompute in (False, True):
+        run = trainer(layout, tmp_path / str(recompute), recompute=recompute)
+        held: dict[int, int] = {}
+
+        def note(tensor: Any, held: dict[int, int] = held) -> Any:
+            held[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            values[recompute] = run.step(0, [run.batches[0]])
+        kept[recompute] = sum(held.values())
+    assert values[True]["norm"] == pytest.approx(values[False]["norm"], rel=1e-5)
+    assert kept[True] < 0.7 * kept[False]
 
 
 def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:
