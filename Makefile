@@ -15,6 +15,7 @@ demo: .venv/.demo
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model whisper-tiny.en --tasks asr,latency --limit 40 --output $(DEMO)/whisper-tiny.en
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model dac-16k-2k --tasks codec-reconstruction,codec-depth --data asterisk-en@held-out --limit 12 --metrics '$(CODEC_METRICS)' --output $(DEMO)/dac-16k-2k
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model opus,bitrate=6000 --tasks codec-reconstruction --data asterisk-en@held-out --limit 12 --metrics '$(CODEC_METRICS)' --output $(DEMO)/opus-6k
+	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model cascade:whisper-base+smollm2,max_new_tokens=64 --tasks spoken-qa --limit 16 --output $(DEMO)/cascade
 	$(BIN)/speech-eval leaderboard build $(DEMO) --output site
 
 test: .venv/.dev browser

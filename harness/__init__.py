@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from speech_eval.api.scoring import report as report
     from speech_eval.api.scoring import score as score
     from speech_eval.api.scoring import score_records as score_records
+    from speech_eval.api.scoring import slices as slices
     from speech_eval.api.scoring import verify as verify
     from speech_eval.api.training import describe_recipe as describe_recipe
     from speech_eval.api.training import list_recipes as list_recipes
@@ -102,7 +103,7 @@ _PUBLIC = {
         "api.listing": "list_data list_metrics list_models list_tasks",
         "api.power": "power",
         "api.run": "Run load_run",
-        "api.scoring": "report score score_records verify",
+        "api.scoring": "report score score_records slices verify",
         "api.training": "describe_recipe list_recipes reproduce train",
         "audio": "Audio",
         "datasets": "load_dataset",

@@ -22,6 +22,7 @@ from speech_eval.engine.run_files import brief
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.leaderboard.boards import Board, anchors, boards
 from speech_eval.leaderboard.charts import COMES_OUT, ENTERS, charts, design_space
+from speech_eval.leaderboard.error_page import error_view
 from speech_eval.leaderboard.export import (
     board_data,
     feed,
@@ -235,19 +236,23 @@ def _agree_on_samples(work: _Work, runs: Sequence[Run]) -> None:
 
 
 def _run_page(work: _Work, run: Run) -> None:
-    views, heard = [], {}
+    views, errors, heard = [], [], {}
     for result in run.results.tasks:
         read = work.cache.pop((run.id, result.task), None) or lines(run, result)
         also = work.also.get((result.task, result.dataset_sha256), ())
         view = task_view(run, result, read, work.shelf, work.max_samples, also, work.humans)
         views.append(view)
+        if (wrong := error_view(run, result, read, work.shelf, work.max_samples)) is not None:
+            errors.append(wrong)
         heard[result.task] = {sample.id: _heard(sample) for sample in [*view.samples, *view.others]}
         work.clips[run.id, result.task] = _sounds(view)
         if (held := _shares(run, result, read)) is not None:
             work.held[run.id, result.task] = held
     anchors = [work.anchors[run.id, view.result.task] for view in views]
     context = {"facts": run_facts(run), "manifest": manifest_json(run), "anchors": anchors}
-    work.page("run.html", f"runs/{run.id}.html", run=run, tasks=views, **context)
+    work.page("run.html", f"runs/{run.id}.html", run=run, tasks=views, errors=bool(errors), **context)
+    if errors:
+        work.page("errors.html", f"errors/{run.id}.html", run=run, tasks=errors)
     work.json(f"data/runs/{run.id}.json", run_data(run).model_dump(mode="json"))
     work.script(f"samples/{run.id}", {"run": run.id, "model": run.results.name, "tasks": heard})
 
@@ -353,7 +358,7 @@ def _claim(out: Path) -> None:
 
 def _sweep(work: _Work) -> None:
     """Remove what an earlier build wrote and this one did not."""
-    for folder in ("runs", "static", "data"):
+    for folder in ("runs", "errors", "static", "data"):
         for file in (work.out / folder).rglob("*"):
             if file.suffix in _OURS and file not in work.written:
                 file.unlink()

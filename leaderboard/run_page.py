@@ -9,13 +9,13 @@ from typing import Any
 
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import uncalibrated
+from speech_eval.analysis.text_diff import Piece, difference, rate
 from speech_eval.engine import run_files
 from speech_eval.engine.run_directory import MANIFEST, Parts
 from speech_eval.leaderboard.boards import is_policy_point, leads
 from speech_eval.leaderboard.histograms import Histogram, histograms, sample_value
 from speech_eval.leaderboard.load import Run, TaskLines, Whole
 from speech_eval.leaderboard.media import AudioShelf, Clip
-from speech_eval.leaderboard.text_diff import Piece, difference, rate
 from speech_eval.records import MetricResult, Output, Results, Sample, Score, TaskResult, Transcript
 
 MAX_FAILURES = 100
@@ -233,26 +233,31 @@ def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: A
     output, scores = whole.outputs[sample.id], whole.scores.get(sample.id, [])
     heard = whole.transcripts.get(sample.id)
     pair = _compared([(score.metric, score.detail) for score in scores], report.primary(result))
+    return SampleView(
+        id=sample.id,
+        language=sample.language,
+        speaker=sample.speaker or "",
+        given=given_texts(result, sample),
+        answer=_answer(output, heard),
+        pieces=difference(*pair) if pair else [],
+        parts=[part for score in scores for part in _parts(score)],
+        clips=clips_of(run, result, sample, output, shelf),
+        common=common,
+    )
+
+
+def clips_of(run: Run, result: TaskResult, sample: Sample, output: Output, shelf: AudioShelf) -> list[Clip]:
+    """The sounds of a sample: its voice prompt, its recording and the model's answer, as far as there are any."""
     recording = _RECORDING.get(result.interface, "Input")
     clips = [
         shelf.given(run, result.task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),
         shelf.given(run, result.task, recording, sample.audio, sample.audio_sha256),
         shelf.output(run, output.audio),
     ]
-    return SampleView(
-        id=sample.id,
-        language=sample.language,
-        speaker=sample.speaker or "",
-        given=_given(result, sample),
-        answer=_answer(output, heard),
-        pieces=difference(*pair) if pair else [],
-        parts=[part for score in scores for part in _parts(score)],
-        clips=[clip for clip in clips if clip is not None],
-        common=common,
-    )
+    return [clip for clip in clips if clip is not None]
 
 
-def _given(result: TaskResult, sample: Sample) -> list[Text]:
+def given_texts(result: TaskResult, sample: Sample) -> list[Text]:
     """The written question or prompt, and the text of the sample under the name that its task gives it."""
     text, prompt = sample.text, sample.prompt_text
     if result.interface == "AudioLanguageModel":

@@ -10,6 +10,7 @@ from speech_eval.tasks import (  # noqa: F401
     latency,
     long_form_asr,
     seed_tts,
+    spoken_qa,
     token_bill,
     translation,
     turn_taking,

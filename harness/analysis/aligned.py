@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
@@ -78,21 +78,38 @@ def _scorers(run: RunDirectory, task: str) -> dict[str, set[str]]:
 def aligned(runs: Sequence[RunDirectory], task: str) -> list[Aligned]:
     """All numbers of a task that every run has, with those of single codebooks and of subsets, over the samples that
     every run has. Raises `NotComparable` where the runs have no sample in common."""
+    return next(iter(aligned_slices(runs, task, [common_samples(runs, task)])))
+
+
+def common_samples(runs: Sequence[RunDirectory], task: str) -> list[Sample]:
+    """The samples that every run has, by id. Raises `NotComparable` where there are none."""
     common = set.intersection(*({sample.id for sample in run.samples(task)} for run in runs))
     samples = [sample for sample in sorted(runs[0].samples(task), key=lambda s: s.id) if sample.id in common]
     if not samples:
         raise NotComparable(f"Task {task}: the runs have no sample in common.", "Use the same dataset.")
+    return samples
+
+
+def aligned_slices(
+    runs: Sequence[RunDirectory], task: str, slices: Iterable[Sequence[Sample]]
+) -> Iterator[list[Aligned]]:
+    """`aligned` over each of several parts of the samples that every run has."""
     with names_of(runs[0]) as manifest:
         scores = [run.parts(task, pooling(run.manifest().tasks[task].metrics)) for run in runs]
         record = manifest.tasks[task]
         shared = [m for m in record.metrics if all(_has(run, task, m) for run in runs)]
-        return [found for metric_id in shared for found in _numbers(metric_id, samples, scores, record.primary)]
+        for samples in slices:
+            yield [found for metric_id in shared for found in _numbers(metric_id, samples, scores, record.primary)]
 
 
-def align(runs: Sequence[RunDirectory], task: str, metric_id: str, name: str) -> Aligned | None:
-    """One number in several runs, over all samples of the first run; None where a run does not have the number (that
-    of a third codebook, say)."""
+def align(
+    runs: Sequence[RunDirectory], task: str, metric_id: str, name: str, within: Collection[str] | None = None
+) -> Aligned | None:
+    """One number in several runs, over all samples of the first run, or over those whose ids are `within`; None where a
+    run does not have the number (that of a third codebook, say)."""
     samples = sorted(runs[0].samples(task), key=lambda sample: sample.id)
+    if within is not None:
+        samples = [sample for sample in samples if sample.id in within]
     with names_of(runs[0]) as manifest:
         primary = manifest.tasks[task].primary
         made = _numbers(metric_id, samples, [run.parts(task, pooling([metric_id])) for run in runs], primary)
@@ -116,7 +133,7 @@ def _has(run: RunDirectory, task: str, metric_id: str) -> bool:
     return metric_id in run.manifest().tasks[task].metrics
 
 
-def _numbers(metric_id: str, samples: list[Sample], scores: Sequence[_Scores], primary: str) -> list[Aligned]:
+def _numbers(metric_id: str, samples: Sequence[Sample], scores: Sequence[_Scores], primary: str) -> list[Aligned]:
     metric: Metric = METRICS.get(metric_id)()
     given = [[unit(metric, sample, held.get((sample.id, metric_id))) for sample in samples] for held in scores]
     counted = [all(units) for units in zip(*given, strict=True)]  # in every run
@@ -132,5 +149,5 @@ def _numbers(metric_id: str, samples: list[Sample], scores: Sequence[_Scores], p
             parts=[[u.strict for u in held[summary.name]] for held in units_of],
         )
         for summary, units in per_run[0]
-        if all(summary.name in held for held in units_of)
+        if units and all(summary.name in held for held in units_of)
     ]

@@ -8,15 +8,18 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from speech_eval.analysis.aligned import Aligned, aligned, obstacles
+from speech_eval.analysis.aligned import Aligned, aligned_slices, common_samples, obstacles
+from speech_eval.analysis.columns import cut, no_column
 from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.analysis.report import difference_unit, names, number, provenance, quantity
 from speech_eval.analysis.shown import Shown
 from speech_eval.analysis.significance import adjusted, is_shown, paired
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.errors import NotComparable
-from speech_eval.records import Estimate, MetricResult, Output, Record, Results
+from speech_eval.records import Estimate, MetricResult, Output, Record, Results, Sample
+from speech_eval.statistics.bootstrap import estimate
 from speech_eval.statistics.multiple import NAMES, Correction
+from speech_eval.statistics.power import LEAST_UNITS
 from speech_eval.statistics.summaries import finite
 
 SHOWN = 10  # most changed samples per task
@@ -31,10 +34,12 @@ class Difference(Record):
     quantiles and composites from the bootstrap (`test` says which). `adjusted` is the comparison's `correction` over
     the numbers of the task that it shows, null for the others. `effect_size` is the difference over the standard
     deviation of its units (Cohen's d of paired data). `detectable` is the least true difference that data like these
-    show in four of five experiments (two-sided, 5 %).
+    show in four of five experiments (two-sided, 5 %). `slice` is that of a comparison by a column; a slice with too few
+    samples has no test.
     """
 
     task: str
+    slice: str = ""
     metric: str
     name: str
     unit: str
@@ -82,6 +87,8 @@ class Changed(Record):
 class Comparison(Shown):
     """All numbers that two runs have in common. `a` and `b` are the names of the models; `forced` lists why the runs
     are not comparable, where the caller insisted. `everything`: not only headline numbers are shown and corrected for.
+    With a column `by` every number is that of a slice; slices of fewer than `least` samples are not tested, and
+    `without` names the tasks that do not have the column.
     """
 
     schema_version: int = 1
@@ -90,6 +97,9 @@ class Comparison(Shown):
     forced: list[str] = Field(default_factory=list)
     correction: Correction = "holm"
     everything: bool = False
+    by: str = ""
+    least: int = 0
+    without: list[str] = Field(default_factory=list)
     differences: list[Difference]
     changed: list[Changed] = Field(default_factory=list)
 
@@ -100,13 +110,16 @@ class Comparison(Shown):
 
     def caption(self) -> str:
         forced = "".join(f" NOT COMPARABLE: {reason}" for reason in self.forced)
-        return f"A: {self.a} · B: {self.b}{forced}"
+        by = f" · by {self.by}; slices of fewer than {self.least} samples are not tested" if self.by else ""
+        without = f"; without this column: {', '.join(self.without)}" if self.without else ""
+        return f"A: {self.a} · B: {self.b}{by}{without}{forced}"
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per shown number, rounded to what its interval supports."""
         return [
             {
                 "task": d.task,
+                **({"slice": d.slice} if self.by else {}),
                 "metric": f"{d.metric}/{d.name}",
                 "scorer": provenance(d.scorer, d.calibrated),
                 "A": quantity(d.a, d.unit),
@@ -138,14 +151,23 @@ def _detectable(difference: Difference) -> str:
 
 @charged_to_runs
 def compare(
-    a: RunDirectory, b: RunDirectory, *, force: bool = False, everything: bool = False, correction: Correction = "holm"
+    a: RunDirectory,
+    b: RunDirectory,
+    *,
+    force: bool = False,
+    everything: bool = False,
+    correction: Correction = "holm",
+    by: str | None = None,
+    bins: Sequence[float] = (),
+    least: int = LEAST_UNITS,
 ) -> Comparison:
     """Compare all tasks and metrics that both runs have. `everything` shows all numbers. `correction` of the p-values
     runs over the shown numbers of a task: Holm's bounds the probability of any false finding, that of Benjamini and
-    Hochberg the share of false findings.
+    Hochberg the share of false findings. `by` compares each slice of a column (`speech_eval.analysis.columns`) instead
+    of all samples, and the correction then runs over the numbers of all slices with `least` samples or more.
 
     Raises `NotComparable` where they have no task in common, or where dataset, protocol, conditions or scorer differ
-    and `force` is off.
+    and `force` is off; `BadInput` where no common task has the column.
     """
     reasons = obstacles(a, b)
     common = sorted(set(a.manifest().tasks) & set(b.manifest().tasks))
@@ -157,30 +179,58 @@ def compare(
             "Run both under the same conditions, or pass --force to see the numbers anyway, marked.",
         )
     sides = [a.results(), b.results()]
-    differences, changed = [], []
+    differences, changed, without, seen = [], [], [], []
     for task in common:
-        pairs = aligned([a, b], task)
-        found = [_difference(task, pair, sides) for pair in pairs]
-        kept = [everything or is_shown(pair) for pair in pairs]
+        samples = common_samples([a, b], task)
+        parted = {"": samples} if by is None else _parted(samples, by, bins)
+        if not parted:
+            without.append(task)
+            seen += samples
+            continue
+        found, kept = [], []
+        for name, pairs in zip(parted, aligned_slices([a, b], task, parted.values()), strict=True):
+            found += [_difference(task, pair, sides, name, 0 if by is None else least) for pair in pairs]
+            kept += [everything or is_shown(pair) for pair in pairs]
+            changed += [c for pair in pairs if by is None and pair.primary for c in changed_samples(a, b, task, pair)]
         differences += _corrected(found, kept, correction)
-        changed += [item for pair in pairs if pair.primary for item in changed_samples(a, b, task, pair)]
+    if by is not None and not differences:
+        raise no_column(by, seen)
     return Comparison(
         a=names(sides)[0],
         b=names(sides)[1],
         forced=reasons,
         correction=correction,
         everything=everything,
+        by=by or "",
+        least=0 if by is None else least,
+        without=without,
         differences=differences,
         changed=changed,
     )
 
 
+def _parted(samples: Sequence[Sample], by: str, bins: Sequence[float]) -> dict[str, list[Sample]]:
+    """The samples of each slice; empty where no sample states the column."""
+    found = cut(samples, by, bins)
+    slices = {} if found is None else found.ids
+    return {name: [sample for sample in samples if sample.id in ids] for name, ids in slices.items()}
+
+
 # ------------------------------------------------------------------------------------------- differences
 
 
-def _difference(task: str, pair: Aligned, sides: Sequence[Results]) -> Difference:
+def _difference(task: str, pair: Aligned, sides: Sequence[Results], slice: str = "", least: int = 0) -> Difference:
     summary, n = pair.summary, len(pair.clusters)
     tested = vars(paired(task, pair))
+    if slice:  # as a report by the column states them
+        seeds = [f"{side.seed}/{task}/{pair.metric}/{summary.name}" for side in sides]
+        estimates = (
+            estimate(summary, parts, seed=seed, clusters=pair.clusters)
+            for parts, seed in zip(pair.parts, seeds, strict=True)
+        )
+        tested |= dict(zip("ab", estimates, strict=True))
+    if n < least:
+        tested |= dict.fromkeys(("test", "p_value", "effect_size", "detectable"))
     stored = [_stored(side, task, pair) for side in sides]
     for name, number_ in zip("ab", stored, strict=True):
         if number_ is not None and number_.strict.n == n and number_.strict.value == tested[name].value:
@@ -188,6 +238,7 @@ def _difference(task: str, pair: Aligned, sides: Sequence[Results]) -> Differenc
     known = [number_ for number_ in stored if number_ is not None]
     return Difference(
         task=task,
+        slice=slice,
         metric=pair.metric,
         name=summary.name,
         unit=summary.unit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -26,19 +27,22 @@ if TYPE_CHECKING:
 
 
 def tables(comparison: Comparison) -> Iterator[Table]:
-    """One table per task. Each p-value is corrected over the rows of its table."""
-    for task, rows in groupby(comparison.shown, key=lambda difference: difference.task):
-        yield _table(task, list(rows), NAMES[comparison.correction])
+    """One table per task, and per slice where the comparison is by a column. Each p-value is corrected over the tests
+    of its task."""
+    tested = Counter(row.task for row in comparison.shown if row.adjusted is not None)
+    for (task, name), rows in groupby(comparison.shown, key=lambda row: (row.task, row.slice)):
+        title = f"{task}, {comparison.by} = {name}" if comparison.by else task
+        yield _table(title, list(rows), NAMES[comparison.correction], tested[task])
 
 
-def _table(task: str, rows: list[Difference], correction: str) -> Table:
+def _table(title: str, rows: list[Difference], correction: str, tested: int) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    made.title, made.title_justify = Text(plain(task), style="bold"), "left"
-    made.caption, made.caption_justify = Text(_caption(rows, correction)), "left"
+    made.title, made.title_justify = Text(plain(title), style="bold"), "left"
+    made.caption, made.caption_justify = Text(_caption(rows, correction, tested)), "left"
     made.add_column("Metric", overflow="fold", min_width=12)
     for name in ("A", "B", "A - B"):
         made.add_column(name, overflow="fold", min_width=10)
@@ -82,10 +86,10 @@ def _value(estimate: Estimate, unit: str) -> Text:
     return shown
 
 
-def _caption(rows: list[Difference], correction: str) -> str:
+def _caption(rows: list[Difference], correction: str, tested: int) -> str:
     sizes = dict.fromkeys(f"{row.n}" if row.n == row.units else f"{row.n} in {row.units} clusters" for row in rows)
     protocols = dict.fromkeys(row.metric for row in rows)
     scorers = dict.fromkeys(row.scorer for row in rows if "@" in row.scorer)
-    lines = [f"n = {' or '.join(sizes)}; * primary metric; p-values corrected ({correction}) over {len(rows)} numbers"]
+    lines = [f"n = {' or '.join(sizes)}; * primary metric; p-values corrected ({correction}) over {tested} numbers"]
     lines += [", ".join(protocols), *([f"scored by {', '.join(scorers)}"] if scorers else [])]
     return "\n".join(map(plain, lines))

@@ -68,7 +68,7 @@ def _assets(item: Planned, plan: Plan, recognizer: str | None) -> set[str]:
     names = {asset for metric in item.metrics for asset in METRICS.get(metric).assets}
     reads = plan.model.adapter_class.reads_audio or item.interface in HEARS
     if (reads and any(sample.audio for sample in item.dataset.samples)) or item.needs & {"prompt", "reference"}:
-        names |= set(item.dataset.info.assets)
+        names |= item.dataset.weights()
     for target in (plan.model.spec.target, modelspec.parse(recognizer).target if recognizer else ""):
         path = str(MODELS.get(target).arguments.get("path", "")) if target in MODELS else ""
         names |= {path.removeprefix(ASSET)} if path.startswith(ASSET) else set()

@@ -21,24 +21,42 @@ from speech_eval.gate.rules import Rule, load_rules
 from speech_eval.gate.selftest import Selftest
 from speech_eval.progress import Progress, drawn
 from speech_eval.statistics.multiple import Correction
+from speech_eval.statistics.power import LEAST_UNITS
 
 Rules = PathLike_ | Sequence[PathLike_ | Rule]
 
 
 def compare(
-    a: PathLike_, b: PathLike_, *, force: bool = False, everything: bool = False, correction: Correction = "holm"
+    a: PathLike_,
+    b: PathLike_,
+    *,
+    force: bool = False,
+    everything: bool = False,
+    correction: Correction = "holm",
+    by: str | None = None,
+    bins: Sequence[float] = (),
+    least: int = LEAST_UNITS,
 ) -> Comparison:
     """Compare two runs sample by sample: differences with intervals, paired tests, and the most changed samples.
 
     everything  show all numbers instead of the headline numbers
     correction  of the p-values, over the shown numbers of each task: `holm` bounds the probability of any false
                 finding, `bh` (Benjamini and Hochberg) the share of false findings among the findings
+    by          compare each slice of a column of the samples: `bins` and `least` as in `slices`; the correction then
+                runs over the numbers of all slices
 
     Raises `NotComparable` where the runs have no task in common, or differ in dataset, protocol, conditions or scorer
-    and `force` is off.
+    and `force` is off; `BadInput` where no common task has the column.
     """
     return comparing.compare(
-        RunDirectory(a), RunDirectory(b), force=force, everything=everything, correction=correction
+        RunDirectory(a),
+        RunDirectory(b),
+        force=force,
+        everything=everything,
+        correction=correction,
+        by=by,
+        bins=bins,
+        least=least,
     )
 
 

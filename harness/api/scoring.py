@@ -7,7 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from speech_eval.analysis import slices as slicing
 from speech_eval.analysis.exports import export
+from speech_eval.analysis.exports.slices import export_slices
+from speech_eval.analysis.slices import SliceReport
 from speech_eval.api.evaluate import PathLike_, load_plugins, settings_of
 from speech_eval.api.run import Run
 from speech_eval.engine import session
@@ -17,6 +20,7 @@ from speech_eval.engine.verify import Verification
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics import records_file
 from speech_eval.progress import Progress, drawn
+from speech_eval.statistics.multiple import Correction
 
 
 def score(
@@ -81,16 +85,59 @@ def refresh(runs: Iterable[PathLike_]) -> list[Run]:
     return found
 
 
-def report(runs: PathLike_ | Sequence[PathLike_], format: str = "text", output: PathLike_ | None = None) -> str:
+def report(
+    runs: PathLike_ | Sequence[PathLike_],
+    format: str = "text",
+    output: PathLike_ | None = None,
+    *,
+    by: str | None = None,
+    bins: Sequence[float] = (),
+    least: int = slicing.LEAST,
+    everything: bool = False,
+    correction: Correction = "holm",
+) -> str:
     """The numbers of runs as a document: text, markdown, csv, json, latex, model-index, tensorboard, gap or gap-svg.
 
     `output` is a file to write it to as well; for tensorboard the folder of the event files, and the document lists
-    them. Raises `BadInput` for another format. Nothing is written into the runs.
+    them. With `by`, the document shows the numbers of slices, with the options of `slices`, as text, markdown, csv,
+    json or latex. Raises `BadInput` for another format. Nothing is written into the runs.
     """
-    several = [runs] if isinstance(runs, str | PathLike) else runs
-    directories = [RunDirectory(run) for run in several]
+    file = None if output is None else Path(output)
+    if by is not None:
+        made = slices(runs, by, bins=bins, least=least, everything=everything, correction=correction)
+        return export_slices(made, format, file)
+    directories = _directories(runs)
+    return export(directories, [directory.results() for directory in directories], format, file)
+
+
+def slices(
+    runs: PathLike_ | Sequence[PathLike_],
+    by: str,
+    *,
+    bins: Sequence[float] = (),
+    least: int = slicing.LEAST,
+    everything: bool = False,
+    correction: Correction = "holm",
+) -> SliceReport:
+    """The numbers of runs by a column of their samples, each slice tested against the others.
+
+    by          a field of a sample, such as `speaker` or `language`, a key of its `metadata`, or `length`
+    bins        bounds at which a column of numbers is cut; default: its quartiles
+    least       samples of a slice that is tested
+    everything  all numbers instead of the headline numbers
+    correction  of the p-values, over the numbers and slices of each task
+
+    Raises `BadInput` where no task has the column, naming the columns there are. Nothing is written into the runs.
+    """
+    directories = _directories(runs)
     results = [directory.results() for directory in directories]
-    return export(directories, results, format, None if output is None else Path(output))
+    return slicing.slices(
+        directories, results, by, bins=bins, least=least, everything=everything, correction=correction
+    )
+
+
+def _directories(runs: PathLike_ | Sequence[PathLike_]) -> list[RunDirectory]:
+    return [RunDirectory(run) for run in ([runs] if isinstance(runs, str | PathLike) else runs)]
 
 
 def score_records(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,19 @@ def _reserve(context: typer.Context, value: bool) -> bool:
     if value:
         reserve_stdout(context)
     return value
+
+
+def _bounds(given: str | None) -> str | None:
+    numbers(given)
+    return given
+
+
+def numbers(given: str | None) -> list[float]:
+    """The numbers of a list with commas; none for None."""
+    try:
+        return [float(part) for part in given.split(",")] if given else []
+    except ValueError as error:
+        raise typer.BadParameter(f"'{given}' is not a list of numbers, such as 5,10,20") from error
 
 
 Json = Annotated[bool, typer.Option("--json", callback=_reserve, help="Print one JSON object on standard output.")]
@@ -35,3 +48,16 @@ Language = Annotated[
     str | None, typer.Option(help="Language of samples that state none: a code or name such as de, zh-Hant, german.")
 ]
 Metrics = Annotated[str | None, typer.Option(help="Comma-separated metric ids instead of the task's own.")]
+By = Annotated[
+    str | None,
+    typer.Option(help="Slice by a column of the samples: speaker, language, length, or any key of their metadata."),
+]
+Bins = Annotated[
+    str | None,
+    typer.Option(callback=_bounds, help="With --by: bounds that cut a column of numbers (default: its quartiles)."),
+]
+Least = Annotated[int, typer.Option(min=1, help="With --by: samples of a slice that is tested.")]
+Correct = Annotated[
+    Literal["holm", "bh"],
+    typer.Option(help="holm bounds the probability of any false finding, bh (Benjamini-Hochberg) their share."),
+]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speech_eval.cli.common import Json, Plugins
+from speech_eval.cli.common import Bins, By, Correct, Json, Least, Plugins, numbers
 
 if TYPE_CHECKING:
     from speech_eval.analysis.compare import Changed
@@ -17,11 +17,11 @@ def compare(
     a: Annotated[Path, typer.Argument(help="Run directory A.")],
     b: Annotated[Path, typer.Argument(help="Run directory B.")],
     force: Annotated[bool, typer.Option("--force", help="Compare incomparable runs, and mark the result.")] = False,
-    correction: Annotated[
-        Literal["holm", "bh"],
-        typer.Option(help="holm bounds the probability of any false finding, bh (Benjamini-Hochberg) their share."),
-    ] = "holm",
+    correction: Correct = "holm",
     all_: Annotated[bool, typer.Option("--all", help="Also show the numbers that are not headlines.")] = False,
+    by: By = None,
+    bins: Bins = None,
+    least: Least = 20,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
@@ -32,13 +32,18 @@ def compare(
     from speech_eval.cli.console import emit, line, out, say
 
     load_plugins(plugin)
-    found = compare_runs(a, b, force=force, everything=all_, correction=correction)
+    found = compare_runs(
+        a, b, force=force, everything=all_, correction=correction, by=by, bins=numbers(bins), least=least
+    )
     if json:
         return emit(found.to_dict())
     for reason in found.forced:
         say(f"NOT COMPARABLE: {reason}")
     line(f"A: {found.a}")
     line(f"B: {found.b}")
+    if found.by:
+        lacking = f" Without this column: {', '.join(found.without)}." if found.without else ""
+        line(f"By {found.by}: slices of fewer than {found.least} samples are not tested.{lacking}")
     for table in tables(found):
         out.print(table)
     for changed in found.changed:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speech_eval.cli.common import Json, Plugins, Runs
+from speech_eval.cli.common import Bins, By, Correct, Json, Least, Plugins, Runs, numbers
 
 if TYPE_CHECKING:
+    from speech_eval.analysis.slices import SliceReport
     from speech_eval.api.run import Run
 
 
@@ -22,17 +23,25 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; for tensorboard the log folder.")
     ] = None,
+    by: By = None,
+    bins: Bins = None,
+    least: Least = 20,
+    correction: Correct = "holm",
+    all_: Annotated[bool, typer.Option("--all", help="With --by: also the numbers that are not headlines.")] = False,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
-    """Write results.json again from stored scores and print the numbers, or export them."""
+    """Write results.json again from stored scores and print the numbers, or export them; --by cuts them into slices."""
     from speech_eval.api.evaluate import load_plugins
-    from speech_eval.api.scoring import refresh
+    from speech_eval.api.scoring import refresh, slices
     from speech_eval.api.scoring import report as report_runs
     from speech_eval.cli.console import document
 
     load_plugins(plugin)
     found = refresh(runs)
+    if by is not None:
+        sliced = slices(found, by, bins=numbers(bins), least=least, everything=all_, correction=correction)
+        return _show_slices(sliced, format, output, json)
     if json or (format == "text" and output is None):
         return show(found, json)
     text = report_runs(found, format, output)
@@ -62,3 +71,17 @@ def show_gaps(runs: Sequence[Run]) -> None:
         if found := run.gaps():
             line(f"modality gap of {run.results.name}: the number so asked minus the number as speech, paired by item")
             plain_table(rows(found))
+
+
+def _show_slices(found: SliceReport, format: str, output: Path | None, json: bool) -> None:
+    from speech_eval.analysis.exports.slices import export_slices, tables
+    from speech_eval.cli.console import document, emit, line, out
+
+    if json:
+        return emit(found.to_dict())
+    if format != "text" or output is not None:
+        text = export_slices(found, format, output)
+        return document(text) if output is None else None
+    for table in tables(found):
+        out.print(table)
+    line(found.caption())

@@ -12,6 +12,7 @@ from pathlib import Path
 from speech_eval.assets import store as assets
 from speech_eval.assets.archives import safe_relative
 from speech_eval.cache import file_sha256_once
+from speech_eval.datasets import spoken
 from speech_eval.datasets.roots import absolute
 from speech_eval.errors import BadAudio, BadInput, NotFetched
 from speech_eval.progress import Progress
@@ -30,7 +31,7 @@ class Dataset:
 
     `limit` is the number of samples asked for, set on a subset only. `parts` are the datasets of a union; the name of
     a part begins the paths of its samples. Of one's own data, `columns` are those of the file and `note` says what the
-    data was taken for.
+    data was taken for. `spoken` says that this machine makes the recordings (`datasets.spoken`).
     """
 
     info: DatasetInfo
@@ -41,6 +42,7 @@ class Dataset:
     parts: Mapping[str, Dataset] = dataclasses.field(default_factory=dict)
     columns: tuple[str, ...] = ()
     note: str = ""
+    spoken: bool = False
 
     def __post_init__(self) -> None:
         if self.root is not None:  # the same folder where a model changes the working directory
@@ -128,11 +130,14 @@ class Dataset:
         return list(pairs)
 
     def ensure_audio(self, progress: Progress | None = None) -> None:
-        """Fetch the assets of the dataset. Raises `NotFetched` naming the audio files that are missing then."""
+        """Fetch the assets of the dataset, and make the recordings that this machine makes. Raises `NotFetched` naming
+        the audio files that are missing then."""
         for name in self.info.assets:
             assets.ensure(name, progress)
-        for part in self.parts.values():
-            part.ensure_audio(progress)
+        for prefix, part in self.parts.items():
+            part._keeping(self._ids_of(prefix, part)).ensure_audio(progress)
+        if self.spoken:
+            spoken.ensure(self.info.name, self.samples, progress)
         missing = [path for path in self.audio_files() if not self.located(path).is_file()]
         if missing:
             named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
@@ -140,6 +145,16 @@ class Dataset:
                 f"{self.info.name}: {len(missing)} audio files are not there: {named}.",
                 f"Put them under {self.root}, or remove their lines from the manifest.",
             )
+
+    def _ids_of(self, prefix: str, part: Dataset) -> set[str]:
+        """The samples of a part whose recordings this dataset names."""
+        wanted = self.audio_files()
+        return {s.id for s in part.samples if any(f"{prefix}/{path}" in wanted for path in (s.audio, s.prompt_audio))}
+
+    def weights(self) -> set[str]:
+        """Names of the assets that making or reading the recordings takes."""
+        own = {*self.info.assets, *(spoken.weights(map(spoken.parts_of, self.samples)) if self.spoken else ())}
+        return own.union(*(part.weights() for part in self.parts.values()))
 
     def is_present(self) -> bool:
         """Whether every audio file exists on this machine; contents are not read."""

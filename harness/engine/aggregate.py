@@ -46,24 +46,11 @@ def _task(
 ) -> TaskResult:
     samples = sorted(run.samples(name) if held is None else held, key=lambda sample: sample.id)
     outputs, scores = run.answers(name), run.parts(name, pooling(record.metrics))
-    axes = {metric_id: axis for axis, ids in record.axes.items() for metric_id in ids}
-    metrics = []
-    for metric_id in record.metrics:
-        metric: Metric = METRICS.get(metric_id)()
-        given = _scored(name, metric, samples, outputs, scores)
-        units = metric.pool([unit for unit in given if unit is not None])
-        unscored = sum(score.status == "unscored" for (_, scored), score in scores.items() if scored == metric.id)
-        scorers = {score.scorer for (_, scored), score in scores.items() if scored == metric.id and score.scorer}
-        about = {
-            "scorer": ", ".join(sorted(scorers)),
-            "axis": axes.get(metric_id, ""),
-            "invalid": given.count(None) - unscored,
-            "unscored": unscored,
-        }
-        for summary, counted in numbers_of(metric, units):
-            result = _number(metric, summary, counted, f"{seed}/{name}/{metric.id}/{summary.name}")
-            primary = not axes and is_primary(record.primary, metric, summary)
-            metrics.append(result.model_copy(update={"primary": primary, **about}))
+    metrics = [
+        result
+        for metric_id in record.metrics
+        for result in metric_results(name, record, seed, METRICS.get(metric_id)(), samples, scores, outputs)
+    ]
     return TaskResult(
         task=name,
         version=record.version,
@@ -74,12 +61,43 @@ def _task(
         language=sorted({sample.language for sample in samples}),
         limit=record.limit,
         leaderboard_grade=record.limit is None,
-        ranked=not axes,
+        ranked=not record.axes,
         sweep=record.sweep,
         conditions=record.conditions,
         counts=count(samples, outputs),
         metrics=metrics,
     )
+
+
+def metric_results(
+    task: str,
+    record: TaskRecord,
+    seed: int,
+    metric: Metric,
+    samples: Sequence[Sample],
+    scores: Mapping[tuple[str, str], Parts],
+    outputs: Mapping[str, Answer],
+    *,
+    shown: bool = False,
+) -> list[MetricResult]:
+    """The numbers of one metric over `samples` of a task, `shown` only those of tables. `scores` may hold more. Raises
+    `BadInput` where one of `outputs` has not been scored."""
+    own = [score for sample in samples if (score := scores.get((sample.id, metric.id))) is not None]
+    given = _scored(task, metric, samples, outputs, scores)
+    unscored = sum(score.status == "unscored" for score in own)
+    about = {
+        "scorer": ", ".join(sorted({score.scorer for score in own if score.scorer})),
+        "axis": next((axis for axis, ids in record.axes.items() if metric.id in ids), ""),
+        "invalid": given.count(None) - unscored,
+        "unscored": unscored,
+    }
+    found = []
+    for summary, units in numbers_of(metric, metric.pool([unit for unit in given if unit is not None])):
+        primary = not record.axes and is_primary(record.primary, metric, summary)
+        if primary or summary.headline or not shown:
+            result = _number(metric, summary, units, f"{seed}/{task}/{metric.id}/{summary.name}")
+            found.append(result.model_copy(update={"primary": primary, **about}))
+    return found
 
 
 def numbers_of(metric: Metric, units: Sequence[Unit]) -> list[tuple[Summary, Sequence[Unit]]]:
@@ -116,8 +134,8 @@ def _scored(
     task: str,
     metric: Metric,
     samples: Sequence[Sample],
-    outputs: dict[str, Answer],
-    scores: dict[tuple[str, str], Parts],
+    outputs: Mapping[str, Answer],
+    scores: Mapping[tuple[str, str], Parts],
 ) -> list[Unit | None]:
     """Every expected sample as a unit, None where it is not counted. Raises `BadInput` where an output has not been
     scored."""

@@ -6,12 +6,14 @@ A rule that cannot be judged never passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from speech_eval.analysis.aligned import Aligned, align, task_obstacles
+from speech_eval.analysis.columns import Cut, columns, cut, no_column
 from speech_eval.analysis.report import failures
 from speech_eval.analysis.shown import Shown
 from speech_eval.engine.interleave import calls_of, round_of
@@ -22,6 +24,7 @@ from speech_eval.gate.findings import Finding, Outcome
 from speech_eval.gate.rules import Kind, Rule
 from speech_eval.records import MetricResult, Record, TaskResult
 
+_ORDER: tuple[Outcome, ...] = ("regression", "could not judge", "pass")
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "could not judge": 2}
 
 
@@ -30,7 +33,8 @@ class Judgment(Record):
     `bound` the end of its interval that decides, both in the unit of the rule; `n` counts independent units.
 
     `run_value` and `baseline_value` are the number in the two runs, in `unit`. `worst` are the samples that speak most
-    for a regression, worst first; empty where the rule passed.
+    for a regression, worst first; empty where the rule passed. `slice` is the worst slice of a rule by a column, whose
+    numbers these are.
     """
 
     rule: Rule
@@ -44,6 +48,7 @@ class Judgment(Record):
     run_value: float | None = None
     baseline_value: float | None = None
     worst: list[Worst] = Field(default_factory=list)
+    slice: str | None = None
 
     def values(self) -> str:
         """`run 9.8 %, baseline 7.1 %`; empty where the rule is not on a number."""
@@ -88,22 +93,40 @@ def judge(run: RunDirectory, rules: Sequence[Rule], baseline: RunDirectory | Non
     """Judge a run by rules. `margin` and `factor` rules need the baseline; without it they cannot be judged."""
     results = {task.task: task for task in run.results().tasks}
     judgments = []
+    shown: dict[str, Any]
     for rule in rules:
         task = results.get(rule.task)
         if task is None:
             finding, shown = _unjudged(f"the run has no task '{rule.task}'; it has {', '.join(results)}"), {}
         else:
-            finding = _JUDGES[rule.kind](run, baseline, rule, task)
-            shown = evidence(run, baseline, rule, task, finding.outcome)
+            finding, shown = _judged(run, baseline, rule, task)
         judgments.append(Judgment(rule=rule, **finding.fields(), **shown))
     outcomes = {judgment.outcome for judgment in judgments}
-    order: tuple[Outcome, ...] = ("regression", "could not judge", "pass")
     return Verdict(
         run=str(run.path),
         baseline=None if baseline is None else str(baseline.path),
-        outcome=next((outcome for outcome in order if outcome in outcomes), "could not judge"),
+        outcome=next((outcome for outcome in _ORDER if outcome in outcomes), "could not judge"),
         judgments=judgments,
     )
+
+
+def _judged(
+    run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult
+) -> tuple[Finding, dict[str, Any]]:
+    """The finding of a rule, and the other fields of its judgment."""
+    if rule.by:
+        samples = run.samples(rule.task)
+        parted = cut(samples, rule.by, rule.bins)
+        if parted is None:
+            return _unjudged(no_column(rule.by, samples).problem + f" It has {', '.join(columns(samples))}."), {}
+        if isinstance(number := _number(run, baseline, rule, task), Finding):
+            return number, {}
+        name, finding = _worst_slice(run, baseline, rule, number, parted)
+        within = parted.ids.get(name)
+        shown = evidence(run, baseline, rule, task, finding.outcome, within)
+        return finding, {**shown, "slice": name}
+    finding = _JUDGES[rule.kind](run, baseline, rule, task)
+    return finding, evidence(run, baseline, rule, task, finding.outcome)
 
 
 def _unjudged(reason: str) -> Finding:
@@ -149,26 +172,44 @@ def _stop_rate(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, tas
 
 def _absolute(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
     pair = _pair(run, run, rule, task)  # an absolute bound needs no other run
-    if isinstance(pair, Finding):
-        return pair
-    return findings.absolute(
-        pair.summary,
-        pair.sides[0],
-        pair.groups,
-        high=rule.kind == "max",
-        limit=rule.limit,
-        alpha=rule.alpha,
-        seed=_seed(rule, pair),
-    )
+    return pair if isinstance(pair, Finding) else _bounded(pair, rule)
 
 
 def _margin(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
     pair = _pair(run, baseline, rule, task)
-    if isinstance(pair, Finding):
-        return pair
-    a, b = pair.sides
-    seed = _seed(rule, pair)
-    return findings.margin(pair.summary, a, b, pair.groups, limit=rule.limit, alpha=rule.alpha, seed=seed)
+    return pair if isinstance(pair, Finding) else _bounded(pair, rule)
+
+
+def _bounded(pair: Aligned, rule: Rule, tests: int = 1) -> Finding:
+    """The finding of a `max`, `min` or `margin` rule, one of `tests`."""
+    seed, (own, other) = f"gate/{rule.task}/{pair.metric}/{pair.summary.name}", pair.sides
+    options: dict[str, Any] = {"limit": rule.limit, "alpha": rule.alpha, "seed": seed, "tests": tests}
+    if rule.kind == "margin":
+        return findings.margin(pair.summary, own, other, pair.groups, **options)
+    return findings.absolute(pair.summary, own, pair.groups, high=rule.kind == "max", **options)
+
+
+def _worst_slice(
+    run: RunDirectory, baseline: RunDirectory | None, rule: Rule, number: MetricResult, parted: Cut
+) -> tuple[str, Finding]:
+    """The slice that decides, and its finding: a regression before what could not be judged before a pass, of equal
+    outcomes the one nearest to the limit or farthest beyond it. Slices of fewer than `minimum_n` units are not
+    judged."""
+    sides = [run, run if rule.kind != "margin" or baseline is None else baseline]
+    pairs = {name: align(sides, rule.task, number.metric, number.name, ids) for name, ids in parted.ids.items()}
+    judged = {name: p for name, p in pairs.items() if p is not None and len(set(p.clusters)) >= rule.minimum_n}
+    if not judged:
+        return "", _unjudged(f"no slice by {rule.by} has {rule.minimum_n} independent units with this number")
+    found = {name: _bounded(pair, rule, len(judged)) for name, pair in judged.items()}
+    sign = -1.0 if rule.kind == "min" else 1.0
+    deciding = min(
+        found, key=lambda name: (_ORDER.index(found[name].outcome), -sign * (found[name].bound or 0.0), name)
+    )
+    held = sum(finding.outcome == "pass" for finding in found.values())
+    left = len(parted.ids) - len(judged)
+    small = f"; {left} with fewer than {rule.minimum_n} independent units not judged" if left else ""
+    said = f"worst slice {deciding}: {found[deciding].reason}; {held} of {len(found)} slices pass{small}"
+    return deciding, replace(found[deciding], reason=said)
 
 
 def _factor(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Finding:
@@ -194,18 +235,28 @@ def _factor(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
     return findings.factor(pair.summary, a, b, rounds, limit=rule.limit, alpha=rule.alpha)
 
 
-def _pair(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Aligned | Finding:
-    """The rule's number in both runs, or why it cannot be judged."""
+def _number(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> MetricResult | Finding:
+    """The number that a rule names, or why it cannot be judged."""
     if task.counts.missing:
         return _unjudged(f"{task.counts.missing} of {task.counts.expected} samples are missing")
     found = number_of(rule, task)
     if found is None:
         has = ", ".join(f"{m.metric}/{m.name}" for m in task.metrics if m.headline or m.primary)
         return _unjudged(f"the run has no number '{rule.metric}' in task '{rule.task}'; it has {has}")
+    if rule.kind in ("max", "min"):
+        return found
     if baseline is None:
         return _unjudged(f"a {rule.kind} needs --baseline")
-    if baseline is not run and (reason := _incomparable(run, baseline, rule, found)):
-        return _unjudged(reason)
+    reason = "" if baseline is run else _incomparable(run, baseline, rule, found)
+    return _unjudged(reason) if reason else found
+
+
+def _pair(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult) -> Aligned | Finding:
+    """The rule's number in both runs, or why it cannot be judged."""
+    found = _number(run, baseline, rule, task)
+    if isinstance(found, Finding):
+        return found
+    assert baseline is not None
     pair = align([run, baseline], rule.task, found.metric, found.name)
     if pair is None:
         return _unjudged(f"the baseline has no '{found.metric}/{found.name}'")
@@ -219,10 +270,6 @@ def _incomparable(run: RunDirectory, baseline: RunDirectory, rule: Rule, found: 
     if held is None or found.metric not in held.metrics:
         return f"the baseline has no '{found.metric}' for task '{rule.task}'"
     return "; ".join(task_obstacles(run, baseline, rule.task))
-
-
-def _seed(rule: Rule, pair: Aligned) -> str:
-    return f"gate/{rule.task}/{pair.metric}/{pair.summary.name}"
 
 
 _Judge = Callable[[RunDirectory, RunDirectory | None, Rule, TaskResult], Finding]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.gate.findings import Outcome
 from speech_eval.gate.rules import ON_A_NUMBER, Rule
 from speech_eval.records import MetricResult, Output, Record, TaskResult
-from speech_eval.statistics.summaries import finite
+from speech_eval.statistics.summaries import finite, value
 
 SHOWN = 3  # samples per rule
 
@@ -45,9 +46,14 @@ def number_of(rule: Rule, task: TaskResult) -> MetricResult | None:
 
 
 def evidence(
-    run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: TaskResult, outcome: Outcome
+    run: RunDirectory,
+    baseline: RunDirectory | None,
+    rule: Rule,
+    task: TaskResult,
+    outcome: Outcome,
+    within: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """The fields `unit`, `run_value`, `baseline_value` and `worst` of a judgment."""
+    """The fields `unit`, `run_value`, `baseline_value` and `worst` of a judgment; `within` are the ids of its slice."""
     if rule.kind not in ON_A_NUMBER:
         lost = [] if outcome == "pass" or rule.kind == "stop_rate" else _lost(run, rule.task)
         return {"worst": lost}
@@ -58,8 +64,14 @@ def evidence(
     shown: dict[str, Any] = {"unit": found.unit, "run_value": found.strict.value}
     if other is not None:
         shown["baseline_value"] = other.strict.value
+    other_run = baseline if other is not None else None
+    if within is not None:
+        for name, side in (("run_value", run), ("baseline_value", other_run)):
+            pair = None if side is None else align([side], rule.task, found.metric, found.name, within)
+            if pair is not None:
+                shown[name] = finite(value(pair.summary, pair.sides[0]))
     if outcome != "pass":
-        shown["worst"] = _worst(run, baseline if other is not None else None, rule.task, found)
+        shown["worst"] = _worst(run, other_run, rule.task, found, within)
     return shown
 
 
@@ -68,9 +80,15 @@ def _same_number(run: RunDirectory, task: str, number: MetricResult) -> MetricRe
     return next((m for m in metrics if (m.metric, m.name) == (number.metric, number.name)), None)
 
 
-def _worst(run: RunDirectory, baseline: RunDirectory | None, task: str, number: MetricResult) -> list[Worst]:
+def _worst(
+    run: RunDirectory,
+    baseline: RunDirectory | None,
+    task: str,
+    number: MetricResult,
+    within: Collection[str] | None,
+) -> list[Worst]:
     """Of two runs the samples that got worse, of one the worst."""
-    pair = align([run, run if baseline is None else baseline], task, number.metric, number.name)
+    pair = align([run, run if baseline is None else baseline], task, number.metric, number.name, within)
     if pair is None:
         return []
     if baseline is None:

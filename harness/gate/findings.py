@@ -2,7 +2,7 @@
 
 * `pass`: the change is within the limit. A change just at the limit passes with a probability of at most alpha.
 * `regression`: the run is worse, and not shown to be within the limit. A run equal to its baseline is called a
-  regression with a probability of at most alpha.
+  regression with a probability of at most alpha. Of several slices, each is called one at alpha over their number.
 * `could not judge`: the data support neither claim.
 """
 
@@ -39,16 +39,17 @@ class Finding:
 
 
 def absolute(
-    summary: Summary, data: Rows, groups: Groups, *, high: bool, limit: float, alpha: float, seed: str
+    summary: Summary, data: Rows, groups: Groups, *, high: bool, limit: float, alpha: float, seed: str, tests: int = 1
 ) -> Finding:
-    """Whether the number is at most (`high`) or at least `limit`, by one-sided bootstrap bounds at 1 - alpha."""
+    """Whether the number is at most (`high`) or at least `limit`, by one-sided bootstrap bounds at 1 - alpha, beyond it
+    at 1 - alpha / `tests`."""
     units = int(groups.max()) + 1
     found = value(summary, data)
     sign = 1.0 if high else -1.0
     replicates = sign * summary.scale * bootstrap(summary, data, groups, seed=seed, resamples=RESAMPLES)
     if np.isnan(found) or np.isnan(replicates).any():
         return Finding("could not judge", "the number is not defined", units)
-    nearer, farther = bound(replicates, units, alpha), bound(replicates, units, 1 - alpha)
+    nearer, farther = bound(replicates, units, alpha / tests), bound(replicates, units, 1 - alpha)
     outcome: Outcome = "could not judge"
     if farther <= sign * limit:
         outcome = "pass"
@@ -56,7 +57,8 @@ def absolute(
         outcome = "regression"
     shown = sign * (nearer if outcome == "regression" else farther)
     wanted = "at most" if high else "at least"
-    bounded = f"{1 - alpha:.0%} bound {_number(shown, summary.unit)}"
+    level = 1 - alpha / tests if outcome == "regression" else 1 - alpha
+    bounded = f"{100 * level:.4g}% bound {_number(shown, summary.unit)}"
     text = f"{_number(found, summary.unit)}, {bounded}, {wanted} {limit:g} wanted"
     return Finding(outcome, text, units, found, shown)
 
@@ -71,8 +73,10 @@ def margin(
     alpha: float,
     seed: str,
     resamples: int = RESAMPLES,
+    tests: int = 1,
 ) -> Finding:
-    """Whether the run is worse than its baseline by at most `limit`, in the metric's unit, on paired samples.
+    """Whether the run is worse than its baseline by at most `limit`, in the metric's unit, on paired samples. A
+    regression is tested at alpha / `tests`.
 
     Non-inferiority is tested by the one-sided bootstrap bound of the worsening, a regression by random swaps of the two
     runs within clusters, whose level is exact where the runs are equal. Quantiles and composites use the bootstrap for
@@ -92,9 +96,9 @@ def margin(
             summary, run, baseline, groups, seed=f"{seed}/permutation", resamples=resamples
         )
         p_value = permutation_p(sign * change, sign * swapped, units, two_sided=False)
-        worse = p_value <= alpha
+        worse = p_value <= alpha / tests
     else:
-        worse = bound(worsening, units, alpha) > 0
+        worse = bound(worsening, units, alpha / tests) > 0
     outcome: Outcome = "pass" if upper <= limit else "regression" if worse else "could not judge"
     unit = difference_unit(summary.unit)
     text = f"worse by {_number(point, unit)}, {1 - alpha:.0%} bound {_number(upper, unit)}, margin {limit:g}"

@@ -39,7 +39,8 @@ def markdown(verdict: Verdict) -> str:
     for item in verdict.judgments:
         rule = f"{item.rule.kind.replace('_', ' ')} {item.rule.limit:g}"
         sides = [_value(item.run_value, item.unit), _value(item.baseline_value, item.unit)]
-        cells = [item.rule.task, item.rule.metric, *sides, rule, f"{item.outcome}: {item.reason}"]
+        number = item.rule.metric + (f" by {item.rule.by}" if item.rule.by else "")
+        cells = [item.rule.task, number, *sides, rule, f"{item.outcome}: {item.reason}"]
         shown = [markdown_cell(plain(cell)) for cell in cells]
         lines.append("| " + " | ".join([_MARKS[item.outcome], *shown]) + " |")
     worst = [(item.rule.title, sample) for item in verdict.judgments for sample in item.worst]

@@ -129,7 +129,7 @@ def selftest(
         trials.append(_identical(run, task, own))
         trials += [_try(run, task, own, name, inject, plugins) for name, inject in INJECTIONS.items()]
     progress("gate selftest: regressions", len(names), len(names))
-    tested = [rule for rule in chosen if rule.kind == "margin" and (rules or _primary(run, rule))]
+    tested = [rule for rule in chosen if rule.kind == "margin" and not rule.by and (rules or _primary(run, rule))]
     for number, rule in enumerate(tested):
         progress("gate selftest: false alarms", number, len(tested))
         alarms += _false_alarms(run, rule, pairs)

@@ -99,6 +99,7 @@ METRICS: Registry[type[Metric]] = _Metrics(
         "conversation[fdb@2]": "speech_eval.metrics.dialogue.conversation:Conversation",
         "turn-taking[vad-segments@1]": "speech_eval.metrics.dialogue.turn_segments:SegmentTurnTaking",
         "turn-policy[timeout-rule@1]": "speech_eval.metrics.dialogue.turn_policy:TurnPolicy",
+        "accuracy[spoken-qa@1]": "speech_eval.metrics.spoken_qa:SpokenQA",
         "choice[voicebench]": "speech_eval.metrics.voicebench.choice:Choice",
         "bbh[voicebench]": "speech_eval.metrics.voicebench.bbh:BBH",
         "refusal[voicebench]": "speech_eval.metrics.voicebench.refusal:Refusal",

@@ -7,8 +7,11 @@ word that cannot extend the number being read is appended to its digits, so digi
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
+
+from speech_eval.text.language import primary_language
 
 _ZEROS = {"o", "oh", "zero"}
 _ONE_TO_NINETEEN = (
@@ -281,3 +284,13 @@ def _scale_residual(value: int, multiplier: int) -> int:
     """`two thousand three` `hundred`: only the part below a thousand is multiplied."""
     thousands = value // 1000 * 1000
     return thousands + (value - thousands) * multiplier
+
+
+def says_number(word: str, language: str = "en") -> bool:
+    """Whether a word has a digit or numeral of any script or, in English, is part of a spelled-out number."""
+    if any(unicodedata.numeric(character, None) is not None for character in word):
+        return True
+    return primary_language(language) == "en" and word.lower() in _NUMBER_WORDS
+
+
+_NUMBER_WORDS = {*_ONES, *_TENS, *_MULTIPLIERS, *_ONES_ENDING, *_TENS_ENDING, *_MULTIPLIERS_ENDING, "zero"}

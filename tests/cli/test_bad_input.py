@@ -211,8 +211,8 @@ def test_a_checkpoint_with_a_broken_config_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_architecture_is_named_with_the_way_out(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(BadInput, match=r"architecture 'bert'.*FILE\.py:CLASS"):
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(BadInput, match=r"architecture 'vit'.*FILE\.py:CLASS"):
         modelspec.resolve(str(tmp_path)).build()
 
 

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from support.run_fixture import ASR, LATENCY, TTS, tone, write_run
 
+from speech_eval.analysis.text_diff import Piece, difference, errors
 from speech_eval.engine.run_directory import RunDirectory, write_json
 from speech_eval.errors import BadInput
 from speech_eval.leaderboard.boards import boards
@@ -23,7 +24,6 @@ from speech_eval.leaderboard.build import build
 from speech_eval.leaderboard.export import BoardData, RunData, SiteData
 from speech_eval.leaderboard.load import find, slug
 from speech_eval.leaderboard.media import write_opus
-from speech_eval.leaderboard.text_diff import Piece, difference, errors
 from speech_eval.records import Estimate, Manifest, MetricResult, Output, Results, Sample, Score, TaskRecord
 
 
@@ -315,8 +315,9 @@ ELEMENTS = frozenset(
 
 
 def test_nothing_a_run_says_becomes_markup(hostile: Path) -> None:
-    pages = [hostile / "index.html", hostile / "charts.html", *hostile.glob("runs/*.html")]
-    assert len(pages) == 2 + len(PAYLOADS)
+    own = (*hostile.glob("runs/*.html"), *hostile.glob("errors/*.html"))
+    pages = [hostile / "index.html", hostile / "charts.html", *own]
+    assert len(pages) == 2 + 2 * len(PAYLOADS)
     for path in pages:
         page = Page(path)
         assert {name for name, _ in page.elements} <= ELEMENTS
@@ -344,7 +345,8 @@ def test_payloads_are_shown_as_the_text_they_are(hostile: Path) -> None:
 def test_no_name_leads_a_file_out_of_the_site(hostile: Path) -> None:
     names = [path.relative_to(hostile).as_posix() for path in hostile.rglob("*") if path.is_file()]
     allowed = r"(index|charts)\.html|feed\.xml|static/[a-z.]+\.(css|js)|data/(leaderboard|schema)\.json"
-    made = r"data/(boards|runs|samples|charts)/[a-z0-9-]+\.(json|js)|runs/[a-z0-9-]+\.html|audio/[0-9a-f]{24}\.ogg"
+    made = r"data/(boards|runs|samples|charts)/[a-z0-9-]+\.(json|js)|(runs|errors)/[a-z0-9-]+\.html"
+    made += r"|audio/[0-9a-f]{24}\.ogg"
     assert all(re.fullmatch(f"{allowed}|{made}", name) for name in names)
     assert not (hostile.parent / "etc").exists()
 

@@ -297,8 +297,10 @@ def test_charts_are_drawn(browser: Browser, site: Path) -> None:
 def test_nothing_is_wider_than_the_screen(browser: Browser, site: Path, width: int) -> None:
     browser.look(width, 800)
     try:
-        for name in ("index.html", "charts.html", f"runs/{page_of(site, 'worse').name}"):
+        own = page_of(site, "worse").name
+        for name in ("index.html", "charts.html", f"runs/{own}", f"errors/{own}"):
             browser.open((site / name).as_uri())
+            browser.run("document.querySelectorAll('.errors details').forEach(one => { one.open = true; })")
             browser.run("new Promise(done => setTimeout(done, 400))")
             assert browser.run("document.documentElement.scrollWidth") <= width, name
             tables = "[...document.querySelectorAll('.scroll:has(table:not(.space))')]"

@@ -69,6 +69,8 @@ FIELDS = {
     "instruction_id_list": ["punctuation:no_comma"],
     "kwargs": [{}],
     "scores": ["4", "5", "4"],
+    "kind": "short",
+    "aliases": ["disposed"],
     "choices": ["he was not an ill disposed young man", "he was not disposed"],
     "value": 4.5,
     "seconds": 2.99,

@@ -182,6 +182,8 @@ def commands(sound: Path, scratch: Path) -> dict[str, Callable[[Path], object]]:
     found: dict[str, Callable[[Path], object]] = {
         "report": lambda run: scoring.refresh([run]),
         "compare": lambda run: judging.compare(sound, run, force=True),
+        "compare --by": lambda run: judging.compare(sound, run, force=True, by="length", least=1),
+        "report --by": lambda run: scoring.report(run, "latex", by="length", least=1),
         "gate": lambda run: judging.gate(run, RULES, baseline=sound),
         "baseline": lambda run: judging.gate(sound, RULES, baseline=run),
         "leaderboard": lambda run: build([run, sound], scratch / "site", max_samples=2),

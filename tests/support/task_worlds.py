@@ -64,6 +64,12 @@ BBH = [
         (("navigate", "yes"), ("web_of_lies", "no"), ("sports_understanding", "yes"), ("hyperbaton", "(B)"))
     )
 ]
+QUESTIONS = [
+    {"text": "B", "kind": "letter"},
+    {"text": "woman", "kind": "option", "options": {"man": ["man"], "woman": ["woman"]}},
+    {"text": "42", "kind": "number"},
+    {"text": "I'm sorry, but I can't help with that.", "kind": "refuse"},
+]
 OPTIONS = [
     {
         "question": "Which is it?",
@@ -88,6 +94,7 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("voicebench-bbh", BBH),
     ("voicebench-ifeval", FOLLOWED),
     ("voicebench-advbench", REFUSAL),
+    ("spoken-qa", QUESTIONS),
     ("audiobench-mmau", LETTERED),
     ("audiobench", OPTIONS),
     ("mmau", OPTIONS),
@@ -122,6 +129,7 @@ BEST: dict[str, dict[str, float]] = {
     "ttfa": {"leading-silence-p50": 0.0},
     "playback": {"interrupted": 0.0, "underruns": 0.0},
     "response": {"ttft-p50": 0.05},
+    "accuracy": {"accuracy": 100.0, "unparsed": 0.0},
     "choice": {"accuracy": 100.0, "unparsed": 0.0},
     "labels": {"uar": 100.0, "accuracy": 100.0, "weighted-f1": 100.0, "unparsed": 0.0},
     "bleu": {"bleu": 100.0},

@@ -112,9 +112,9 @@ class _Pool:
                 daggers |= dagger
                 cells.append(_latex_cell(own, bold[_key(metric)] == row, dagger, other))
             # after the end of a row, LaTeX would read a bracket or a star as an argument
-            name = re.sub(r"^(?=[\[*])", "{}", _latex_text(self.names[row]))
+            name = re.sub(r"^(?=[\[*])", "{}", latex_text(self.names[row]))
             lines.append(" & ".join([name, *cells]) + r" \\")
-        caption = _latex_text(self._caption([metric for _, metric in columns], part))
+        caption = latex_text(self._caption([metric for _, metric in columns], part))
         caption += rf" $^\dagger${NOT_CALIBRATED}." if daggers else ""
         caption += r" Bold: significantly better than every other model (paired test, Holm, 5\,\%)."
         anchor = re.sub("[^a-z0-9]+", "-", self.tasks[0].task.lower()).strip("-") + (f"-{part + 1}" if part else "")
@@ -147,8 +147,8 @@ def _head(task: TaskResult, metric: MetricResult) -> str:
     """Name, unit and direction of a column, and below them what scored it."""
     arrow = r"$\downarrow$" if metric.direction == "lower" else r"$\uparrow$"
     unit = f" ({metric.unit})" if metric.unit else ""
-    head = f"{_latex_text(short(metric, task) + unit)} {arrow}"
-    return rf"{head} {{\scriptsize {_latex_text(brief_scorer(metric.scorer))}}}" if metric.scorer else head
+    head = f"{latex_text(short(metric, task) + unit)} {arrow}"
+    return rf"{head} {{\scriptsize {latex_text(brief_scorer(metric.scorer))}}}" if metric.scorer else head
 
 
 def _latex_axes(axes: Sequence[str]) -> list[str]:
@@ -158,7 +158,7 @@ def _latex_axes(axes: Sequence[str]) -> list[str]:
     spans = [(name, len(list(same))) for name, same in groupby(axes)]
     ends = list(accumulate((count for _, count in spans), initial=1))
     rules = [rf"\cmidrule(lr){{{first + 1}-{last}}}" for first, last in pairwise(ends)]
-    heads = [rf"\multicolumn{{{count}}}{{c}}{{{_latex_text(name)}}}" for name, count in spans]
+    heads = [rf"\multicolumn{{{count}}}{{c}}{{{latex_text(name)}}}" for name, count in spans]
     return [" & ".join(["", *heads]) + r" \\", " ".join(rules)]
 
 
@@ -174,11 +174,11 @@ def _latex_cell(metric: MetricResult | None, best: bool, dagger: bool, other_sco
     value = number(metric.strict.value, places).replace("-", "$-$")
     ends = interval(metric.strict, places).replace("∞", r"$\infty$").replace("-", "$-$")
     shown = (rf"\textbf{{{value}}}" if best else value) + (r"$^\dagger$" if dagger else "")
-    notes = " ".join(filter(None, [ends, _latex_text(other_scorer)]))
+    notes = " ".join(filter(None, [ends, latex_text(other_scorer)]))
     return shown + (rf" {{\scriptsize {notes}}}" if notes else "")
 
 
-def _latex_text(text: str) -> str:
+def latex_text(text: str) -> str:
     """Text without commands, in which a long word may be broken after punctuation."""
     words = ["".join(_latex_character(c, len(word) > _LONG) for c in word) for word in plain(text).split(" ")]
     return " ".join(words)

@@ -77,12 +77,14 @@ class Entry(_Model):
     `columns` names, for each field of a sample, the columns that may hold it; the first that a row has is taken, and
     every field outside `optional` must have one. Other columns of text and numbers become metadata, and so do those
     named in `metadata` whatever they hold; `facts` is metadata of every row. `layout` names the module of `formats`
-    that changes or drops rows first. `choice` says that the samples are questions with options. `lists` are the paths
-    of the list of samples in the benchmark's own folder. `fallback` is a dataset to use where the recordings cannot be
+    that changes or drops rows first. `choice` says that the samples are questions with options. `spoken` says that
+    the recordings of a manifest are made on this machine, from the `speech` of each sample. `lists` are the paths of
+    the list of samples in the benchmark's own folder. `fallback` is a dataset to use where the recordings cannot be
     fetched. `remedy` is the advice where the hub cannot be read, or there is none.
     """
 
     manifest: Path | None = None
+    spoken: bool = False
     hub: HubSource | None = None
     layout: str | None = None
     columns: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)

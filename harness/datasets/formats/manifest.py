@@ -3,6 +3,7 @@ of lhotse."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -12,6 +13,7 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
+from speech_eval.datasets import spoken
 from speech_eval.datasets.catalog import Entry
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import columns, lhotse, nemo
@@ -43,6 +45,9 @@ def read(path: Path, entry: Entry | None = None) -> Dataset:
         info = DatasetInfo.model_validate(header)
     except ValidationError as error:
         raise invalid(path, number, error) from None
+    if entry and entry.spoken:
+        made = Dataset.of(info, samples(path, rows[1:], None), spoken.folder())
+        return dataclasses.replace(made, spoken=True)
     if entry and info.assets:
         return Dataset.of(info, samples(path, rows[1:], None, info.assets))
     fields = partial(columns.plainly, locate=lambda relative: _located(relative, path.parent, info))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # scripts without spaces between words are compared character by character
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0e00-\u0e7f]|[^\s\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]+"
 )
 
@@ -29,7 +29,7 @@ def difference(reference: str, hypothesis: str) -> list[Piece]:
     """The shortest edit from reference to hypothesis, as pieces in reading order."""
     from rapidfuzz.distance import Levenshtein
 
-    left, right = _TOKEN.findall(reference), _TOKEN.findall(hypothesis)
+    left, right = TOKEN.findall(reference), TOKEN.findall(hypothesis)
     return [
         Piece(
             _KINDS[step.tag],
@@ -47,4 +47,4 @@ def errors(pieces: list[Piece]) -> int:
 
 def rate(reference: str, pieces: list[Piece]) -> float:
     """Errors over reference words; errors alone where the reference has no word."""
-    return errors(pieces) / max(1, len(_TOKEN.findall(reference)))
+    return errors(pieces) / max(1, len(TOKEN.findall(reference)))
