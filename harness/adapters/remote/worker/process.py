@@ -245,7 +245,7 @@ def _clean(text: object, secrets: Sequence[str]) -> str:
 
 
 def _words(text: str, secrets: Sequence[str]) -> str:
-    """`text` as one line without credentials. It is cut after this, since a part of a credential is not known as one."""
+    """`text` as one line without credentials. It is cut after this: a part of a credential is not known as one."""
     words = "".join(c if c.isprintable() else " " for c in text).split()
     return redact(" ".join(words), *secrets)
 
