@@ -168,9 +168,7 @@ class WorkerProcess:
             if not (isinstance(message, dict) and type(message.get("seq")) is int and "event" in message):
                 raise ValueError("no event with a number")
         except (ValueError, RecursionError) as error:
-            raise self._violation(
-                f"{self._clean(line[:_LONGEST_TAIL].decode('utf-8', 'replace'))[:200]!r} ({error})"
-            ) from error
+            raise self._violation(f"{self._clean(line[:_LONGEST_TAIL])[:200]} ({error})") from error
         return message
 
     def _line(self, deadline: float | None) -> bytes:
