@@ -290,7 +290,7 @@ def says_number(word: str, language: str = "en") -> bool:
     """Whether a word has a digit or numeral of any script or, in English, is part of a spelled-out number."""
     if any(unicodedata.numeric(character, None) is not None for character in word):
         return True
-    return primary_language(language) == "en" and word.lower() in _NUMBER_WORDS
+    return primary_language(language) == "en" and word.lower() in _SPELLED_OUT
 
 
-_NUMBER_WORDS = {*_ONES, *_TENS, *_MULTIPLIERS, *_ONES_ENDING, *_TENS_ENDING, *_MULTIPLIERS_ENDING, "zero"}
+_SPELLED_OUT = {*_ONES, *_TENS, *_MULTIPLIERS, *_ONES_ENDING, *_TENS_ENDING, *_MULTIPLIERS_ENDING, "zero"}

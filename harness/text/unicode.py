@@ -31,7 +31,7 @@ _VISIBLE = {
 _POINTS_ARE_LETTERS = {"yi", "ks"}
 
 _APOSTROPHES = "'’‘‛ʼʻʾʿˈ′`´＇׳"
-_APOSTROPHE_IN_WORD = re.compile(rf"(?<=[^\s\d])[{_APOSTROPHES}](?=\S)")
+_APOSTROPHE = re.compile(f"[{_APOSTROPHES}]+")
 _GERSHAYIM = re.compile(r'(?<=[א-ת])["״”“](?=[א-ת])')
 _IS_A_LETTER = {"uk", "be", "uz", "haw", "sm", "to", "ty", "gn"}  # the apostrophe, a consonant
 _ELIDES = {"fr", "it", "ca", "oc", "wa", "co", "fur", "lmo", "pms", "scn"}  # the apostrophe ends a word
@@ -128,8 +128,17 @@ def _apostrophes(text: str, language: str) -> str:
     """The apostrophe between two letters: a letter of some languages, a space in those that elide, else nothing."""
     if language == "he":
         text = _GERSHAYIM.sub("", text)
-    text = re.sub(f"[{_APOSTROPHES}]", " ", _APOSTROPHE_IN_WORD.sub("\0", text))
-    return text.replace("\0", "ʼ" if language in _IS_A_LETTER else " " if language in _ELIDES else "")
+    inner = "ʼ" if language in _IS_A_LETTER else " " if language in _ELIDES else ""
+    return _APOSTROPHE.sub(lambda found: inner if _in_word(found) else " ", text)
+
+
+def _in_word(found: re.Match[str]) -> bool:
+    """Whether a letter stands before, and a letter or digit after."""
+    start, end = found.span()
+    before, after = found.string[max(start - 1, 0) : start], found.string[end : end + 1]
+    return (
+        bool(before and after) and unicodedata.category(before)[0] in "LM" and unicodedata.category(after)[0] in "LMN"
+    )
 
 
 def _folded(text: str, language: str) -> str:
