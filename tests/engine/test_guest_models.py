@@ -71,7 +71,8 @@ class Sound(SpeechSynthesizer):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delitem(sys.modules, "words", raising=False)  # of another test's folder
     (tmp_path / "model.py").write_text(MODEL)
     (tmp_path / "words.py").write_text("WORD = 'hello'\n")
     soundfile.write(tmp_path / "a.wav", np.sin(np.arange(8000) / 9) / 2, 16000)
