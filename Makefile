@@ -18,8 +18,13 @@ demo: .venv/.demo
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model cascade:whisper-base+smollm2,max_new_tokens=64 --tasks spoken-qa --limit 16 --output $(DEMO)/cascade
 	$(BIN)/speech-eval leaderboard build $(DEMO) --output site
 
+# Two processes, for two cores: the folders with the slowest tests, and the others. What the first says is shown at the end.
+SLOW := tests/repository tests/reference_models tests/leaderboard tests/cli
+
 test: .venv/.dev browser
-	$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SLOW) > .venv/slow.log 2>&1 & slow=$$!; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(SLOW)); others=$$?; \
+	wait $$slow; slow=$$?; cat .venv/slow.log; exit $$((slow || others))
 
 test-fast: .venv/.dev browser
 	$(BIN)/python -m pytest -m "not slow"
