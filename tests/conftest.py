@@ -9,10 +9,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
     os.environ.setdefault(_name, "false" if _name.startswith("TOKEN") else "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# Explaining a failure traces every line, in which Python 3.11 has been seen to hang.
+settings.register_profile("untraced", phases=[phase for phase in Phase if phase is not Phase.explain])
+settings.load_profile("untraced")
 
 TESTS = Path(__file__).parent
 
