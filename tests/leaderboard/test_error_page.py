@@ -55,7 +55,7 @@ def page(site: Path, name: str) -> Page:
 def test_a_recognizers_errors_are_named_and_played(site: Path) -> None:
     found = page(site, "run-outputs")
     for words in (
-        *("berlin → dublin names", "40 → 14 numbers", "1999 → 1989 numbers", "Deleted phrases 1 of 1", "runs ×6"),
+        *("berlin → dublin names", "$40 → $14 numbers", "1999 → 1989 numbers", "Deleted phrases 1 of 1", "runs ×6"),
         *("Words where there is no speech 1 of 1", "thank you for watching", "Answers without a word of the reference"),
     ):
         assert words in found.text
