@@ -10,7 +10,6 @@ import base64
 import json
 import math
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from support.serving import serving
 
 from speech_eval.audio import read
 
@@ -72,15 +72,8 @@ class StrictServer(ThreadingHTTPServer):
 
 @contextmanager
 def strict(kind: str, model: str = "any", described: bool | None = None) -> Iterator[StrictServer]:
-    server = StrictServer(kind, model, described)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(StrictServer(kind, model, described)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def hertz(samples: Any, rate: int) -> float:

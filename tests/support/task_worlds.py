@@ -16,13 +16,13 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import soundfile
+from support.serving import serving
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.spec import ResolvedModel
@@ -329,12 +329,7 @@ class _Judge(BaseHTTPRequestHandler):
 @contextmanager
 def judge(folder: Path) -> Iterator[None]:
     """A judge over HTTP that the metrics ask, its replies stored in `folder`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Judge)
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    spec = f"openai:http://127.0.0.1:{server.server_address[1]}/v1#fair"
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _Judge)) as server:
+        spec = f"openai:http://127.0.0.1:{server.server_address[1]}/v1#fair"
         with patch.dict(os.environ, {judges.VARIABLE: spec, judges.CACHE_VARIABLE: str(folder)}):
             yield
-    finally:
-        server.shutdown()
-        server.server_close()
