@@ -24,9 +24,9 @@ CORE: dict[str, Any] = {"width": 64, "layers": 2, "heads": 2, "feed_forward": 12
 DEPTH: dict[str, Any] = {"width": 32, "layers": 1, "heads": 2, "feed_forward": 64, "share": 1.0}
 
 
-def save_codec(directory: Path) -> Path:
+def save_codec(directory: Path, seed: int = 0) -> Path:
     """12.5 frames per second, three codebooks of 16."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = CodecConfig.model_validate(
         {
             "causal": True,
@@ -49,9 +49,9 @@ def tiny_model(**changes: Any) -> DuplexLM:
     return DuplexLM(DuplexConfig.model_validate(config)).eval()
 
 
-def dialogues(folder: Path, words: list[list[Any]] | None = None, count: int = 1, frames: int = 50) -> Path:
+def dialogues(folder: Path, words: list[list[Any]] | None = None, count: int = 1, frames: int = 36) -> Path:
     """An AudioFolder of stereo recordings: noise on the right, then noise on the left while its words are said."""
-    words = [[0, "it", 2.0, 2.3], [0, "rains.", 2.4, 2.9], [1, "weather?", 0.2, 1.0]] if words is None else words
+    words = [[0, "it", 1.4, 1.7], [0, "rains.", 1.8, 2.3], [1, "weather?", 0.2, 1.0]] if words is None else words
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(count):
@@ -79,7 +79,7 @@ def recipe(codec: Path, steps: int = 4, **training: Any) -> ResolvedRecipe:
                 "steps": steps,
                 "batch_size": 1,
                 "sequence": 60,
-                "optimizer": {"learning_rate": 3e-3, "betas": [0.9, 0.95], "schedule": "cosine", "warmup_steps": 5},
+                "optimizer": {"learning_rate": 5e-3, "betas": [0.9, 0.95], "schedule": "cosine", "warmup_steps": 5},
                 **training,
             },
             "evaluation": {"task": "turn-taking"},
