@@ -78,14 +78,14 @@ def pitch(audio: Audio) -> float:
     return float(np.nanmedian(f0(audio.resampled(RATE).samples)))
 
 
-def test_several_voices_speak_in_turn_at_one_pace_and_differ_in_pitch(tmp_path: Path) -> None:
+def test_several_voices_speak_in_turn_at_about_one_pace_and_differ_in_pitch(tmp_path: Path) -> None:
     pytest.importorskip("hibari")
     prepare(tmp_path, ("hibari-voices",), limit=4)
     speakers = [str(row["speaker"]).split()[0] for row in rows(tmp_path)]
     assert speakers == ["hibari-heart", "hibari-low", "hibari-heart", "hibari-high"]
     text = "The quiet river runs below the old stone bridge."
     spoken = {name: say(name, text, seed=0) for name in ("hibari-low", "hibari-heart", "hibari-high")}
-    assert max(one.seconds for one in spoken.values()) < 1.15 * min(one.seconds for one in spoken.values())
+    assert max(one.seconds for one in spoken.values()) < 1.25 * min(one.seconds for one in spoken.values())
     low, own, high = (pitch(one) for one in spoken.values())
     assert own / low == pytest.approx(1.2, rel=0.08) and high / own == pytest.approx(1 / 0.88, rel=0.08)
 
