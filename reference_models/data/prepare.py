@@ -26,11 +26,14 @@ from speech_eval.errors import BadAudio, BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
 from speech_eval.reference_models.data.sentences import sentences
+from speech_eval.reference_models.data.voices import ASSISTANT, say
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
 GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED)
+SEVERAL = "hibari-voices"  # the same sentences, spoken in turn by the voices of one dialogue
+_VOICES = {SEVERAL: (ASSISTANT, "hibari-low", ASSISTANT, "hibari-high")}
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL)
 _GENERATED = 6000  # sentences without a limit: about six hours
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
@@ -136,10 +139,7 @@ def _recordings(
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
     """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, or sentences of
     a grammar. Recordings of an earlier call that was stopped are reused."""
-    from speech_eval.adapters.base import SynthesisRequest
-    from speech_eval.adapters.tts.hibari import Hibari
-
-    if source == GENERATED:
+    if source != SYNTHETIC:
         texts: dict[str, str | None] = {
             f"{number:06d}": text for number, text in enumerate(sentences(_GENERATED if limit is None else limit))
         }
@@ -147,16 +147,14 @@ def _synthetic(source: str, limit: int | None, output: Path, progress: Progress)
         bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
         texts = {sample.id: sample.text for dataset in bundled for sample in dataset.samples}
     chosen = list(texts.items())[:limit]
-    voice = Hibari()
+    voices = _VOICES.get(source, (ASSISTANT,))
     for number, (key, text) in enumerate(chosen):
         progress(source, number, len(chosen))
         assert text is not None
+        voice = voices[number % len(voices)]
         spoken = output / _file_name(source, key)
-        if spoken.is_file():
-            audio = load(spoken)
-        else:
-            (audio,) = voice.synthesize([SynthesisRequest(id=key, text=text, seed=number)])
-        yield Recording(source, key, audio, "hibari-heart (synthetic)", "en", text)
+        audio = load(spoken) if spoken.is_file() else say(voice, text, seed=number)
+        yield Recording(source, key, audio, f"{voice} (synthetic)", "en", text)
 
 
 def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
