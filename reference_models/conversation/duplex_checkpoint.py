@@ -22,6 +22,21 @@ def save(directory: Path, model: DuplexLM, pieces: Pieces, card: dict[str, Any])
     save_checkpoint(directory, KIND, model.config.model_dump(mode="json"), model.state_dict(), card)
 
 
+def start_from(directory: Path, config: DuplexConfig) -> tuple[DuplexLM, Pieces]:
+    """A model of `config` with the weights of a checkpoint directory, to be trained on, and its pieces. Raises
+    `BadInput` where the codecs differ in their codebooks."""
+    _, state, _ = load_checkpoint(directory, KIND)
+    model = DuplexLM(config)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise BadInput(
+            f"{directory}: the model has other codebooks than the codec {config.codec.spec}.",
+            "Train through a codec with the same codebooks.",
+        ) from error
+    return model, Pieces.load(directory)
+
+
 def load(directory: Path) -> tuple[DuplexLM, Pieces, dict[str, Any]]:
     """The model in evaluation mode on the CPU, its pieces and its card. Raises `BadInput` for another directory, and
     where the files do not belong together."""

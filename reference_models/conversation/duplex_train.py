@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from speech_eval import __version__
+from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.conversation import duplex_checkpoint
 from speech_eval.reference_models.conversation.dialogue_shards import Dialogues, write_dialogues
@@ -27,6 +28,7 @@ from speech_eval.reference_models.recipes.stacks import codec_of
 from speech_eval.reference_models.speech_lm.bundle import CODEC, bundled
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.training.card import training_facts
+from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint, read_description
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
@@ -51,6 +53,7 @@ def train_recipe(
     resume: bool = False,
     overfit: bool = False,
     codec: str | None = None,
+    init: str | None = None,
     stop_at: int | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
@@ -58,7 +61,8 @@ def train_recipe(
     """From two-channel recordings to a checkpoint: the recipe's codec (or `codec`, a model spec), codes, training.
 
     `resume` goes on with the stage that an earlier call was stopped in, `overfit` trains on the first batch alone,
-    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for data without dialogues and
+    `init` is a model to start from, with its architecture and its pieces, `stop_at` ends early, as an interruption
+    would. Returns the card. Raises `BadInput` for data without dialogues and
     for a resume of another training.
     """
     resume = resume and resumes(output)
@@ -71,8 +75,12 @@ def train_recipe(
     options: dict[str, Any] = {"on_bad": training.on_bad_data, "renew": not resume, "progress": progress, "say": say}
     summary = write_dialogues(corpus, spec, output / SHARDS, **options)
     section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": bundled(spec, output)})
+    start = None if init is None else find_checkpoint(init, "--init")
+    if start is not None:
+        config = DuplexConfig.model_validate(read_description(start)["config"])
+        say(f"starting from {start}, with its architecture and its pieces of words")
     config = config.model_copy(update={"codec": section})
-    trainer = DuplexTrainer(config, training, corpus, output, name=recipe.name, overfit=overfit, say=say)
+    trainer = DuplexTrainer(config, training, corpus, output, name=recipe.name, overfit=overfit, init=start, say=say)
     trainer.loop.start(resume)
     return trainer.run(stop_at, progress)
 
@@ -89,15 +97,20 @@ class DuplexTrainer:
         *,
         name: str,
         overfit: bool,
+        init: Path | None = None,
         say: Say,
     ) -> None:
         self.training, self.corpus, self.output = training, corpus, output
         self.name, self.overfit, self.say = name, overfit, first_says(say)
         self.accelerator, self.log = accelerator(), DuplexLog()
         self.dialogues = Dialogues(output / SHARDS)
-        self.pieces = Pieces.learn(self.dialogues.words(), config.pieces)
         torch.manual_seed(training.seed)
-        self.model = DuplexLM(config.model_copy(update={"pieces": len(self.pieces)}))
+        if init is None:
+            self.pieces = Pieces.learn(self.dialogues.words(), config.pieces)
+            self.model = DuplexLM(config.model_copy(update={"pieces": len(self.pieces)}))
+        else:
+            self.model, self.pieces = duplex_checkpoint.start_from(init, config)
+        self.start_weights = None if init is None else weights_digest([init / WEIGHTS])
         self.batches = DuplexBatches(self.dialogues, self.pieces, self.model, training)
         self.held_out = DuplexBatches(Dialogues(output / SHARDS, HELD_OUT), self.pieces, self.model, training)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, adamw(self.model, training.optimizer))
@@ -114,6 +127,7 @@ class DuplexTrainer:
                 "training": training.identity(),
                 "shards": self.dialogues.summary["plan"],
                 "processes": self.accelerator.num_processes,
+                "init": self.start_weights,
                 "overfit": overfit,
             },
             say=say,
@@ -219,7 +233,11 @@ class DuplexTrainer:
                 "text_delay": config.text_delay,
             },
             "codec": config.codec.model_dump(mode="json"),
-            "training": training_facts(self.training, self.log) | {"frames": self.log.frames},
+            "training": training_facts(self.training, self.log)
+            | {
+                "frames": self.log.frames,
+                "init_weights_sha256": self.start_weights,
+            },
             "data": recordings | {"dialogues": shards["splits"]},
             "trouble": {"left_out": len(shards["passed_over"]), "steps_not_finite": self.log.bad_steps},
             **({"validation": self.log.validation} if self.log.validation else {}),

@@ -65,5 +65,8 @@ STACK = Stack(
     trainer=f"{_HERE}.stack:train_recipe",
     schema=f"{_HERE}.stack:schema",
     recipes=Path(__file__).parent.parent / "recipes" / "conversation",
-    options=(TrainOption("codec", "Speak through this codec, a model spec, instead of the recipe's."),),
+    options=(
+        TrainOption("codec", "Speak through this codec, a model spec, instead of the recipe's."),
+        TrainOption("init", "Start from this model, a checkpoint directory or a shipped name, with its architecture."),
+    ),
 )
