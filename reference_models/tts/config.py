@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -77,10 +76,3 @@ class TTSConfig(SequenceConfig):
         if self.layout == "csm" and isinstance(self.core, LlamaCore) and self.core.text_stride is not None:
             raise ValueError("core.text_stride: in the layout csm text and speech do not share a stream")
         return self
-
-
-def codec_spec(config: SequenceConfig, directory: Path) -> str:
-    """The codec's model spec as seen from here: a path below the checkpoint `directory`, or the spec itself."""
-    target, comma, options = config.codec.spec.partition(",")
-    beside = directory / target
-    return f"{beside}{comma}{options}" if beside.is_dir() else config.codec.spec

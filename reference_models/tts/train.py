@@ -36,7 +36,7 @@ from speech_eval.reference_models.training.state import resumes
 from speech_eval.reference_models.tts.building import build, save, start_from
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
-from speech_eval.reference_models.tts.config import TTSConfig, codec_spec
+from speech_eval.reference_models.tts.config import TTSConfig
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 CODEC, SHARDS = "codec", "shards"  # folders of a checkpoint
@@ -89,7 +89,7 @@ def train_recipe(
         config = _start(start, codec, first_says(say))
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     if start is None:
-        spec = codec or _codec(recipe, corpus, output, progress, say)
+        spec = codec or codec_of(recipe, corpus, output, progress, say)
         config = config.model_copy(update={"codec": CodecSection(spec=spec)})
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force, "init": start}
     return train(config, training, corpus, output, progress=progress, say=say, **options)
@@ -101,11 +101,11 @@ def _start(directory: Path, codec: str | None, say: Say) -> TTSConfig:
         raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
     config = TTSConfig.model_validate(load_checkpoint(directory, "tts")[0])
     say(f"starting from {directory}, with its architecture, its frontend and its codec")
-    codec_seen = CodecSection(spec=codec_spec(config, directory))
+    codec_seen = CodecSection(spec=config.codec.seen_from(directory))
     return config.model_copy(update={"codec": codec_seen, "languages": config.languages or (config.language,)})
 
 
-def _codec(recipe: ResolvedRecipe, data: Corpus, output: Path, progress: Progress, say: Say) -> str:
+def codec_of(recipe: ResolvedRecipe, data: Corpus, output: Path, progress: Progress, say: Say) -> str:
     """The spec of the recipe's codec, which is trained into the checkpoint's folder first if the recipe names one."""
     if recipe.codec is None:
         raise BadInput(f"{recipe.name} names no codec.", "Add `codec` with a `recipe` and `size`, or with a `spec`.")
@@ -182,13 +182,13 @@ def encode(config: TTSConfig, data: Data, output: Path, *, say: Say, **options: 
                 f"{found['bytes'] / 1e6:.2f} MB; 16-bit waveforms would be {found['waveform_bytes'] / 1e6:.1f} MB "
                 f"({found['smaller_by']:g} times as large)"
             )
-    section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": _bundled(spec, output)})
+    section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": bundled(spec, output)})
     one_voice = summary["splits"]["train"]["speakers"] == 1
     learned = tuple(dict.fromkeys([*summary["languages"], *config.languages]))
     return config.model_copy(update={"codec": section, "one_voice": one_voice, "languages": learned})
 
 
-def _bundled(spec: str, output: Path) -> str:
+def bundled(spec: str, output: Path) -> str:
     """Copy a trained codec into the checkpoint, which then needs nothing else; any other codec stays a spec."""
     target, comma, options = spec.partition(",")
     if not (Path(target) / DESCRIPTION).is_file():
