@@ -10,6 +10,7 @@ from speech_eval.adapters.catalog import CODEC, SYNTHESIZER, Entry
 from speech_eval.reference_models import CHECKPOINTS
 
 _CODEC, _TTS = "speech_eval.reference_models.codec.adapter", "speech_eval.reference_models.tts.adapter"
+_CONVERSATION = "speech_eval.reference_models.conversation"
 _WITH_CODEC = "hf:ORG/REPO or DIR, then ,codec=[CODEC,path=DIR] for another codec than the published one"
 
 ENTRIES = (
@@ -31,6 +32,25 @@ ENTRIES = (
         "this project, bundled",
         extra="codec",
         arguments={"path": str(CHECKPOINTS / "dac-16k-2k")},
+    ),
+    Entry(
+        "voice-16k",
+        f"{_CODEC}:ReferenceCodec",
+        CODEC,
+        "16 kHz, 1 codebook of 1000 at 50 Hz, 0.5 kbit/s, of one English voice",
+        "this project, bundled",
+        extra="codec",
+        arguments={"path": str(CHECKPOINTS / "llasa-3m-en" / "codec")},
+    ),
+    Entry(
+        "reference-flow",
+        f"{_CONVERSATION}.flow.adapter:FlowCodec",
+        CODEC,
+        "A detokenizer by flow matching that a recipe of this project trained",
+        "this project",
+        extra="codec",
+        usage="DIR",
+        reference_kind="flow",
     ),
     Entry(
         "reference-tts",

@@ -32,6 +32,11 @@ KINDS = {
         f"{_HERE}.duplex_config:DuplexTrainingConfig",
         f"{_HERE}.duplex_train:train_recipe",
     ),
+    "flow": Kind(
+        f"{_HERE}.flow.config:FlowConfig",
+        f"{_HERE}.flow.config:FlowTrainingConfig",
+        f"{_HERE}.flow.train:train_recipe",
+    ),
 }
 
 

@@ -69,7 +69,7 @@ class FlowConfig(Section):
         if any(abs(each - round(each)) > 1e-6 or self.velocity.block % max(1, round(each)) for each in found):
             rates = ", ".join(f"{rate:g}" for rate in self.codec.frame_rates)
             raise BadInput(
-                f"Codes at {rates} Hz do not last whole frames of {frame_rate:g} Hz in blocks of {self.velocity.block}.",
+                f"Codes at {rates} Hz do not fit frames of {frame_rate:g} Hz and blocks of {self.velocity.block}.",
                 "Change model.vocoder.hop or model.velocity.block.",
             )
         return tuple(round(each) for each in found)

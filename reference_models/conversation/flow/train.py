@@ -24,6 +24,7 @@ from speech_eval.reference_models.data.card import data_facts, license_of
 from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
 from speech_eval.reference_models.data.segments import Batch, Batches, Segments
 from speech_eval.reference_models.data.token_shards import codec_section
+from speech_eval.reference_models.recipes.codecs import bundled, codec_of
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec, probe
 from speech_eval.reference_models.training.card import training_facts
@@ -31,7 +32,6 @@ from speech_eval.reference_models.training.checkpoint import save_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed, update
 from speech_eval.reference_models.training.state import EMA, resumes
-from speech_eval.reference_models.tts.train import bundled, codec_of
 
 _MEASURED = 8  # batches from which the mean and the deviation of the mel bands are learned
 _VALIDATED_WITH = (4, 0.7)  # evaluations and guidance of a validation
