@@ -6,7 +6,7 @@ adapter.
 
 from __future__ import annotations
 
-from speech_eval.adapters.catalog import CODEC, SYNTHESIZER, Entry
+from speech_eval.adapters.catalog import CHAT, CODEC, SYNTHESIZER, Entry
 from speech_eval.reference_models import CHECKPOINTS
 
 _CODEC, _TTS = "speech_eval.reference_models.codec.adapter", "speech_eval.reference_models.tts.adapter"
@@ -61,6 +61,25 @@ ENTRIES = (
         extra="tts",
         usage="DIR",
         reference_kind="tts",
+    ),
+    Entry(
+        "reference-talker",
+        f"{_CONVERSATION}.talker.adapter:TalkerVoice",
+        SYNTHESIZER,
+        "A Talker that a recipe of this project trained, speaking texts",
+        "this project",
+        extra="tts",
+        usage="DIR",
+        reference_kind="talker",
+    ),
+    Entry(
+        "thinker-talker",
+        f"{_CONVERSATION}.talker.adapter:ThinkerTalker",
+        CHAT,
+        "A text LLM and a Talker of this project, which speaks while the LLM writes",
+        "this project",
+        extra="tts",
+        usage="{name},path=DIR",
     ),
     Entry(
         "llasa-3m-en",

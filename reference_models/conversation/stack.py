@@ -37,6 +37,11 @@ KINDS = {
         f"{_HERE}.flow.config:FlowTrainingConfig",
         f"{_HERE}.flow.train:train_recipe",
     ),
+    "talker": Kind(
+        f"{_HERE}.talker.config:TalkerConfig",
+        f"{_HERE}.talker.config:TalkerTrainingConfig",
+        f"{_HERE}.talker.train:train_recipe",
+    ),
 }
 
 
