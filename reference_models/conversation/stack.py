@@ -28,9 +28,19 @@ class Kind:
 
 KINDS = {
     "duplex": Kind(
-        f"{_HERE}.duplex_config:DuplexConfig",
-        f"{_HERE}.duplex_config:DuplexTrainingConfig",
-        f"{_HERE}.duplex_train:train_recipe",
+        f"{_HERE}.duplex.config:DuplexConfig",
+        f"{_HERE}.duplex.config:DuplexTrainingConfig",
+        f"{_HERE}.duplex.train:train_recipe",
+    ),
+    "flow": Kind(
+        f"{_HERE}.flow.config:FlowConfig",
+        f"{_HERE}.flow.config:FlowTrainingConfig",
+        f"{_HERE}.flow.train:train_recipe",
+    ),
+    "talker": Kind(
+        f"{_HERE}.talker.config:TalkerConfig",
+        f"{_HERE}.talker.config:TalkerTrainingConfig",
+        f"{_HERE}.talker.train:train_recipe",
     ),
 }
 

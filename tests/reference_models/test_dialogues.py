@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("hibari")
 
 from speech_eval import datasets
-from speech_eval.reference_models.conversation.channels import AGENT, USER, load_channels, turns_of, words_in
+from speech_eval.reference_models.conversation.duplex.channels import AGENT, USER, load_channels, turns_of, words_in
 from speech_eval.reference_models.data.dialogues import (
     FRAME,
     RATE,

@@ -14,18 +14,17 @@ import torch
 from speech_eval import __version__
 from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.progress import Progress, Say, silent, unsaid
-from speech_eval.reference_models.conversation import duplex_checkpoint
-from speech_eval.reference_models.conversation.dialogue_shards import Dialogues, write_dialogues
-from speech_eval.reference_models.conversation.duplex import DuplexLM
-from speech_eval.reference_models.conversation.duplex_config import DuplexConfig, DuplexTrainingConfig
-from speech_eval.reference_models.conversation.duplex_data import DuplexBatches, RowBatch
-from speech_eval.reference_models.conversation.pieces import Pieces
+from speech_eval.reference_models.conversation.duplex import checkpoint
+from speech_eval.reference_models.conversation.duplex.config import DuplexConfig, DuplexTrainingConfig
+from speech_eval.reference_models.conversation.duplex.data import DuplexBatches, RowBatch
+from speech_eval.reference_models.conversation.duplex.model import DuplexLM
+from speech_eval.reference_models.conversation.duplex.pieces import Pieces
+from speech_eval.reference_models.conversation.duplex.shards import Dialogues, write_dialogues
 from speech_eval.reference_models.data.card import data_facts, license_of
 from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
 from speech_eval.reference_models.data.splits import HELD_OUT
+from speech_eval.reference_models.recipes.codecs import bundled, codec_of
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
-from speech_eval.reference_models.recipes.stacks import codec_of
-from speech_eval.reference_models.speech_lm.bundle import CODEC, bundled
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.training.card import training_facts
 from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint, read_description
@@ -71,7 +70,7 @@ def train_recipe(
     config, training = recipe.read(DuplexConfig, recipe.model), recipe.read(DuplexTrainingConfig, recipe.training)
     say = first_says(say)
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=say)
-    spec = codec or codec_of(recipe, corpus, output / CODEC, progress=progress, say=say)
+    spec = codec or codec_of(recipe, corpus, output, progress, say)
     options: dict[str, Any] = {"on_bad": training.on_bad_data, "renew": not resume, "progress": progress, "say": say}
     summary = write_dialogues(corpus, spec, output / SHARDS, **options)
     section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": bundled(spec, output)})
@@ -109,7 +108,7 @@ class DuplexTrainer:
             self.pieces = Pieces.learn(self.dialogues.words(), config.pieces)
             self.model = DuplexLM(config.model_copy(update={"pieces": len(self.pieces)}))
         else:
-            self.model, self.pieces = duplex_checkpoint.start_from(init, config)
+            self.model, self.pieces = checkpoint.start_from(init, config)
         self.start_weights = None if init is None else weights_digest([init / WEIGHTS])
         self.batches = DuplexBatches(self.dialogues, self.pieces, self.model, training)
         self.held_out = DuplexBatches(Dialogues(output / SHARDS, HELD_OUT), self.pieces, self.model, training)
@@ -216,7 +215,7 @@ class DuplexTrainer:
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""
         found = self.card()
-        self.loop.alone(lambda: duplex_checkpoint.save(self.output, self.model, self.pieces, found))
+        self.loop.alone(lambda: checkpoint.save(self.output, self.model, self.pieces, found))
         return found
 
     def card(self) -> dict[str, Any]:

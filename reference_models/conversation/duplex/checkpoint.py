@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from speech_eval.errors import BadInput
-from speech_eval.reference_models.conversation.duplex import DuplexLM
-from speech_eval.reference_models.conversation.duplex_config import DuplexConfig
-from speech_eval.reference_models.conversation.pieces import Pieces
+from speech_eval.reference_models.conversation.duplex.config import DuplexConfig
+from speech_eval.reference_models.conversation.duplex.model import DuplexLM
+from speech_eval.reference_models.conversation.duplex.pieces import Pieces
 from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
-from speech_eval.reference_models.conversation.duplex_config import DuplexConfig
-from speech_eval.reference_models.conversation.layout import Delays
+from speech_eval.reference_models.conversation.duplex.config import DuplexConfig
+from speech_eval.reference_models.conversation.duplex.layout import Delays
 from speech_eval.reference_models.speech_lm.frames import FrameNetwork
 from speech_eval.reference_models.speech_lm.tokenizer import EMPTY
 
