@@ -14,7 +14,7 @@ from math import sqrt
 
 import numpy as np
 
-from speech_eval.statistics.summaries import Floats, Groups, group
+from speech_eval.statistics.summaries import Floats, Groups, Summary, group
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,19 @@ def clustered_mean(
     reach = float(stdtrit(fewest - 1, 0.975)) * error
     p_value = float(2 * stdtr(fewest - 1, -abs(mean) / error)) if error else float(mean == 0)
     return ClusteredMean(mean, n, error, mean - reach, mean + reach, p_value)
+
+
+def crossed_votes(
+    summary: Summary, parts: Sequence[dict[str, float]], groups: Groups
+) -> tuple[list[float], list[str], list[int]]:
+    """The votes that samples' `parts` hold, in the summary's unit: value, rater, and cluster of samples of each."""
+    votes = [
+        (value * summary.scale, name, cluster)
+        for own, cluster in zip(parts, groups.tolist(), strict=True)
+        for name, value in own.items()
+        if name.startswith(summary.crossed)
+    ]
+    return [value for value, _, _ in votes], [name for _, name, _ in votes], [cluster for _, _, cluster in votes]
 
 
 def _spread(residuals: Floats, groups: Groups) -> float:
