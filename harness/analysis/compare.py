@@ -31,11 +31,11 @@ class Difference(Record):
     is in points. `a` and `b` are those of `results.json` where the runs have the same samples.
 
     `p_value` is two-sided: for means and ratios from random swaps of the two runs' outputs within clusters, for
-    quantiles and composites from the bootstrap, for people's ratings clustered by rater and sample (`test` says which). `adjusted` is the comparison's `correction` over
-    the numbers of the task that it shows, null for the others. `effect_size` is the difference over the standard
-    deviation of its units (Cohen's d of paired data). `detectable` is the least true difference that data like these
-    show in four of five experiments (two-sided, 5 %). `slice` is that of a comparison by a column; a slice with too few
-    samples has no test.
+    quantiles and composites from the bootstrap, for people's votes clustered by rater and sample (`test` says which).
+    `adjusted` is the comparison's `correction` over the numbers of the task that it shows, null for the others.
+    `effect_size` is the difference over the standard deviation of its units (Cohen's d of paired data). `detectable` is
+    the least true difference that data like these show in four of five experiments (two-sided, 5 %). `slice` is that of
+    a comparison by a column; a slice with too few samples has no test.
     """
 
     task: str
