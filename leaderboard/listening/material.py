@@ -149,6 +149,8 @@ def _item(
     def given(relative: str | None, sha256: str | None, what: str) -> Audio:
         if relative is None or data is None:
             raise _Unusable(f"it has no {what}")
+        if known.choice == "none":
+            raise _Unusable(f"its {what} is needed, and --recordings none excludes it")
         found = known.find(runs[0].path, data.location or data.name, data.license, relative, sha256)
         if found.path is None or (sha256 is not None and file_sha256(found.path) != sha256):
             raise _Unusable(f"its {what} cannot be used: {found.problem or 'the file is not the stored one'}")

@@ -23,7 +23,7 @@ HIGH = 90  # grade of BS.1534
 _ITEMS, _RATERS = 0.15, 0.25  # shares of BS.1534
 _CHECKS = 0.75
 _VARIANCE, _VOTES = 0.1, 8
-_TONES = 5 / 6
+NEEDED_TONES = 5 / 6  # of the headphone check
 
 
 def screen(key: Key, answers: Sequence[Answers], votes: Sequence[Vote], *, headphones: bool = False) -> dict[str, str]:
@@ -113,6 +113,6 @@ def _bs1534(own: Mapping[str, Mapping[str, float]], weak: set[str]) -> list[str]
 
 def _headphones(one: Answers, key: Key) -> list[str]:
     right = right_tones(one, key)
-    if right >= _TONES * len(key.quietest):
+    if right >= NEEDED_TONES * len(key.quietest):
         return []
     return [f"headphones: {right} of {len(key.quietest)} right"]
