@@ -51,6 +51,14 @@ def key(runs: list[RunDirectory], tmp_path_factory: pytest.TempPathFactory) -> K
     return made.key
 
 
+@pytest.fixture(scope="module")
+def mos_key(key: Key) -> Key:
+    """The part of the test that asks for quality."""
+    trials = {name: trial for name, trial in key.trials.items() if trial.kind == "mos"}
+    forms = [[step for step in form if step.trial in trials] for form in key.forms]
+    return key.model_copy(update={"trials": trials, "forms": forms})
+
+
 def means(found: ListeningReport, kind: str) -> dict[str, float]:
     return {one.condition: one.mean for one in found.conditions if one.kind == kind}
 
@@ -77,10 +85,10 @@ def test_planted_differences_come_out_in_every_kind(key: Key) -> None:
 def test_without_a_difference_nothing_is_found_and_raters_do_not_agree(key: Key) -> None:
     same = {"oracle": 3.5, "noisy": 3.5}
     p = []
-    for seed in range(40):
+    for seed in range(20):
         found = report(key, panel(key, same, 10, seed=seed), screened=False)
         p += [c.p_value for c in found.contrasts if c.kind in ("mos", "cmos") and c.p_value is not None]
-    assert np.mean(np.array(p) < 0.05) <= 0.1 and len(p) > 70
+    assert np.mean(np.array(p) < 0.05) <= 0.1 and len(p) > 35
     assert found.alpha["cmos"] == pytest.approx(0, abs=0.2)
 
 
@@ -263,22 +271,22 @@ def test_an_unfinished_file_of_a_rater_gives_way_to_the_full_one(folder: Path, t
 # ---------------------------------------------------------------------------------------------------- power
 
 
-def test_the_power_that_a_first_test_promises_is_reached(key: Key) -> None:
+@pytest.mark.slow
+def test_the_power_that_a_first_test_promises_is_reached(mos_key: Key) -> None:
     """Variances from a first panel plan a second study, which finds the planted difference as often as promised."""
     quality = {"oracle": 3.4, "noisy": 3.0}
-    pilot = [Rater(n, quality, noise=0.9).fill(key, n % 24) for n in range(1, 41)]
-    planned = of_answers(key, pilot, difference=0.4, samples=None, alpha=0.05, power=0.8)
+    pilot = [Rater(n, quality, noise=0.9).fill(mos_key, n % 24) for n in range(1, 41)]
+    planned = of_answers(mos_key, pilot, difference=0.4, samples=None, alpha=0.05, power=0.8)
     needed = next(one.raters for one in planned.numbers if one.kind == "mos")
     assert needed is not None and 4 <= needed <= 60
     hits = []
-    for study in range(60):
+    for study in range(100):
         first = 1000 * (study + 1)
-        answers = [Rater(first + n, quality, noise=0.9).fill(key, n % 24) for n in range(needed)]
-        found = report(key, answers, screened=False)
+        answers = [Rater(first + n, quality, noise=0.9).fill(mos_key, n % 24) for n in range(needed)]
+        found = report(mos_key, answers, screened=False)
         (mos,) = [one for one in found.contrasts if one.kind == "mos"]
         hits.append(mos.p_value is not None and mos.p_value < 0.05)
-    print("planned", needed, "power", np.mean(hits))
-    assert np.mean(hits) >= 0.65  # 0.8 less 2.5 standard errors of 60 studies
+    assert np.mean(hits) >= 0.7  # 0.8 less 2.5 standard errors of 100 studies
 
 
 def test_raters_from_stated_deviations() -> None:

@@ -26,7 +26,9 @@ def write_recordings(folder: Path, samples: int = 4) -> Path:
     for index, name in enumerate(PROMPTS[:samples]):
         audio = announcer(name)
         soundfile.write(folder / f"s{index}.wav", np.pad(audio.samples, 800), audio.rate)
-        lines.append(json.dumps({"id": f"s{index}", "text": name.split("/")[-1], "audio": f"s{index}.wav"}))
+        lines.append(
+            json.dumps({"id": f"s{index}", "text": name.split("/")[-1], "audio": f"s{index}.wav", "language": "en"})
+        )
     (folder / "set.jsonl").write_text("\n".join(lines) + "\n")
     return folder / "set.jsonl"
 

@@ -13,9 +13,13 @@ window.listening.Sounds = class {
     this.box = el("div", { class: "sounds", role: "group", "aria-label": "Sounds" });
     this.list = list.map((given) => {
       const audio = el("audio", { src: given.file, preload: "auto" });
-      const sound = { ...given, audio, started: false, ended: false, failed: false };
+      const sound = { ...given, audio, started: false, begun: false, ended: false, failed: false };
       sound.button = el("button", { type: "button", class: "sound", "data-key": given.key });
       sound.button.addEventListener("click", () => this.toggle(sound));
+      audio.addEventListener("playing", () => {
+        sound.started = sound.begun = true;
+        this.show();
+      });
       audio.addEventListener("ended", () => {
         sound.ended = true;
         this.show();
@@ -49,10 +53,8 @@ window.listening.Sounds = class {
     else if (!this.inPlace || sound.audio.ended) sound.audio.currentTime = 0;
     this.current = sound;
     this.plays += 1;
-    sound.audio.play().then(() => {
-      sound.started = true;
-      this.show();
-    }, (problem) => {
+    sound.begun = false;
+    sound.audio.play().catch((problem) => {
       if (problem.name !== "AbortError") sound.failed = true;
       this.show();
     });
@@ -89,7 +91,7 @@ window.listening.Sounds = class {
     const { el } = window.speechEval;
     for (const sound of this.list) {
       const on = this.playing(sound);
-      const state = sound.failed ? "cannot be played" : on ? "playing" : sound.ended ? "heard" : "";
+      const state = sound.failed ? "cannot be played" : on && sound.begun ? "playing" : sound.ended ? "heard" : "";
       sound.button.replaceChildren(...[
         el("span", { class: "sign", "aria-hidden": "true" }, on ? "❚❚" : "▶"),
         el("span", { class: "sound-name" }, sound.name),
