@@ -228,7 +228,8 @@ class Score(Record):
 
 
 class Estimate(Record):
-    """A number with its 95 % bootstrap interval over `n` samples. `value` is null where it is undefined."""
+    """A number with its 95 % interval over `n` samples: by the bootstrap; of people's ratings by rater and sample.
+    `value` is null where it is undefined."""
 
     value: float | None
     low: float | None = None
