@@ -172,6 +172,7 @@ def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
         ("Attribution", data.attribution if data else ""),
         ("Language", ", ".join(result.language)),
         ("Limit", result.limit),
+        ("Recordings", result.under and f"under {result.under}"),
         ("Recognizer", record.recognizer if record else ""),
         ("Note", record.note if record else ""),
     ]
@@ -248,9 +249,10 @@ def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: A
 
 def clips_of(run: Run, result: TaskResult, sample: Sample, output: Output, shelf: AudioShelf) -> list[Clip]:
     """The sounds of a sample: its voice prompt, its recording and the model's answer, as far as there are any."""
-    recording = _RECORDING.get(result.interface, "Input")
+    before = f", before {result.under}" if result.under else ""
+    recording = _RECORDING.get(result.interface, "Input") + before
     clips = [
-        shelf.given(run, result.task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),
+        shelf.given(run, result.task, f"Voice prompt{before}", sample.prompt_audio, sample.prompt_audio_sha256),
         shelf.given(run, result.task, recording, sample.audio, sample.audio_sha256),
         shelf.output(run, output.audio),
     ]

@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from speech_eval.analysis.aligned import across_tasks
 from speech_eval.analysis.report import difference_unit, primary, quantity
-from speech_eval.analysis.significance import adjusted
+from speech_eval.analysis.significance import adjusted, paired_tasks
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.records import Ask, Estimate, Record, TaskResult
-from speech_eval.statistics.paired import paired_test
 
 WAYS: tuple[Ask, ...] = ("text", "transcript")  # each against speech
 
@@ -59,11 +57,11 @@ def _gap(run: RunDirectory, task: TaskResult, way: Ask) -> Gap | None:
     number = primary(task)
     if number is None:
         return None
-    pair = across_tasks(run, [task.task, f"{task.task}@{way}"], number.metric, number.name)
-    if pair is None:
+    seed = f"gap/{task.task}/{way}/{number.metric}"
+    found = paired_tasks(run, task.task, f"{task.task}@{way}", number.metric, number.name, seed)
+    if found is None:
         return None
-    speech, other = pair.sides
-    test = paired_test(pair.summary, other, speech, pair.groups, seed=f"gap/{task.task}/{way}/{number.metric}")
+    test, n = found
     return Gap(
         task=task.task,
         ask=way,
@@ -71,7 +69,7 @@ def _gap(run: RunDirectory, task: TaskResult, way: Ask) -> Gap | None:
         name=number.name,
         unit=number.unit,
         direction=number.direction,
-        n=len(pair.ids),
+        n=n,
         speech=test.b,
         other=test.a,
         gap=test.difference,
