@@ -297,6 +297,11 @@ class SweepPoint(Record):
     axis: str
     value: int | float | None = None
 
+    @property
+    def count(self) -> int:
+        """The value on an axis of whole numbers, such as depth."""
+        return int(self.value or 0)
+
 
 class TaskResult(Record):
     """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`.

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from speech_eval.analysis.aligned import across_tasks
 from speech_eval.analysis.report import difference_unit, primary, quantity
-from speech_eval.analysis.significance import adjusted, paired_tasks
+from speech_eval.analysis.significance import adjusted
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.records import Estimate, Record
+from speech_eval.statistics.paired import paired_test
 
 
 class Change(Record):
@@ -44,11 +46,11 @@ def changes(run: RunDirectory) -> list[Change]:
         number = primary(clean) if clean else None
         if clean is None or number is None:
             continue
-        seed = f"under/{result.task}/{number.metric}"
-        tested = paired_tasks(run, clean.task, result.task, number.metric, number.name, seed)
-        if tested is None:
+        pair = across_tasks(run, [clean.task, result.task], number.metric).get(number.name)
+        if pair is None:
             continue
-        test, n = tested
+        before, after = pair.sides
+        test = paired_test(pair.summary, after, before, pair.groups, seed=f"under/{result.task}/{number.metric}")
         found.append(
             Change(
                 task=clean.task,
@@ -57,7 +59,7 @@ def changes(run: RunDirectory) -> list[Change]:
                 name=number.name,
                 unit=number.unit,
                 direction=number.direction,
-                n=n,
+                n=len(pair.ids),
                 clean=test.b,
                 changed=test.a,
                 change=test.difference,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
 
-from speech_eval.analysis.aligned import Aligned, across_tasks, aligned, task_obstacles
+from speech_eval.analysis.aligned import Aligned, aligned, task_obstacles
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.statistics.multiple import ADJUST, Correction
 from speech_eval.statistics.paired import ALPHA, PairedTest, paired_test
@@ -56,18 +56,6 @@ def paired(task: str, pair: Aligned) -> PairedTest:
     """The paired test of a number in two runs. The same two runs give the same p-value everywhere."""
     a, b = pair.sides
     return paired_test(pair.summary, a, b, pair.groups, seed=f"compare/{task}/{pair.metric}/{pair.summary.name}")
-
-
-def paired_tasks(
-    run: RunDirectory, task: str, other: str, metric: str, name: str, seed: str
-) -> tuple[PairedTest, int] | None:
-    """The paired test of one number of `other` against the same of `task`, two tasks of a run that ask about the same
-    samples, and over how many of them; None where a task does not have the number."""
-    pair = across_tasks(run, [task, other], metric, name)
-    if pair is None:
-        return None
-    first, second = pair.sides
-    return paired_test(pair.summary, second, first, pair.groups, seed=seed), len(pair.ids)
 
 
 def adjusted(p_values: Mapping[K, float], correction: Correction = "holm") -> dict[K, float]:

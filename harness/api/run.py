@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from speech_eval.analysis.robustness import Change, changes
 from speech_eval.analysis.shown import html_table
 from speech_eval.engine.failures import Reason, failure_reasons
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.records import Manifest, Results
+from speech_eval.records import Manifest, Record, Results
 
 if TYPE_CHECKING:
     import pandas
@@ -75,7 +76,7 @@ class Run:
         failures = {task: [reason.record() for reason in reasons] for task, reasons in self.failures().items()}
         results = self.results.model_dump(mode="json")
         about = {"path": str(self.path), "results": results, "failures": failures, "clipped": self.clipped()}
-        paired = {"gaps": self.gaps(), "changes": self.changes()}
+        paired: dict[str, Sequence[Record]] = {"gaps": self.gaps(), "changes": self.changes()}
         return about | {name: [one.model_dump(mode="json") for one in found] for name, found in paired.items()}
 
     def frame(self) -> pandas.DataFrame:

@@ -132,7 +132,7 @@ def recorded(name: str, record: TaskRecord) -> Task:
     task = TASKS.get(record.task_name(name))().asked(record.ask)
     if record.under:
         return task.under(conditions.parse(record.under))
-    return task.at(record.sweep.value) if record.sweep else task
+    return task.at(record.sweep.count) if record.sweep else task
 
 
 @contextmanager
