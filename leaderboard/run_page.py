@@ -9,6 +9,7 @@ from typing import Any
 
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import uncalibrated
+from speech_eval.analysis.subsets import within
 from speech_eval.analysis.text_diff import Piece, difference, rate
 from speech_eval.engine import run_files
 from speech_eval.engine.run_directory import MANIFEST, Parts
@@ -74,6 +75,7 @@ class TaskView:
     result: TaskResult
     uncalibrated: tuple[str, ...]  # metric ids
     headline: list[MetricResult]
+    subsets: dict[str, MetricResult]  # the primary number within each subset of the data
     folded: list[MetricResult]
     facts: list[tuple[str, str]]
     failures: list[Failure]
@@ -104,11 +106,14 @@ def task_view(
     whole = lines.whole({*chosen, *rest})
     views = {name: _sample(run, result, by_id[name], whole, shelf, name in common) for name in [*chosen, *rest]}
     headline, folded = _listed(result)
+    main = report.primary(result)
+    parts = within(result, main) if main else {}
     return TaskView(
         result=result,
         uncalibrated=uncalibrated(result, humans),
         headline=headline,
-        folded=folded,
+        subsets=parts,
+        folded=[metric for metric in folded if metric not in parts.values()],
         facts=_task_facts(run, result),
         failures=failures[:MAX_FAILURES],
         failures_total=len(failures),

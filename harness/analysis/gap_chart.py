@@ -23,7 +23,7 @@ def svg(found: Sequence[Gap], title: str) -> str:
     """
     lines: _Lines = {}
     for gap in found:
-        lines.setdefault(gap.line, []).append(gap)
+        lines.setdefault(gap.place, []).append(gap)
     spacing = 30.0 + 8.0 * max(map(len, lines.values()))
     width, height = _LEFT + _WIDTH + _RIGHT, _TOP + spacing * len(lines) + 12
     drawn = [f'<text x="8" y="20" font-weight="bold">{escape(title)}</text>', *_legend(found)]

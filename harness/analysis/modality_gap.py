@@ -14,9 +14,9 @@ from typing import Any
 from speech_eval.analysis.aligned import Aligned, across_tasks
 from speech_eval.analysis.report import difference_unit, primary, quantity
 from speech_eval.analysis.significance import adjusted
+from speech_eval.analysis.subsets import within
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
-from speech_eval.records import Ask, Estimate, MetricResult, Record, TaskResult
-from speech_eval.statistics.macro import MACRO
+from speech_eval.records import Ask, Estimate, Record, TaskResult
 from speech_eval.statistics.paired import paired_test
 
 WAYS: tuple[Ask, ...] = ("text", "transcript")  # each against speech
@@ -45,7 +45,7 @@ class Gap(Record):
     adjusted: float | None = None
 
     @property
-    def line(self) -> tuple[str, str]:
+    def place(self) -> tuple[str, str]:
         """The task and the subset, which gaps of several ways share."""
         return self.task, self.subset
 
@@ -56,9 +56,9 @@ def gaps(run: RunDirectory) -> list[Gap]:
     tasks = {task.task: task for task in run.results().tasks}
     asked = [(name, task, [way for way in WAYS if f"{name}@{way}" in tasks]) for name, task in tasks.items()]
     found = [gap for _, task, ways in asked for gap in _gaps(run, task, ways)]
-    known = {(gap.line, gap.ask): gap.p_value for gap in found if gap.p_value is not None}
+    known = {(gap.place, gap.ask): gap.p_value for gap in found if gap.p_value is not None}
     corrected = adjusted(known)
-    return [gap.model_copy(update={"adjusted": corrected.get((gap.line, gap.ask))}) for gap in found]
+    return [gap.model_copy(update={"adjusted": corrected.get((gap.place, gap.ask))}) for gap in found]
 
 
 def _gaps(run: RunDirectory, task: TaskResult, ways: Sequence[Ask]) -> Iterator[Gap]:
@@ -67,19 +67,11 @@ def _gaps(run: RunDirectory, task: TaskResult, ways: Sequence[Ask]) -> Iterator[
     if number is None or not ways:
         return
     pairs = {way: across_tasks(run, [task.task, f"{task.task}@{way}"], number.metric) for way in ways}
-    for subset, name in _names(task, number).items():
+    names = {"": number.name} | {subset: metric.name for subset, metric in within(task, number).items()}
+    for subset, name in names.items():
         for way in ways:
             if name in pairs[way]:
                 yield _gap(task.task, subset, way, number.metric, pairs[way][name])
-
-
-def _names(task: TaskResult, number: MetricResult) -> dict[str, str]:
-    """The name of a number as a whole, under an empty subset, and within each subset of the data."""
-    whole = number.name.removesuffix(f" {MACRO}")
-    own = [metric.name for metric in task.metrics if metric.metric == number.metric]
-    within = [name for name in own if name.startswith(f"{whole} ") and name != f"{whole} {MACRO}"]
-    known = within if f"{whole} {MACRO}" in own else []  # only then are there subsets
-    return {"": number.name} | {name.removeprefix(f"{whole} "): name for name in known}
 
 
 def _gap(task: str, subset: str, way: Ask, metric: str, pair: Aligned) -> Gap:
@@ -106,7 +98,7 @@ def rows(found: Iterable[Gap]) -> list[dict[str, Any]]:
     """One row per gap, rounded to what its interval supports."""
     return [
         {
-            "task": " ".join(filter(None, gap.line)),
+            "task": " ".join(filter(None, gap.place)),
             "asked as": gap.ask,
             "number": f"{gap.metric}/{gap.name}",
             "as speech": quantity(gap.speech, gap.unit),

@@ -58,15 +58,19 @@ def show(runs: Sequence[Run], json: bool) -> None:
     if json:
         return emit({"runs": [result.model_dump(mode="json") for result in results]})
     out.print(table(results))
-    show_paired(runs)
+    show_parts(runs)
 
 
-def show_paired(runs: Sequence[Run]) -> None:
-    """Print what models lose by hearing, where runs asked in several ways, and what conditions change."""
-    from speech_eval.analysis import modality_gap, robustness
+def show_parts(runs: Sequence[Run]) -> None:
+    """Print the numbers within subsets of the data, what models lose by hearing, where runs asked in several ways, and
+    what conditions change."""
+    from speech_eval.analysis import modality_gap, robustness, subsets
     from speech_eval.cli.console import line
     from speech_eval.cli.console import table as plain_table
 
+    if parts := subsets.rows([run.results for run in runs]):
+        line("the primary number within each set of the data")
+        plain_table(parts)
     for run in runs:
         if found := run.gaps():
             line(f"modality gap of {run.results.name}: the number so asked minus the number as speech, paired by item")

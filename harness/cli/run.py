@@ -146,10 +146,10 @@ def run(
 def _show(runs: list[Run]) -> None:
     from speech_eval.analysis.report import failure_words, table
     from speech_eval.cli.console import line, out
-    from speech_eval.cli.report import show_paired
+    from speech_eval.cli.report import show_parts
 
     out.print(table([done.results for done in runs]))
-    show_paired(runs)
+    show_parts(runs)
     for done in runs:
         counts = {task.task: task.counts for task in done.results.tasks}
         for task, reasons in done.failures().items():

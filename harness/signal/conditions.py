@@ -121,7 +121,7 @@ class Condition:
         """`audio` under this condition, at its own rate; a function of the arguments alone.
 
         `others` load recordings of other people for babble. Raises `BadInput` where there are fewer than two of them,
-        and `BadAudio` for a recording without a level.
+        and `BadAudio` where none of those chosen is audible.
         """
         for place, step in enumerate(self.steps):
             rng = np.random.default_rng([seed, place])
