@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speech_eval.adapters.catalog import MODELS, Entry, Target
+from speech_eval.adapters.catalog import MODELS, Target
+from speech_eval.adapters.entry import Entry
 from speech_eval.adapters.options import choice
 from speech_eval.assets import store as assets
 from speech_eval.cache import file_sha256_once, make_once
