@@ -257,6 +257,9 @@ ENTRIES = (
             "qwen3_asr",
             "glmasr",
             "fun_asr_nano",
+            "phi4_multimodal",
+            "qwen3_omni_moe",
+            "qwen3_omni_moe_thinker",
         ),
     ),
     Entry(
