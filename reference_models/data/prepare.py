@@ -13,8 +13,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -25,12 +26,20 @@ from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
+from speech_eval.reference_models.data.natural import ASSET as TEXTS
+from speech_eval.reference_models.data.natural import natural_sentences
 from speech_eval.reference_models.data.sentences import sentences
+
+if TYPE_CHECKING:
+    from speech_eval.adapters.tts.hibari import Hibari
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
 GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED)
+NATURAL = "hibari-natural"  # natural sentences, a third of them by shifted voices
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, NATURAL)
+# Voices made of hibari's one: its speed, and the factor by which pitch and formants are shifted.
+_SHIFTED = {"deep": (1.25, 0.8), "low": (1.2, 0.9), "high": (0.85, 1.12), "bright": (0.9, 1.25)}
 _GENERATED = 6000  # sentences without a limit: about six hours
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
@@ -134,29 +143,46 @@ def _recordings(
 
 
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
-    """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, or sentences of
-    a grammar. Recordings of an earlier call that was stopped are reused."""
+    """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, sentences of
+    a grammar, or natural sentences. Recordings of an earlier call that was stopped are reused."""
+    for number, (key, text) in enumerate(texts := _texts(source, limit, progress)):
+        progress(source, number, len(texts))
+        shift = _shift(key) if source == NATURAL else ""
+        spoken = output / _file_name(source, key)
+        audio = load(spoken) if spoken.is_file() else _spoken(key, text, number, shift)
+        yield Recording(source, key, audio, f"hibari-{shift or 'heart'} (synthetic)", "en", text)
+
+
+def _texts(source: str, limit: int | None, progress: Progress) -> list[tuple[str, str]]:
+    """Keys and texts of a synthetic source."""
+    if source == SYNTHETIC:
+        bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
+        return [(sample.id, str(sample.text)) for dataset in bundled for sample in dataset.samples][:limit]
+    if source == NATURAL:
+        return [(f"natural-{n:06d}", text) for n, text in enumerate(natural_sentences(limit, progress=progress))]
+    return [(f"{number:06d}", text) for number, text in enumerate(sentences(_GENERATED if limit is None else limit))]
+
+
+def _shift(key: str) -> str:
+    """The voice of a natural sentence: for two thirds of the keys hibari's own, named ''."""
+    place = int(_digest(key), 16)
+    return "" if place % 3 else list(_SHIFTED)[place // 3 % len(_SHIFTED)]
+
+
+def _spoken(key: str, text: str, seed: int, shift: str) -> Audio:
+    """A text by hibari or one of the shifted voices: spoken at another speed, and played at another rate."""
     from speech_eval.adapters.base import SynthesisRequest
+
+    speed, factor = _SHIFTED.get(shift, (1.0, 1.0))
+    (audio,) = _hibari(speed).synthesize([SynthesisRequest(id=key, text=text, seed=seed)])
+    return Audio(audio.samples, round(audio.rate * factor)).resampled(audio.rate) if shift else audio
+
+
+@lru_cache
+def _hibari(speed: float) -> Hibari:
     from speech_eval.adapters.tts.hibari import Hibari
 
-    if source == GENERATED:
-        texts: dict[str, str | None] = {
-            f"{number:06d}": text for number, text in enumerate(sentences(_GENERATED if limit is None else limit))
-        }
-    else:
-        bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
-        texts = {sample.id: sample.text for dataset in bundled for sample in dataset.samples}
-    chosen = list(texts.items())[:limit]
-    voice = Hibari()
-    for number, (key, text) in enumerate(chosen):
-        progress(source, number, len(chosen))
-        assert text is not None
-        spoken = output / _file_name(source, key)
-        if spoken.is_file():
-            audio = load(spoken)
-        else:
-            (audio,) = voice.synthesize([SynthesisRequest(id=key, text=text, seed=number)])
-        yield Recording(source, key, audio, "hibari-heart (synthetic)", "en", text)
+    return Hibari(speed=speed)
 
 
 def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
@@ -204,7 +230,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
         version="1",
         description=f"Split '{split}' of prepared speech.",
         languages=sorted({row["language"] for row in rows}),
-        license=", ".join(sorted({info.license for info in infos})) or "Apache-2.0",
+        license=", ".join(sorted({info.license for info in infos})) or _synthetic_license(sources),
         source=", ".join(sources),
         attribution=" ".join(info.attribution for info in infos),
         synthetic=all(row["synthetic"] for row in rows),
@@ -236,9 +262,16 @@ def _hours(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _licenses(sources: list[str]) -> dict[str, str]:
     return {
-        name: "Apache-2.0, synthetic" if name in _SPOKEN_BY_HIBARI else datasets.load_dataset(name).info.license
+        name: f"{_synthetic_license([name])}, synthetic"
+        if name in _SPOKEN_BY_HIBARI
+        else datasets.load_dataset(name).info.license
         for name in sources
     }
+
+
+def _synthetic_license(sources: list[str]) -> str:
+    """Of the voice, and of the texts where they have another."""
+    return "Apache-2.0" + (f" (texts: {assets.ASSETS[TEXTS].license})" if NATURAL in sources else "")
 
 
 def _digest(text: str) -> str:
