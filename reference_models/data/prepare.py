@@ -13,9 +13,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
@@ -29,17 +28,18 @@ from speech_eval.records import DatasetInfo, Sample
 from speech_eval.reference_models.data.natural import ASSET as TEXTS
 from speech_eval.reference_models.data.natural import natural_sentences
 from speech_eval.reference_models.data.sentences import sentences
-
-if TYPE_CHECKING:
-    from speech_eval.adapters.tts.hibari import Hibari
+from speech_eval.reference_models.data.voices import ASSISTANT, FACTORS, say
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
 GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
-NATURAL = "hibari-natural"  # natural sentences, a third of them by shifted voices
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, NATURAL)
-# Voices made of hibari's one: its speed, and the factor by which pitch and formants are shifted.
-_SHIFTED = {"deep": (1.25, 0.8), "low": (1.2, 0.9), "high": (0.85, 1.12), "bright": (0.9, 1.25)}
+SEVERAL = "hibari-voices"  # the same sentences, spoken in turn by the voices of one dialogue
+NATURAL = "hibari-natural"  # natural sentences, every third in another voice
+_VOICES = {
+    SEVERAL: (ASSISTANT, "hibari-low", ASSISTANT, "hibari-high"),
+    NATURAL: tuple(name for other in FACTORS if other != ASSISTANT for name in (ASSISTANT, ASSISTANT, other)),
+}
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL)
 _GENERATED = 6000  # sentences without a limit: about six hours
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
@@ -143,46 +143,25 @@ def _recordings(
 
 
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
-    """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, sentences of
-    a grammar, or natural sentences. Recordings of an earlier call that was stopped are reused."""
+    """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, sentences of a
+    grammar, or natural ones. Recordings of an earlier call that was stopped are reused."""
+    voices = _VOICES.get(source, (ASSISTANT,))
     for number, (key, text) in enumerate(texts := _texts(source, limit, progress)):
         progress(source, number, len(texts))
-        shift = _shift(key) if source == NATURAL else ""
+        voice = voices[number % len(voices)]
         spoken = output / _file_name(source, key)
-        audio = load(spoken) if spoken.is_file() else _spoken(key, text, number, shift)
-        yield Recording(source, key, audio, f"hibari-{shift or 'heart'} (synthetic)", "en", text)
+        audio = load(spoken) if spoken.is_file() else say(voice, text, seed=number)
+        yield Recording(source, key, audio, f"{voice} (synthetic)", "en", text)
 
 
 def _texts(source: str, limit: int | None, progress: Progress) -> list[tuple[str, str]]:
-    """Keys and texts of a synthetic source."""
+    """The keys and texts of a synthetic source."""
     if source == SYNTHETIC:
         bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
         return [(sample.id, str(sample.text)) for dataset in bundled for sample in dataset.samples][:limit]
     if source == NATURAL:
         return [(f"natural-{n:06d}", text) for n, text in enumerate(natural_sentences(limit, progress=progress))]
-    return [(f"{number:06d}", text) for number, text in enumerate(sentences(_GENERATED if limit is None else limit))]
-
-
-def _shift(key: str) -> str:
-    """The voice of a natural sentence: for two thirds of the keys hibari's own, named ''."""
-    place = int(_digest(key), 16)
-    return "" if place % 3 else list(_SHIFTED)[place // 3 % len(_SHIFTED)]
-
-
-def _spoken(key: str, text: str, seed: int, shift: str) -> Audio:
-    """A text by hibari or one of the shifted voices: spoken at another speed, and played at another rate."""
-    from speech_eval.adapters.base import SynthesisRequest
-
-    speed, factor = _SHIFTED.get(shift, (1.0, 1.0))
-    (audio,) = _hibari(speed).synthesize([SynthesisRequest(id=key, text=text, seed=seed)])
-    return Audio(audio.samples, round(audio.rate * factor)).resampled(audio.rate) if shift else audio
-
-
-@lru_cache
-def _hibari(speed: float) -> Hibari:
-    from speech_eval.adapters.tts.hibari import Hibari
-
-    return Hibari(speed=speed)
+    return [(f"{n:06d}", text) for n, text in enumerate(sentences(_GENERATED if limit is None else limit))]
 
 
 def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
