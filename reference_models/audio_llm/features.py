@@ -94,7 +94,7 @@ class FeatureStore:
         rows = []
         for number in range(summary["files"]):
             start = 0
-            for text in _file(folder, number, "jsonl").read_text("utf-8").splitlines():
+            for text in file_of(folder, number, "jsonl").read_text("utf-8").splitlines():
                 line = json.loads(text)
                 rows.append(_Row(number, start, line))
                 start += line["frames"]
@@ -123,7 +123,7 @@ class FeatureStore:
 
     @lru_cache(maxsize=256)  # noqa: B019 - one object per training run
     def _features(self, number: int) -> FloatArray:
-        found: FloatArray = np.load(_file(self.folder, number, "npy"), mmap_mode="r", allow_pickle=False)
+        found: FloatArray = np.load(file_of(self.folder, number, "npy"), mmap_mode="r", allow_pickle=False)
         return found
 
 
@@ -165,7 +165,7 @@ def build_features(
             files = [clips[start : start + _ROWS] for start in range(0, len(clips), _ROWS)]
             for number, chosen in enumerate(files):
                 progress("features", number * _ROWS, len(clips))
-                if not _file(output, number, "jsonl").is_file():
+                if not file_of(output, number, "jsonl").is_file():
                     _write(encoder, chosen, output, number)
             progress("features", len(clips), len(clips))
             _write_json(output / SUMMARY, {"plan": plan, "files": len(files), "utterances": len(clips)})
@@ -202,7 +202,7 @@ def _write(encoder: SpeechEncoder, clips: Sequence[Clip], output: Path, number: 
     features = [found.cpu().numpy().astype(np.float16) for found in heard]
     buffer = io.BytesIO()
     np.save(buffer, np.concatenate(features), allow_pickle=False)
-    write_atomically(_file(output, number, "npy"), buffer.getvalue())
+    write_atomically(file_of(output, number, "npy"), buffer.getvalue())
     lines = [
         {
             "id": clip.id,
@@ -217,10 +217,10 @@ def _write(encoder: SpeechEncoder, clips: Sequence[Clip], output: Path, number: 
         for clip, found in zip(clips, features, strict=True)
     ]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_atomically(_file(output, number, "jsonl"), text.encode())
+    write_atomically(file_of(output, number, "jsonl"), text.encode())
 
 
-def _file(folder: Path, number: int, suffix: str) -> Path:
+def file_of(folder: Path, number: int, suffix: str) -> Path:
     return folder / f"features-{number:05d}.{suffix}"
 
 
