@@ -97,6 +97,19 @@ def test_features_of_other_data_or_another_encoder_are_refused_by_name() -> None
         FeatureStore.open(speech())
 
 
+def test_stores_of_one_encoder_are_united_and_an_utterance_is_in_one_of_them(tmp_path: Path) -> None:
+    *four, fifth = [clip for clip in corpus().clips if clip.sample.text]
+    for name, clips in (("a", tuple(four)), ("b", (fifth,))):
+        build_features(dataclasses.replace(corpus(), clips=clips, sha256=name), ENCODER, tmp_path / name)
+    store = FeatureStore.open(f"{tmp_path / 'a'},{tmp_path / 'b'}")
+    assert [spoken.id for spoken in store] == [clip.id for clip in (*four, fifth)]
+    assert store.plan["data"]["recordings"] == 5 and np.array_equal(
+        store[4].features, FeatureStore.open(built())[4].features
+    )
+    with pytest.raises(BadInput, match="is in two of the stores"):
+        FeatureStore.open(f"{tmp_path / 'a'}, {tmp_path / 'a'}")
+
+
 def test_word_times_find_two_recordings_in_their_union() -> None:
     """Hello, .8 s of silence, goodbye: the second word begins where its recording does."""
     first, second = announcer("hello").samples, announcer("vm-goodbye").samples
