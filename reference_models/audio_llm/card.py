@@ -44,7 +44,7 @@ def card(
         | {
             "utterances": len(store),
             "hours": round(float(store.lengths.sum()) / 50 / 3600, 2),
-            "features": store.summary["plan"]["data"],
+            "features": store.plan["data"],
         },
         "trouble": {"steps_not_finite": log.bad_steps},
         **license_of(recordings),

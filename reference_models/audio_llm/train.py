@@ -75,7 +75,7 @@ def train_recipe(
         spec, folder = config.encoder.spec, output / FEATURES
         store = build_features(corpus, spec, folder, progress, first_says(say), renew=not resume)
     else:
-        store = FeatureStore.open(Path(features))
+        store = FeatureStore.open(features)
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "init": start}
     return train(config, training, store, output, progress=progress, say=say, facts=corpus, **options)
 
@@ -140,7 +140,7 @@ class AudioTrainer:
                 f"{store.folder} holds features of {store.encoder}; the recipe's encoder is {config.encoder.spec}.",
                 "Give features of the same encoder, or leave --features out.",
             )
-        encoder = store.summary["plan"]["encoder"]
+        encoder = store.plan["encoder"]
         told = {"weights_sha256": encoder["weights_sha256"], "layer": encoder["layer"]}
         config = config.model_copy(update={"encoder": config.encoder.model_copy(update=told)})
         self.train_set, self.held_out = store.split(TRAIN), store.split(HELD_OUT)
@@ -166,7 +166,7 @@ class AudioTrainer:
             identity={
                 "config": self.model.config.model_dump(mode="json"),
                 "training": training.identity(),
-                "features": store.summary["plan"],
+                "features": store.plan,
                 "init": self.start_weights,
                 "processes": self.accelerator.num_processes,
                 "overfit": overfit,
