@@ -17,6 +17,7 @@ from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
 from speech_eval.errors import BadAudio, BadInput  # noqa: E402
 from speech_eval.metrics.codec.pitch import f0  # noqa: E402
 from speech_eval.reference_models.data.corpus import Clip, open_corpus  # noqa: E402
+from speech_eval.reference_models.data.natural import natural_sentences, spoken_words  # noqa: E402
 from speech_eval.reference_models.data.prepare import prepare  # noqa: E402
 from speech_eval.reference_models.data.segments import Batches, Segments  # noqa: E402
 from speech_eval.reference_models.data.sentences import sentences  # noqa: E402
@@ -100,6 +101,25 @@ def test_generated_sentences_are_many_the_same_every_time_and_none_that_is_evalu
     assert not evaluated & set(found)
     assert not any("{" in text for text in found)
     assert 6 < sum(len(text.split()) for text in found) / len(found) < 12
+
+
+def test_natural_sentences_can_be_spoken_and_none_is_evaluated_on() -> None:
+    found = natural_sentences()
+    assert len(found) > 30_000 and natural_sentences(50) == found[:50] != natural_sentences(50, seed=1)
+    words = [spoken_words(text) for text in found]
+    assert len(set(words)) == len(words) and all(3 <= len(text.split()) <= 9 for text in found)
+    assert all(text[0].isupper() and text[-1] in ".!?" for text in found)
+    assert all(character.isalpha() or character in "'-,;:.!? " for text in found for character in text)
+    for name in ("sentences-en", "asterisk-en", "librivox-en", "spoken-qa"):
+        assert not set(words) & {spoken_words(sample.text or "") for sample in datasets.load_dataset(name).samples}
+
+
+def test_every_third_natural_sentence_has_another_voice(tmp_path: Path) -> None:
+    pytest.importorskip("hibari")
+    found = prepare(tmp_path, ("hibari-natural",), limit=3)
+    assert [row["speaker"] for row in rows(tmp_path)] == ["hibari-heart (synthetic)"] * 2 + ["hibari-low (synthetic)"]
+    assert [row["text"] for row in rows(tmp_path)] == natural_sentences(3)
+    assert found["licenses"] == {"hibari-natural": "Apache-2.0 (texts: WordNet-3.0), synthetic"}
 
 
 def test_recordings_are_kept_as_they_were() -> None:
