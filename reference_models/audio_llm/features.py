@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speech_eval.audio import Samples, load
 from speech_eval.cache import write_atomically
@@ -210,7 +209,7 @@ def build_features(
             for number, chosen in enumerate(files):
                 progress("features", number * _ROWS, len(clips))
                 if not _file(output, number, "jsonl").is_file():
-                    _write(encoder([reader(clip) for clip in chosen]), chosen, output, number)
+                    _write(encoder, reader, chosen, output, number)
             progress("features", len(clips), len(clips))
             _write_json(output / SUMMARY, {"plan": plan, "files": len(files), "utterances": len(clips)})
     return FeatureStore.open(output)
@@ -241,23 +240,26 @@ def _begin(output: Path, plan: Mapping[str, Any], renew: bool, say: Say) -> None
 
 
 class _Reader:
-    """The samples of a recording at the encoder's rate, augmented if that is asked for."""
+    """The samples of a recording at the encoder's rate, and the name of what augmentation did to it."""
 
     def __init__(self, clips: Sequence[Clip], augment: AugmentSection | None) -> None:
         self.augment = augment
         self.others = {clip.id: partial(load, clip.path, RATE) for clip in clips} if augment else {}
 
-    def __call__(self, clip: Clip) -> Samples:
+    def __call__(self, clip: Clip) -> tuple[Samples, str | None]:
         audio = load(clip.path, RATE)
         if self.augment is None:
-            return audio.samples
-        others = [read for id, read in self.others.items() if id != clip.id]
-        return self.augment.apply(audio, clip.id, others).samples
+            return audio.samples, None
+        changed, condition = self.augment.apply(
+            audio, clip.id, [read for id, read in self.others.items() if id != clip.id]
+        )
+        return changed.samples, condition
 
 
-def _write(heard: Sequence[Tensor], clips: Sequence[Clip], output: Path, number: int) -> None:
+def _write(encoder: SpeechEncoder, reader: _Reader, clips: Sequence[Clip], output: Path, number: int) -> None:
     """One file of features and its lines; the lines last, so that a file with lines is whole."""
-    features = [found.cpu().numpy().astype(np.float16) for found in heard]
+    recordings = [reader(clip) for clip in clips]
+    features = [found.cpu().numpy().astype(np.float16) for found in encoder([samples for samples, _ in recordings])]
     buffer = io.BytesIO()
     np.save(buffer, np.concatenate(features), allow_pickle=False)
     write_atomically(_file(output, number, "npy"), buffer.getvalue())
@@ -270,9 +272,9 @@ def _write(heard: Sequence[Tensor], clips: Sequence[Clip], output: Path, number:
             "split": clip.split,
             "frames": len(found),
             "words": [],
-            "metadata": clip.sample.metadata,
+            "metadata": clip.sample.metadata | ({} if condition is None else {"condition": condition}),
         }
-        for clip, found in zip(clips, features, strict=True)
+        for clip, found, (_, condition) in zip(clips, features, recordings, strict=True)
     ]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     write_atomically(_file(output, number, "jsonl"), text.encode())
