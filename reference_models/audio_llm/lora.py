@@ -21,15 +21,25 @@ class Gate:
     def __init__(self, always: bool) -> None:
         self.always = always
         self.rows: Tensor | None = None  # None: on no row
+        self.shut = False
 
     @contextmanager
     def open(self, rows: Tensor) -> Iterator[None]:
         """The rows [B] that hold audio, while the LLM runs. Without `always`, the others are left to the base LLM."""
-        before, self.rows = self.rows, torch.ones_like(rows) if self.always else rows
+        before, self.rows = self.rows, None if self.shut else torch.ones_like(rows) if self.always else rows
         try:
             yield
         finally:
             self.rows = before
+
+    @contextmanager
+    def kept_shut(self) -> Iterator[None]:
+        """The base LLM, whatever the rows hold."""
+        before, self.shut = self.shut, True
+        try:
+            yield
+        finally:
+            self.shut = before
 
 
 class LoRALinear(nn.Module):

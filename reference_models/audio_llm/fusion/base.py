@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speech_eval.reference_models.training.precision import in_float32
+
 
 class RMSNorm(nn.Module):
     """x / rms(x) · weight; every weight starts at `scale`."""
@@ -16,6 +18,7 @@ class RMSNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.full((width,), scale))
 
+    @in_float32
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x, (x.shape[-1],), self.weight, 1e-6)
 
