@@ -111,14 +111,18 @@ class FeatureStore:
             there = len(list(folder.glob("features-*.jsonl")))
             state = f"holds no {SUMMARY}" + (f": only {there} files were written so far" if there else "")
             raise BadInput(f"{folder} {state}.", "Train with the stack audio_llm, which writes it.") from None
-        rows = []
-        for file in files_of(folder):
-            start = 0
-            for text in file.read_text("utf-8").splitlines():
-                line = json.loads(text)
-                rows.append(_Row(file.with_suffix(".npy"), start, line))
-                start += line["frames"]
-        return cls(folder, summary["plan"], rows)
+        return cls(
+            folder, summary["plan"], [row for file in sorted(folder.glob("features-*.npy")) for row in _rows(file)]
+        )
+
+    def read_again(self) -> FeatureStore:
+        """The same utterances with what their files say now."""
+        rows = {row.line["id"]: row for file in self.files() for row in _rows(file)}
+        return FeatureStore(self.folder, self.plan, [rows[row.line["id"]] for row in self.rows])
+
+    def files(self) -> list[Path]:
+        """The files of features that its utterances lie in; the lines lie beside them."""
+        return list(dict.fromkeys(row.file for row in self.rows))
 
     def split(self, name: str) -> FeatureStore:
         """The utterances of one split of the data, possibly none."""
@@ -161,9 +165,14 @@ def _data(stores: Sequence[FeatureStore]) -> dict[str, Any]:
     }
 
 
-def files_of(folder: Path) -> list[Path]:
-    """The files of lines of a store, in order; the features of each lie beside it."""
-    return sorted(folder.glob("features-*.jsonl"))
+def _rows(file: Path) -> list[_Row]:
+    """The utterances of a file of features."""
+    rows, start = [], 0
+    for text in file.with_suffix(".jsonl").read_text("utf-8").splitlines():
+        line = json.loads(text)
+        rows.append(_Row(file, start, line))
+        start += line["frames"]
+    return rows
 
 
 def build_features(
