@@ -44,8 +44,7 @@ _VOICES = {
     NATURAL: _EVERY_THIRD,
     QUESTIONS: _EVERY_THIRD,
 }
-_CONVERSED = (dialogues.DIALOGUES, dialogues.USER_TURNS)
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *_CONVERSED)
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *dialogues.SOURCES)
 _GENERATED = 6000  # sentences without a limit: about six hours
 _DIALOGUES = 240  # without a limit: about an hour and a half
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
@@ -58,8 +57,7 @@ _NOT_SPEECH = ("silence/",)
 @dataclass(frozen=True)
 class Recording:
     """One utterance before it is written: `key` is unique within its source, `text` is None if unknown. A dialogue has
-    a second channel, `right`; `columns` are added to its row, such as the
-    answer to a question."""
+    a second channel, `right`; `columns` are added to its row, such as the answer to a question."""
 
     source: str
     key: str
@@ -123,7 +121,7 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
 def _recordings(
     source: str, limit: int | None, output: Path, left_out: dict[str, str], progress: Progress
 ) -> Iterator[Recording]:
-    if source in _CONVERSED:
+    if source in dialogues.SOURCES:
         count = _DIALOGUES if limit is None else limit
         for number, (key, audio, right, speaker, words, columns) in enumerate(dialogues.recordings(source, count)):
             progress(source, number, count)
