@@ -58,7 +58,8 @@ class KyutaiSTT(Seq2Seq):
 
         def run(streamer: Any, stopping: Any) -> None:
             length = {} if self._limit is None else {"max_new_tokens": self._limit}
-            with self._torch.inference_mode(), seeded(0), _continued(self._model.codec_model):
+            encoding = _frame_by_frame(self._model.codec_model, inputs["input_values"], self._model.config.frame_size)
+            with self._torch.inference_mode(), seeded(0), encoding:
                 self._model.generate(
                     **inputs, **length, do_sample=False, num_beams=1, streamer=streamer, stopping_criteria=stopping
                 )
@@ -67,13 +68,14 @@ class KyutaiSTT(Seq2Seq):
 
 
 @contextmanager
-def _continued(codec: Any) -> Iterator[None]:
-    """Within it, the codec encodes each piece as what follows the piece before: generation hands pieces over without
-    the state that Mimi needs to give the codes of the whole."""
-    encode, state = codec.encode, {}
+def _frame_by_frame(codec: Any, wave: Any, size: int) -> Iterator[None]:
+    """Within it, each call of the codec encodes the next `size` samples of `wave` as what follows those before.
+    Generation hands over its first frame twice, and each one without the state that Mimi needs for the codes of the
+    whole."""
+    encode, state, frames = codec.encode, {}, iter(wave.split(size, dim=-1))
 
     def encode_next(values: Any, **given: Any) -> Any:
-        heard = encode(values, use_streaming=True, **state)
+        heard = encode(next(frames), use_streaming=True, **state)
         state.update(padding_cache=heard.padding_cache, encoder_past_key_values=heard.encoder_past_key_values)
         return heard
 
