@@ -48,6 +48,7 @@ def learned(items: list[Utterance], layout: str = "flattened", budget: Budget = 
     return bits(model, sequences, "", held_out.codes) / held_out.seconds, like.bitrate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["flattened", "delay"])
 def test_what_can_be_predicted_costs_next_to_nothing_and_dice_cost_their_entropy(layout: str) -> None:
     longer = Budget(**{**TINY.__dict__, "audio_seconds": 1500.0})
@@ -110,6 +111,7 @@ def folders(tmp_path: Path) -> tuple[str, str]:
     return str(tmp_path / "train"), str(tmp_path / "eval")
 
 
+@pytest.mark.slow
 def test_a_codec_runs_through_the_task_and_does_not_train_twice(
     tmp_path: Path, folders: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
