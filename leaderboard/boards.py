@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -98,8 +99,8 @@ class Row:
         return report.failures(self.result.counts)
 
     @property
-    def point(self) -> int | None:
-        """The row's value of the board's sweep; None without one."""
+    def point(self) -> float | None:
+        """The row's value of the board's sweep; None without one, or for a condition without values."""
         return None if self.result.sweep is None else self.result.sweep.value
 
 
@@ -222,9 +223,9 @@ def _board(pairs: _Pairs, anchor: str, shared: bool, humans: Sequence[Run], held
     run, first = pairs[0]
     columns = _columns([result for _, result in pairs])
     ranks, ranked_by = row_ranks(pairs, held, sum(column.headline or column.primary for column in columns))
-    last: dict[str, int] = {}
+    last: dict[str, float] = {}
     for one, result in pairs:
-        last[one.id] = max(last.get(one.id, 0), _point(result))
+        last[one.id] = max(last.get(one.id, -math.inf), _point(result))
     known = [human.results for human in humans if any(task.task == first.task for task in human.results.tasks)]
     rows = []
     for (one, result), rank in zip(pairs, ranks, strict=True):
@@ -235,13 +236,13 @@ def _board(pairs: _Pairs, anchor: str, shared: bool, humans: Sequence[Run], held
         folded = _point(result) < last[one.id]
         rows.append(Row(one, result, *rank, one.human, metrics, marks, folded, lacking))
     distinction = f"{first.dataset} · {first.interface} · {first.dataset_sha256[:8]}" if shared else ""
-    sweep = "" if first.sweep is None else first.sweep.axis
+    sweep = "" if first.sweep is None or first.sweep.value is None else first.sweep.axis
     heard = over_systems([row.metrics for row in rows if not row.folded])
     return Board(report.family(first), anchor, distinction, columns, rows, ranked_by, sweep, _facts(run, first), heard)
 
 
-def _point(result: TaskResult) -> int:
-    return 0 if result.sweep is None else result.sweep.value
+def _point(result: TaskResult) -> float:
+    return 0 if result.sweep is None else result.sweep.value or 0
 
 
 def _facts(run: Run, first: TaskResult) -> dict[str, str]:

@@ -79,7 +79,7 @@ class RowData(_Published):
     license: str
     parameters: int | None
     seed: int
-    point: int | None
+    point: int | float | None
     folded: bool
     rank: int | None
     rank_shared: bool

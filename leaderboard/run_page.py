@@ -9,6 +9,7 @@ from typing import Any
 
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import uncalibrated
+from speech_eval.analysis.subsets import within
 from speech_eval.analysis.text_diff import Piece, difference, rate
 from speech_eval.engine import run_files
 from speech_eval.engine.run_directory import MANIFEST, Parts
@@ -75,6 +76,7 @@ class TaskView:
     result: TaskResult
     uncalibrated: tuple[str, ...]  # metric ids
     headline: list[MetricResult]
+    subsets: dict[str, MetricResult]  # the primary number within each subset of the data
     folded: list[MetricResult]
     facts: list[tuple[str, str]]
     failures: list[Failure]
@@ -105,11 +107,14 @@ def task_view(
     whole = lines.whole({*chosen, *rest})
     views = {name: _sample(run, result, by_id[name], whole, shelf, name in common) for name in [*chosen, *rest]}
     headline, folded = _listed(result)
+    main = report.primary(result)
+    parts = within(result, main) if main else {}
     return TaskView(
         result=result,
         uncalibrated=uncalibrated(result, humans),
         headline=headline,
-        folded=folded,
+        subsets=parts,
+        folded=[metric for metric in folded if metric not in parts.values()],
         facts=[*_task_facts(run, result), *_listeners(result, lines)],
         failures=failures[:MAX_FAILURES],
         failures_total=len(failures),
@@ -173,6 +178,7 @@ def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
         ("Attribution", data.attribution if data else ""),
         ("Language", ", ".join(result.language)),
         ("Limit", result.limit),
+        ("Recordings", result.under and f"under {result.under}"),
         ("Recognizer", record.recognizer if record else ""),
         ("Note", record.note if record else ""),
     ]
@@ -253,9 +259,10 @@ def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: A
 
 def clips_of(run: Run, result: TaskResult, sample: Sample, output: Output, shelf: AudioShelf) -> list[Clip]:
     """The sounds of a sample: its voice prompt, its recording and the model's answer, as far as there are any."""
-    recording = _RECORDING.get(result.interface, "Input")
+    before = f", before {result.under}" if result.under else ""
+    recording = _RECORDING.get(result.interface, "Input") + before
     clips = [
-        shelf.given(run, result.task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),
+        shelf.given(run, result.task, f"Voice prompt{before}", sample.prompt_audio, sample.prompt_audio_sha256),
         shelf.given(run, result.task, recording, sample.audio, sample.audio_sha256),
         shelf.output(run, output.audio),
     ]

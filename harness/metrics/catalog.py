@@ -116,6 +116,7 @@ METRICS: Registry[type[Metric]] = _Metrics(
         "pedant[voicebench]": "speech_eval.metrics.voicebench.qa:Pedant",
         "judge[audiobench@e991641]": "speech_eval.metrics.choices.audiobench_judge:AudioBenchJudge",
         "judge[audiobench-binary@e991641]": "speech_eval.metrics.choices.audiobench_judge:AudioBenchBinaryJudge",
+        "judge[air-bench@9832476]": "speech_eval.metrics.choices.air_bench_judge:AirBenchChat",
         "labels[classes@1]": "speech_eval.metrics.choices.labels:Labels",
         "bleu[sacrebleu@2.6.0]": "speech_eval.metrics.translation:BLEU",
         "chrf[sacrebleu@2.6.0]": "speech_eval.metrics.translation:ChrF",
