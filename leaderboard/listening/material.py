@@ -185,7 +185,7 @@ def _loaded(path: Path) -> Audio:
 def noisy(audio: Audio, seed: str) -> Audio:
     """Speech under white noise that is 5 dB above it."""
     digest = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")
-    noise = np.random.default_rng(digest).standard_normal(len(audio.samples)).astype(np.float32)
+    noise = np.random.default_rng(digest).standard_normal(len(audio.samples))
     return mixed(audio, noise, -_NOISE)
 
 
