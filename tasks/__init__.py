@@ -4,6 +4,7 @@ from speech_eval import register_group
 from speech_eval.tasks import (  # noqa: F401
     air_bench,
     asr,
+    audiobench,
     choice,
     codec_modelability,
     codec_reconstruction,

@@ -86,6 +86,10 @@ LETTERED = [
 ]
 CLASSES = [{"choices": ["neutral", "joy", "anger"], "text": text} for text in ("joy", "neutral", "anger", "joy")]
 SEXES = [{"choices": ["male", "female"], "text": text} for text in ("male", "female", "female", "male")]
+RULED = [
+    {"instruction": "Say it.", "rule": rule, "rule_content": target}
+    for rule, target in (("4", ""), ("12", "1-5"), ("2", "moon"), ("10", ""))
+]
 CHATS = [
     {"question": "What is said?", "meta_info": "A woman reads.", "task_name": name}
     for name in ("speech_QA", "sound_QA", "music_QA", "speech_and_music_QA")
@@ -103,6 +107,11 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("audiobench", OPTIONS),
     ("mmau", OPTIONS),
     ("air-bench-chat", CHATS),
+    (
+        "spoken-mqa",
+        [{"text": key, "instruction": "Solve it.", "language": "en"} for key in ("7", "3 + 4\n#### 7", "0.5", "-2")],
+    ),
+    ("ifeval-audio", RULED),
     ("air-bench", [{**row, "choices": ["A", "B"], "text": text} for row, text in zip(OPTIONS, "ABAB", strict=True)]),
     ("meld", CLASSES),
     ("iemocap", CLASSES),
@@ -144,6 +153,7 @@ BEST: dict[str, dict[str, float]] = {
     "ifeval": {"final": 100.0},
     "judge": {"score": 5.0, "unparsed": 0.0, "average": 10.0},
     "qa": {"gpt": 100.0},
+    "ifeval-audio": {"success": 100.0, "correctness": 100.0, "instruction": 100.0, "unparsed": 0.0},
 }
 # What has no best value: cost, speed, and opinions that a network has of a recording.
 UNBOUNDED = {
@@ -321,10 +331,12 @@ class _Judge(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         said = asked["messages"][-1]["content"]
-        answer = re.search(r"(?:Assistant|Answer given): (.*)", said)
+        answer = re.search(r"(?:Assistant|Answer given|Answer to rate): (.*)", said)
         good = answer is not None and answer[1] in TEXTS
         pair = re.search(r"First answer: (.*)\nSecond answer: (.*)", said)
         verdict = ("Yes" if good else "No") if "Yes or No" in said else ("5" if good else "1")
+        if "Correctness Rating" in said:
+            verdict = f"Correctness Rating: {int(good)}"
         if pair is not None:
             verdict = " ".join("10" if text in TEXTS else "1" for text in pair.groups())
         body = json.dumps({"choices": [{"message": {"content": verdict}}] * asked["n"]}).encode()
