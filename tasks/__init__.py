@@ -11,6 +11,7 @@ from speech_eval.tasks import (  # noqa: F401
     full_duplex_bench,
     latency,
     long_form_asr,
+    mmau_pro,
     seed_tts,
     spoken_qa,
     token_bill,

@@ -111,6 +111,8 @@ METRICS: Registry[type[Metric]] = _Metrics(
         "ifeval-audio[audiobench@e991641]": "speech_eval.metrics.audiobench.instructions:AudioInstructions",
         "judge[audiobench@e991641]": "speech_eval.metrics.audiobench.judge:AudioBenchJudge",
         "judge[audiobench-binary@e991641]": "speech_eval.metrics.audiobench.judge:AudioBenchBinaryJudge",
+        "instructions[mmau-pro@960e93a]": "speech_eval.metrics.mmau_pro.metrics:Instructions",
+        "judge[mmau-pro@960e93a]": "speech_eval.metrics.mmau_pro.metrics:OpenJudge",
         "judge[air-bench@9832476]": "speech_eval.metrics.choices.air_bench_judge:AirBenchChat",
         "labels[classes@1]": "speech_eval.metrics.choices.labels:Labels",
         "bleu[sacrebleu@2.6.0]": "speech_eval.metrics.translation:BLEU",

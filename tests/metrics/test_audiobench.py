@@ -81,7 +81,9 @@ def pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "sacrebleu" / "models"
     folder.mkdir(parents=True)
     prefix = folder / "sacrebleu_tokenizer_spm"
-    library.SentencePieceTrainer.train(input=str(texts), model_prefix=str(prefix), vocab_size=40, hard_vocab_limit=False, minloglevel=2)
+    library.SentencePieceTrainer.train(
+        input=str(texts), model_prefix=str(prefix), vocab_size=40, hard_vocab_limit=False, minloglevel=2
+    )
     for module in ("sacrebleu.utils", "sacrebleu.tokenizers.tokenizer_spm"):
         monkeypatch.setattr(f"{module}.SACREBLEU_DIR", str(tmp_path / "sacrebleu"))
     assert tool.__version__ == "2.6.0"

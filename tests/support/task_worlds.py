@@ -90,6 +90,15 @@ RULED = [
     {"instruction": "Say it.", "rule": rule, "rule_content": target}
     for rule, target in (("4", ""), ("12", "1-5"), ("2", "moon"), ("10", ""))
 ]
+INSTRUCTED = [
+    {"question": "What is said?", "task_identifier": rule, "kwargs": given}
+    for rule, given in (
+        ("No Commas", {}),
+        ("Number Words (at most)", {"N": 5}),
+        ("Forbidden Words", {"forbidden_words": "moon"}),
+        ("All Lowercase", {}),
+    )
+]
 CHATS = [
     {"question": "What is said?", "meta_info": "A woman reads.", "task_name": name}
     for name in ("speech_QA", "sound_QA", "music_QA", "speech_and_music_QA")
@@ -105,6 +114,8 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("spoken-qa", QUESTIONS),
     ("audiobench-mmau", LETTERED),
     ("audiobench", OPTIONS),
+    ("mmau-pro-instructions", INSTRUCTED),
+    ("mmau-pro-open", [{"question": "What is said?"}] * 4),
     ("mmau", OPTIONS),
     ("air-bench-chat", CHATS),
     (
@@ -153,6 +164,7 @@ BEST: dict[str, dict[str, float]] = {
     "ifeval": {"final": 100.0},
     "judge": {"score": 5.0, "unparsed": 0.0, "average": 10.0},
     "qa": {"gpt": 100.0},
+    "instructions": {"followed": 100.0},
     "ifeval-audio": {"success": 100.0, "correctness": 100.0, "instruction": 100.0, "unparsed": 0.0},
 }
 # What has no best value: cost, speed, and opinions that a network has of a recording.
@@ -335,6 +347,8 @@ class _Judge(BaseHTTPRequestHandler):
         good = answer is not None and answer[1] in TEXTS
         pair = re.search(r"First answer: (.*)\nSecond answer: (.*)", said)
         verdict = ("Yes" if good else "No") if "Yes or No" in said else ("5" if good else "1")
+        if "OVERALL" in said:
+            verdict = f"OVERALL: {5 if good else 1}"
         if "Correctness Rating" in said:
             verdict = f"Correctness Rating: {int(good)}"
         if pair is not None:
