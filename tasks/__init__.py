@@ -8,6 +8,7 @@ from speech_eval.tasks import (  # noqa: F401
     choice,
     codec_modelability,
     codec_reconstruction,
+    emergent_tts,
     full_duplex_bench,
     latency,
     long_form_asr,

@@ -113,6 +113,7 @@ METRICS: Registry[type[Metric]] = _Metrics(
         "judge[audiobench-binary@e991641]": "speech_eval.metrics.audiobench.judge:AudioBenchBinaryJudge",
         "instructions[mmau-pro@960e93a]": "speech_eval.metrics.mmau_pro.metrics:Instructions",
         "judge[mmau-pro@960e93a]": "speech_eval.metrics.mmau_pro.metrics:OpenJudge",
+        "win-rate[emergent-tts@5764ace]": "speech_eval.metrics.emergent_tts:EmergentTTS",
         "judge[air-bench@9832476]": "speech_eval.metrics.choices.air_bench_judge:AirBenchChat",
         "labels[classes@1]": "speech_eval.metrics.choices.labels:Labels",
         "bleu[sacrebleu@2.6.0]": "speech_eval.metrics.translation:BLEU",

@@ -118,6 +118,7 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("mmau-pro-open", [{"question": "What is said?"}] * 4),
     ("mmau", OPTIONS),
     ("air-bench-chat", CHATS),
+    ("emergent-tts", [{"category": "Emotions", "row": number} for number in range(4)]),
     (
         "spoken-mqa",
         [{"text": key, "instruction": "Solve it.", "language": "en"} for key in ("7", "3 + 4\n#### 7", "0.5", "-2")],
@@ -165,6 +166,7 @@ BEST: dict[str, dict[str, float]] = {
     "judge": {"score": 5.0, "unparsed": 0.0, "average": 10.0},
     "qa": {"gpt": 100.0},
     "instructions": {"followed": 100.0},
+    "win-rate": {"win rate": 50.0, "ties": 100.0, "unparsed": 0.0},  # of the baseline over itself
     "ifeval-audio": {"success": 100.0, "correctness": 100.0, "instruction": 100.0, "unparsed": 0.0},
 }
 # What has no best value: cost, speed, and opinions that a network has of a recording.
@@ -342,11 +344,15 @@ class _Judge(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        said = asked["messages"][-1]["content"]
+        content = asked["messages"][-1]["content"]
+        said = content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
         answer = re.search(r"(?:Assistant|Answer given|Answer to rate): (.*)", said)
         good = answer is not None and answer[1] in TEXTS
         pair = re.search(r"First answer: (.*)\nSecond answer: (.*)", said)
         verdict = ("Yes" if good else "No") if "Yes or No" in said else ("5" if good else "1")
+        if "winner" in said:
+            sounds = {part["input_audio"]["data"] for part in content if part["type"] == "input_audio"}
+            verdict = json.dumps({"winner": 0 if len(sounds) == 1 else 1})
         if "OVERALL" in said:
             verdict = f"OVERALL: {5 if good else 1}"
         if "Correctness Rating" in said:
