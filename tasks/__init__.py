@@ -10,6 +10,7 @@ from speech_eval.tasks import (  # noqa: F401
     codec_reconstruction,
     emergent_tts,
     full_duplex_bench,
+    instruct_tts,
     latency,
     long_form_asr,
     mmau_pro,

@@ -114,6 +114,7 @@ METRICS: Registry[type[Metric]] = _Metrics(
         "instructions[mmau-pro@960e93a]": "speech_eval.metrics.mmau_pro.metrics:Instructions",
         "judge[mmau-pro@960e93a]": "speech_eval.metrics.mmau_pro.metrics:OpenJudge",
         "win-rate[emergent-tts@5764ace]": "speech_eval.metrics.emergent_tts:EmergentTTS",
+        "instructed[instruct-tts@b7e4120]": "speech_eval.metrics.instruct_tts:InstructTTS",
         "judge[air-bench@9832476]": "speech_eval.metrics.choices.air_bench_judge:AirBenchChat",
         "labels[classes@1]": "speech_eval.metrics.choices.labels:Labels",
         "bleu[sacrebleu@2.6.0]": "speech_eval.metrics.translation:BLEU",

@@ -118,6 +118,7 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("mmau-pro-open", [{"question": "What is said?"}] * 4),
     ("mmau", OPTIONS),
     ("air-bench-chat", CHATS),
+    ("instruct-tts", [{"instruction": "Speak in a low voice."}] * 4),
     ("emergent-tts", [{"category": "Emotions", "row": number} for number in range(4)]),
     (
         "spoken-mqa",
@@ -166,6 +167,7 @@ BEST: dict[str, dict[str, float]] = {
     "judge": {"score": 5.0, "unparsed": 0.0, "average": 10.0},
     "qa": {"gpt": 100.0},
     "instructions": {"followed": 100.0},
+    "instructed": {"followed": 100.0, "unparsed": 0.0},
     "win-rate": {"win rate": 50.0, "ties": 100.0, "unparsed": 0.0},  # of the baseline over itself
     "ifeval-audio": {"success": 100.0, "correctness": 100.0, "instruction": 100.0, "unparsed": 0.0},
 }
@@ -350,6 +352,8 @@ class _Judge(BaseHTTPRequestHandler):
         good = answer is not None and answer[1] in TEXTS
         pair = re.search(r"First answer: (.*)\nSecond answer: (.*)", said)
         verdict = ("Yes" if good else "No") if "Yes or No" in said else ("5" if good else "1")
+        if "一致性" in said:
+            verdict = json.dumps({"一致性": "low voice" in said}, ensure_ascii=False)
         if "winner" in said:
             sounds = {part["input_audio"]["data"] for part in content if part["type"] == "input_audio"}
             verdict = json.dumps({"winner": 0 if len(sounds) == 1 else 1})

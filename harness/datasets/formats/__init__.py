@@ -15,6 +15,7 @@ from speech_eval.datasets.formats import (
     csv,
     emergent_tts,
     hub_files,
+    instruct_tts,
     kaldi,
     librispeech,
     ljspeech,
@@ -47,6 +48,7 @@ LAYOUTS: Mapping[str, Callable[[Entry], Prepare]] = {
     "open-asr": open_asr.layout,
     "audiobench": audiobench.layout,
     "emergent-tts": emergent_tts.layout,
+    "instruct-tts": instruct_tts.layout,
 }
 
 # The files that describe a folder, in order of preference.
