@@ -228,7 +228,8 @@ class Score(Record):
 
 
 class Estimate(Record):
-    """A number with its 95 % bootstrap interval over `n` samples. `value` is null where it is undefined."""
+    """A number with its 95 % interval over `n` samples: by the bootstrap; of people's ratings by rater and sample.
+    `value` is null where it is undefined."""
 
     value: float | None
     low: float | None = None
@@ -298,8 +299,7 @@ class SweepPoint(Record):
     value: int | float | None = None
 
     @property
-    def count(self) -> int:
-        """The value on an axis of whole numbers, such as depth."""
+    def count(self) -> int:  # on an axis of whole numbers, such as depth
         return int(self.value or 0)
 
 
@@ -388,9 +388,8 @@ Ask = Literal["speech", "text", "transcript"]
 class TaskRecord(Record):
     """What a run asked for in one task, or at one point of its sweep: the identity of the task, its data and scorers.
 
-    `metrics` are metric ids; `ask` is how a conversation model was asked (see `Ask`), `under` the condition
-    of the recordings that the model was given; `recognizer` is the (redacted)
-    spec of the scoring recognizer; `axes` maps each axis that is reported separately to its metric ids; `conditions`
+    `metrics` are metric ids; `ask` is how a conversation model was asked (see `Ask`), `under` the condition of the
+    recordings it was given; `recognizer` is the (redacted) spec of the scoring recognizer; `axes` maps each axis that is reported separately to its metric ids; `conditions`
     are those of a timed task.
     """
 

@@ -94,6 +94,16 @@ class RowData(_Published):
     cells: list[CellData | None]
 
 
+class CorrelationData(_Published):
+    """How far a number agrees with what people said, over the systems of the board."""
+
+    people: str
+    other: str
+    pearson: float
+    spearman: float
+    n: int
+
+
 class BoardData(_Published):
     """`data/boards/<anchor>.json`: one comparable table. `ranked_by`: what separates ranks, empty without ranks."""
 
@@ -107,6 +117,7 @@ class BoardData(_Published):
     facts: dict[str, str]
     columns: list[ColumnData]
     rows: list[RowData]
+    listeners: list[CorrelationData]
 
 
 class RunData(_Published):
@@ -150,6 +161,10 @@ def board_data(board: Board) -> BoardData:
         facts=board.facts,
         columns=[_column(column) for column in board.columns],
         rows=[_row(row, board.columns) for row in board.rows],
+        listeners=[
+            CorrelationData(**{name: getattr(one, name) for name in CorrelationData.model_fields})
+            for one in board.listeners
+        ],
     )
 
 

@@ -15,6 +15,7 @@ from speech_eval.engine import run_files
 from speech_eval.engine.run_directory import MANIFEST, Parts
 from speech_eval.leaderboard.boards import is_policy_point, leads
 from speech_eval.leaderboard.histograms import Histogram, histograms, sample_value
+from speech_eval.leaderboard.listeners import over_samples
 from speech_eval.leaderboard.load import Run, TaskLines, Whole
 from speech_eval.leaderboard.media import AudioShelf, Clip
 from speech_eval.records import MetricResult, Output, Results, Sample, Score, TaskResult, Transcript
@@ -114,7 +115,7 @@ def task_view(
         headline=headline,
         subsets=parts,
         folded=[metric for metric in folded if metric not in parts.values()],
-        facts=_task_facts(run, result),
+        facts=[*_task_facts(run, result), *_listeners(result, lines)],
         failures=failures[:MAX_FAILURES],
         failures_total=len(failures),
         samples=[views[name] for name in chosen],
@@ -182,6 +183,10 @@ def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
         ("Note", record.note if record else ""),
     ]
     return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
+
+
+def _listeners(result: TaskResult, lines: TaskLines) -> list[tuple[str, str]]:
+    return [(f"{found.people} and {found.other}", found.text) for found in over_samples(result, lines)]
 
 
 _NOT_OK = {"failed": "not scorable", "invalid": "defective data", "unscored": "scorer broke"}
