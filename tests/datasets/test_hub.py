@@ -127,6 +127,8 @@ def test_questions_with_options_come_out_alike_whatever_their_columns_were(cache
     assert college.metadata["choices"].startswith("(A) one\n(B) two") and college.text == "(B) two"
     meld = datasets.load_dataset("meld-emotion").samples[2]
     assert meld.text == "anger" and "joy" in meld.metadata["choices"]
+    assert [s.text for s in datasets.load_dataset("voxceleb-gender").samples] == ["male", "female"]
+    assert [s.text for s in datasets.load_dataset("iemocap-emotion").samples[:3]] == ["neutral", "sad", "excited"]
     chinese = datasets.load_dataset("covost2-en-zh").samples[0]
     assert (chinese.language, chinese.metadata["target_language"], chinese.text) == ("en", "zh", "answer 0")
 
