@@ -82,6 +82,7 @@ def synthesis_request(sample: Sample, seed: int, load: LoadAudio) -> SynthesisRe
         seed=seed,
         load_prompt=None if prompt is None else lambda: load(prompt),
         prompt_text=sample.prompt_text,
+        instruction=sample.metadata.get("instruction") or None,
     )
 
 
