@@ -35,7 +35,7 @@ def main() -> None:
     """Console entry point: each error becomes a message and an exit code other than 1, which means a regression."""
     from speech_eval.cli.console import say
 
-    guest.may_end_process = True
+    guest.own_process()
     try:
         app()
     except SpeechEvalError as error:

@@ -26,6 +26,7 @@ from speech_eval.reference_models.modelability.budget import Budget, budget
 from speech_eval.reference_models.modelability.sequences import Sequences
 from speech_eval.reference_models.modelability.speaking import longest, speak
 from speech_eval.reference_models.modelability.training import Spent, Utterance, bits, new_model, train
+from speech_eval.text.files import read_record
 
 LABEL = "codec-modelability: encode"
 
@@ -79,7 +80,7 @@ class _Examiner:
         }
         identity = json.dumps(made_from, sort_keys=True)
         if card.is_file() and weights.is_file():
-            stored = json.loads(card.read_text("utf-8"))
+            stored = read_record(card, f"Delete {folder}, to train anew.", "identity", "spent")
             if stored["identity"] == identity:
                 self.model.load_state_dict(load_file(weights))
                 return Spent(**stored["spent"])
