@@ -126,9 +126,9 @@ def _recordings(
 ) -> Iterator[Recording]:
     if source in _CONVERSED:
         count = _DIALOGUES if limit is None else limit
-        for number, (key, audio, right, speaker, text, columns) in enumerate(dialogues.recordings(source, count)):
+        for number, (key, audio, right, speaker, words, columns) in enumerate(dialogues.recordings(source, count)):
             progress(source, number, count)
-            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", text, right, columns)
+            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", words, right, columns)
         return
     if source in _SPOKEN_BY_HIBARI:
         yield from _synthetic(source, limit, output, progress)

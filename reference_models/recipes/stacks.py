@@ -113,16 +113,3 @@ def train_unless_finished(
         return dict(read_description(output)["card"])
     say(f"training {recipe.name}, size {recipe.size}, into {output}")
     return stack.train(recipe, corpus, output, resume=started, overfit=False, progress=progress, say=say)
-
-
-def codec_of(
-    recipe: ResolvedRecipe, data: Data, output: Path, *, progress: Progress = silent, say: Say = unsaid
-) -> str:
-    """The spec of a recipe's codec, which is trained into `output` first if the recipe names one to train. Raises
-    `BadInput` for a recipe without a codec."""
-    if recipe.codec is None:
-        raise BadInput(f"{recipe.name} names no codec.", "Add `codec` with a `recipe` and `size`, or with a `spec`.")
-    if recipe.codec.spec is not None:
-        return recipe.codec.spec
-    train_unless_finished(recipe.codec.resolve(), data, output, progress=progress, say=say)
-    return str(output)

@@ -22,9 +22,8 @@ from speech_eval.reference_models.data.corpus import Data, open_corpus
 from speech_eval.reference_models.data.packing import Packed, Source, TokenBatch
 from speech_eval.reference_models.data.splits import HELD_OUT
 from speech_eval.reference_models.data.token_shards import Shards, write_shards
+from speech_eval.reference_models.recipes.codecs import CODEC, bundled, codec_of
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
-from speech_eval.reference_models.recipes.stacks import codec_of
-from speech_eval.reference_models.speech_lm.bundle import CODEC, bundled, codec_seen_from
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import Example, SpeechTokenizer
@@ -89,7 +88,7 @@ def train_recipe(
         config = _start(start, codec, first_says(say))
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     if start is None:
-        spec = codec or codec_of(recipe, corpus, output / CODEC, progress=progress, say=say)
+        spec = codec or codec_of(recipe, corpus, output, progress, say)
         config = config.model_copy(update={"codec": CodecSection(spec=spec)})
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force, "init": start}
     return train(config, training, corpus, output, progress=progress, say=say, **options)
@@ -101,7 +100,7 @@ def _start(directory: Path, codec: str | None, say: Say) -> TTSConfig:
         raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
     config = TTSConfig.model_validate(load_checkpoint(directory, "tts")[0])
     say(f"starting from {directory}, with its architecture, its frontend and its codec")
-    codec_seen = CodecSection(spec=codec_seen_from(directory, config.codec.spec))
+    codec_seen = CodecSection(spec=config.codec.seen_from(directory))
     return config.model_copy(update={"codec": codec_seen, "languages": config.languages or (config.language,)})
 
 
