@@ -170,7 +170,7 @@ class DetokenizerStream:
         ready = told.shape[1] if last else told.shape[1] // block * block
         self._told, told = told[:, ready:], told[:, :ready]
         if ready:
-            new = model.path(told, self._draw(ready, told), self.evaluations, self.guidance, self._steps)
+            new = model.path(told, self.noise(ready).to(told), self.evaluations, self.guidance, self._steps)
             self._window = torch.cat((self._window, new), dim=1)
         return self._sound(last)
 
@@ -185,8 +185,8 @@ class DetokenizerStream:
         self._window, self._heard = window[:, kept:], stop - kept
         return sound
 
-    def _draw(self, frames: int, like: Tensor) -> Tensor:
-        """Noise [1, frames, bands], drawn block by block, however many come at once."""
+    def noise(self, frames: int) -> Tensor:
+        """The next noise [1, frames, bands], drawn block by block, however many come at once."""
         block, bands = self.model.config.velocity.block, self.model.config.bands
         drawn = [torch.randn(block, bands, generator=self._noise) for _ in range(-(-frames // block))]
-        return torch.cat(drawn)[None, :frames].to(like)
+        return torch.cat(drawn)[None, :frames]
