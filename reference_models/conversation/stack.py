@@ -28,9 +28,9 @@ class Kind:
 
 KINDS = {
     "duplex": Kind(
-        f"{_HERE}.duplex_config:DuplexConfig",
-        f"{_HERE}.duplex_config:DuplexTrainingConfig",
-        f"{_HERE}.duplex_train:train_recipe",
+        f"{_HERE}.duplex.config:DuplexConfig",
+        f"{_HERE}.duplex.config:DuplexTrainingConfig",
+        f"{_HERE}.duplex.train:train_recipe",
     ),
     "flow": Kind(
         f"{_HERE}.flow.config:FlowConfig",
@@ -75,5 +75,8 @@ STACK = Stack(
     trainer=f"{_HERE}.stack:train_recipe",
     schema=f"{_HERE}.stack:schema",
     recipes=Path(__file__).parent.parent / "recipes" / "conversation",
-    options=(TrainOption("codec", "Speak through this codec, a model spec, instead of the recipe's."),),
+    options=(
+        TrainOption("codec", "Speak through this codec, a model spec, instead of the recipe's."),
+        TrainOption("init", "Start from this model, a checkpoint directory or a shipped name, with its architecture."),
+    ),
 )

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,19 @@ from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
+from speech_eval.reference_models.data import dialogues
 from speech_eval.reference_models.data.sentences import sentences
+from speech_eval.reference_models.data.voices import ASSISTANT, say
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
 GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED)
+SEVERAL = "hibari-voices"  # the same sentences, spoken in turn by the voices of one dialogue
+_VOICES = {SEVERAL: (ASSISTANT, "hibari-low", ASSISTANT, "hibari-high")}
+_CONVERSED = (dialogues.DIALOGUES, dialogues.USER_TURNS)
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, *_CONVERSED)
 _GENERATED = 6000  # sentences without a limit: about six hours
+_DIALOGUES = 240  # without a limit: about an hour and a half
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
 # Shorter or quieter recordings are prompts of silence, clicks and beeps.
@@ -41,7 +47,8 @@ _NOT_SPEECH = ("silence/",)
 
 @dataclass(frozen=True)
 class Recording:
-    """One utterance before it is written: `key` is unique within its source, `text` is None if unknown."""
+    """One utterance before it is written: `key` is unique within its source, `text` is None if unknown. A dialogue has
+    a second channel, `right`; `columns` are added to its row."""
 
     source: str
     key: str
@@ -49,6 +56,8 @@ class Recording:
     speaker: str
     language: str
     text: str | None
+    right: Audio | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(
@@ -103,6 +112,12 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
 def _recordings(
     source: str, limit: int | None, output: Path, left_out: dict[str, str], progress: Progress
 ) -> Iterator[Recording]:
+    if source in _CONVERSED:
+        count = _DIALOGUES if limit is None else limit
+        for number, (key, audio, right, speaker, text, columns) in enumerate(dialogues.recordings(source, count)):
+            progress(source, number, count)
+            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", text, right, columns)
+        return
     if source in _SPOKEN_BY_HIBARI:
         yield from _synthetic(source, limit, output, progress)
         return
@@ -136,10 +151,7 @@ def _recordings(
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
     """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, or sentences of
     a grammar. Recordings of an earlier call that was stopped are reused."""
-    from speech_eval.adapters.base import SynthesisRequest
-    from speech_eval.adapters.tts.hibari import Hibari
-
-    if source == GENERATED:
+    if source != SYNTHETIC:
         texts: dict[str, str | None] = {
             f"{number:06d}": text for number, text in enumerate(sentences(_GENERATED if limit is None else limit))
         }
@@ -147,22 +159,20 @@ def _synthetic(source: str, limit: int | None, output: Path, progress: Progress)
         bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
         texts = {sample.id: sample.text for dataset in bundled for sample in dataset.samples}
     chosen = list(texts.items())[:limit]
-    voice = Hibari()
+    voices = _VOICES.get(source, (ASSISTANT,))
     for number, (key, text) in enumerate(chosen):
         progress(source, number, len(chosen))
         assert text is not None
+        voice = voices[number % len(voices)]
         spoken = output / _file_name(source, key)
-        if spoken.is_file():
-            audio = load(spoken)
-        else:
-            (audio,) = voice.synthesize([SynthesisRequest(id=key, text=text, seed=number)])
-        yield Recording(source, key, audio, "hibari-heart (synthetic)", "en", text)
+        audio = load(spoken) if spoken.is_file() else say(voice, text, seed=number)
+        yield Recording(source, key, audio, f"{voice} (synthetic)", "en", text)
 
 
 def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
     file_name = _file_name(recording.source, recording.key)
     if not (output / file_name).is_file():
-        write_atomically(output / file_name, flac_bytes(recording.audio))
+        write_atomically(output / file_name, flac_bytes(recording.audio, recording.right))
     # The id by which the bundled datasets hold out: what they evaluate on is not trained on here.
     synthetic = recording.source in _SPOKEN_BY_HIBARI
     sample_id = recording.key if synthetic else f"{recording.language}-{recording.key.replace('/', '-')}"
@@ -177,7 +187,7 @@ def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str
         "split": "held-out-speaker" if recording.source == held_out_source else split,
         "seconds": round(recording.audio.seconds, 3),
     }
-    return row | ({} if recording.text is None else {"text": recording.text})
+    return row | dict(recording.columns) | ({} if recording.text is None else {"text": recording.text})
 
 
 def _file_name(source: str, key: str) -> str:
@@ -217,7 +227,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
             audio=row["file_name"],
             audio_sha256=file_sha256(output / row["file_name"]),
             speaker=row["speaker"],
-            metadata={"seconds": row["seconds"]},
+            metadata={name: row[name] for name in ("seconds", "turn_end", "pauses", "words") if name in row},
         )
         for row in rows
     ]

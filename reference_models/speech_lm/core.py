@@ -30,7 +30,7 @@ class LlamaCore(Section):
     tied: bool = knob(True, "Embedding and output head share one matrix.")
 
 
-class DepthSection(Section):
+class DepthCore(Section):
     """The depth decoder: what writes the other slots of a position after the first."""
 
     width: PositiveInt = knob(128, "Width of the hidden states.")
@@ -41,4 +41,9 @@ class DepthSection(Section):
     share: Annotated[float, Field(gt=0.0, le=1.0)] = knob(
         1 / 16, "Share of the frames it is trained on, drawn per step."
     )
+
+
+class DepthSection(DepthCore):
+    """The depth decoder of the layout csm, beside which the backbone writes the first codebook."""
+
     weight: Annotated[float, Field(ge=0.0, le=1.0)] = knob(0.5, "Weight of its loss; the first codebook has the rest.")

@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, LlamaConfig, LlamaModel
 
-from speech_eval.reference_models.speech_lm.core import DepthSection, LlamaCore
+from speech_eval.reference_models.speech_lm.core import DepthCore, LlamaCore
 from speech_eval.reference_models.speech_lm.tokenizer import EMPTY
 
 
 class FrameNetwork(nn.Module):
     """`slots` are the ids of each slot, `written` the ids that each written slot may take, the first slots in order."""
 
-    def __init__(self, core: LlamaCore, depth: DepthSection, slots: Sequence[int], written: Sequence[int]) -> None:
+    def __init__(self, core: LlamaCore, depth: DepthCore, slots: Sequence[int], written: Sequence[int]) -> None:
         super().__init__()
         self.depth, self.written = depth, len(written)
         std = core.width**-0.5
@@ -39,12 +39,11 @@ class FrameNetwork(nn.Module):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Rows [B, T, slots] to the sum [B, T, width] of their filled slots' embeddings."""
-        filled = ids != EMPTY
-        parts = [
-            F.embedding(ids[..., k].clamp(min=0), table) * filled[..., k, None]
-            for k, table in enumerate(self.embeddings)
-        ]
-        return torch.stack(parts).sum(0)
+        return torch.stack([self.embed_slot(slot, ids[..., slot]) for slot in range(len(self.embeddings))]).sum(0)
+
+    def embed_slot(self, slot: int, ids: Tensor) -> Tensor:
+        """The embeddings […, width] of one slot's ids […]; zeros for an empty slot."""
+        return F.embedding(ids.clamp(min=0), self.embeddings[slot]) * (ids != EMPTY)[..., None]
 
     def hidden(
         self,
@@ -74,20 +73,23 @@ class FrameNetwork(nn.Module):
         cache, chosen = DynamicCache(), [first]
         state = self.decoder(inputs_embeds=self.to_depth(hidden)[:, None], past_key_values=cache, use_cache=True)
         for slot in range(1, self.written):
-            entered = self.to_depth(F.embedding(chosen[-1], self.embeddings[slot - 1]))
+            entered = self.to_depth(self.embed_slot(slot - 1, chosen[-1]))
             state = self.decoder(inputs_embeds=entered[:, None], past_key_values=cache, use_cache=True)
             chosen.append(choose(self.heads[slot - 1](state.last_hidden_state[:, -1])))
         return torch.stack(chosen, dim=1)
 
     def depth_nats(self, hidden: Tensor, rows: Tensor) -> Tensor:
-        """Nats [N, written - 1] of the slots after the first, of rows [N, written] given h[t-1] [N, width]."""
-        before = [F.embedding(rows[:, k], self.embeddings[k]) for k in range(self.written - 1)]
+        """Nats [N, written - 1] of the slots after the first, of rows [N, written] given h[t-1] [N, width]; 0 for an
+        empty slot."""
+        before = [self.embed_slot(k, rows[:, k]) for k in range(self.written - 1)]
         entered = self.to_depth(torch.stack([hidden, *before], dim=1))
         states = self.decoder(inputs_embeds=entered, use_cache=False).last_hidden_state
         pairs = zip(self.heads, range(1, self.written), strict=True)
-        return torch.stack(
-            [F.cross_entropy(head(states[:, k]).float(), rows[:, k], reduction="none") for head, k in pairs], dim=1
-        )
+        nats = [
+            F.cross_entropy(head(states[:, k]).float(), rows[:, k], ignore_index=EMPTY, reduction="none")
+            for head, k in pairs
+        ]
+        return torch.stack(nats, dim=1)
 
     def drawn(self, rows: int, device: torch.device) -> Tensor:
         """Which of the rows the depth decoder is trained on in this step; all of them outside training."""
@@ -96,7 +98,7 @@ class FrameNetwork(nn.Module):
         return torch.randperm(rows, device=device)[: math.ceil(rows * self.depth.share)]
 
 
-def _depth_core(depth: DepthSection, slots: int) -> LlamaCore:
+def _depth_core(depth: DepthCore, slots: int) -> LlamaCore:
     return LlamaCore(positions=slots, **depth.model_dump(exclude={"share", "weight"}))
 
 

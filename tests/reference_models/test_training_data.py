@@ -15,10 +15,12 @@ from speech_eval import datasets  # noqa: E402
 from speech_eval.adapters.tts.hibari import Hibari  # noqa: E402
 from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
 from speech_eval.errors import BadAudio, BadInput  # noqa: E402
+from speech_eval.metrics.codec.pitch import f0  # noqa: E402
 from speech_eval.reference_models.data.corpus import Clip, open_corpus  # noqa: E402
 from speech_eval.reference_models.data.prepare import prepare  # noqa: E402
 from speech_eval.reference_models.data.segments import Batches, Segments  # noqa: E402
 from speech_eval.reference_models.data.sentences import sentences  # noqa: E402
+from speech_eval.reference_models.data.voices import say  # noqa: E402
 
 RATE = 16_000
 
@@ -66,10 +68,26 @@ def test_what_was_spoken_before_a_stop_is_not_spoken_again(tmp_path: Path, monke
     spoken: list[str] = []
     speak = Hibari.synthesize
     monkeypatch.setattr(
-        Hibari, "synthesize", lambda self, asked: spoken.extend(one.id for one in asked) or speak(self, asked)
+        Hibari, "synthesize", lambda self, asked: spoken.extend(one.text for one in asked) or speak(self, asked)
     )
     assert prepare(tmp_path, ("hibari-generated",), limit=4) == whole
-    assert (tmp_path / "metadata.jsonl").read_bytes() == rows and spoken == ["000003"]
+    assert (tmp_path / "metadata.jsonl").read_bytes() == rows and spoken == [sentences(4)[3]]
+
+
+def pitch(audio: Audio) -> float:
+    return float(np.nanmedian(f0(audio.resampled(RATE).samples)))
+
+
+def test_several_voices_speak_in_turn_at_about_one_pace_and_differ_in_pitch(tmp_path: Path) -> None:
+    pytest.importorskip("hibari")
+    prepare(tmp_path, ("hibari-voices",), limit=4)
+    speakers = [str(row["speaker"]).split()[0] for row in rows(tmp_path)]
+    assert speakers == ["hibari-heart", "hibari-low", "hibari-heart", "hibari-high"]
+    text = "The quiet river runs below the old stone bridge."
+    spoken = {name: say(name, text, seed=0) for name in ("hibari-low", "hibari-heart", "hibari-high")}
+    assert max(one.seconds for one in spoken.values()) < 1.25 * min(one.seconds for one in spoken.values())
+    low, own, high = (pitch(one) for one in spoken.values())
+    assert own / low == pytest.approx(1.2, rel=0.08) and high / own == pytest.approx(1 / 0.88, rel=0.08)
 
 
 def test_generated_sentences_are_many_the_same_every_time_and_none_that_is_evaluated_on() -> None:
