@@ -2,9 +2,9 @@
 
     python benchmarks/context.py CHECKPOINT [--conversations 16]
 
-CHECKPOINT is a directory that `speech-eval train conversation/csm-context` wrote, with the shards of its training. Every
-turn but the first of a conversation is scored alone, after the turns before it, and after as many turns of another
-conversation. One line per speaker, with the mean of the paired differences and its 95 % bootstrap interval over
+CHECKPOINT is a directory that `speech-eval train conversation/csm-context` wrote, with the shards of its training.
+Every turn but the first of a conversation is scored alone, after the turns before it, and after as many turns of
+another conversation. One line per speaker, with the mean of the paired differences and its 95 % bootstrap interval over
 conversations.
 """
 
