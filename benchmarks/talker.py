@@ -2,9 +2,9 @@
 
     python benchmarks/talker.py CHECKPOINT [--words 24] [--rounds 3]
 
-CHECKPOINT is a directory that `speech-eval train conversation/talker` wrote. Both sides have the same text LLM, read the
-same questions (as text, so no recognizer counts) and speak through the same codec; the cascade's voice is llasa-3m-en.
-They take turns, the ratio is taken within a question. Processor time, so that a busy machine does not count; the
+CHECKPOINT is a directory that `speech-eval train conversation/talker` wrote. Both sides have the same text LLM, read
+the same questions (as text, so no recognizer counts) and speak through the same codec; the cascade's voice is
+llasa-3m-en. They take turns, the ratio is taken within a question. Processor time, so that a busy machine does not count; the
 task `latency` measures the clock.
 """
 

@@ -6,7 +6,7 @@ adapter.
 
 from __future__ import annotations
 
-from speech_eval.adapters.catalog import AGENT, CHAT, CODEC, SYNTHESIZER, Entry
+from speech_eval.adapters.entry import AGENT, CHAT, CODEC, SYNTHESIZER, Entry
 from speech_eval.reference_models import CHECKPOINTS
 
 _CODEC, _TTS = "speech_eval.reference_models.codec.adapter", "speech_eval.reference_models.tts.adapter"
