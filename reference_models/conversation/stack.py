@@ -37,6 +37,11 @@ KINDS = {
         f"{_HERE}.flow.config:FlowTrainingConfig",
         f"{_HERE}.flow.train:train_recipe",
     ),
+    "csm-context": Kind(
+        f"{_HERE}.context.config:ContextConfig",
+        "speech_eval.reference_models.tts.training_config:TTSTrainingConfig",
+        f"{_HERE}.context.train:train_recipe",
+    ),
     "talker": Kind(
         f"{_HERE}.talker.config:TalkerConfig",
         f"{_HERE}.talker.config:TalkerTrainingConfig",
@@ -70,7 +75,7 @@ def train_recipe(recipe: ResolvedRecipe, *arguments: Any, **options: Any) -> dic
 
 STACK = Stack(
     name="conversation",
-    summary="Spoken dialogue: a duplex model that listens and speaks at once.",
+    summary="Spoken dialogue: a duplex model, a Talker for a text LLM, a flow-matching detokenizer.",
     kind="duplex",
     trainer=f"{_HERE}.stack:train_recipe",
     schema=f"{_HERE}.stack:schema",

@@ -26,7 +26,7 @@ from speech_eval.reference_models.recipes.codecs import CODEC, bundled, codec_of
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
-from speech_eval.reference_models.speech_lm.tokenizer import Example, SpeechTokenizer
+from speech_eval.reference_models.speech_lm.tokenizer import Example
 from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint, load_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
@@ -116,6 +116,7 @@ def train(
     init: Path | None = None,
     force: bool = False,
     stop_at: int | None = None,
+    trainer: type[TTSTrainer] | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> dict[str, Any]:
@@ -124,8 +125,9 @@ def train(
     `resume` continues from the state in `output` and gives what the uninterrupted run would have given, or starts with
     the stage before which it was interrupted; `overfit` trains on the first batch alone; `init` is a checkpoint of the
     same layout to start from; `force` starts although the packed speech is not recognized, and marks the card;
-    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without anything to
-    resume, for a start over a run and for shards without speech, `TrainingStopped` for losses that are not finite.
+    `stop_at` ends early, as an interruption would; `trainer` may make other documents of the utterances. Returns the
+    card. Raises `BadInput` for a resume without anything to resume, for a start over a run and for shards without
+    speech, `TrainingStopped` for losses that are not finite.
     """
     resume = resume and resumes(output)
     if not resume:
@@ -135,11 +137,12 @@ def train(
     config = encode(
         config, corpus, output, on_bad=training.on_bad_data, renew=not resume, progress=progress, say=first_says(say)
     )
-    trainer = TTSTrainer(config, training, corpus, output, name=name, overfit=overfit, init=init, say=say)
-    trainer.loop.start(resume)
+    options: dict[str, Any] = {"name": name, "overfit": overfit, "init": init, "say": say}
+    made = (trainer or TTSTrainer)(config, training, corpus, output, **options)
+    made.loop.start(resume)
     if not resume:
-        trainer.loop.alone(lambda: trainer.check_packed(spec, force))
-    return finish(trainer, stop_at, progress)
+        made.loop.alone(lambda: made.check_packed(spec, force))
+    return finish(made, stop_at, progress)
 
 
 def finish(trainer: TTSTrainer, stop_at: int | None = None, progress: Progress = silent) -> dict[str, Any]:
@@ -240,7 +243,7 @@ class TTSTrainer:
         accelerator, training = self.accelerator, self.training
         return Packed(
             self.model.tokenizer,
-            _sources(self.model.tokenizer, shards),
+            self.sources(shards),
             training.sequence,
             batch_size=training.batch_size,
             seed=seed,
@@ -249,6 +252,16 @@ class TTSTrainer:
             texts=texts,
             text_share=training.text_replay,
         )
+
+    def sources(self, shards: Shards) -> list[Source]:
+        """The documents of a split, measured once and made again each time they are needed."""
+        tokenizer = self.model.tokenizer
+
+        def make(index: int) -> Example:
+            document = shards[index]
+            return tokenizer.example(document.spoken, document.codes)
+
+        return [Source(shards[i].id, len(make(i)[0]), partial(make, i)) for i in range(len(shards))]
 
     def _texts(self) -> list[Source]:
         """Text to replay: the lines of a file, or the transcripts."""
@@ -261,7 +274,7 @@ class TTSTrainer:
             lines = tokenizer.spoken(Path(replay).read_text("utf-8").splitlines())
         make = tokenizer.text_example
         return [
-            Source(f"text {number}", len(make(line)[0]), partial(make, line), speech=False)
+            Source(f"text {number}", len(make(line)[0]), partial(make, line), ends=0)
             for number, line in enumerate(lines)
             if line.strip()
         ]
@@ -408,13 +421,3 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - begun)
     return 2.0 * size**3 / best
-
-
-def _sources(tokenizer: SpeechTokenizer, shards: Shards) -> list[Source]:
-    """The documents of a split, measured once and made again each time they are needed."""
-
-    def make(index: int) -> Example:
-        document = shards[index]
-        return tokenizer.example(document.spoken, document.codes)
-
-    return [Source(shards[i].id, len(make(i)[0]), partial(make, i)) for i in range(len(shards))]
