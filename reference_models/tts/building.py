@@ -10,11 +10,13 @@ from pydantic import ValidationError
 from torch import nn
 
 from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.tokenizer import StreamTokenizer
 from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 from speech_eval.reference_models.tts.config import HubCore, TTSConfig
 from speech_eval.reference_models.tts.frame_lm import FrameLM
 from speech_eval.reference_models.tts.model import SpeechLM, extend
+from speech_eval.reference_models.tts.published import PublishedTokenizer, family_of
 
 TOKENIZER = "tokenizer"
 TokenLM = SpeechLM | FrameLM
@@ -32,7 +34,9 @@ def build(config: TTSConfig) -> TokenLM:
     core = config.core
     try:
         tokenizer = AutoTokenizer.from_pretrained(core.name, revision=core.revision)
-        lm = AutoModelForCausalLM.from_pretrained(core.name, revision=core.revision, dtype=torch.float32)
+        lm = AutoModelForCausalLM.from_pretrained(
+            core.name, revision=core.revision, dtype=torch.float32, use_safetensors=True
+        )
     except (OSError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise BadInput(f"The text LLM {core.name}: {first}", "Check the name and the network.") from error
@@ -92,9 +96,19 @@ def _speaking(config: TTSConfig, lm: Any, tokenizer: Any) -> SpeechLM:
     if scaled:
         raise BadInput(f"This text LLM rescales its logits ({scaled[0]}).", "Use a Llama, Qwen or Mistral model.")
     assert isinstance(config.core, HubCore)
+    family = family_of(tokenizer, lm.get_input_embeddings().num_embeddings)
+    if family != config.core.family:
+        raise BadInput(
+            f"{config.core.name} speaks already: it has the speech tokens of {family}.",
+            f"Start from it: --init {config.core.name}. Or name a text LLM.",
+        )
     core = config.core.model_copy(update={"architecture": _plain(lm)})
-    model = SpeechLM(config.model_copy(update={"core": core}), lm, tokenizer)
-    extend(lm, len(model.tokenizer.vocabulary) - lm.get_input_embeddings().num_embeddings)
+    config = config.model_copy(update={"core": core})
+    if family is not None:
+        return SpeechLM(config, lm, PublishedTokenizer(config, lm, tokenizer))
+    base = lm.get_input_embeddings().num_embeddings
+    model = SpeechLM(config, lm, StreamTokenizer(config, config.core.positions, tokenizer, base))
+    extend(lm, len(model.tokenizer.vocabulary) - base)
     return model
 
 

@@ -37,6 +37,7 @@ from speech_eval.reference_models.tts.building import build, save, start_from
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
 from speech_eval.reference_models.tts.config import TTSConfig, codec_spec
+from speech_eval.reference_models.tts.published import start_config
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 CODEC, SHARDS = "codec", "shards"  # folders of a checkpoint
@@ -83,10 +84,10 @@ def train_recipe(
     if not resume:
         refuse_existing(output)
     training = recipe.read(TTSTrainingConfig, recipe.training)
-    start = None if init is None else find_checkpoint(init, "--init")
     config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": codec or CODEC}})
-    if start is not None:
-        config = _start(start, codec, first_says(say))
+    start: Path | None = None
+    if init is not None:
+        start, config = _start(init, codec, first_says(say))
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     if start is None:
         spec = codec or _codec(recipe, corpus, output, progress, say)
@@ -95,14 +96,22 @@ def train_recipe(
     return train(config, training, corpus, output, progress=progress, say=say, **options)
 
 
-def _start(directory: Path, codec: str | None, say: Say) -> TTSConfig:
-    """The configuration of a checkpoint to start from, whose codec is seen from here."""
+def _start(init: str, codec: str | None, say: Say) -> tuple[Path, TTSConfig]:
+    """The directory and configuration of what to start from: a checkpoint of this project, whose codec is seen from
+    here, or a published model, whose codec may be given in another place."""
+    foreign = (Path(init) / "config.json").is_file() and not (Path(init) / DESCRIPTION).is_file()
+    if foreign or init.startswith("hf:"):
+        directory, config = start_config(init, codec)
+        say(f"starting from {init}, in the layout of its family, over {config.codec.spec}")
+        return directory, config
+    directory = find_checkpoint(init, "--init")
     if codec is not None:
         raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
     config = TTSConfig.model_validate(load_checkpoint(directory, "tts")[0])
     say(f"starting from {directory}, with its architecture, its frontend and its codec")
     codec_seen = CodecSection(spec=codec_spec(config, directory))
-    return config.model_copy(update={"codec": codec_seen, "languages": config.languages or (config.language,)})
+    learned = config.languages or (config.language,)
+    return directory, config.model_copy(update={"codec": codec_seen, "languages": learned})
 
 
 def _codec(recipe: ResolvedRecipe, data: Corpus, output: Path, progress: Progress, say: Say) -> str:
@@ -222,8 +231,9 @@ class TTSTrainer:
         self.accelerator, self.log = accelerator(), TTSLog()
         self.shards = Shards(output / SHARDS)
         torch.manual_seed(training.seed)
-        self.model = build(config) if init is None else start_from(init, config)
-        self.start_weights = None if init is None else weights_digest([init / WEIGHTS])
+        ours = init is not None and (init / DESCRIPTION).is_file()
+        self.model = start_from(init, config) if init is not None and ours else build(config)
+        self.start_weights = None if init is None else weights_digest(sorted(init.glob("*.safetensors")))
         if training.sequence > self.model.tokenizer.context:
             raise BadInput(
                 f"sequence={training.sequence}: the model reads {self.model.tokenizer.context} positions.",
