@@ -25,6 +25,7 @@ STACK = Stack(
     kind="codec",
     trainer="speech_eval.reference_models.codec.train:train_recipe",
     schema="speech_eval.reference_models.codec.stack:schema",
+    exporter="speech_eval.reference_models.codec.export:export",
     recipes=Path(__file__).parent.parent / "recipes" / "codec",
     options=(
         TrainOption("init", "Start from this model, a checkpoint directory or a shipped name, with its architecture."),

@@ -46,6 +46,7 @@ class Stack:
     directory; `data` is what `data.corpus.open_corpus` takes: a folder, a list, a dataset's name, or a corpus that is
     open. `schema` is `module:function` of `schema(recipe) -> {part of the recipe: section class}`; `kind` is what its
     `reference.json` states, by which the harness finds the adapter; `recipes` is the folder of its YAML files.
+    `exporter` is `module:function` of `export(checkpoint, folder)`, if the stack has one.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Stack:
     schema: str
     recipes: Path
     options: tuple[TrainOption, ...] = ()
+    exporter: str | None = None
     extra: str = "train"
 
     def train(self, recipe: ResolvedRecipe, data: Data, output: Path, **options: Any) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     model = _empty(config, directory)
     model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(_ours(model, state))
     except RuntimeError as error:
         first_line = str(error).splitlines()[0]
         raise BadInput(
@@ -68,7 +68,7 @@ def start_from(directory: Path, config: TTSConfig) -> TokenLM:
     described, state, _ = load_checkpoint(directory, "tts")
     model = _empty(config, directory)
     model.tokenizer.vocabulary.check(described["vocabulary"], str(directory))
-    model.load_state_dict(state)
+    model.load_state_dict(_ours(model, state))
     return model
 
 
@@ -77,6 +77,16 @@ def save(directory: Path, model: TokenLM, state: dict[str, Any], card: dict[str,
     save_checkpoint(directory, "tts", model.config.model_dump(mode="json"), state, card)
     if model.tokenizer.text_tokenizer is not None:
         model.tokenizer.text_tokenizer.save_pretrained(directory / TOKENIZER)
+
+
+def _ours(model: TokenLM, state: dict[str, Any]) -> dict[str, Any]:
+    """A state by the names of this project, if it has those of transformers, which leave a tied head out."""
+    if isinstance(model, FrameLM) or any(name.startswith("core.") for name in state):
+        return state
+    named = {f"core.{name}": tensor for name, tensor in state.items()}
+    if model.core.config.tie_word_embeddings and "core.lm_head.weight" not in named:
+        named["core.lm_head.weight"] = named["core.model.embed_tokens.weight"]
+    return named
 
 
 def _empty(config: TTSConfig, directory: Path) -> TokenLM:
@@ -88,7 +98,12 @@ def _empty(config: TTSConfig, directory: Path) -> TokenLM:
     if config.core.architecture is None:
         raise BadInput(f"{directory}: the text LLM's architecture is missing.", "Train it again.")
     lm = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.core.architecture), dtype=torch.float32)
-    return _speaking(config, lm, AutoTokenizer.from_pretrained(directory / TOKENIZER))
+    return _speaking(config, lm, AutoTokenizer.from_pretrained(_tokenizer(directory)))
+
+
+def _tokenizer(directory: Path) -> Path:
+    """Where a text LLM's tokenizer is: beside the weights in an exported model."""
+    return directory / TOKENIZER if (directory / TOKENIZER).is_dir() else directory
 
 
 def _speaking(config: TTSConfig, lm: Any, tokenizer: Any) -> SpeechLM:

@@ -29,6 +29,7 @@ STACK = Stack(
     kind="tts",
     trainer="speech_eval.reference_models.tts.train:train_recipe",
     schema="speech_eval.reference_models.tts.stack:schema",
+    exporter="speech_eval.reference_models.tts.export:export",
     recipes=Path(__file__).parent.parent / "recipes" / "tts",
     options=(
         TrainOption("codec", "Speak through this codec, a model spec, instead of the recipe's."),
