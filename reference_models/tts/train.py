@@ -233,7 +233,7 @@ class TTSTrainer:
         torch.manual_seed(training.seed)
         ours = init is not None and (init / DESCRIPTION).is_file()
         self.model = start_from(init, config) if init is not None and ours else build(config)
-        self.start_weights = None if init is None else weights_digest(sorted(init.glob("*.safetensors")))
+        self.start_weights = None if init is None else weights_digest(sorted(init.glob("model*.safetensors")))
         if training.sequence > self.model.tokenizer.context:
             raise BadInput(
                 f"sequence={training.sequence}: the model reads {self.model.tokenizer.context} positions.",

@@ -60,7 +60,7 @@ def variants(folder: Path) -> dict[str, Path]:
     assert codec
     return {
         "bytes": checkpoint(folder / "a"),
-        "phonemes, untied": checkpoint(folder / "b", untied, frontend="phonemes"),
+        "phonemes": checkpoint(folder / "b", untied, frontend="phonemes"),
         "interleaved": checkpoint(folder / "c", layout="interleaved"),
         "text LLM": checkpoint(folder / "d", text_llm, frontend="tokenizer"),
         "LLaSA": checkpoint(folder / "e", keeps, frontend="tokenizer"),
