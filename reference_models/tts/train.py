@@ -33,6 +33,7 @@ from speech_eval.reference_models.training.distributed import accelerator, autoc
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
 from speech_eval.reference_models.training.state import resumes
+from speech_eval.reference_models.tts import lora
 from speech_eval.reference_models.tts.building import build, save, start_from
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
@@ -234,6 +235,7 @@ class TTSTrainer:
         ours = init is not None and (init / DESCRIPTION).is_file()
         self.model = start_from(init, config) if init is not None and ours else build(config)
         self.start_weights = None if init is None else weights_digest(sorted(init.glob("model*.safetensors")))
+        self.adapters = lora.add(self.model, training.lora) if training.lora is not None else None
         if training.sequence > self.model.tokenizer.context:
             raise BadInput(
                 f"sequence={training.sequence}: the model reads {self.model.tokenizer.context} positions.",
@@ -333,6 +335,8 @@ class TTSTrainer:
             f"{len(batches.too_long)} utterances too long for one"
         )
         self.say(f"  vocabulary {vocabulary.digest[:16]}: {len(vocabulary)} ids")
+        if self.adapters is not None:
+            self.say(f"  adapters at {self.adapters['layers']} layers: {self.adapters['learned']} weights are learned")
         for name in batches.too_long:
             self.say(f"left out {name} (long): it takes more than {training.sequence} positions")
         for row in vocabulary.rows():
@@ -426,8 +430,17 @@ class TTSTrainer:
         """Write the checkpoint directory; returns the card."""
         found = card(self.name, self.model, self.training, self.corpus, self.shards.summary, self.log, self.overfit)
         found["training"]["init_weights_sha256"] = self.start_weights
-        self.loop.alone(lambda: save(self.output, self.model, self.model.state_dict(), found))
+        if self.adapters is not None:
+            found["training"]["lora"] = self.adapters
+        self.loop.alone(lambda: self._save(found))
         return found
+
+    def _save(self, found: dict[str, Any]) -> None:
+        """The checkpoint, with adapters added to the weights and as files of their own."""
+        if self.training.lora is None:
+            return save(self.output, self.model, self.model.state_dict(), found)
+        save(self.output, self.model, lora.merged(self.model), found)
+        lora.save_adapter(self.model, self.training.lora, self.output / lora.ADAPTER)
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:

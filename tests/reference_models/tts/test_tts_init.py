@@ -79,6 +79,35 @@ def test_a_published_model_goes_on_learning_in_its_own_tokens(family: str, tmp_p
     assert len(audio.samples) > 0
 
 
+def test_adapters_learn_beside_frozen_weights_and_are_added_to_them(tmp_path: Path) -> None:
+    path, codec, _ = published("llasa", tmp_path)
+    data, output = spoken_tones(tmp_path / "data"), tmp_path / "on"
+    wanted = recipe(training=TRAINING | {"lora": {"rank": 2, "targets": ["q_proj", "down_proj"]}})
+    said: list[str] = []
+    card = train_recipe(wanted, data, output, init=str(path), codec=codec, overfit=True, say=said.append)
+    # One layer: q_proj is 16 to 16, down_proj 32 to 16.
+    assert card["training"]["lora"] == {"layers": 2, "learned": 2 * (16 + 16) + 2 * (32 + 16)}
+    rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["speech"] < rows[0]["speech"]
+    before = transformers.AutoModelForCausalLM.from_pretrained(path)
+    model, _ = load(output)
+    changed = {
+        name.rpartition("layers.")[2]
+        for (name, old), new in zip(before.named_parameters(), model.core.parameters(), strict=True)
+        if not torch.equal(old, new)
+    }
+    assert changed == {"0.self_attn.q_proj.weight", "0.mlp.down_proj.weight"}
+    adapted = pytest.importorskip("peft").PeftModel.from_pretrained(before, output / "adapter")
+    ids = torch.arange(20)[None]
+    with torch.inference_mode():
+        assert torch.allclose(adapted(input_ids=ids).logits, model.core(input_ids=ids).logits, atol=1e-5)
+    again = train_recipe(wanted.model_copy(), data, output, init=str(path), codec=codec, overfit=True, resume=True)
+    assert again["training"]["steps"] == 2
+    strange = recipe(training=TRAINING | {"lora": {"targets": ["to_q"]}})
+    with pytest.raises(BadInput, match=r"no layer is named to_q\. .*q_proj"):
+        train_recipe(strange, data, tmp_path / "other", init=str(path), codec=codec)
+
+
 def test_what_cannot_be_trained_is_said_by_name(tmp_path: Path) -> None:
     data = spoken_tones(tmp_path / "data")
     path, codec, _ = published("outetts", tmp_path / "o")
