@@ -2,7 +2,7 @@
 
     W x  +  alpha / rank · B A x          A [rank, in] random, B [out, rank] zero at the start
 
-A checkpoint has the sums, so that everything reads it as any other; `adapter/` beside it has A and B as peft loads them.
+A checkpoint has the sums, so everything reads it as any other; `adapter/` beside it has A and B as peft loads them.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ torch.set_num_threads(1)
 TRAINING = {
     "steps": 2,
     "batch_size": 1,
-    "sequence": 512,
+    "sequence": 1024,
     "optimizer": {"learning_rate": 1e-2},
     "check": {"utterances": 1, "recognizer": "whisper-tiny.en", "max_wer": 100.0},
     "log_every": 1,
@@ -55,6 +55,7 @@ def first_loss(lm: Any, tokenizer: PublishedTokenizer, output: Path) -> float:
     return total / count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llasa", "orpheus", "neutts"])
 def test_a_published_model_goes_on_learning_in_its_own_tokens(family: str, tmp_path: Path) -> None:
     path, codec, _ = published(family, tmp_path)
@@ -79,6 +80,7 @@ def test_a_published_model_goes_on_learning_in_its_own_tokens(family: str, tmp_p
     assert len(audio.samples) > 0
 
 
+@pytest.mark.slow
 def test_adapters_learn_beside_frozen_weights_and_are_added_to_them(tmp_path: Path) -> None:
     path, codec, _ = published("llasa", tmp_path)
     data, output = spoken_tones(tmp_path / "data"), tmp_path / "on"
