@@ -46,8 +46,8 @@ def test_a_published_dac_gives_the_same_codes_and_the_same_waveform(
         expected = theirs.encode(audio)
         assert torch.equal(torch.stack(codes, dim=1), expected.audio_codes)
         heard, other = ours.decode(codes)[0, 0], theirs.decode(audio_codes=expected.audio_codes).audio_values[0]
-    whole = slice(4 * prod(strides), -4 * prod(strides))  # the edges see other zeros where one is later
-    assert torch.allclose(heard.roll(-later)[whole], other[: len(heard)][whole], atol=1e-5)
+    inner = torch.arange(4 * prod(strides), 16 * prod(strides))  # the edges see other zeros where one is later
+    assert torch.allclose(heard[inner + later], other[inner], atol=1e-5)
     assert any("parametrizations" in name for name, _ in ours.named_parameters()), "it can be trained"
 
 
