@@ -1,6 +1,7 @@
 """Rebuild `harness/assets/catalog.json` and `harness/datasets/manifests`.
 
-`python benchmarks/build_data/manifests.py assets FOLDER` pins the archives of a folder,
+`python benchmarks/build_data/manifests.py assets FOLDER [NAME ...]` pins the archives of a folder: those of all assets,
+or of some, the others staying as they are,
 `python benchmarks/build_data/manifests.py manifests` writes the bundled manifests from the pinned assets.
 
 Only maintainers run this, when an asset or a manifest changes; the results are committed.
@@ -12,6 +13,7 @@ import gzip
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,29 @@ ASTERISK: dict[str, tuple[str, str, str, str, str]] = {
 }
 
 
+TEXTS: list[dict[str, Any]] = [
+    {
+        "name": "wordnet",
+        "role": "text",
+        "kind": "deb",
+        "license": "WordNet-3.0",
+        "source": "WordNet 3.0, Copyright 2006 by Princeton University",
+        "description": "Dictionary of English with quoted examples of use, as text.",
+        "packages": [
+            (
+                "wordnet-base",
+                "1:3.0-37",
+                "wordnet-base_1%3a3.0-37_all.deb",
+                {
+                    "usr/share/doc/wordnet-base/copyright": "copyright",
+                    **{f"usr/share/wordnet/data.{part}": f"data.{part}" for part in ("adj", "adv", "noun", "verb")},
+                },
+            )
+        ],
+    }
+]
+
+
 def _recordings() -> list[dict[str, Any]]:
     clips = [f"{_CLIP}-{number}.wav" for number in ("0870", "0880", "0890", "0920", "0930")]
     members = {f"{_LIBRIVOX}/{name}": name for name in (*clips, "transcription", "fileids")}
@@ -246,9 +271,11 @@ def _recordings() -> list[dict[str, Any]]:
     return found
 
 
-def pin(folder: Path) -> list[Asset]:
-    """The assets as the archives in `folder` hold them, with every sha256."""
-    return [_pin(entry, folder) for entry in [*({"kind": "wheel"} | wheel for wheel in WHEELS), *_recordings()]]
+def pin(folder: Path, names: Sequence[str] = ()) -> list[Asset]:
+    """The assets as the archives in `folder` hold them, with every sha256; with `names`, the others as they are."""
+    entries = [*({"kind": "wheel"} | wheel for wheel in WHEELS), *TEXTS, *_recordings()]
+    keep = {entry["name"] for entry in entries} - set(names) if names else set()
+    return [assets.ASSETS[entry["name"]] if entry["name"] in keep else _pin(entry, folder) for entry in entries]
 
 
 def _pin(entry: dict[str, Any], folder: Path) -> Asset:
@@ -413,8 +440,8 @@ def write_manifests(folder: Path) -> None:
 
 def main(words: list[str]) -> int:
     """Run one of the two builds."""
-    if len(words) == 2 and words[0] == "assets":
-        lines = ",\n".join(asset.line() for asset in pin(Path(words[1])))
+    if len(words) >= 2 and words[0] == "assets":
+        lines = ",\n".join(asset.line() for asset in pin(Path(words[1]), words[2:]))
         (DATA.parents[1] / "assets" / "catalog.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     elif words == ["manifests"]:
         write_manifests(DATA)

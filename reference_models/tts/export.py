@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.core import LlamaCore
 from speech_eval.reference_models.speech_lm.frontend import PHONEMES
 from speech_eval.reference_models.speech_lm.sequence import TEXT, is_special
 from speech_eval.reference_models.speech_lm.vocabulary import SPECIALS
 from speech_eval.reference_models.training.checkpoint import DESCRIPTION, read_description, render_card
 from speech_eval.reference_models.tts.building import load
-from speech_eval.reference_models.tts.config import LlamaCore
 from speech_eval.reference_models.tts.frame_lm import FrameLM
 from speech_eval.reference_models.tts.model import SpeechLM
 
