@@ -55,4 +55,6 @@ class Book:
         """Bits that tell rare codes apart: one is beyond the largest as often as none of the corpus was (Laplace)."""
         within = max(self.largest + 1 - len(self.words), 1) * (self.once + 2) / (self.once + 1)
         beyond = max(self.size - self.largest - 1, 1) * (self.once + 2)
-        return np.where(codes <= self.largest, np.log2(within), np.log2(beyond))
+        bits = np.full(len(codes), np.log2(beyond))
+        bits[codes <= self.largest] = np.log2(within)
+        return bits
