@@ -8,6 +8,7 @@ Not counted: what the allocator wastes, and what one operation needs while it ru
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from speech_eval.reference_models.tts.training_config import LoRAConfig
 
@@ -98,8 +99,8 @@ def main() -> None:
     print("| | weights | positions | all weights, GB | with `recompute` | with `lora` and `recompute` |")
     print("|" + "---|" * 6)
     for name, (shape, positions, bf16) in TABLE.items():
-        ways = ({}, {"recompute": True}, {"recompute": True, "lora": LoRAConfig()})
-        found = [sum(step(shape, positions, bf16=bf16, **way).values()) / 1e9 for way in ways]  # type: ignore[arg-type]
+        ways: tuple[dict[str, Any], ...] = ({}, {"recompute": True}, {"recompute": True, "lora": LoRAConfig()})
+        found = [sum(step(shape, positions, bf16=bf16, **way).values()) / 1e9 for way in ways]
         sizes = " | ".join(f"{total:.3g}" for total in found)
         print(f"| {name} | {shape.weights / 1e6:.4g} M | {positions} | {sizes} |")
 
