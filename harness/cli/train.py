@@ -119,12 +119,16 @@ def export(
     checkpoint: Annotated[str, typer.Argument(help="Checkpoint directory, or the name of a shipped one.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="New folder.")],
     push_to_hub: Annotated[str | None, typer.Option(help="Also upload it to this repository, ORG/NAME.")] = None,
+    json: Json = False,
 ) -> None:
     """Write a trained model for others: a speech LM for transformers, a codec as safetensors with a card."""
     from speech_eval.api.training import export as export_model
-    from speech_eval.cli.console import line, say
+    from speech_eval.cli.console import emit, line, say
 
-    line(f"exported: {export_model(checkpoint, output, push_to_hub=push_to_hub, say=say)}")
+    written = export_model(checkpoint, output, push_to_hub=push_to_hub, say=say)
+    if json:
+        return emit({"exported": str(written), "files": sorted(file.name for file in written.iterdir())})
+    line(f"exported: {written}")
 
 
 def list_recipes(json: bool) -> None:
