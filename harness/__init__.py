@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from speech_eval.api.scoring import verify as verify
     from speech_eval.api.training import best_of as best_of
     from speech_eval.api.training import describe_recipe as describe_recipe
+    from speech_eval.api.training import export as export
     from speech_eval.api.training import list_recipes as list_recipes
     from speech_eval.api.training import reproduce as reproduce
     from speech_eval.api.training import train as train
@@ -112,7 +113,7 @@ _PUBLIC = {
         "api.power": "power",
         "api.run": "Run load_run",
         "api.scoring": "report score score_records slices verify",
-        "api.training": "best_of describe_recipe list_recipes reproduce train",
+        "api.training": "best_of describe_recipe export list_recipes reproduce train",
         "audio": "Audio",
         "datasets": "load_dataset",
         "engine.generate.answer": "Answer",

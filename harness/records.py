@@ -132,18 +132,25 @@ class CodesRecord(Record):
 class TokenModelRecord(Record):
     """What a language model trained on a codec's codes makes of one recording, with the training it had.
 
-    `bits` and `bits_given_text` are what it needs for the codes; `ended` says whether its own speech ended by itself.
+    `bits` and `bits_given_text` are what it needs for the codes, `unigram_bits` and `bigram_bits` what counting needs;
+    `ended` says whether its own speech ended by itself. `corpus` is a digest of the texts and lengths of what was read,
+    which is equal for all codecs that were measured on the same recordings.
     """
 
     bits: float
     bits_given_text: float
-    ended: bool
+    unigram_bits: float | None = None
+    bigram_bits: float | None = None
+    ended: bool | None = None
     parameters: int | None = None
     vocabulary: str | None = None
     audio_seconds: float | None = None
     flops: float | None = None
     steps: int | None = None
-    stopped_by: str | None = None
+    stopped_by: str | None = None  # of the first protocol
+    corpus: str | None = None
+    corpus_seconds: float | None = None
+    passes: int | None = None
 
 
 class SpeechProbabilities(Record):
