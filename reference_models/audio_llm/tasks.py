@@ -41,9 +41,9 @@ class Tasks:
         labels = [labels for labels in targets if labels is not None]
         if number < stage.flat_steps:
             sizes = [self._sizes(spoken[i]) for i in known]
-            loss = ctc.flat_loss(positions, counts, labels, sizes)
+            loss = ctc.flat_loss(positions, counts, labels, sizes, stage.negatives)
             return {"loss": loss, "flat": loss}
-        loss = ctc.loss(positions, counts, labels)
+        loss = ctc.loss(positions, counts, labels, stage.negatives)
         return {"loss": loss, "ctc": loss}
 
     def _transcribe(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:

@@ -51,6 +51,11 @@ class StageConfig(Section):
     flat_steps: NonNegativeInt = knob(
         0, "First steps of `ctc` whose targets are laid over the audio evenly, which shortens its plateau."
     )
+    negatives: PositiveInt | None = knob(
+        None,
+        "Tokens drawn per step of `ctc` beside those of the batch, which stand for the whole vocabulary; null: all of "
+        "it, at twice the cost.",
+    )
     distil: Share = knob(
         0.0,
         "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); the "
