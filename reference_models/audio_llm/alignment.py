@@ -19,7 +19,7 @@ from speech_eval.assets.convert.whisper import convert
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput, require
 from speech_eval.progress import Progress, silent
-from speech_eval.reference_models.audio_llm.features import FeatureStore, FloatArray, Word, files_of
+from speech_eval.reference_models.audio_llm.features import FeatureStore, FloatArray, Word
 from speech_eval.reference_models.speech_lm.speech_encoders import BUNDLED, FRAME_RATE
 
 _SMOOTHING = 7  # frames of the median filter
@@ -101,20 +101,22 @@ def path(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def add_word_times(store: FeatureStore, progress: Progress = silent) -> FeatureStore:
-    """Write the times of words into the files of a store, for utterances that lack them; returns it opened again."""
+    """Write the times of words into the files of a store, for utterances that lack them; returns it read again."""
     aligner: Aligner | None = None
     done = 0
-    for file in files_of(store.folder):
-        lines = [json.loads(text) for text in file.read_text("utf-8").splitlines()]
-        done += len(lines)
-        features: FloatArray = np.load(file.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+    for file in store.files():
+        lines_file = file.with_suffix(".jsonl")
+        lines = [json.loads(text) for text in lines_file.read_text("utf-8").splitlines()]
+        features: FloatArray = np.load(file, mmap_mode="r", allow_pickle=False)
         ends = np.cumsum([line["frames"] for line in lines])
         lacking = [(line, end) for line, end in zip(lines, ends, strict=True) if not line["words"]]
         for line, end in lacking:
             aligner = aligner or Aligner(store.encoder)
             words = aligner(features[end - line["frames"] : end], line["text"], line["language"])
             line["words"] = [[word.text, word.start, word.end] for word in words]
+            done += 1
+            progress("align", done, None)
         if lacking:
-            write_atomically(file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
-        progress("align", done, len(store))
-    return FeatureStore.open(store.folder)
+            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            write_atomically(lines_file, text.encode())
+    return store.read_again()

@@ -56,25 +56,24 @@ class AugmentSection(Section):
             "opus": self.opus_kbits,
         }
 
-    def condition(self, key: str) -> Condition | None:
-        """What is done to the recording `key`; None where nothing is."""
+    def condition(self, key: str, babble: bool = True) -> Condition | None:
+        """What is done to the recording `key`, without `babble` where there is nobody else; None for nothing."""
         draw = np.random.default_rng(_seed(self.seed, key))
         steps = []
         for kind in ORDER:  # two draws per kind, so that one share changes nothing about the others
             happens, place = draw.random(2)
             low, high = self.ranges().get(kind, (0.0, 0.0))
-            if happens < getattr(self, kind):
+            if happens < getattr(self, kind) and (babble or kind != "babble"):
                 steps.append(Step(kind, round(low + place * (high - low), 2) if kind in self.ranges() else None))
         return Condition(tuple(steps)) if steps else None
 
-    def apply(self, audio: Audio, key: str, others: Sequence[LoadOther] = ()) -> Audio:
-        """`audio` under `condition(key)`. Babble takes two of the `others` or more; with fewer there is none."""
-        condition = self.condition(key)
-        if condition is not None and len(others) < 2:
-            condition = Condition(tuple(step for step in condition.steps if step.kind != "babble"))
-        if condition is None or not condition.steps:
-            return audio
-        return condition.apply(audio, _seed(self.seed, key), others)
+    def apply(self, audio: Audio, key: str, others: Sequence[LoadOther] = ()) -> tuple[Audio, str]:
+        """`audio` under `condition(key)`, and the name of that condition, empty for none. `others` are recordings for
+        babble, which takes two of them or more."""
+        condition = self.condition(key, babble=len(others) >= 2)
+        if condition is None:
+            return audio, ""
+        return condition.apply(audio, _seed(self.seed, key), others), str(condition)
 
 
 def _seed(seed: int, key: str) -> int:

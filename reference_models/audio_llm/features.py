@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speech_eval.audio import Samples, load
 from speech_eval.cache import write_atomically
@@ -112,14 +111,18 @@ class FeatureStore:
             there = len(list(folder.glob("features-*.jsonl")))
             state = f"holds no {SUMMARY}" + (f": only {there} files were written so far" if there else "")
             raise BadInput(f"{folder} {state}.", "Train with the stack audio_llm, which writes it.") from None
-        rows = []
-        for file in files_of(folder):
-            start = 0
-            for text in file.read_text("utf-8").splitlines():
-                line = json.loads(text)
-                rows.append(_Row(file.with_suffix(".npy"), start, line))
-                start += line["frames"]
-        return cls(folder, summary["plan"], rows)
+        return cls(
+            folder, summary["plan"], [row for file in sorted(folder.glob("features-*.npy")) for row in _rows(file)]
+        )
+
+    def read_again(self) -> FeatureStore:
+        """The same utterances with what their files say now."""
+        rows = {row.line["id"]: row for file in self.files() for row in _rows(file)}
+        return FeatureStore(self.folder, self.plan, [rows[row.line["id"]] for row in self.rows])
+
+    def files(self) -> list[Path]:
+        """The files of features that its utterances lie in; the lines lie beside them."""
+        return list(dict.fromkeys(row.file for row in self.rows))
 
     def split(self, name: str) -> FeatureStore:
         """The utterances of one split of the data, possibly none."""
@@ -162,9 +165,14 @@ def _data(stores: Sequence[FeatureStore]) -> dict[str, Any]:
     }
 
 
-def files_of(folder: Path) -> list[Path]:
-    """The files of lines of a store, in order; the features of each lie beside it."""
-    return sorted(folder.glob("features-*.jsonl"))
+def _rows(file: Path) -> list[_Row]:
+    """The utterances of a file of features."""
+    rows, start = [], 0
+    for text in file.with_suffix(".jsonl").read_text("utf-8").splitlines():
+        line = json.loads(text)
+        rows.append(_Row(file, start, line))
+        start += line["frames"]
+    return rows
 
 
 def build_features(
@@ -210,7 +218,7 @@ def build_features(
             for number, chosen in enumerate(files):
                 progress("features", number * _ROWS, len(clips))
                 if not _file(output, number, "jsonl").is_file():
-                    _write(encoder([reader(clip) for clip in chosen]), chosen, output, number)
+                    _write(encoder, reader, chosen, output, number)
             progress("features", len(clips), len(clips))
             _write_json(output / SUMMARY, {"plan": plan, "files": len(files), "utterances": len(clips)})
     return FeatureStore.open(output)
@@ -241,23 +249,26 @@ def _begin(output: Path, plan: Mapping[str, Any], renew: bool, say: Say) -> None
 
 
 class _Reader:
-    """The samples of a recording at the encoder's rate, augmented if that is asked for."""
+    """The samples of a recording at the encoder's rate, and the name of what augmentation did to it."""
 
     def __init__(self, clips: Sequence[Clip], augment: AugmentSection | None) -> None:
         self.augment = augment
         self.others = {clip.id: partial(load, clip.path, RATE) for clip in clips} if augment else {}
 
-    def __call__(self, clip: Clip) -> Samples:
+    def __call__(self, clip: Clip) -> tuple[Samples, str | None]:
         audio = load(clip.path, RATE)
         if self.augment is None:
-            return audio.samples
-        others = [read for id, read in self.others.items() if id != clip.id]
-        return self.augment.apply(audio, clip.id, others).samples
+            return audio.samples, None
+        changed, condition = self.augment.apply(
+            audio, clip.id, [read for id, read in self.others.items() if id != clip.id]
+        )
+        return changed.samples, condition
 
 
-def _write(heard: Sequence[Tensor], clips: Sequence[Clip], output: Path, number: int) -> None:
+def _write(encoder: SpeechEncoder, reader: _Reader, clips: Sequence[Clip], output: Path, number: int) -> None:
     """One file of features and its lines; the lines last, so that a file with lines is whole."""
-    features = [found.cpu().numpy().astype(np.float16) for found in heard]
+    recordings = [reader(clip) for clip in clips]
+    features = [found.cpu().numpy().astype(np.float16) for found in encoder([samples for samples, _ in recordings])]
     buffer = io.BytesIO()
     np.save(buffer, np.concatenate(features), allow_pickle=False)
     write_atomically(_file(output, number, "npy"), buffer.getvalue())
@@ -270,9 +281,9 @@ def _write(heard: Sequence[Tensor], clips: Sequence[Clip], output: Path, number:
             "split": clip.split,
             "frames": len(found),
             "words": [],
-            "metadata": clip.sample.metadata,
+            "metadata": clip.sample.metadata | ({} if condition is None else {"condition": condition}),
         }
-        for clip, found in zip(clips, features, strict=True)
+        for clip, found, (_, condition) in zip(clips, features, recordings, strict=True)
     ]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     write_atomically(_file(output, number, "jsonl"), text.encode())

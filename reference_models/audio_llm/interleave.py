@@ -3,7 +3,8 @@
     repeat   A1 <repeat> T1 · A2 <repeat> T2 · …     the text of what was heard, each chunk a document of its own
     next     A1 <next> T2 A3 <next> T4 …             the text that goes on from it, one document per utterance
 
-Learned are the texts and the end of each document; chunks and marks are given. `read` is the inverse of both.
+Learned are the texts, each with an end, so that the model knows when to stop; chunks and marks are given. `read` is
+the inverse of both.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Pattern = Literal["repeat", "next"]
 
 @dataclass(frozen=True)
 class Marks:
-    """Token ids of `<repeat>` and `<next>`, and of the end of a document. No two are equal, and none is empty."""
+    """Token ids of `<repeat>` and `<next>`, and of the end of a text. No two are equal, and none is empty."""
 
     repeat: Ids
     next: Ids
@@ -84,9 +85,8 @@ def followed(parts: Sequence[Chunk], marks: Marks, encode: Encode) -> Document:
         raise BadInput("Nothing follows a single chunk.", "Use shorter chunks, or <repeat>.")
     pairs = list(zip(parts[0::2], parts[1::2], strict=False))
     segments: list[Segment] = []
-    for number, (heard, said) in enumerate(pairs, 1):
-        end = marks.end if number == len(pairs) else ()
-        written = Written(encode(said.text) + end, learned=True)
+    for heard, said in pairs:
+        written = Written(encode(said.text) + marks.end, learned=True)
         segments += [Heard(encode(heard.text)), Written(marks.next), written]
     return Document(tuple(segments), tuple((heard.start, heard.end) for heard, _ in pairs))
 
@@ -115,10 +115,9 @@ def read(document: Document, marks: Marks) -> tuple[Pattern, list[tuple[tuple[in
         raise BadInput("The document is neither a repetition nor a continuation.", "Make it with `interleaved`.")
     for number, span in enumerate(document.spans):
         heard, given, said = segments[3 * number : 3 * number + 3]
-        ends = number + 1 == len(document.spans)
         if not isinstance(heard, Heard) or given != Written(mark) or not isinstance(said, Written) or not said.learned:
             raise BadInput(f"Part {number + 1} of the document is not audio, mark and text.", "See `interleaved`.")
-        if ends and said.ids[-len(marks.end) :] != marks.end:
-            raise BadInput("The document has no end to learn.", "Make it with `interleaved`.")
-        found.append((span, said.ids[: -len(marks.end)] if ends else said.ids))
+        if said.ids[-len(marks.end) :] != marks.end:
+            raise BadInput(f"Part {number + 1} of the document has no end to learn.", "Make it with `interleaved`.")
+        found.append((span, said.ids[: -len(marks.end)]))
     return pattern, found

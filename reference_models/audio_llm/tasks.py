@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.audio_llm.data import Examples, shown
 from speech_eval.reference_models.audio_llm.features import Spoken
 from speech_eval.reference_models.audio_llm.model import AudioLLM, Example
 from speech_eval.reference_models.audio_llm.objectives import next_token
-from speech_eval.reference_models.audio_llm.prompts import Heard, Written
+from speech_eval.reference_models.audio_llm.prompts import Written
 from speech_eval.reference_models.audio_llm.training_config import StageConfig
 
 Losses = dict[str, Tensor]
@@ -53,6 +56,25 @@ class Tasks:
         losses = next_token(self.model, [self._text(one) for one in spoken])
         return {"loss": losses["loss"], "text": losses["ce"]}
 
+    def _interleave(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
+        return self._made(spoken, stage, number, "interleave")
+
+    def _instruct(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
+        return self._made(spoken, stage, number, "instruct")
+
+    def _made(self, spoken: Sequence[Spoken], stage: StageConfig, number: int, task: str) -> Losses:
+        """The loss of the examples that are made of the utterances, which are as many or more, or fewer."""
+        found = self.examples(task, spoken, stage, number)
+        if not found:
+            raise BadInput(f"None of {len(spoken)} utterances allows the task {task}.", "Change the stage's examples.")
+        losses = next_token(self.model, found, stage.distil)
+        return losses | {task: losses["ce"]}
+
+    def examples(self, task: str, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> list[Example]:
+        """What is made of the utterances for `interleave` or `instruct` in a step."""
+        make: Any = getattr(Examples(self.model.prompter, stage.examples), task)
+        return [example for one in spoken for example in make(one, random.Random(f"{number}/{one.id}"))]
+
     def transcription(self, one: Spoken, features: Tensor | None = None) -> Example:
         """The transcription of an utterance as the LLM learns it."""
         heard = tensor(one) if features is None else features
@@ -67,17 +89,12 @@ class Tasks:
         assert self.model.ctc is not None
         return [self.model.ctc.labels(self.model.prompter.spoken_ids(one.text)) for one in spoken]
 
-    def shown(self, one: Spoken) -> str:
-        """An utterance as the LLM sees it, for a human to check; each recording is written once."""
-        decode = self.model.text.tokenizer.decode
-        parts = [
-            f"[{one.seconds:.1f} s of audio]" if isinstance(part, Heard) else self._marked(decode(list(part.ids)), part)
-            for part in self.model.prompter.transcription(one.text)
-        ]
-        return "".join(parts).replace("\n", "\\n")
-
-    def _marked(self, text: str, part: Written) -> str:
-        return f"«{text}»" if part.learned else text
+    def shown(self, one: Spoken, stage: StageConfig) -> list[str]:
+        """An utterance as the LLM sees it in each task of a stage, for a human to check."""
+        found = [] if set(stage.mixture) == {"interleave"} else [self.transcription(one)]
+        for task in ("interleave", "instruct"):
+            found += self.examples(task, [one], stage, 0) if task in stage.mixture else []
+        return [shown(example, self.model.text.tokenizer.decode) for example in found]
 
     def _text(self, one: Spoken) -> Example:
         ids = self.model.prompter.spoken_ids(one.text)

@@ -16,9 +16,11 @@ from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.audio_llm import building
+from speech_eval.reference_models.audio_llm.alignment import add_word_times
 from speech_eval.reference_models.audio_llm.batches import Batches, drawn, kept_back
 from speech_eval.reference_models.audio_llm.card import card
 from speech_eval.reference_models.audio_llm.config import AudioLLMConfig, LoRASection
+from speech_eval.reference_models.audio_llm.data import balanced
 from speech_eval.reference_models.audio_llm.features import FeatureStore, build_features
 from speech_eval.reference_models.audio_llm.fusion.hybrid import Hybrid
 from speech_eval.reference_models.audio_llm.model import AudioLLM
@@ -62,7 +64,8 @@ def train_recipe(
     say: Say = unsaid,
 ) -> dict[str, Any]:
     """From data to a checkpoint: the encoder's features, then the stages. `init` is a checkpoint to start from,
-    `features` a store of another run of the same encoder, instead of `data`. Raises `BadInput` naming a key that cannot be used."""
+    `features` a store of another run of the same encoder, instead of `data`. Raises `BadInput` naming a key that cannot
+    be used."""
     training = recipe.read(AudioTrainingConfig, recipe.training)
     config = recipe.read(AudioLLMConfig, recipe.model)
     resume = resume and resumes(output)
@@ -143,6 +146,8 @@ class AudioTrainer:
         encoder = store.plan["encoder"]
         told = {"weights_sha256": encoder["weights_sha256"], "layer": encoder["layer"]}
         config = config.model_copy(update={"encoder": config.encoder.model_copy(update=told)})
+        if any("interleave" in stage.mixture for _, stage in training.stages.planned()):
+            store = add_word_times(store)
         self.train_set, self.held_out = store.split(TRAIN), store.split(HELD_OUT)
         if not len(self.train_set):
             raise BadInput(f"{store.folder} has no utterance to train on.", "Give data with a split `train`.")
@@ -231,7 +236,8 @@ class AudioTrainer:
             self.loop.optimizers[part] = adamw_of(parameters, configs[part])
         texts = [row.line["text"] for row in self.train_set.rows]
         wanted = {"all": {True, False}, "first": {False}, "held-back": {True}}[stage.utterances]
-        self.indices = [i for i, text in enumerate(texts) if kept_back(text, share) in wanted]
+        chosen = balanced(self.train_set, stage.examples.human, self.training.seed)
+        self.indices = [i for i in chosen if kept_back(texts[i], share) in wanted]
         if not self.indices:
             raise BadInput(
                 f"training.stages.{self.stage_name}: no utterance is {stage.utterances}.", "Change training.hold_back."
@@ -335,7 +341,8 @@ class AudioTrainer:
         self.say(f"{self.name}: a checkpoint of {size:.2f} M numbers beside {self.model.config.llm.spec}")
         self.say(f"stage {self.stage_name}: {self.words()}")
         for index in self._sample(3):
-            self.say(f"  {self.tasks.shown(self.train_set[index])}")
+            for text in self.tasks.shown(self.train_set[index], self.stage):
+                self.say(f"  {text}")
 
     def report(self) -> None:
         """Losses, norms, utterances per second."""

@@ -10,7 +10,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig, Section, knob
 
 Part = Literal["fusion", "llm"]
-Task = Literal["ctc", "transcribe", "replay"]
+Task = Literal["ctc", "transcribe", "replay", "interleave", "instruct"]
+Conversations = Literal["transcribe", "answer", "translate", "speaker", "pace", "channel", "refuse"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -23,6 +24,34 @@ def _optimizer(rate: float) -> OptimizerConfig:
         schedule="cosine",
         final_share=0.1,
         clip_norm=1.0,
+    )
+
+
+class ExamplesSection(Section):
+    """What the tasks `interleave` and `instruct` are made of."""
+
+    chunk_seconds: PositiveFloat = knob(0.6, "Shortest chunk of audio of `interleave`, cut between words.")
+    repeat: Share = knob(
+        0.5,
+        "Share of its utterances whose chunks are followed by `<repeat>` and their own text; the others are chunks in "
+        "turn with the text that goes on from them, behind `<next>` (Voxtral: half and half).",
+    )
+    conversations: dict[Conversations, PositiveFloat] = knob(
+        {
+            "transcribe": 1.0,
+            "answer": 2.0,
+            "translate": 1.0,
+            "speaker": 0.3,
+            "pace": 0.3,
+            "channel": 0.3,
+            "refuse": 0.2,
+        },
+        "Kinds of conversations of `instruct` by weight; of each recording, those that its data allow: `answer` needs "
+        "a column `answer`, `translate` one such as `translation_de`, `speaker` one named `sex`, `channel` augmentation.",
+    )
+    human: Share | None = knob(
+        None,
+        "Share of the utterances that are recorded, not synthetic; the scarcer kind is repeated. null: as in the data.",
     )
 
 
@@ -42,12 +71,14 @@ class StageConfig(Section):
     mixture: dict[Task, PositiveFloat] = knob(
         ...,
         "Tasks by weight; each step draws one. `ctc`: hear the LLM's tokens, without the LLM. `transcribe`: the "
-        "transcript as the LLM's reply. `replay`: text without audio, against forgetting.",
+        "transcript as the LLM's reply. `replay`: text without audio, against forgetting. `interleave`: chunks of "
+        "audio and text in turn. `instruct`: conversations about a recording.",
     )
     batch_size: PositiveInt = knob(8, "Utterances per step and process.")
     utterances: Literal["all", "first", "held-back"] = knob(
         "all", "Of the training utterances: all, those kept back (`hold_back`), or the others."
     )
+    examples: ExamplesSection = knob(ExamplesSection(), "What the tasks `interleave` and `instruct` are made of.")
     flat_steps: NonNegativeInt = knob(
         0, "First steps of `ctc` whose targets are laid over the audio evenly, which shortens its plateau."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
 
 from speech_eval import datasets
 from speech_eval.assets import store as assets
@@ -24,10 +25,10 @@ _SPEAKABLE = re.compile(r"[A-Za-z][a-z']*(?:-[a-z']+)*(?:[,;:]? [A-Za-z][a-z']*(
 
 def natural_sentences(count: int | None = None, seed: int = 0, progress: Progress = silent) -> list[str]:
     """`count` different sentences of 3 to 9 words (all if None or if there are fewer), in an order that `seed` draws; a
-    smaller count gives the first ones of a larger. None has the words of a sample of the bundled English datasets.
+    smaller count gives the first ones of a larger. None has the words of what the bundled English datasets say or ask.
     """
     folder = assets.ensure(ASSET, progress)
-    taken = {spoken_words(sample.text or "") for name in _EVALUATED for sample in datasets.load_dataset(name).samples}
+    taken = set(evaluated_on())
     found = []
     for file in sorted(folder.glob("data.*")):
         for line in file.read_text("latin-1").splitlines():
@@ -37,6 +38,15 @@ def natural_sentences(count: int | None = None, seed: int = 0, progress: Progres
                     found.append(text)
     random.Random(seed).shuffle(found)
     return found[:count]
+
+
+@cache
+def evaluated_on() -> frozenset[str]:
+    """The words of every text and question of the bundled English datasets, and of each sentence in them."""
+    samples = [sample for name in _EVALUATED for sample in datasets.load_dataset(name).samples]
+    texts = [text for sample in samples for text in (sample.text, sample.prompt_text) if text]
+    texts += [part["text"] for sample in samples for part in sample.metadata.get("speech", [])]
+    return frozenset(spoken_words(part) for text in texts for part in (text, *re.split(r"[.?!:]", text)))
 
 
 def spoken_words(text: str) -> str:

@@ -27,6 +27,7 @@ from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
 from speech_eval.reference_models.data.natural import ASSET as TEXTS
 from speech_eval.reference_models.data.natural import natural_sentences
+from speech_eval.reference_models.data.questions import questions
 from speech_eval.reference_models.data.sentences import sentences
 from speech_eval.reference_models.data.voices import ASSISTANT, FACTORS, say
 
@@ -35,11 +36,14 @@ SYNTHETIC = "hibari-en"
 GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
 SEVERAL = "hibari-voices"  # the same sentences, spoken in turn by the voices of one dialogue
 NATURAL = "hibari-natural"  # natural sentences, every third in another voice
+QUESTIONS = "hibari-questions"  # questions with short answers, in the same voices
+_EVERY_THIRD = tuple(name for other in FACTORS if other != ASSISTANT for name in (ASSISTANT, ASSISTANT, other))
 _VOICES = {
     SEVERAL: (ASSISTANT, "hibari-low", ASSISTANT, "hibari-high"),
-    NATURAL: tuple(name for other in FACTORS if other != ASSISTANT for name in (ASSISTANT, ASSISTANT, other)),
+    NATURAL: _EVERY_THIRD,
+    QUESTIONS: _EVERY_THIRD,
 }
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL)
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS)
 _GENERATED = 6000  # sentences without a limit: about six hours
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
@@ -50,7 +54,8 @@ _NOT_SPEECH = ("silence/",)
 
 @dataclass(frozen=True)
 class Recording:
-    """One utterance before it is written: `key` is unique within its source, `text` is None if unknown."""
+    """One utterance before it is written: `key` is unique within its source, `text` is None if unknown, `answer` is
+    what is to be said to a question."""
 
     source: str
     key: str
@@ -58,6 +63,7 @@ class Recording:
     speaker: str
     language: str
     text: str | None
+    answer: str | None = None
 
 
 def prepare(
@@ -144,24 +150,29 @@ def _recordings(
 
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
     """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, sentences of a
-    grammar, or natural ones. Recordings of an earlier call that was stopped are reused."""
+    grammar, natural ones, or questions. Recordings of an earlier call that was stopped are reused."""
     voices = _VOICES.get(source, (ASSISTANT,))
-    for number, (key, text) in enumerate(texts := _texts(source, limit, progress)):
+    for number, (key, text, answer) in enumerate(texts := _texts(source, limit, progress)):
         progress(source, number, len(texts))
         voice = voices[number % len(voices)]
         spoken = output / _file_name(source, key)
         audio = load(spoken) if spoken.is_file() else say(voice, text, seed=number)
-        yield Recording(source, key, audio, f"{voice} (synthetic)", "en", text)
+        yield Recording(source, key, audio, f"{voice} (synthetic)", "en", text, answer)
 
 
-def _texts(source: str, limit: int | None, progress: Progress) -> list[tuple[str, str]]:
-    """The keys and texts of a synthetic source."""
+def _texts(source: str, limit: int | None, progress: Progress) -> list[tuple[str, str, str | None]]:
+    """The keys, texts and answers of a synthetic source."""
     if source == SYNTHETIC:
         bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
-        return [(sample.id, str(sample.text)) for dataset in bundled for sample in dataset.samples][:limit]
+        return [(sample.id, str(sample.text), None) for dataset in bundled for sample in dataset.samples][:limit]
     if source == NATURAL:
-        return [(f"natural-{n:06d}", text) for n, text in enumerate(natural_sentences(limit, progress=progress))]
-    return [(f"{n:06d}", text) for n, text in enumerate(sentences(_GENERATED if limit is None else limit))]
+        found = natural_sentences(limit, progress=progress)
+        return [(f"natural-{n:06d}", text, None) for n, text in enumerate(found)]
+    if source == QUESTIONS:
+        asked = questions(limit, progress=progress)
+        return [(f"question-{n:06d}", one.text, one.answer) for n, one in enumerate(asked)]
+    found = sentences(_GENERATED if limit is None else limit)
+    return [(f"{n:06d}", text, None) for n, text in enumerate(found)]
 
 
 def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
@@ -182,7 +193,8 @@ def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str
         "split": "held-out-speaker" if recording.source == held_out_source else split,
         "seconds": round(recording.audio.seconds, 3),
     }
-    return row | ({} if recording.text is None else {"text": recording.text})
+    known = {"text": recording.text, "answer": recording.answer}
+    return row | {name: value for name, value in known.items() if value is not None}
 
 
 def _file_name(source: str, key: str) -> str:
@@ -250,7 +262,7 @@ def _licenses(sources: list[str]) -> dict[str, str]:
 
 def _synthetic_license(sources: list[str]) -> str:
     """Of the voice, and of the texts where they have another."""
-    return "Apache-2.0" + (f" (texts: {assets.ASSETS[TEXTS].license})" if NATURAL in sources else "")
+    return "Apache-2.0" + (f" (texts: {assets.ASSETS[TEXTS].license})" if {NATURAL, QUESTIONS} & set(sources) else "")
 
 
 def _digest(text: str) -> str:

@@ -17,8 +17,9 @@ from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
 from speech_eval.errors import BadAudio, BadInput  # noqa: E402
 from speech_eval.metrics.codec.pitch import f0  # noqa: E402
 from speech_eval.reference_models.data.corpus import Clip, open_corpus  # noqa: E402
-from speech_eval.reference_models.data.natural import natural_sentences, spoken_words  # noqa: E402
+from speech_eval.reference_models.data.natural import evaluated_on, natural_sentences, spoken_words  # noqa: E402
 from speech_eval.reference_models.data.prepare import prepare  # noqa: E402
+from speech_eval.reference_models.data.questions import questions  # noqa: E402
 from speech_eval.reference_models.data.segments import Batches, Segments  # noqa: E402
 from speech_eval.reference_models.data.sentences import sentences  # noqa: E402
 from speech_eval.reference_models.data.voices import say  # noqa: E402
@@ -110,8 +111,27 @@ def test_natural_sentences_can_be_spoken_and_none_is_evaluated_on() -> None:
     assert len(set(words)) == len(words) and all(3 <= len(text.split()) <= 9 for text in found)
     assert all(text[0].isupper() and text[-1] in ".!?" for text in found)
     assert all(character.isalpha() or character in "'-,;:.!? " for text in found for character in text)
-    for name in ("sentences-en", "asterisk-en", "librivox-en", "spoken-qa"):
-        assert not set(words) & {spoken_words(sample.text or "") for sample in datasets.load_dataset(name).samples}
+    assert not set(words) & evaluated_on()
+
+
+def test_questions_are_asked_of_things_that_have_one_answer_and_none_is_evaluated_on() -> None:
+    found = questions()
+    assert len(found) > 3000 and questions(20) == found[:20] != questions(20, seed=1)
+    answers = {question.text: question.answer for question in found}
+    assert len(answers) == len(found) and not {spoken_words(text) for text in answers} & evaluated_on()
+    assert answers["Is a marigold a plant?"] == "Yes." and answers["What is the opposite of cheap?"] == "Expensive."
+    said = list(answers.values())
+    assert abs(said.count("Yes.") - said.count("No.")) < 50
+
+
+def test_spoken_questions_state_their_answers(tmp_path: Path) -> None:
+    pytest.importorskip("hibari")
+    prepare(tmp_path, ("hibari-questions",), limit=2)
+    assert [(row["text"], row["answer"]) for row in rows(tmp_path)] == [(one.text, one.answer) for one in questions(2)]
+
+
+def test_what_is_evaluated_on_includes_the_questions_inside_recordings() -> None:
+    assert {"which planet is closest to the sun", "the conference is now being recorded"} <= evaluated_on()
 
 
 def test_every_third_natural_sentence_has_another_voice(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ IDS = [f"clip-{number}" for number in range(400)]
 
 def test_a_recording_is_changed_the_same_way_every_time_and_another_way_by_another_seed() -> None:
     audio, others = announcer("hello"), [lambda: reader("0880"), lambda: reader("0870")]
-    first = AugmentSection().apply(audio, "a", others).samples
-    assert np.array_equal(first, AugmentSection().apply(audio, "a", others).samples)
-    assert not np.array_equal(first, AugmentSection(seed=1).apply(audio, "a", others).samples)
-    assert len(first) == len(audio.samples) and np.isfinite(first).all()
+    first, name = AugmentSection().apply(audio, "a", others)
+    again, other = AugmentSection().apply(audio, "a", others), AugmentSection(seed=1).apply(audio, "a", others)
+    assert np.array_equal(first.samples, again[0].samples) and name == again[1] == str(AugmentSection().condition("a"))
+    assert not np.array_equal(first.samples, other[0].samples) and name != other[1]
+    assert len(first.samples) == len(audio.samples) and np.isfinite(first.samples).all()
 
 
 @pytest.mark.parametrize("kind", ORDER)
@@ -51,13 +52,13 @@ def test_the_level_that_is_drawn_is_heard() -> None:
     section = AugmentSection.model_validate({**NONE, "level": 1.0})
     condition = section.condition("a")
     assert condition is not None
-    assert active_level(section.apply(announcer("hello"), "a")) == pytest.approx(condition.value, abs=0.1)
+    assert active_level(section.apply(announcer("hello"), "a")[0]) == pytest.approx(condition.value, abs=0.1)
 
 
 def test_nothing_is_done_where_nothing_is_asked_and_babble_needs_other_people() -> None:
     audio = announcer("hello")
-    assert AugmentSection.model_validate(NONE).apply(audio, "a") is audio
-    assert AugmentSection.model_validate({**NONE, "babble": 1.0}).apply(audio, "a") is audio
+    assert AugmentSection.model_validate(NONE).apply(audio, "a") == (audio, "")
+    assert AugmentSection.model_validate({**NONE, "babble": 1.0}).apply(audio, "a") == (audio, "")
 
 
 @pytest.mark.parametrize("wrong", [{"room_seconds": (0.8, 0.2)}, {"opus_kbits": (1.0, 24.0)}, {"noise": 1.5}])

@@ -85,7 +85,7 @@ def test_only_texts_and_ends_are_learned() -> None:
     learned = [
         part.ids for part in followed(four, MARKS, encode).segments if isinstance(part, Written) and part.learned
     ]
-    assert learned == [encode("1"), (*encode("3"), 0)]
+    assert learned == [(*encode("1"), 0), (*encode("3"), 0)]
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
