@@ -79,20 +79,16 @@ class CTCHead(nn.Module):
         more[len(wanted) :] = math.log(others / negatives)
         return (torch.cat([wanted, drawn]), more), [torch.searchsorted(wanted, target) for target in targets]
 
-    def flat_loss(
-        self,
-        z: Tensor,
-        counts: Tensor,
-        targets: Sequence[Tensor],
-        sizes: Sequence[Sequence[int]],
-        negatives: int | None = None,
-    ) -> Tensor:
-        """Cross-entropy in nats per position, each position labeled by its place in the text: token k of a text takes a
-        share of the audio in proportion to its `sizes[k]` characters. The start from which CTC leaves its plateau."""
-        shortlist, targets = self._shortlist(targets, negatives)
-        labels = [_spread(target, size, int(n)) for target, size, n in zip(targets, sizes, counts, strict=True)]
+    def frame_loss(self, z: Tensor, counts: Tensor, labels: Sequence[Tensor], negatives: int | None = None) -> Tensor:
+        """Cross-entropy in nats per position, of which each has a label, `blank` among them: the start from which CTC
+        leaves its plateau. z [B, T, E] of `counts` [B] positions; see `spread` and `placed`."""
+        spoken = [row[row != self.blank] for row in labels]
+        (tokens, more), _ = self._shortlist(spoken, negatives)
         heard = torch.cat([row[: int(n)] for row, n in zip(z, counts, strict=True)])
-        return F.nll_loss(self._log_softmax(heard, *shortlist), torch.cat(labels).to(z.device))
+        wanted = torch.cat(list(labels)).to(z.device)
+        found = torch.full((self.blank + 1,), len(tokens), device=z.device)
+        found[tokens] = torch.arange(len(tokens), device=z.device)
+        return F.nll_loss(self._log_softmax(heard, tokens, more), found[wanted])
 
     @in_float32
     def _log_softmax(self, z: Tensor, tokens: Tensor, more: Tensor) -> Tensor:
@@ -126,7 +122,18 @@ class CTCHead(nn.Module):
         return [self.tokens[path[path != self.blank]].tolist() for path in paths]
 
 
-def _spread(target: Tensor, sizes: Sequence[int], positions: int) -> Tensor:
+def spread(target: Tensor, sizes: Sequence[int], positions: int) -> Tensor:
+    """A label for each of `positions`: token k takes a share of them in proportion to its `sizes[k]` characters."""
     ends = torch.tensor(sizes).cumsum(0)
     middles = (torch.arange(positions) + 0.5) / positions * ends[-1]
     return target[torch.searchsorted(ends, middles, right=True).clamp(max=len(target) - 1)]
+
+
+def placed(words: Sequence[tuple[Tensor, Sequence[int], float, float]], positions: int, blank: int) -> Tensor:
+    """A label for each of `positions`, from the times of the words: (labels, characters of each, start, end), times as
+    shares of the audio. Positions outside all words are blank."""
+    found = torch.full((positions,), blank)
+    for labels, sizes, start, end in words:
+        first, last = round(start * positions), max(round(end * positions), round(start * positions) + 1)
+        found[first:last] = spread(labels, sizes, last - first)[: len(found[first:last])]
+    return found

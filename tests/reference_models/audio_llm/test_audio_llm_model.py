@@ -15,7 +15,7 @@ from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.reference_models.audio_llm import building  # noqa: E402
 from speech_eval.reference_models.audio_llm.config import AudioLLMConfig  # noqa: E402
 from speech_eval.reference_models.audio_llm.fusion import build_fusion  # noqa: E402
-from speech_eval.reference_models.audio_llm.fusion.ctc import CTCHead  # noqa: E402
+from speech_eval.reference_models.audio_llm.fusion.ctc import CTCHead, placed, spread  # noqa: E402
 from speech_eval.reference_models.audio_llm.generation import Decoding, generate  # noqa: E402
 from speech_eval.reference_models.audio_llm.model import IGNORED, AudioLLM, Example  # noqa: E402
 from speech_eval.reference_models.audio_llm.objectives import divergence, next_token, reading  # noqa: E402
@@ -107,8 +107,14 @@ def test_ctc_loss_falls_with_the_right_path_and_unknown_words_have_no_labels() -
     right, wrong = head.labels([4, 9]), head.labels([9, 4])
     assert right is not None and wrong is not None and head.labels([4, 5]) is None
     assert float(head.loss(z, counts, [right]).detach()) < 0.1 < 3 < float(head.loss(z, counts, [wrong]).detach())
-    flat = head.flat_loss(z[:, [0, 2]], torch.tensor([2]), [right], [[3, 3]])
-    assert float(flat.detach()) < 0.1
+    assert float(head.frame_loss(z, counts, [torch.tensor([0, head.blank, 2])]).detach()) < 0.2
+
+
+def test_positions_are_labeled_by_characters_or_by_the_times_of_words() -> None:
+    target = torch.tensor([5, 6])
+    assert spread(target, [1, 3], 8).tolist() == [5, 5, 6, 6, 6, 6, 6, 6]
+    words = [(target, [2, 2], 0.2, 0.6), (torch.tensor([7]), [3], 0.8, 0.81)]
+    assert placed(words, 10, blank=9).tolist() == [9, 9, 5, 5, 6, 6, 9, 9, 7, 9]
 
 
 def test_drawn_tokens_stand_for_the_whole_vocabulary() -> None:

@@ -62,7 +62,7 @@ def spoken(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that learned its training utterances by heart: CTC first, then through the LLM."""
     output = tmp_path_factory.mktemp("spoken") / "model"
     stages: dict[str, Any] = {
-        "align": {"steps": 20, "flat_steps": 10, "mixture": {"ctc": 1}},
+        "align": {"steps": 20, "frame_steps": 10, "mixture": {"ctc": 1}},
         "sft": {"steps": 120, "learn": ["fusion", "llm"], "mixture": {"transcribe": 1}},
     }
     config, training = configured(world, stages, ctc={"soft": False}, adapt={"type": "full"})
@@ -128,7 +128,7 @@ def test_not_a_number_other_rates_and_other_languages(world: World, model: Any) 
 
 def staged(world: World) -> tuple[AudioLLMConfig, AudioTrainingConfig]:
     stages: dict[str, Any] = {
-        "align": {"steps": 4, "flat_steps": 2, "mixture": {"ctc": 1}, "negatives": 4},
+        "align": {"steps": 4, "frame_steps": 2, "mixture": {"ctc": 1}, "negatives": 4},
         "warmup": {"steps": 3, "mixture": {"transcribe": 1}, "distil": 0.5},
         "sft": {"steps": 4, "learn": ["fusion", "llm"], "mixture": {"transcribe": 2, "replay": 1}},
     }
