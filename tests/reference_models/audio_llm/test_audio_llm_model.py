@@ -1,8 +1,7 @@
-"""The audio LLM's parts: what the fusions give, what CTC hears, whom the gate lets through, what a conversation holds."""
+"""The audio LLM's parts: what fusions give, what CTC hears, whom the gate lets through, what is learned."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,7 +64,9 @@ def test_a_fusion_gives_positions_that_neither_padding_nor_neighbors_change(sect
     wanted = {"mlp-fold": (16, 8), "hybrid": (16, 8), "stack-swiglu": (8, 4), "q-former": (15, 6)}[section["type"]]
     assert tuple(counts.tolist()) == wanted and int(count) == wanted[1]
     torch.testing.assert_close(together[1, : wanted[1]], alone[0, : wanted[1]], atol=1e-5, rtol=1e-4)
-    assert float(alone.detach().pow(2).mean().sqrt()) == pytest.approx(0.1, rel=0.05), "as large as the LLM's embeddings"
+    assert float(alone.detach().pow(2).mean().sqrt()) == pytest.approx(0.1, rel=0.05), (
+        "as large as the LLM's embeddings"
+    )
 
 
 def test_hybrid_tokens_are_the_nearest_centroids() -> None:
@@ -248,7 +249,7 @@ def test_what_the_llm_cannot_read_is_named(llm: str) -> None:
     model = built(llm)
     with pytest.raises(BadInput, match=r"r0: \d+ positions; the LLM reads 256"):
         model.rows([asked(model, "no", 600)])
-    with pytest.raises(BadInput, match="not .frames, 16.*encoder"):
+    with pytest.raises(BadInput, match=r"not \[frames, 16\].*encoder"):
         model.rows([Example("x", (Heard(),), (torch.zeros(5, 3),))])
     with pytest.raises(BadInput, match="leave no room for an answer"):
         generate(model, [Example("y", (Written((5,) * 256),))], Decoding(4))

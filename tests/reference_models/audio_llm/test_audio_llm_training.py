@@ -170,7 +170,7 @@ def test_a_later_stage_starts_from_a_checkpoint(world: World, uninterrupted: Pat
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"llm"}
     other, _ = configured(world, stages, fusion={"type": "stack-swiglu"})
-    with pytest.raises(BadInput, match="--init: .* has another fusion"):
+    with pytest.raises(BadInput, match=r"--init: .* has another fusion"):
         train(other, training, world.store, tmp_path / "other", init=uninterrupted)
 
 
@@ -184,7 +184,11 @@ def test_a_later_stage_starts_from_a_checkpoint(world: World, uninterrupted: Pat
             {"adapt": {"type": "full"}},
             "stages.sft.distil: the text LLM that it learns from would change",
         ),
-        ({"sft": {"steps": 1, "mixture": {"transcribe": 1}, "utterances": "held-back"}}, {}, "no utterance is held-back"),
+        (
+            {"sft": {"steps": 1, "mixture": {"transcribe": 1}, "utterances": "held-back"}},
+            {},
+            "no utterance is held-back",
+        ),
     ],
 )
 def test_a_stage_that_cannot_be_is_named(
