@@ -17,7 +17,14 @@ class Batches:
     def __init__(
         self, lengths: NDArray[np.int64], batch_size: int, seed: int, rank: int = 0, world: int = 1, one: bool = False
     ) -> None:
-        self.lengths, self.size, self.seed, self.rank, self.world, self.one = lengths, batch_size, seed, rank, world, one
+        self.lengths, self.size, self.seed, self.rank, self.world, self.one = (
+            lengths,
+            batch_size,
+            seed,
+            rank,
+            world,
+            one,
+        )
         self.per_epoch = max(1, len(lengths) // (batch_size * world))
 
     def __getitem__(self, number: int) -> list[int]:

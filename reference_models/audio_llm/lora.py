@@ -1,6 +1,6 @@
 """Low-rank adaptation of the LLM, gated by audio as in Granite Speech: rows without audio get the base LLM's numbers.
 
-    y = W x + [audio in the row] · (alpha / rank) · B A x        B starts at zero
+y = W x + [audio in the row] · (alpha / rank) · B A x        B starts at zero
 """
 
 from __future__ import annotations

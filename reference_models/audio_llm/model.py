@@ -1,7 +1,7 @@
 """The model: features of a recording become embeddings, which replace its place among those of the text.
 
-    features [F, D] → fusion → (CTC: soft embeddings) → [n, E]  ┐
-    token ids → embedding of the LLM → [t, E]                    ┴→ in the order of the conversation → LLM → logits
+features [F, D] → fusion → (CTC: soft embeddings) → [n, E]  ┐
+token ids → embedding of the LLM → [t, E]                    ┴→ in the order of the conversation → LLM → logits
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class AudioLLM(nn.Module):
             return {n: p for n, p in self.named_parameters() if n.startswith(("fusion.", "ctc."))}
         found = dict(self._adapted())
         if not found:
-            raise BadInput("Nothing of the LLM may learn.", "Give model.adapt, or leave `llm` out of the stage's learn.")
+            raise BadInput(
+                "Nothing of the LLM may learn.", "Give model.adapt, or leave `llm` out of the stage's learn."
+            )
         return found
 
     def _adapted(self) -> Iterator[tuple[str, nn.Parameter]]:
