@@ -46,8 +46,9 @@ class ExamplesSection(Section):
             "channel": 0.3,
             "refuse": 0.2,
         },
-        "Kinds of conversations of `instruct` by weight; of each recording, those that its data allow: `answer` needs "
-        "a column `answer`, `translate` one such as `translation_de`, `speaker` one named `sex`, `channel` augmentation.",
+        "Kinds of conversations of `instruct` by weight; of each recording, those that its data allow: `answer` "
+        "needs a column `answer`, `translate` one such as `translation_de`, `speaker` one named `sex`, `channel` "
+        "augmentation.",
     )
     human: Share | None = knob(
         None,
