@@ -227,14 +227,16 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
     if not rows:
         return
     infos = [datasets.load_dataset(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]
+    spoken = [_synthetic_license([name]) for name in sources if name in _SPOKEN_BY_HIBARI]
+    quoted = [f"Texts: {assets.ASSETS[TEXTS].source}."] if {NATURAL, QUESTIONS} & set(sources) else []
     info = DatasetInfo(
         name=f"{output.resolve().name}-{split}",
         version="1",
         description=f"Split '{split}' of prepared speech.",
         languages=sorted({row["language"] for row in rows}),
-        license=", ".join(sorted({info.license for info in infos})) or _synthetic_license(sources),
+        license=", ".join(dict.fromkeys([*sorted({info.license for info in infos}), *spoken])),
         source=", ".join(sources),
-        attribution=" ".join(info.attribution for info in infos),
+        attribution=" ".join([*(info.attribution for info in infos), *quoted]),
         synthetic=all(row["synthetic"] for row in rows),
     )
     samples = [
