@@ -11,6 +11,11 @@ steps; the fifth voice is for the test. Every row of the output is one run:
     heard      share of the opposites answered rightly after <next>, from speech
     read       the same from text, and `nats` per token of the answers to text
     repeated   word error rate of <repeat> from text
+
+Runs `prompts: …` are another world: the telephone prompts of asterisk-en up to five seconds long, all of them spoken by
+the synthesizer in three voices. One run learns to repeat from those alone, the other hears recordings of the training
+split in half of its draws. `human` is the word error rate of the recordings that are held out, `wer` that of their
+texts in a synthetic voice that neither run heard.
 """
 
 from __future__ import annotations
@@ -19,8 +24,10 @@ import argparse
 import copy
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +51,8 @@ from speech_eval.reference_models.speech_lm.recognition import Heard as Pair
 from speech_eval.reference_models.speech_lm.recognition import error_rate
 
 OPPOSITES, KINDS = 48, 48  # questions of the world
+LONGEST_PROMPT = 5.0  # seconds
+PROMPT_VOICES = ("hibari-heart", "hibari-low", "hibari-high")
 TEST_VOICE = "hibari-small"
 BATCH, RATE = 16, 2e-3
 CONFIG = AudioLLMConfig.model_validate(
@@ -56,31 +65,59 @@ def world(output: Path) -> FeatureStore:
     found = questions()
     asked = [one for one in found if one.text.startswith("What")][:OPPOSITES]
     asked += [one for one in found if one.text.startswith("Is")][:KINDS]
-    folder, rows = output / "world", []
-    for voice in FACTORS:
-        for number, one in enumerate(asked):
-            name = f"{voice}-{number:03d}.flac"
-            if not (folder / name).is_file():
-                folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(folder / name, flac_bytes(say(voice, one.text, seed=number)))
-            split = "held-out" if voice == TEST_VOICE else "train"
-            row = {"file_name": name, "id": name, "text": one.text, "answer": one.answer, "speaker": voice}
-            rows.append(row | {"language": "en", "split": split})
-    write_atomically(folder / "metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    rows = [
+        (voice, number, one.text, one.answer, "held-out" if voice == TEST_VOICE else "train")
+        for voice in FACTORS
+        for number, one in enumerate(asked)
+    ]
+    folder = _spoken(output / "world", rows)
     return build_features(open_corpus(folder, output), CONFIG.encoder.spec, output / "features")
+
+
+def prompts(output: Path) -> tuple[list[Spoken], list[Spoken], list[Spoken], list[Spoken]]:
+    """Telephone prompts: synthetic and recorded ones to train on, held-out ones in another voice, and as recorded."""
+    corpus = open_corpus("asterisk-en")
+    clips = [clip for clip in corpus.clips if clip.seconds < LONGEST_PROMPT]
+    recorded = build_features(replace(corpus, clips=tuple(clips)), CONFIG.encoder.spec, output / "recorded")
+    texts = [(str(clip.sample.text), clip.split) for clip in clips]
+    rows = [(voice, n, text, split) for voice in PROMPT_VOICES for n, (text, split) in enumerate(texts)]
+    rows += [(TEST_VOICE, n, text, split) for n, (text, split) in enumerate(texts) if split == "held-out"]
+    spoken = _spoken(output / "prompts", [(voice, n, text, "", "train") for voice, n, text, _ in rows])
+    synthetic = build_features(open_corpus(spoken), CONFIG.encoder.spec, output / "prompt-features")
+    found = [synthetic[i] for i in range(len(synthetic))]
+    return (
+        [one for one in found if one.speaker != TEST_VOICE],
+        [recorded.split("train")[i] for i in range(len(recorded.split("train")))],
+        [one for one in found if one.speaker == TEST_VOICE],
+        [recorded.split("held-out")[i] for i in range(len(recorded.split("held-out")))],
+    )
+
+
+def _spoken(folder: Path, rows: Sequence[tuple[str, int, str, str, str]]) -> Path:
+    """A folder of recordings: voice, number, text, answer and split of each."""
+    lines = []
+    for voice, number, text, answer, split in rows:
+        name = f"{voice}-{number:03d}.flac"
+        if not (folder / name).is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / name, flac_bytes(say(voice, text, seed=number)))
+        row = {"file_name": name, "id": name, "text": text, "answer": answer, "speaker": voice}
+        lines.append(json.dumps(row | {"language": "en", "split": split}) + "\n")
+    write_atomically(folder / "metadata.jsonl", "".join(lines).encode())
+    return folder
 
 
 def words_of(text: str) -> str:
     """A text in the world's spelling: lower-case words."""
-    return text.lower().strip(".?")
+    return " ".join(re.findall(r"[a-z']+", text.lower()))
 
 
-def language_model(store: FeatureStore, seed: int) -> TextLLM:
+def language_model(spoken: Sequence[Spoken], seed: int) -> TextLLM:
     """An untrained Llama over the words of the world."""
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    texts = [words_of(text) for row in store.rows for text in (row.line["text"], row.line["metadata"]["answer"])]
+    texts = [words_of(text) for one in spoken for text in (one.text, one.metadata.get("answer", ""))]
     names = ["<pad>", "<end>", "<repeat>", "<next>", *sorted({word for text in texts for word in text.split()})]
     made = Tokenizer(models.WordLevel({name: number for number, name in enumerate(names)}, unk_token="<pad>"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -147,24 +184,50 @@ def measured(model: AudioLLM, test: Sequence[Spoken]) -> dict[str, float]:
     model.eval()
     lesson, decode = Lesson(model), model.text.tokenizer.decode
 
-    def said(pattern: str, speech: bool, some: Sequence[Spoken]) -> list[str]:
-        asked = [lesson.example(one, pattern, speech=speech, answered=False) for one in some]
+    def answered(speech: bool, some: Sequence[Spoken]) -> list[str]:
+        asked = [lesson.example(one, "next", speech=speech, answered=False) for one in some]
         return [decode(ids) for ids in generate(model, asked, Decoding(10))]
 
     opposites = [one for one in test if one.text.startswith("What")]
     answers = [words_of(one.metadata["answer"]) for one in opposites]
-    found = {}
-    for name, speech in (("wer", True), ("repeated", False)):
-        pairs = [
-            Pair(words_of(one.text), text, "en") for one, text in zip(test, said("repeat", speech, test), strict=True)
-        ]
-        found[name] = error_rate(pairs)
+    found = {"wer": wer(model, test, speech=True), "repeated": wer(model, test, speech=False)}
     for name, speech in (("heard", True), ("read", False)):
-        right = [a == b for a, b in zip(answers, said("next", speech, opposites), strict=True)]
+        right = [a == b for a, b in zip(answers, answered(speech, opposites), strict=True)]
         found[name] = sum(right) / len(right)
     texts = [lesson.example(one, "next", speech=False) for one in opposites]
     found["nats"] = float(next_token(model, texts)["ce"])
     return {name: round(value, 3) for name, value in found.items()}
+
+
+def wer(model: AudioLLM, test: Sequence[Spoken], *, speech: bool) -> float:
+    """Word error rate of what a model repeats."""
+    lesson, decode = Lesson(model), model.text.tokenizer.decode
+    asked = [lesson.example(one, "repeat", speech=speech, answered=False) for one in test]
+    texts = [decode(ids) for ids in generate(model.eval(), asked, Decoding(25))]
+    return error_rate([Pair(words_of(one.text), text, "en") for one, text in zip(test, texts, strict=True)])
+
+
+def run_prompts(output: Path, steps: int, seed: int) -> None:
+    """Synthetic speech alone against half recorded speech, tested on recorded speech."""
+    synthetic, recorded, test, human = prompts(output)
+    base = AudioLLM(CONFIG, language_model([*synthetic, *recorded], seed), synthetic[0].features.shape[1])
+
+    def batch(model: AudioLLM, share: float, speech: bool) -> Callable[[random.Random], list[Example]]:
+        lesson = Lesson(model)
+        return lambda draw: [
+            lesson.example(draw.choice(recorded if draw.random() < share else synthetic), "repeat", speech=speech)
+            for _ in range(BATCH)
+        ]
+
+    fit(base, ("llm",), batch(base, 0.0, speech=False), steps=2 * steps, seed=seed)
+    facts = {"synthetic": len(synthetic), "recorded": len(recorded), "test": [len(test), len(human)]}
+    print(json.dumps({"world": "prompts", **facts, "repeated": round(wer(base, human, speech=False), 3)}), flush=True)
+    for name, share in (("prompts: synthetic", 0.0), ("prompts: half recorded", 0.5)):
+        model = copy.deepcopy(base)
+        seconds = fit(model, ("fusion", "llm"), batch(model, share, speech=True), steps=steps, seed=seed)
+        found = {"human": wer(model, human, speech=True), "wer": wer(model, test, speech=True)}
+        rounded = {key: round(value, 3) for key, value in found.items()}
+        print(json.dumps({"run": name, **rounded, "cpu_seconds": round(seconds)}), flush=True)
 
 
 def main() -> None:
@@ -172,13 +235,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", help="runs whose name begins so")
+    parser.add_argument("--only", help="runs whose name begins so: patterns, replay, frozen, prompts")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.only and given.only.startswith("prompts"):
+        return run_prompts(given.output, given.steps, given.seed)
     store = world(given.output)
     train = [store.split("train")[i] for i in range(len(store.split("train")))]
     test = [store.split("held-out")[i] for i in range(len(store.split("held-out")))]
-    base = AudioLLM(CONFIG, language_model(store, given.seed), store.dim)
+    base = AudioLLM(CONFIG, language_model([*train, *test], given.seed), store.dim)
     size = sum(p.numel() for p in base.llm.parameters())
 
     def batch(model: AudioLLM, repeat: float, replay: float = 0.0) -> Callable[[random.Random], list[Example]]:
@@ -219,6 +284,8 @@ def main() -> None:
         draw = batch(model, repeat, replay)
         seconds = fit(model, parts, draw, steps=given.steps, seed=given.seed, distil=distil)
         show(name, model, seconds)
+    if not given.only:
+        run_prompts(given.output, given.steps, given.seed)
 
 
 if __name__ == "__main__":
