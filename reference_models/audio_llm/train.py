@@ -146,7 +146,7 @@ class AudioTrainer:
         encoder = store.plan["encoder"]
         told = {"weights_sha256": encoder["weights_sha256"], "layer": encoder["layer"]}
         config = config.model_copy(update={"encoder": config.encoder.model_copy(update=told)})
-        if any("interleave" in stage.mixture for _, stage in training.stages.planned()):
+        if any(stage.word_times or "interleave" in stage.mixture for _, stage in training.stages.planned()):
             store = add_word_times(store)
         self.train_set, self.held_out = store.split(TRAIN), store.split(HELD_OUT)
         if not len(self.train_set):
