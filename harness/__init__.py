@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from speech_eval.api.judging import gate as gate
     from speech_eval.api.judging import selftest as selftest
     from speech_eval.api.leaderboard import build_leaderboard as build_leaderboard
+    from speech_eval.api.listening import build_listening_test as build_listening_test
+    from speech_eval.api.listening import import_answers as import_answers
+    from speech_eval.api.listening import listening_report as listening_report
+    from speech_eval.api.listening import rater_power as rater_power
     from speech_eval.api.listing import list_data as list_data
     from speech_eval.api.listing import list_metrics as list_metrics
     from speech_eval.api.listing import list_models as list_models
@@ -100,6 +104,7 @@ _PUBLIC = {
         "api.evaluate": "evaluate evaluate_all",
         "api.judging": "calibrate compare gate selftest",
         "api.leaderboard": "build_leaderboard",
+        "api.listening": "build_listening_test import_answers listening_report rater_power",
         "api.listing": "list_data list_metrics list_models list_tasks",
         "api.power": "power",
         "api.run": "Run load_run",

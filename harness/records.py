@@ -228,7 +228,8 @@ class Score(Record):
 
 
 class Estimate(Record):
-    """A number with its 95 % bootstrap interval over `n` samples. `value` is null where it is undefined."""
+    """A number with its 95 % interval over `n` samples: by the bootstrap; of people's ratings by rater and sample.
+    `value` is null where it is undefined."""
 
     value: float | None
     low: float | None = None
@@ -290,16 +291,23 @@ class Counts(Record):
 
 
 class SweepPoint(Record):
-    """One point of a sweep: `task` at `value` on `axis`, such as `codec-depth` at depth 4."""
+    """One point of a sweep: `task` at `value` on `axis`, such as `codec-depth` at depth 4, or `asr` at 10 dB of babble.
+    Some conditions have no value."""
 
     task: str
     axis: str
-    value: int
+    value: int | float | None = None
+
+    @property
+    def count(self) -> int:  # on an axis of whole numbers, such as depth
+        return int(self.value or 0)
 
 
 class TaskResult(Record):
     """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`.
 
+    `under` is the condition of the recordings that the model was given (`speech_eval.signal.conditions`), empty where
+    they were given as they are; `sweep` is then its point.
     `ranked` is false where the task reports several axes separately: none of its numbers is `primary`, and rows are
     ordered by the first one. `conditions` are those of a timed task: `concurrency`, `warm_up` requests, `rounds`,
     `serialized`.
@@ -315,6 +323,7 @@ class TaskResult(Record):
     limit: int | None = None
     leaderboard_grade: bool
     ranked: bool = True
+    under: str = ""
     sweep: SweepPoint | None = None
     conditions: dict[str, int | bool] = Field(default_factory=dict)
     counts: Counts
@@ -379,8 +388,8 @@ Ask = Literal["speech", "text", "transcript"]
 class TaskRecord(Record):
     """What a run asked for in one task, or at one point of its sweep: the identity of the task, its data and scorers.
 
-    `metrics` are metric ids; `ask` is how a conversation model was asked (see `Ask`); `recognizer` is the (redacted)
-    spec of the scoring recognizer; `axes` maps each axis that is reported separately to its metric ids; `conditions`
+    `metrics` are metric ids; `ask` is how a conversation model was asked (see `Ask`), `under` the condition of the
+    recordings it was given; `recognizer` is the (redacted) spec of the scoring recognizer; `axes` maps each axis that is reported separately to its metric ids; `conditions`
     are those of a timed task.
     """
 
@@ -390,6 +399,7 @@ class TaskRecord(Record):
     primary: str
     metrics: list[str]
     ask: Ask = "speech"
+    under: str = ""
     recognizer: str | None = None
     limit: int | None = None
     samples: int
@@ -402,7 +412,7 @@ class TaskRecord(Record):
     def task_name(self, name: str) -> str:
         """The task behind this record, which stands under `name`: that of the sweep where it is one point of one, and
         the one that is asked as speech where it is asked otherwise."""
-        return self.sweep.task if self.sweep else name.removesuffix(f"@{self.ask}")
+        return (self.sweep.task if self.sweep else name).removesuffix(f"@{self.ask}")
 
 
 class PluginRecord(Record):

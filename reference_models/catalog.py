@@ -6,7 +6,7 @@ adapter.
 
 from __future__ import annotations
 
-from speech_eval.adapters.catalog import CHAT, CODEC, RECOGNIZER, SYNTHESIZER, Entry
+from speech_eval.adapters.entry import AGENT, CHAT, CODEC, RECOGNIZER, SYNTHESIZER, Entry
 from speech_eval.reference_models import CHECKPOINTS
 
 _CODEC, _TTS = "speech_eval.reference_models.codec.adapter", "speech_eval.reference_models.tts.adapter"
@@ -50,6 +50,16 @@ ENTRIES = (
         "this project, bundled",
         extra="tts",
         arguments={"path": str(CHECKPOINTS / "llasa-3m-en"), "temperature": 0.7, "top_p": 0.9},
+    ),
+    Entry(
+        "reference-duplex",
+        "speech_eval.reference_models.conversation.adapter:ReferenceDuplex",
+        AGENT,
+        "A duplex model that a recipe of this project trained",
+        "this project",
+        extra="tts",
+        usage="DIR",
+        reference_kind="duplex",
     ),
     Entry(
         "reference-audio-llm",

@@ -2,6 +2,7 @@
 
 from speech_eval import register_group
 from speech_eval.tasks import (  # noqa: F401
+    air_bench,
     asr,
     choice,
     codec_modelability,

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 from speech_eval.adapters.base import Adapter
-from speech_eval.adapters.catalog import Entry
+from speech_eval.adapters.entry import Entry
 
 HERE = Path(__file__).parent
 DESCRIBED = {file.parent.name: tomllib.loads(file.read_text("utf-8")) for file in sorted(HERE.glob("*/worker.toml"))}

@@ -267,7 +267,18 @@ class StreamsCodes(Protocol):
     causal: bool  # False: this checkpoint cannot, although the class has the method
 
     def stream_parts(self, parts: Iterable[Codes]) -> Iterator[Audio]:
-        """The sound of codes that arrive in parts, each of whole steps of the slowest codebook."""
+        """The sound of codes that arrive in parts, each of whole steps of the slowest codebook. A chunk may have no
+        samples."""
+
+
+@runtime_checkable
+class StreamsSpeech(Protocol):
+    """A causal codec that encodes part by part as sound arrives."""
+
+    causal: bool
+
+    def encode_parts(self, parts: Iterable[Audio]) -> Iterator[Codes]:
+        """The codes that each part completes."""
 
 
 INTERFACES: dict[str, type[Adapter]] = {

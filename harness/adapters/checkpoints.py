@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speech_eval.adapters.catalog import MODELS, Entry, Target
+from speech_eval.adapters.catalog import MODELS, Target
+from speech_eval.adapters.entry import Entry
 from speech_eval.adapters.options import choice
 from speech_eval.assets import store as assets
 from speech_eval.cache import file_sha256_once, make_once
@@ -26,6 +27,7 @@ REFERENCE = "reference.json"  # describes a checkpoint that a recipe of this pro
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "spk_dict.pt")  # the last: voices of Qwen2.5-Omni
 _INDEX = "model.safetensors.index.json"
 _LORA = "adapter_model.safetensors"  # of a model that is published with its adapter beside it
+SPEECH_LORA = "speech-lora"  # or in a folder
 
 
 ASSET = "asset:"  # a path `asset:NAME` is a checkpoint made from a bundled asset
@@ -159,8 +161,8 @@ class Checkpoint:
 
         Raises `BadInput` naming a shard that the index lists and the directory does not have.
         """
-        adapter = self.directory / _LORA
-        return _weights(self.directory) + ([adapter] if adapter.is_file() else [])
+        adapters = (self.directory / _LORA, self.directory / SPEECH_LORA / _LORA)
+        return _weights(self.directory) + [adapter for adapter in adapters if adapter.is_file()]
 
     def info(self, model: Any, **metadata: Any) -> ModelInfo:
         """What the manifest keeps of the loaded `model`; `metadata` is the adapter's own settings."""
@@ -248,6 +250,8 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
         directory = fetch(["model.safetensors", _LORA])
         if not (directory / "model.safetensors").is_file():
             directory = fetch(shards or (["pytorch_model*.bin*"] if trust_remote_code else ["model.safetensors"]))
+        adapter = [f"{SPEECH_LORA}/adapter_config.json", f"{SPEECH_LORA}/{_LORA}"]
+        hub.snapshot_download(repo, revision=revision, allow_patterns=adapter)
         return directory
     except (OSError, ValueError, KeyError) as error:
         raise _unreachable(repo, error) from error

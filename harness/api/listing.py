@@ -8,7 +8,8 @@ from typing import Any
 
 from speech_eval import datasets
 from speech_eval.adapters.base import INTERFACES
-from speech_eval.adapters.catalog import MODELS, Entry
+from speech_eval.adapters.catalog import MODELS
+from speech_eval.adapters.entry import Entry
 from speech_eval.adapters.systems import of_model
 from speech_eval.engine.task import GROUPS as TASK_GROUPS
 from speech_eval.engine.task import TASKS

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from speech_eval import __version__
-from speech_eval.cli import best_of, compare, data, gate, leaderboard, listing, power, report, run, score, train
+from speech_eval.cli import best_of, compare, data, gate, leaderboard, listen, listing, power, report, run, score, train
 from speech_eval.cli.verbose import Verbose
 from speech_eval.errors import SpeechEvalError
 from speech_eval.safety import guest
@@ -95,3 +95,4 @@ app.command()(train.reproduce)
 app.add_typer(train.recipe_app, name="recipe")
 app.command()(best_of.best_of)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.add_typer(listen.app, name="listen")

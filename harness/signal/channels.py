@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from speech_eval.audio import Audio
-from speech_eval.errors import BadAudio
 from speech_eval.signal import opus
 from speech_eval.signal.level import SILENCE_DB, active_level
 
@@ -41,13 +40,11 @@ def sped(speech: Audio, factor: float) -> Audio:
 
 
 def at_level(speech: Audio, level: float) -> Audio:
-    """`speech` at an active level of `level` dBFS. What leaves full scale is clipped, as a recorder does.
-
-    Raises `BadAudio` for a silent recording, which has no level.
-    """
+    """`speech` at an active level of `level` dBFS, clipped at full scale, as a recorder does; a recording without sound
+    stays as it is."""
     before = active_level(speech)
     if before < SILENCE_DB:
-        raise BadAudio("A silent recording has no level to change.", "Leave the recording out.")
+        return speech
     gain = 10.0 ** ((level - before) / 20.0)
     return Audio(np.clip(gain * speech.samples, -1.0, 1.0).astype(np.float32), speech.rate)
 

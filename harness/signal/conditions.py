@@ -79,6 +79,9 @@ KINDS = {
 }
 
 
+_CLEAN = "clean"
+
+
 @dataclass(frozen=True)
 class Step:
     """One condition: a name of `KINDS` and its value, None for a kind without one."""
@@ -92,22 +95,22 @@ class Step:
 
 @dataclass(frozen=True)
 class Condition:
-    """Changes of a recording, one after the other."""
+    """Changes of a recording, one after the other; none at all is the condition `clean`."""
 
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
-        return "+".join(map(str, self.steps))
+        return "+".join(map(str, self.steps)) or _CLEAN
 
     @property
     def axis(self) -> str:
         """What conditions that differ in the value of their last step have in common: `room=0.6+babble`."""
-        return "+".join([*map(str, self.steps[:-1]), self.steps[-1].kind])
+        return "+".join([*map(str, self.steps[:-1]), *(step.kind for step in self.steps[-1:])])
 
     @property
     def value(self) -> float | None:
         """The value of the last step."""
-        return self.steps[-1].value
+        return self.steps[-1].value if self.steps else None
 
     @property
     def takes_others(self) -> bool:
@@ -118,7 +121,7 @@ class Condition:
         """`audio` under this condition, at its own rate; a function of the arguments alone.
 
         `others` load recordings of other people for babble. Raises `BadInput` where there are fewer than two of them,
-        and `BadAudio` for a recording without a level.
+        and `BadAudio` where none of those chosen is audible.
         """
         for place, step in enumerate(self.steps):
             rng = np.random.default_rng([seed, place])
@@ -126,15 +129,20 @@ class Condition:
         return audio
 
 
+CLEAN = Condition(())
+
+
 def parse(text: str) -> Condition:
-    """The condition that a text such as `room=0.6+babble=10` names. Raises `BadInput` for an unknown name or value."""
-    return Condition(tuple(_step(part.strip()) for part in text.split("+")))
+    """The condition that a text such as `room=0.6+babble=10` names; `clean` is none. Raises `BadInput` for an unknown
+    name or value."""
+    return CLEAN if text == _CLEAN else Condition(tuple(_step(part.strip()) for part in text.split("+")))
 
 
 def _step(text: str) -> Step:
     name, given, value = text.partition("=")
     if name not in KINDS:
-        raise BadInput(f"There is no condition '{name}'.", f"Use {', '.join(map(usage, KINDS))}; join several with +.")
+        known = ", ".join(map(usage, KINDS))
+        raise BadInput(f"There is no condition '{name}'.", f"Use {_CLEAN}, {known}; join several with +.")
     values = KINDS[name].values
     if values is None:
         if given:
@@ -156,3 +164,9 @@ def usage(name: str) -> str:
     """How a condition is written: `babble=DB`."""
     values = KINDS[name].values
     return name if values is None else f"{name}={values.shown}"
+
+
+def unit_of(axis: str) -> str:
+    """The unit of the values along an axis (`Condition.axis`); empty where there is none."""
+    kind = KINDS.get(axis.rpartition("+")[2])
+    return kind.values.unit if kind and kind.values else ""

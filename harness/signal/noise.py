@@ -56,10 +56,10 @@ def speech_shaped(speech: Audio, rng: np.random.Generator) -> Waveform:
 
 
 def mixed(speech: Audio, noise: Waveform, snr: float) -> Audio:
-    """`speech` with `noise` [frames] at `snr` dB below it. Raises `BadAudio` for speech or noise that is silent."""
+    """`speech` with `noise` [frames] at `snr` dB below it; a recording without sound stays as it is."""
     level, power = active_level(speech), float(np.mean(np.square(noise)))
     if level < SILENCE_DB or power == 0.0:
-        raise BadAudio("A silent recording has no signal-to-noise ratio.", "Leave the recording out.")
+        return speech
     gain = 10.0 ** ((level - snr) / 20.0) / power**0.5
     total = speech.samples + gain * noise
     return Audio((total / max(1.0, np.abs(total).max())).astype(np.float32), speech.rate)

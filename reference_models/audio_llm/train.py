@@ -301,7 +301,7 @@ class AudioTrainer:
         """One update. Returns nats per token by kind, nothing if the step was skipped."""
         began, stage = time.perf_counter(), self.stage
         reseed(self.training.seed, number, self.accelerator.process_index)
-        task = drawn(dict(stage.mixture), self.training.seed, number)
+        task = drawn({str(name): weight for name, weight in stage.mixture.items()}, self.training.seed, number)
         spoken = [self.train_set[index] for index in batch]
         self.model.train()
         for optimizer in self.loop.optimizers.values():

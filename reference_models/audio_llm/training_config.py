@@ -46,8 +46,8 @@ class ExamplesSection(Section):
             "channel": 0.3,
             "refuse": 0.2,
         },
-        "Kinds of conversations of `instruct` by weight; of each recording, those that its data allow: `answer` needs "
-        "a column `answer`, `translate` one such as `translation_de`, `speaker` one named `sex`, `channel` "
+        "Kinds of conversations of `instruct` by weight; of each recording, those that its data allow: `answer` "
+        "needs a column `answer`, `translate` one such as `translation_de`, `speaker` one named `sex`, `channel` "
         "augmentation.",
     )
     human: Share | None = knob(
@@ -95,8 +95,8 @@ class StageConfig(Section):
     )
     distil: Share = knob(
         0.0,
-        "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); "
-        "the rest is cross-entropy.",
+        "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); the "
+        "rest is cross-entropy.",
     )
     optimizer: StageOptimizer = knob(StageOptimizer(), "AdamW and the learning rate of the fusion.")
     llm_optimizer: StageOptimizer = knob(

@@ -1,4 +1,4 @@
-"""Blocks of the encoders and decoders: Snake, residual unit, ConvNeXt, windowed attention."""
+"""Blocks of the encoders and decoders: Snake, residual unit, ConvNeXt, LSTM, windowed attention."""
 
 from __future__ import annotations
 
@@ -55,6 +55,20 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         y = self.norm(self.mix(x, state).mT)  # [B, T, C]
         return x + (self.scale * self.down(F.gelu(self.up(y)))).mT
+
+
+class LSTM(nn.Module):
+    """x + LSTM(x) over time, [B, C, T] to [B, C, T] (EnCodec). It reads forward only, so it is always causal."""
+
+    def __init__(self, channels: int, layers: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(channels, channels, layers, batch_first=True)
+
+    def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
+        y, memory = self.lstm(x.mT, None if state is None else state.get(self))
+        if state is not None:
+            state[self] = memory
+        return x + y.mT
 
 
 class Transformer(nn.Module):

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
+from speech_eval.reference_models.data import dialogues
 from speech_eval.reference_models.data.natural import ASSET as TEXTS
 from speech_eval.reference_models.data.natural import natural_sentences
 from speech_eval.reference_models.data.questions import questions
@@ -43,8 +44,10 @@ _VOICES = {
     NATURAL: _EVERY_THIRD,
     QUESTIONS: _EVERY_THIRD,
 }
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS)
+_CONVERSED = (dialogues.DIALOGUES, dialogues.USER_TURNS)
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *_CONVERSED)
 _GENERATED = 6000  # sentences without a limit: about six hours
+_DIALOGUES = 240  # without a limit: about an hour and a half
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
 # Shorter or quieter recordings are prompts of silence, clicks and beeps.
@@ -54,8 +57,8 @@ _NOT_SPEECH = ("silence/",)
 
 @dataclass(frozen=True)
 class Recording:
-    """One utterance before it is written: `key` is unique within its source, `text` is None if unknown, `answer` is
-    what is to be said to a question."""
+    """One utterance before it is written: `key` is unique within its source, `text` is None if unknown. A dialogue has
+    a second channel, `right`; `columns` are added to its row, such as the answer to a question."""
 
     source: str
     key: str
@@ -63,7 +66,8 @@ class Recording:
     speaker: str
     language: str
     text: str | None
-    answer: str | None = None
+    right: Audio | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(
@@ -118,6 +122,12 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
 def _recordings(
     source: str, limit: int | None, output: Path, left_out: dict[str, str], progress: Progress
 ) -> Iterator[Recording]:
+    if source in _CONVERSED:
+        count = _DIALOGUES if limit is None else limit
+        for number, (key, audio, right, speaker, text, columns) in enumerate(dialogues.recordings(source, count)):
+            progress(source, number, count)
+            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", text, right, columns)
+        return
     if source in _SPOKEN_BY_HIBARI:
         yield from _synthetic(source, limit, output, progress)
         return
@@ -144,8 +154,8 @@ def _recordings(
         if audio.seconds < _SHORTEST or float(abs(audio.samples).max()) < _QUIETEST:
             left_out[f"{source}/{name}"] = f"under {_SHORTEST} s" if audio.seconds < _SHORTEST else "silent"
             continue
-        text = known[name].text if name in known else None
-        yield Recording(source, name.removesuffix(".g722"), audio, str(first.speaker), first.language, text)
+        known_text = known[name].text if name in known else None
+        yield Recording(source, name.removesuffix(".g722"), audio, str(first.speaker), first.language, known_text)
 
 
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
@@ -157,10 +167,11 @@ def _synthetic(source: str, limit: int | None, output: Path, progress: Progress)
         voice = voices[number % len(voices)]
         spoken = output / _file_name(source, key)
         audio = load(spoken) if spoken.is_file() else say(voice, text, seed=number)
-        yield Recording(source, key, audio, f"{voice} (synthetic)", "en", text, answer)
+        columns = {} if answer is None else {"answer": answer}
+        yield Recording(source, key, audio, f"{voice} (synthetic)", "en", text, columns=columns)
 
 
-def _texts(source: str, limit: int | None, progress: Progress) -> list[tuple[str, str, str | None]]:
+def _texts(source: str, limit: int | None, progress: Progress) -> Sequence[tuple[str, str, str | None]]:
     """The keys, texts and answers of a synthetic source."""
     if source == SYNTHETIC:
         bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
@@ -178,7 +189,7 @@ def _texts(source: str, limit: int | None, progress: Progress) -> list[tuple[str
 def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
     file_name = _file_name(recording.source, recording.key)
     if not (output / file_name).is_file():
-        write_atomically(output / file_name, flac_bytes(recording.audio))
+        write_atomically(output / file_name, flac_bytes(recording.audio, recording.right))
     # The id by which the bundled datasets hold out: what they evaluate on is not trained on here.
     synthetic = recording.source in _SPOKEN_BY_HIBARI
     sample_id = recording.key if synthetic else f"{recording.language}-{recording.key.replace('/', '-')}"
@@ -193,8 +204,7 @@ def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str
         "split": "held-out-speaker" if recording.source == held_out_source else split,
         "seconds": round(recording.audio.seconds, 3),
     }
-    known = {"text": recording.text, "answer": recording.answer}
-    return row | {name: value for name, value in known.items() if value is not None}
+    return row | dict(recording.columns) | ({} if recording.text is None else {"text": recording.text})
 
 
 def _file_name(source: str, key: str) -> str:
@@ -216,14 +226,16 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
     if not rows:
         return
     infos = [datasets.load_dataset(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]
+    spoken = [_synthetic_license([name]) for name in sources if name in _SPOKEN_BY_HIBARI]
+    quoted = [f"Texts: {assets.ASSETS[TEXTS].source}."] if {NATURAL, QUESTIONS} & set(sources) else []
     info = DatasetInfo(
         name=f"{output.resolve().name}-{split}",
         version="1",
         description=f"Split '{split}' of prepared speech.",
         languages=sorted({row["language"] for row in rows}),
-        license=", ".join(sorted({info.license for info in infos})) or _synthetic_license(sources),
+        license=", ".join(dict.fromkeys([*sorted({info.license for info in infos}), *spoken])),
         source=", ".join(sources),
-        attribution=" ".join(info.attribution for info in infos),
+        attribution=" ".join([*(info.attribution for info in infos), *quoted]),
         synthetic=all(row["synthetic"] for row in rows),
     )
     samples = [
@@ -234,7 +246,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
             audio=row["file_name"],
             audio_sha256=file_sha256(output / row["file_name"]),
             speaker=row["speaker"],
-            metadata={"seconds": row["seconds"]},
+            metadata={name: row[name] for name in ("seconds", "turn_end", "pauses", "words") if name in row},
         )
         for row in rows
     ]

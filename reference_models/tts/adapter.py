@@ -172,24 +172,15 @@ class ReferenceTTS(SpeechLMSynthesizer):
         super().__init__(**options)
 
     def _load(self, device: str) -> tuple[SpeakingModel, SpeechCodec, Sampling]:
-        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
+        from speech_eval.reference_models.speech_lm.bundle import load_same_codec
         from speech_eval.reference_models.speech_lm.sampling import Sampling
         from speech_eval.reference_models.tts import building
-        from speech_eval.reference_models.tts.config import codec_spec
 
         model, self._card = building.load(self._directory)
         section = model.config.codec
         self._clones = not model.config.one_voice
-        codec = load_codec(self._spec or codec_spec(model.config, self._directory))
-        digest = codec.info().weights_sha256
-        if section.weights_sha256 and digest != section.weights_sha256:
-            raise BadInput(
-                f"{self._directory} was trained on codes of {section.spec} ({section.weights_sha256[:12]}); the given "
-                f"codec has other weights ({str(digest)[:12]}).",
-                "Name the codec it was trained with: codec=SPEC.",
-            )
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
-        speech = SpeechCodec(codec, section.codebook_sizes, section.frame_rates)
+        speech = load_same_codec(section, self._directory, self._spec)
         return model.to(device), speech, Sampling()
 
     def info(self) -> ModelInfo:

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Cache, LlamaConfig, LlamaForCausalLM
+from transformers import Cache, LlamaForCausalLM
 
+from speech_eval.reference_models.speech_lm.core import LlamaCore
+from speech_eval.reference_models.speech_lm.frames import llama_config
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer, TextTokenizer
-from speech_eval.reference_models.tts.config import LlamaCore, TTSConfig
+from speech_eval.reference_models.tts.config import TTSConfig
 
 
 class SpeechLM(nn.Module):
@@ -108,24 +110,6 @@ def separate_documents(positions: Tensor) -> Tensor:
     """The causal mask [B, 1, T, T] of documents that begin where `positions` [B, T] are 0."""
     document = (positions == 0).cumsum(1)
     return (document[:, None, :, None] == document[:, None, None, :]).tril()
-
-
-def llama_config(core: LlamaCore, vocabulary: int, tied: bool) -> LlamaConfig:
-    """The transformers configuration of a Llama of this shape."""
-    return LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=core.width,
-        intermediate_size=core.feed_forward,
-        num_hidden_layers=core.layers,
-        num_attention_heads=core.heads,
-        num_key_value_heads=core.kv_heads or core.heads,
-        max_position_embeddings=core.positions,
-        rope_parameters={"rope_type": "default", "rope_theta": core.rope_theta},
-        tie_word_embeddings=tied,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=None,
-    )
 
 
 def extend(lm: Any, rows: int) -> None:

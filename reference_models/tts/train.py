@@ -16,19 +16,19 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from speech_eval.adapters.checkpoints import weights_digest
-from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
-from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
+from speech_eval.reference_models.data.corpus import Data, open_corpus
 from speech_eval.reference_models.data.packing import Packed, Source, TokenBatch
 from speech_eval.reference_models.data.splits import HELD_OUT
 from speech_eval.reference_models.data.token_shards import Shards, write_shards
-from speech_eval.reference_models.recipes import stacks
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
+from speech_eval.reference_models.recipes.stacks import codec_of
+from speech_eval.reference_models.speech_lm.bundle import CODEC, bundled, codec_seen_from
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import Example, SpeechTokenizer
-from speech_eval.reference_models.training.checkpoint import DESCRIPTION, WEIGHTS, find_checkpoint, load_checkpoint
+from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint, load_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
@@ -36,10 +36,10 @@ from speech_eval.reference_models.training.state import resumes
 from speech_eval.reference_models.tts.building import build, save, start_from
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
-from speech_eval.reference_models.tts.config import TTSConfig, codec_spec
+from speech_eval.reference_models.tts.config import TTSConfig
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
-CODEC, SHARDS = "codec", "shards"  # folders of a checkpoint
+SHARDS = "shards"  # folder of a checkpoint
 _SPENT = ("tokens", "flops", "seconds")  # sums over the steps of a report; the other values are means
 
 
@@ -89,7 +89,7 @@ def train_recipe(
         config = _start(start, codec, first_says(say))
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     if start is None:
-        spec = codec or _codec(recipe, corpus, output, progress, say)
+        spec = codec or codec_of(recipe, corpus, output / CODEC, progress=progress, say=say)
         config = config.model_copy(update={"codec": CodecSection(spec=spec)})
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force, "init": start}
     return train(config, training, corpus, output, progress=progress, say=say, **options)
@@ -101,18 +101,8 @@ def _start(directory: Path, codec: str | None, say: Say) -> TTSConfig:
         raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
     config = TTSConfig.model_validate(load_checkpoint(directory, "tts")[0])
     say(f"starting from {directory}, with its architecture, its frontend and its codec")
-    codec_seen = CodecSection(spec=codec_spec(config, directory))
+    codec_seen = CodecSection(spec=codec_seen_from(directory, config.codec.spec))
     return config.model_copy(update={"codec": codec_seen, "languages": config.languages or (config.language,)})
-
-
-def _codec(recipe: ResolvedRecipe, data: Corpus, output: Path, progress: Progress, say: Say) -> str:
-    """The spec of the recipe's codec, which is trained into the checkpoint's folder first if the recipe names one."""
-    if recipe.codec is None:
-        raise BadInput(f"{recipe.name} names no codec.", "Add `codec` with a `recipe` and `size`, or with a `spec`.")
-    if recipe.codec.spec is not None:
-        return recipe.codec.spec
-    stacks.train_unless_finished(recipe.codec.resolve(), data, output / CODEC, progress=progress, say=say)
-    return str(output / CODEC)
 
 
 def train(
@@ -182,23 +172,10 @@ def encode(config: TTSConfig, data: Data, output: Path, *, say: Say, **options: 
                 f"{found['bytes'] / 1e6:.2f} MB; 16-bit waveforms would be {found['waveform_bytes'] / 1e6:.1f} MB "
                 f"({found['smaller_by']:g} times as large)"
             )
-    section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": _bundled(spec, output)})
+    section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": bundled(spec, output)})
     one_voice = summary["splits"]["train"]["speakers"] == 1
     learned = tuple(dict.fromkeys([*summary["languages"], *config.languages]))
     return config.model_copy(update={"codec": section, "one_voice": one_voice, "languages": learned})
-
-
-def _bundled(spec: str, output: Path) -> str:
-    """Copy a trained codec into the checkpoint, which then needs nothing else; any other codec stays a spec."""
-    target, comma, options = spec.partition(",")
-    if not (Path(target) / DESCRIPTION).is_file():
-        return spec
-    if Path(target).resolve() != (output / CODEC).resolve():
-        (output / CODEC).mkdir(parents=True, exist_ok=True)
-        for file in (DESCRIPTION, WEIGHTS, "README.md"):
-            if (Path(target) / file).is_file():
-                write_atomically(output / CODEC / file, (Path(target) / file).read_bytes())
-    return f"{CODEC}{comma}{options}"
 
 
 class TTSTrainer:

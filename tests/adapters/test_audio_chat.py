@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,8 +33,11 @@ TOKENS = {
     "vibevoice_asr": (8, 15, 218, 233),
     "qwen3_asr": (13, 26, 377, 403),
     "glmasr": (12, 25, 362, 387),
+    "fun_asr_nano": (17, 33, 483, 517),
+    "phi4_multimodal": (13, 25, 363, 388),
+    "qwen3_omni_moe_thinker": (13, 26, 377, 403),
 }
-SINGLE = ("audioflamingo3", "musicflamingo", "qwen3_asr", "glmasr")
+SINGLE = ("audioflamingo3", "musicflamingo", "qwen3_asr", "glmasr", "fun_asr_nano")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def audio_tokens(model: AudioChat, audio: Audio) -> int:
 
 
 def test_the_catalog_knows_every_family() -> None:
-    assert set(MODELS.get("audio-chat").model_types) == set(FAMILIES)
+    assert set(MODELS.get("audio-chat").model_types) == set(FAMILIES) == {*tiny.WRITERS, "qwen3_omni_moe"}
 
 
 def test_it_keeps_the_contract_of_recognizers(model: AudioChat) -> None:
@@ -198,6 +202,44 @@ def test_a_transcript_is_read_out_of_its_frame(folder: Path, family: str, answer
     model = build(str(tiny.write(family, folder / f"{family}-read")))
     ids = torch.tensor(model._processor.tokenizer.encode(answer))
     assert (model._family.read or model._plain)(model._processor, ids) == "he was not"
+
+
+# -------------------------------------------------------------------------------- Qwen3-Omni and Phi-4
+
+
+def test_the_thinker_is_found_in_a_whole_checkpoint_of_qwen3_omni(folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    thinker = tiny.write("qwen3_omni_moe_thinker", folder / "thinker")
+    whole = tmp_path / "whole"
+    shutil.copytree(thinker, whole)
+    config = json.loads((thinker / "config.json").read_text())
+    (whole / "config.json").write_text(json.dumps({"model_type": "qwen3_omni_moe", "thinker_config": config}))
+    weights = {f"thinker.{name}": weight for name, weight in load_file(thinker / "model.safetensors").items()}
+    weights["talker.model.norm.weight"] = torch.ones(8)
+    save_file(weights, whole / "model.safetensors", metadata={"format": "pt"})
+    said = [build(f"{path},max_new_tokens=8").transcribe(hear(noise(1))) for path in (thinker, whole)]
+    assert said[0] == said[1] and said[0][0]
+
+
+def test_the_speech_adapter_of_phi4_is_loaded_and_counts(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    from peft import LoraConfig
+
+    directory = tiny.write("phi4_multimodal", tmp_path / "phi4")
+    plain = build(f"{directory},max_new_tokens=8")
+    heard, digest = plain.transcribe(hear(noise(1))), plain.info().weights_sha256
+    model = tiny.bold(tiny.phi4_model(transformers.AutoTokenizer.from_pretrained(directory)))
+    model.add_adapter(LoraConfig(r=2, target_modules=["qkv_proj"], init_lora_weights=False), adapter_name="speech")
+    for name, weight in model.named_parameters():
+        if "lora_" in name:
+            weight.data.normal_(std=2.0)
+    model.save_pretrained(str(directory / "speech-lora"))
+    adapted = build(f"{directory},max_new_tokens=8")
+    assert adapted.transcribe(hear(noise(1))) != heard and adapted.info().weights_sha256 != digest
+    (directory / "speech-lora" / "adapter_model.safetensors").unlink()
+    with pytest.raises(BadInput, match=r"adapter_model\.safetensors: this file is missing"):
+        build(str(directory))
 
 
 # -------------------------------------------------------------------------------------------- Granite

@@ -104,7 +104,7 @@ def test_a_new_family_is_one_module_and_one_entry_of_another_package(tmp_path: P
     install(
         tmp_path,
         "[speech_eval.models]\noutside = outside:ENTRIES\n",
-        "from speech_eval.adapters.catalog import RECOGNIZER, Entry\n"
+        "from speech_eval.adapters.entry import RECOGNIZER, Entry\n"
         "ENTRIES = (Entry('shouter', 'shouter:Shouter', RECOGNIZER, 'Shouts', 'outside', arguments={'mark': '?'}),)\n",
     )
     listed = json.loads(command("list", "models", "--json", path=tmp_path).stdout)["models"]

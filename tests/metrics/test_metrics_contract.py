@@ -36,7 +36,12 @@ from speech_eval.records import (
     Transcript,
 )
 
-NAMES = [name for name in METRICS.names() if METRICS.get(name).__module__.startswith("speech_eval.")]
+# Metrics of people's ratings have a part per rater and no value for an answer that nobody rated: see test_listening.
+NAMES = [
+    name
+    for name in METRICS.names()
+    if METRICS.get(name).__module__.startswith("speech_eval.") and "ratings" not in METRICS.get(name).needs
+]
 
 
 @pytest.fixture(params=NAMES)

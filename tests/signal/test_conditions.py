@@ -170,9 +170,12 @@ def test_what_cannot_be_mixed_is_refused() -> None:
         parse("babble=5").apply(talk(1), 0, OTHERS[:1])
     with pytest.raises(BadAudio, match="audible"):
         parse("babble=5").apply(talk(1), 0, [partial(given, silent)] * 2)
-    for text in ("noise=5", "level=-30"):
-        with pytest.raises(BadAudio, match="silent"):
-            parse(text).apply(silent, 0)
+
+
+@pytest.mark.parametrize("text", ["noise=5", "babble=5", "level=-30", "room=0.5", "telephone"])
+def test_a_recording_without_sound_stays_silent(text: str) -> None:
+    silent = Audio(np.zeros(RATE, np.float32), RATE)
+    assert not parse(text).apply(silent, 0, OTHERS).samples.any()
 
 
 def test_every_kind_takes_its_own_example() -> None:

@@ -82,12 +82,16 @@ def check_recognizer(model: SpeechRecognizer) -> None:
 
 
 def check_chat(model: AudioLanguageModel) -> None:
-    """Text, audio and both are answered; a batch answers what each request gets alone; greedy ignores the seed."""
+    """Text, audio and both are answered; a batch answers what each request gets alone, and so does a stream; greedy
+    ignores the seed."""
     spoken = noise(1.0, 22_050)  # at another rate than the model's
     asked = [ask("What is said?"), ask(spoken), ask(spoken, "What is said?", seed=3)]
     alone = [model.reply([request])[0] for request in asked]
     assert [reply.text for reply in model.reply(asked)] == [reply.text for reply in alone]
     assert all(reply.text for reply in alone)
+    streamed = list(model.reply_stream(asked[2]))
+    assert "".join(piece.text or "" for piece in streamed) == alone[2].text
+    assert len(streamed) > 1 or streamed[0].audio is not None
     assert model.reply([ask(spoken, seed=1)])[0].text == model.reply([ask(spoken, seed=2)])[0].text
 
 

@@ -86,6 +86,10 @@ LETTERED = [
 ]
 CLASSES = [{"choices": ["neutral", "joy", "anger"], "text": text} for text in ("joy", "neutral", "anger", "joy")]
 SEXES = [{"choices": ["male", "female"], "text": text} for text in ("male", "female", "female", "male")]
+CHATS = [
+    {"question": "What is said?", "meta_info": "A woman reads.", "task_name": name}
+    for name in ("speech_QA", "sound_QA", "music_QA", "speech_and_music_QA")
+]
 # What a task's samples are beside a recording and its words, by the beginning of the task's name; the first fits.
 FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("open-asr-multilingual", [{"language": "de"}] * 4),
@@ -98,6 +102,7 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("audiobench-mmau", LETTERED),
     ("audiobench", OPTIONS),
     ("mmau", OPTIONS),
+    ("air-bench-chat", CHATS),
     ("air-bench", [{**row, "choices": ["A", "B"], "text": text} for row, text in zip(OPTIONS, "ABAB", strict=True)]),
     ("meld", CLASSES),
     ("iemocap", CLASSES),
@@ -137,7 +142,7 @@ BEST: dict[str, dict[str, float]] = {
     "bbh": {"accuracy": 100.0, "unparsed": 0.0},
     "refusal": {"refusal-rate": 100.0},
     "ifeval": {"final": 100.0},
-    "judge": {"score": 5.0, "unparsed": 0.0},
+    "judge": {"score": 5.0, "unparsed": 0.0, "average": 10.0},
     "qa": {"gpt": 100.0},
 }
 # What has no best value: cost, speed, and opinions that a network has of a recording.
@@ -308,7 +313,7 @@ class Seats:
 
 
 class _Judge(BaseHTTPRequestHandler):
-    """Rates an answer 5, or says yes, if it is one of those in `TEXTS`; else 1, or no."""
+    """Rates an answer 5, or says yes, if it is one of those in `TEXTS`; else 1, or no. Of two answers, 10 or 1 each."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -318,7 +323,10 @@ class _Judge(BaseHTTPRequestHandler):
         said = asked["messages"][-1]["content"]
         answer = re.search(r"(?:Assistant|Answer given): (.*)", said)
         good = answer is not None and answer[1] in TEXTS
+        pair = re.search(r"First answer: (.*)\nSecond answer: (.*)", said)
         verdict = ("Yes" if good else "No") if "Yes or No" in said else ("5" if good else "1")
+        if pair is not None:
+            verdict = " ".join("10" if text in TEXTS else "1" for text in pair.groups())
         body = json.dumps({"choices": [{"message": {"content": verdict}}] * asked["n"]}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

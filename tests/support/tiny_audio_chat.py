@@ -263,6 +263,94 @@ def _glmasr(directory: Path) -> None:
     _save(directory, T.GlmAsrForConditionalGeneration(config), processor)
 
 
+def _fun_asr_nano(directory: Path) -> None:
+    import transformers as T
+
+    tokenizer = characters("<|object_ref_start|>", *MARKS)
+    small = {"num_attention_heads": 2, "num_hidden_layers": 2}
+    heard = {**small, "num_mel_bins": MELS, "hidden_size": 16, "intermediate_size": 32}
+    config = T.FunAsrNanoConfig(
+        audio_config={"model_type": "fun_asr_nano_encoder", **heard, "num_timestamp_prediction_layers": 1},
+        adaptor_config={**small, "hidden_size": 32, "intermediate_size": 8, "projector_hidden_size": 32},
+        text_config={**QWEN2, "model_type": "qwen3", "head_dim": 8, "vocab_size": len(tokenizer)},
+        audio_token_id=tokenizer.convert_tokens_to_ids("<|object_ref_start|>"),
+        tie_word_embeddings=False,
+    )
+    extractor = T.FunAsrNanoFeatureExtractor(feature_size=MELS)
+    processor = T.FunAsrNanoProcessor(extractor, tokenizer, chat_template=chatml("<|object_ref_start|>"))
+    _save(directory, T.FunAsrNanoForConditionalGeneration(config), processor)
+
+
+def phi4_model(tokenizer: Any) -> Any:
+    """A tiny Phi-4 Multimodal."""
+    import transformers as T
+
+    seen = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    heard = {"hidden_size": 16, "intermediate_size": 32, "num_blocks": 1, "num_attention_heads": 2}
+    channels = {"ext_pw_out_channel": 16, "depthwise_separable_out_channel": 16, "nemo_conv_channels": 16}
+    ids = tokenizer.convert_tokens_to_ids
+    config = T.Phi4MultimodalConfig(
+        **{key: value for key, value in QWEN2.items() if key != "model_type"},
+        vocab_size=len(tokenizer),
+        bos_token_id=98,
+        max_position_embeddings=2048,
+        original_max_position_embeddings=2048,
+        tie_word_embeddings=False,
+        vision_config={**seen, "image_size": 28, "patch_size": 14, "crop_size": 28, "image_token_id": ids("<|image|>")},
+        audio_config={**heard, **channels, "input_size": MELS, "audio_token_id": ids("<|audio|>"), "feature_layer": -1},
+    )
+    return T.Phi4MultimodalForCausalLM(config)
+
+
+def _phi4_multimodal(directory: Path) -> None:
+    import transformers as T
+
+    tokenizer = characters("<|image|>", "<|audio|>", *MARKS)
+    tokenizer.chat_template = chatml("<|audio|>")
+    bold(phi4_model(tokenizer)).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    T.Phi4MultimodalFeatureExtractor(feature_size=MELS).save_pretrained(directory)
+
+
+def _qwen3_omni(directory: Path) -> None:
+    import transformers as T
+
+    tokenizer = characters(
+        "<|image_pad|>", "<|video_pad|>", "<|audio_pad|>", "<|audio_start|>", "<|audio_end|>", *MARKS
+    )
+    ids = tokenizer.convert_tokens_to_ids
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1, 2], "mrope_interleaved": True}
+    text = {key: value for key, value in QWEN2.items() if key != "model_type"}
+    heard = {"num_mel_bins": MELS, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
+    seen = {"depth": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
+    config = T.Qwen3OmniMoeThinkerConfig(
+        audio_config={**heard, "d_model": 16, "n_window": 50, "output_dim": 32, "downsample_hidden_size": 8},
+        vision_config={**seen, "deepstack_visual_indexes": [0], "num_position_embeddings": 16},
+        text_config={
+            **text,
+            "vocab_size": len(tokenizer),
+            "head_dim": 8,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+            "rope_parameters": rope,
+            "tie_word_embeddings": False,
+        },
+        audio_token_id=ids("<|audio_pad|>"),
+        image_token_id=ids("<|image_pad|>"),
+        video_token_id=ids("<|video_pad|>"),
+        vision_start_token_id=ids("<|vision_start|>"),
+        vision_end_token_id=ids("<|vision_end|>"),
+        audio_start_token_id=ids("<|audio_start|>"),
+        audio_end_token_id=ids("<|audio_end|>"),
+        tie_word_embeddings=False,
+    )
+    bold(T.Qwen3OmniMoeThinkerForConditionalGeneration(config)).save_pretrained(directory)
+    tokenizer.chat_template = chatml("<|audio_start|><|audio_pad|><|audio_end|>")
+    tokenizer.save_pretrained(directory)
+    _whisper_features().save_pretrained(directory)
+
+
 def write_omni(directory: Path) -> Path:
     """Qwen2.5-Omni with a talker, a vocoder and the voice Chelsie."""
     import torch
@@ -340,4 +428,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "vibevoice_asr": _vibevoice_asr,
     "qwen3_asr": _qwen3_asr,
     "glmasr": _glmasr,
+    "fun_asr_nano": _fun_asr_nano,
+    "phi4_multimodal": _phi4_multimodal,
+    "qwen3_omni_moe_thinker": _qwen3_omni,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import Any
 
@@ -17,7 +17,16 @@ from speech_eval.adapters.base import (
 )
 from speech_eval.adapters.chat import families
 from speech_eval.adapters.chat.families import FAMILIES, Inputs, Question
-from speech_eval.adapters.chat.generation import generate, place, room_for, sampling, stated
+from speech_eval.adapters.chat.generation import (
+    generate,
+    generate_stream,
+    growing,
+    pieces,
+    place,
+    room_for,
+    sampling,
+    stated,
+)
 from speech_eval.adapters.checkpoints import load_model, locate
 from speech_eval.adapters.options import whole
 from speech_eval.audio import Audio
@@ -71,6 +80,7 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
             extra="audio-chat",
             trust_remote_code=trust_remote_code,
         )
+        self._family.finish(self._model, self._checkpoint.directory)
         extractor = getattr(self._processor, "feature_extractor", None) or self._processor.audio_processor
         self.sample_rate = int(extractor.sampling_rate)
 
@@ -99,7 +109,8 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
 
     @property
     def _audio_token(self) -> int:
-        return int(self._writer.config.audio_token_id)
+        known = getattr(self._writer.config, "audio_token_id", None)
+        return int(self._processor.audio_token_id if known is None else known)
 
     @property
     def _writer(self) -> Any:
@@ -116,10 +127,16 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
         than the family takes."""
         return [ChatReply(text=self._answer(request)) for request in requests]
 
+    def reply_stream(self, request: ChatRequest) -> Iterator[ChatReply]:
+        """The same text token by token."""
+        ids = generate_stream(*self._asked_in(request))
+        for piece in pieces(growing(ids, lambda heard: self._plain(self._processor, heard).strip())):
+            yield ChatReply(text=piece)
+
     def _transcribe(self, request: TranscriptionRequest) -> str:
         audio = request.audio
         new = self._limit or _TOKENS + ceil(_TOKENS_PER_SECOND * audio.seconds)
-        ids = self._generate(request.id, self._transcription(request), request.seed, new, self._greedy)
+        ids = generate(*self._arguments(request.id, self._transcription(request), request.seed, new, self._greedy))
         read = self._family.read or self._plain
         return read(self._processor, ids).strip()
 
@@ -128,9 +145,13 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
         return self._inputs(request.id, 1, self._family.transcription, question)
 
     def _answer(self, request: ChatRequest) -> str:
+        return self._plain(self._processor, generate(*self._asked_in(request))).strip()
+
+    def _asked_in(self, request: ChatRequest) -> tuple[Any, dict[str, Any], int, int, dict[str, Any]]:
+        """A conversation as the arguments of `generate`."""
         inputs = self._conversation(request)
-        ids = self._generate(request.id, inputs, request.seed, self._limit or request.max_new_tokens, self._settings)
-        return self._plain(self._processor, ids).strip()
+        new = self._limit or request.max_new_tokens
+        return self._arguments(request.id, inputs, request.seed, new, self._settings)
 
     def _conversation(self, request: ChatRequest) -> Inputs:
         messages: families.Conversation = [
@@ -178,9 +199,11 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
             )
         return inputs
 
-    def _generate(self, name: str, inputs: Inputs, seed: int, new: int, settings: dict[str, Any]) -> Any:
+    def _arguments(
+        self, name: str, inputs: Inputs, seed: int, new: int, settings: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any], int, int, dict[str, Any]]:
         room = self._room(name, inputs["input_ids"].shape[1], new)
-        return generate(self._writer, dict(inputs), seed, room, settings)
+        return self._writer, dict(inputs), seed, room, settings
 
     def _room(self, name: str, length: int, new: int) -> int:
         return room_for(name, length, new, self._writer.config)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from speech_eval.adapters.base import AudioLanguageModel, ChatReply, ChatRequest
-from speech_eval.adapters.chat.generation import generate, room_for, sampling, stated
+from speech_eval.adapters.chat.generation import generate, generate_stream, growing, pieces, room_for, sampling, stated
 from speech_eval.adapters.checkpoints import load_model, locate
 from speech_eval.assets.convert.gguf import convert
 from speech_eval.errors import BadInput, require
@@ -60,14 +60,25 @@ class CausalLM(AudioLanguageModel):
         """One text reply per request. Raises `BadInput` for audio parts and for conversations that are too long."""
         return [ChatReply(text=self._answer(request)) for request in requests]
 
+    def reply_stream(self, request: ChatRequest) -> Iterator[ChatReply]:
+        """The same reply token by token."""
+        for piece in pieces(growing(generate_stream(*self._asked(request)), self._text)):
+            yield ChatReply(text=piece)
+
     def _answer(self, request: ChatRequest) -> str:
+        return self._text(generate(*self._asked(request)))
+
+    def _asked(self, request: ChatRequest) -> tuple[Any, dict[str, Any], int, int, dict[str, Any]]:
+        """The arguments of `generate`."""
         messages = [{"role": str(m["role"]), "content": text_of(m, request.id)} for m in request.messages]
         tokens = self._tokens(messages)
         new = room_for(request.id, tokens["input_ids"].shape[1], request.max_new_tokens, self._model.config)
         # Padding is never used with one row, but generation warns where none is set.
         settings = {**self._settings, "pad_token_id": self._padding()}
-        answer = generate(self._model, dict(tokens), request.seed, new, settings)
-        return str(self._tokenizer.decode(answer, skip_special_tokens=True)).strip()
+        return self._model, dict(tokens), request.seed, new, settings
+
+    def _text(self, ids: Any) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def _tokens(self, messages: list[dict[str, str]]) -> Any:
         if self._tokenizer.chat_template is None:

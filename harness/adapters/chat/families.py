@@ -10,7 +10,9 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from speech_eval.adapters.chat import granite_features
+from speech_eval.adapters.chat import granite_features, speech_processor
+from speech_eval.adapters.checkpoints import SPEECH_LORA
+from speech_eval.adapters.codec.higgs import need_torchaudio
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, require
 from speech_eval.text import primary_language
@@ -34,7 +36,8 @@ class Family:
 
     `transcription` writes the request for a transcript and `read` reads the answer; `converse` writes a conversation.
     `seconds` is the longest audio that the processor takes whole, `recordings` how many one conversation may hold.
-    `prepare` loads the processor, and `check` raises `BadInput` for a checkpoint that would run badly.
+    `prepare` loads the processor, `check` raises `BadInput` for a checkpoint that would run badly, and `finish` adds to
+    the loaded model what it hears with.
     """
 
     model_class: str
@@ -45,6 +48,7 @@ class Family:
     recordings: float = inf
     prepare: Callable[[Path], Any] | None = None
     check: Callable[[Path, Mapping[str, Any]], None] = lambda directory, config: None
+    finish: Callable[[Any, Path], None] = lambda model, directory: None
 
 
 # ---------------------------------------------------------------------------------------------- asking
@@ -165,6 +169,28 @@ def _granite_adapter(directory: Path, config: Mapping[str, Any]) -> None:
         )
 
 
+# ---------------------------------------------------------------------------------------------- others
+
+
+def _funasr_processor(directory: Path) -> Any:
+    need_torchaudio("funasr")
+    from transformers import AutoProcessor
+
+    return AutoProcessor.from_pretrained(directory)
+
+
+def _phi4_adapter(model: Any, directory: Path) -> None:
+    """The LoRA adapter for speech, which is published in a folder of its own."""
+    adapter = directory / SPEECH_LORA
+    if adapter.is_dir():
+        require("peft", "audio-chat")
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            if not (adapter / name).is_file():
+                raise BadInput(f"{adapter / name}: this file is missing.", "Copy the checkpoint again, complete.")
+        model.load_adapter(str(adapter), adapter_name="speech")
+        model.set_adapter("speech")
+
+
 # ---------------------------------------------------------------------------------------------- the table
 
 
@@ -176,6 +202,12 @@ def _whole_chunks(processor: Any) -> float:
     chunk = _chunk_seconds(processor)
     return chunk * (processor.max_audio_len // chunk)
 
+
+_QWEN3_OMNI = Family(  # its thinker, which writes; a whole checkpoint holds a talker too
+    "Qwen3OmniMoeThinkerForConditionalGeneration",
+    instruct("Transcribe the audio into text."),
+    prepare=speech_processor.qwen3_omni,
+)
 
 FAMILIES: Mapping[str, Family] = {
     "qwen2_audio": Family(
@@ -211,7 +243,17 @@ FAMILIES: Mapping[str, Family] = {
     "vibevoice_asr": Family("VibeVoiceAsrForConditionalGeneration", request(), transcript),
     "qwen3_asr": Family("Qwen3ASRForConditionalGeneration", request("language"), transcript, recordings=1),
     "glmasr": Family("GlmAsrForConditionalGeneration", request(), stripped, seconds=_whole_chunks, recordings=1),
-    "fun_asr_nano": Family("FunAsrNanoForConditionalGeneration", request("language"), stripped, recordings=1),
+    "fun_asr_nano": Family(
+        "FunAsrNanoForConditionalGeneration", request("language"), stripped, recordings=1, prepare=_funasr_processor
+    ),
+    "phi4_multimodal": Family(
+        "Phi4MultimodalForCausalLM",
+        instruct("Transcribe the audio clip into text."),
+        prepare=speech_processor.phi4_multimodal,
+        finish=_phi4_adapter,
+    ),
+    "qwen3_omni_moe": _QWEN3_OMNI,
+    "qwen3_omni_moe_thinker": _QWEN3_OMNI,
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import Any
 
 from speech_eval.adapters.checkpoints import seeded
@@ -47,10 +49,91 @@ def generate(model: Any, inputs: dict[str, Any], seed: int, new: int, settings: 
 
     Greedy answers ignore the seed, those of encoders that draw noise (VibeVoice) too.
     """
-    torch, placed = require("torch", "llm"), place(inputs, model)
+    placed = place(inputs, model)
+    return _run(model, placed, seed, new, settings)[0, placed["input_ids"].shape[1] :]
+
+
+def generate_stream(model: Any, inputs: dict[str, Any], seed: int, new: int, settings: dict[str, Any]) -> Iterator[int]:
+    """The ids of `generate`, each as soon as it is there."""
+    placed = place(inputs, model)
+    return stream_ids(
+        lambda streamer, stopping: _run(
+            model, placed, seed, new, {**settings, "streamer": streamer, "stopping_criteria": stopping}
+        )
+    )
+
+
+def _run(model: Any, placed: dict[str, Any], seed: int, new: int, settings: dict[str, Any]) -> Any:
+    torch = require("torch", "llm")
     with torch.inference_mode(), seeded(seed if settings["do_sample"] else 0):
-        answer = model.generate(**placed, max_new_tokens=new, **settings)
-    return answer[0, placed["input_ids"].shape[1] :]
+        return model.generate(**placed, max_new_tokens=new, **settings)
+
+
+def stream_ids(generate: Callable[[Any, Any], object], heed: Callable[[int], None] | None = None) -> Iterator[int]:
+    """The new ids of a single row, each as soon as it is there: those of `generate(streamer, stopping criteria)`, which
+    runs in a thread. Before the next step is begun, `heed` is called there with the number of ids so far."""
+    from transformers import StoppingCriteria
+    from transformers.generation.streamers import BaseStreamer
+
+    queue: SimpleQueue[int | BaseException | None] = SimpleQueue()
+    left = Event()
+
+    class Streamer(BaseStreamer):  # type: ignore[misc]
+        count = -1  # the prompt comes first
+
+        def put(self, value: Any) -> None:
+            if self.count >= 0:
+                queue.put(int(value.reshape(-1)[-1]))
+            self.count += 1
+            if heed is not None and not left.is_set():
+                heed(self.count)
+
+        def end(self) -> None:
+            pass
+
+    class Left(StoppingCriteria):  # type: ignore[misc]
+        def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+            return input_ids.new_full((len(input_ids),), left.is_set()).bool()
+
+    def work() -> None:
+        try:
+            generate(Streamer(), [Left()])
+            queue.put(None)
+        except BaseException as error:  # raised where the ids are read
+            queue.put(error)
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while (item := queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        left.set()
+        thread.join()
+
+
+def growing(ids: Iterable[int], decode: Callable[[list[int]], str]) -> Iterator[str]:
+    """The text so far whenever it has grown by whole characters, and at the end."""
+    heard: list[int] = []
+    said = ""
+    for token in ids:
+        heard.append(token)
+        text = decode(heard)
+        if text != said and not text.endswith("\ufffd"):  # half of a character
+            said = text
+            yield said
+    yield decode(heard)
+
+
+def pieces(texts: Iterable[str]) -> Iterator[str]:
+    """What each text adds to the one before."""
+    said = ""
+    for text in texts:
+        if text.startswith(said) and text != said:
+            yield text[len(said) :]
+            said = text
 
 
 def place(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:

@@ -1,21 +1,16 @@
-"""Qwen2.5-Omni on transformers: answers in text and in speech.
-
-Its own processor wants the image and video processors, and with them torchvision; for speech the feature extractor and
-the tokenizer are enough.
-"""
+"""Qwen2.5-Omni on transformers: answers in text and in speech."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from speech_eval.adapters.base import ChatReply, ChatRequest
 from speech_eval.adapters.chat.audio_chat import AudioChat
-from speech_eval.adapters.chat.families import Conversation, Family, Inputs, instruct
+from speech_eval.adapters.chat.families import Family, instruct
+from speech_eval.adapters.chat.speech_processor import qwen25_omni
 from speech_eval.adapters.checkpoints import seeded
 from speech_eval.adapters.options import number
 from speech_eval.audio import Audio
@@ -29,61 +24,11 @@ RATE = 24_000  # of its speech
 _CODES_PER_SECOND = 50
 
 
-@dataclass(frozen=True)
-class OmniProcessor:
-    """What the full processor does with text and audio."""
-
-    feature_extractor: Any
-    tokenizer: Any
-
-    def apply_chat_template(self, messages: Conversation, **options: Any) -> Inputs:
-        """The conversation with each recording written as one placeholder per frame that the encoder makes of it."""
-        waves = [part["audio"] for message in messages for part in message["content"] if part["type"] == "audio"]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        heard: dict[str, Any] = {}
-        if waves:
-            features = self.feature_extractor(
-                waves,
-                sampling_rate=self.feature_extractor.sampling_rate,
-                padding="max_length",
-                return_attention_mask=True,
-                return_tensors="pt",
-            )
-            heard = {
-                "input_features": features["input_features"],
-                "feature_attention_mask": features["attention_mask"],
-            }
-            pieces = text.split(self.tokenizer.audio_token)
-            frames = [_frames(int(length)) for length in features["attention_mask"].sum(-1)]
-            if len(pieces) != len(frames) + 1:
-                raise ValueError(f"the chat template writes {len(pieces) - 1} of {len(frames)} recordings")
-            text = pieces[0] + "".join(
-                self.tokenizer.audio_token * count + piece for count, piece in zip(frames, pieces[1:], strict=True)
-            )
-        return {**self.tokenizer(text, return_tensors="pt", return_token_type_ids=False), **heard}
-
-
-def _frames(mels: int) -> int:
-    return ((mels - 1) // 2 + 1 - 2) // 2 + 1
-
-
-def load_processor(directory: Path) -> OmniProcessor:
-    """The two parts of the processor. Raises `BadInput` for a checkpoint without a chat template."""
-    from transformers import AutoTokenizer, WhisperFeatureExtractor
-
-    tokenizer = AutoTokenizer.from_pretrained(directory)
-    if not tokenizer.chat_template:
-        raise BadInput(f"{directory} has no chat_template.jinja.", "Copy the checkpoint again, complete.")
-    if not hasattr(tokenizer, "audio_token"):
-        tokenizer.audio_token = "<|AUDIO|>"
-    return OmniProcessor(WhisperFeatureExtractor.from_pretrained(directory), tokenizer)
-
-
 OMNI = Family(
     "Qwen2_5OmniForConditionalGeneration",
     instruct("Transcribe the audio into text. Answer with nothing but the transcript."),
     seconds=lambda processor: float(processor.feature_extractor.chunk_length),
-    prepare=load_processor,
+    prepare=qwen25_omni,
 )
 
 
@@ -137,6 +82,13 @@ class Omni(AudioChat):
         """One reply per request, with speech unless `speech=false`. Raises as `AudioChat.reply`."""
         told = [request if _has_system(request) else _with_system(request) for request in requests]
         return [self._spoken(request) for request in told] if self._speech else super().reply(told)
+
+    def reply_stream(self, request: ChatRequest) -> Iterator[ChatReply]:
+        """The text token by token, or the whole reply where it has speech, which begins after the text."""
+        if self._speech:
+            yield self.reply([request])[0]
+        else:
+            yield from super().reply_stream(request if _has_system(request) else _with_system(request))
 
     def _spoken(self, request: ChatRequest) -> ChatReply:
         inputs = self._conversation(request)

@@ -8,10 +8,10 @@ from speech_eval.adapters.codec.transformers_codecs import TransformersCodec
 from speech_eval.errors import BadInput, require
 
 
-def need_torchaudio() -> None:
+def need_torchaudio(extra: str = "higgs") -> None:
     """Raise `MissingExtra` where torchaudio is not installed, and `BadInput` where it does not fit this torch."""
     try:
-        require("torchaudio", "higgs")
+        require("torchaudio", extra)
     except OSError as error:
         raise BadInput(
             f"torchaudio does not load beside this build of torch ({str(error).splitlines()[0]}).",

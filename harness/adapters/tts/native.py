@@ -21,7 +21,7 @@ from speech_eval.records import ModelInfo
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice prompt at the model's rate, and its words."""
+    """A voice prompt at the model's rate, and its words: empty where the model needs none and none are given."""
 
     audio: Audio
     words: str
@@ -37,12 +37,16 @@ class Utterance:
 
 
 class NativeTTS(SpeechSynthesizer):
-    """A checkpoint that generates frames of audio codes. `temperature` 0 is greedy; `temperature`, `top_p` and `top_k`
-    override the settings its makers publish. An answer ends after `max_seconds` if the model does not end it; `stopped`
-    in its metadata says which. Requests run one by one, each from its own seed."""
+    """A checkpoint that generates speech frame by frame. `temperature` 0 is greedy; `temperature`, `top_p` and `top_k`
+    override the settings its makers publish, where the family samples by them. An answer ends after `max_seconds` if
+    the model does not end it; `stopped` in its metadata says which. Requests run one by one, each from its own seed."""
 
     model_class: ClassVar[str]
     sampling: ClassVar[Mapping[str, Any]]  # as published
+    sampled_by: ClassVar[tuple[str, ...]] = ("temperature", "top_p", "top_k")
+    clones: ClassVar[bool] = True  # False: it speaks in its own voice, whatever the prompt
+    needs_words: ClassVar[bool] = True  # of a voice prompt
+    extra: ClassVar[str] = "tts"
 
     def __init__(
         self,
@@ -56,11 +60,11 @@ class NativeTTS(SpeechSynthesizer):
         max_seconds: float = 30.0,
         trust_remote_code: bool = False,
     ) -> None:
-        self._torch, self._transformers = require("torch", "tts"), require("transformers", "tts")
+        self._torch, self._transformers = require("torch", self.extra), require("transformers", self.extra)
         self._sampling = self._settings(temperature, top_p, top_k)
         self._max_seconds = number("max_seconds", max_seconds, above=True, unit="seconds")
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
-        self._model = load_model(self.model_class, self._checkpoint, dtype=dtype, device=device, extra="tts")
+        self._model = load_model(self.model_class, self._checkpoint, dtype=dtype, device=device, extra=self.extra)
         self._processor = self._load_processor(self._checkpoint.directory)
 
     def _settings(self, temperature: float | None, top_p: float | None, top_k: int | None) -> dict[str, Any]:
@@ -71,8 +75,13 @@ class NativeTTS(SpeechSynthesizer):
             given["top_p"] = number("top_p", top_p, 0.0, 1.0, above=True)
         if top_k is not None:
             given["top_k"] = whole("top_k", top_k, 0)
+        for name in given:
+            if name not in self.sampled_by:
+                raise BadInput(f"{type(self).__name__} does not sample by {name}.", f"Leave out {name}=.")
+        if not self.sampled_by:
+            return {}
         settings = {**self.sampling, **given}
-        if settings["temperature"] == 0:
+        if settings.get("temperature") == 0:
             return {"do_sample": False} | {name: value for name, value in settings.items() if name not in _SAMPLING}
         return {"do_sample": True, **settings}
 
@@ -96,11 +105,11 @@ class NativeTTS(SpeechSynthesizer):
         return Speech(samples, self._rate, {"stopped": said.stopped, "tokens": said.frames})
 
     def _voice(self, request: SynthesisRequest) -> Voice | None:
-        audio = request.prompt_audio
+        audio = request.prompt_audio if self.clones else None
         if audio is None:
             return None
         words = (request.prompt_text or "").strip()
-        if not words:
+        if not words and self.needs_words:
             raise BadInput(f"{request.id}: the voice prompt has no transcript.", "Give the dataset's prompt_text.")
         return Voice(audio.resampled(self._rate), words)
 
@@ -136,11 +145,12 @@ _SAMPLING = ("temperature", "top_p", "top_k")
 
 
 class WithCodec(NativeTTS):
-    """A generator whose codec is a checkpoint of its own: `codec`, a directory or `ORG/REPO`, or the one that the
-    processor's config names."""
+    """A generator whose codec or vocoder is a checkpoint of its own: `codec`, a directory or `ORG/REPO`, or the one
+    that the processor's config names, or the one in a folder of the checkpoint, or the one its makers publish."""
 
     codec_class: ClassVar[str]
     codec_type: ClassVar[str]  # its `model_type`
+    codec_published: ClassVar[str] = ""
 
     def __init__(self, path: str, codec: str | None = None, **options: Any) -> None:
         self._codec_path = codec
@@ -153,7 +163,7 @@ class WithCodec(NativeTTS):
             found,
             dtype="float32",
             device=str(self._model.device),
-            extra="tts",
+            extra=self.extra,
             untrained=(r"\bpad$",),
         )
         self._codec_digest = weights_digest(found.weights())[:12]
@@ -166,11 +176,11 @@ class WithCodec(NativeTTS):
             beside = [
                 folder for folder in inside if Checkpoint(folder, "").config().get("model_type") == self.codec_type
             ]
-            if len(beside) != 1:
+            named = str(beside[0]) if len(beside) == 1 else self.codec_published
+            if not named:
                 raise BadInput(
                     f"{self._checkpoint.name} does not say where its codec is.", "Name it: codec=DIR or codec=ORG/REPO."
                 )
-            named = str(beside[0])
         return locate(named)
 
     def _named_codec(self) -> str:

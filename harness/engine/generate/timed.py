@@ -103,7 +103,7 @@ class Timed(Strategy):
 
 def at_once(task: Task) -> int:
     """How many requests are under way at once."""
-    return 1 if task.point is None else task.point.value
+    return 1 if task.point is None else task.point.count
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from speech_eval.errors import BadInput
@@ -11,20 +12,27 @@ from speech_eval.metrics.base import ScoringItem, Unscorable
 from speech_eval.metrics.voicebench.records import question, response
 
 RECORDED = ("scores", "score", "judge_response")  # fields of a record that hold a judge's replies
-# The board's judge in api_judge.py, and the digests of its prompts.
-_BOARD = "gpt-4o-mini"
-_OFFICIAL = {"voicebench-open": "fddd4cf5", "voicebench-qa": "b89c3ec5", "voicebench-system": "7dfaae7e"}
+# The digests of the benchmarks' prompts: of VoiceBench's api_judge.py, and of AIR-Bench's score_chat.py with the slots
+# of this project in place of its own.
+_OFFICIAL = {
+    "voicebench-open": "fddd4cf5",
+    "voicebench-qa": "b89c3ec5",
+    "voicebench-system": "7dfaae7e",
+    "air-bench-chat": "97e59e50",
+}
 SYSTEM = "You are a careful and impartial judge of answers."
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a judge is asked; the defaults are VoiceBench's. `system`: with a system message."""
+    """How a judge is asked; the defaults are VoiceBench's. `system`: with a system message. `board` is the judge of the
+    published figures."""
 
     votes: int = 3
     temperature: float = 0.5
     max_tokens: int = 1024
     system: bool = True
+    board: str = "gpt-4o-mini"
 
 
 @dataclass(frozen=True)
@@ -35,21 +43,27 @@ class Replies:
     judge: str
 
 
-def judge_identity(name: str, prompt: str) -> str:
+def judge_identity(name: str, prompt: str, style: Style = Style()) -> str:
     """The judge that is set and the digest of its prompt; empty where none is set."""
     judge = judges.configured()
     if judge is None:
         return ""
-    official = name in _OFFICIAL and judges.digest(_system(judge)) == _OFFICIAL["voicebench-system"]
-    return judge.identity(judge.prompt(name, prompt), (_BOARD, _OFFICIAL[name]) if official else None)
+    told = not style.system or judges.digest(_system(judge)) == _OFFICIAL["voicebench-system"]
+    official = (style.board, _OFFICIAL[name]) if told and name in _OFFICIAL else None
+    return judge.identity(judge.prompt(name, prompt), official)
 
 
 def _system(judge: judges.Judge) -> str:
     return judge.prompt("voicebench-system", SYSTEM, optional=True).strip()
 
 
-def judge_replies(item: ScoringItem, name: str, prompt: str, style: Style = Style()) -> Replies:
+def judge_replies(
+    item: ScoringItem, name: str, prompt: str, style: Style = Style(), orders: Sequence[Mapping[str, str]] = ({},)
+) -> Replies:
     """The record's `scores` (`score` or `judge_response` in the originals' files), else the votes of the judge.
+
+    The slots of the prompt are `{prompt}`, `{response}` and `{reference}`, and those of each of the `orders` in which
+    the judge is asked, whose votes follow each other.
 
     Raises `BadInput` without either, `Unscorable` without an answer to judge, or for an empty list of votes.
     """
@@ -68,17 +82,19 @@ def judge_replies(item: ScoringItem, name: str, prompt: str, style: Style = Styl
             "Give the record the judge's replies as `scores`, or give --judge openai:URL#MODEL.",
         )
     template = judge.prompt(name, prompt)
-    slots = {"{prompt}": question(sample), "{response}": response(item), "{reference}": sample.text or ""}
-    text = re.sub(r"\{(?:prompt|response|reference)\}", lambda match: slots[match[0]], template)
     told = [{"role": "system", "content": _system(judge)}] if style.system else []
-    asked = judge.ask(
-        [*told, {"role": "user", "content": text}],
-        votes=style.votes,
-        temperature=style.temperature,
-        top_p=0.95,
-        max_tokens=style.max_tokens,
-    )
-    return Replies(tuple(reply.strip() for reply in asked), judge_identity(name, prompt))
+    asked = list[str]()
+    for order in orders:
+        slots = {"prompt": question(sample), "response": response(item), "reference": sample.text or "", **order}
+        text = re.sub(rf"\{{({'|'.join(slots)})\}}", lambda match: slots[match[1]], template)  # noqa: B023 - used now
+        asked += judge.ask(
+            [*told, {"role": "user", "content": text}],
+            votes=style.votes,
+            temperature=style.temperature,
+            top_p=0.95,
+            max_tokens=style.max_tokens,
+        )
+    return Replies(tuple(reply.strip() for reply in asked), judge_identity(name, prompt, style))
 
 
 def _recorded(sample_id: str, recorded: object) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from support.tiny_codecs import save_tiny_codec
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
-from speech_eval.adapters.catalog import MODELS, Entry
+from speech_eval.adapters.catalog import MODELS
+from speech_eval.adapters.entry import Entry
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
