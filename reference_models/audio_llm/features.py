@@ -272,7 +272,7 @@ def _write(encoder: SpeechEncoder, reader: _Reader, clips: Sequence[Clip], outpu
     buffer = io.BytesIO()
     np.save(buffer, np.concatenate(features), allow_pickle=False)
     write_atomically(_file(output, number, "npy"), buffer.getvalue())
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "id": clip.id,
             "text": clip.sample.text,
