@@ -95,7 +95,7 @@ class StageConfig(Section):
     )
     distil: Share = knob(
         0.0,
-        "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); the "
+        "Share of the loss that is the divergence from the text LLM on the transcript (Ultravox); the "
         "rest is cross-entropy.",
     )
     optimizer: StageOptimizer = knob(StageOptimizer(), "AdamW and the learning rate of the fusion.")
