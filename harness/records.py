@@ -234,7 +234,7 @@ class Score(Record):
 
 
 class Estimate(Record):
-    """A number (null: undefined) with its 95 % interval over `n` samples: bootstrap, or of ratings by rater and sample."""
+    """A number (null: undefined) with its 95 % interval over `n` samples: bootstrap; of ratings by rater and sample."""
 
     value: float | None
     low: float | None = None
