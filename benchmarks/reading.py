@@ -27,7 +27,6 @@ from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier, Verifi
 from speech_eval.reference_models.speech_lm.sampling import Sampling, generate
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
 from speech_eval.reference_models.tts.building import load
-from speech_eval.reference_models.tts.config import codec_spec
 from speech_eval.reference_models.tts.model import SpeechLM
 
 
@@ -65,7 +64,7 @@ def looks(model: SpeechLM, document: Document) -> np.ndarray:
 def heard(checkpoint: Path, model: SpeechLM, documents: list[Document]) -> tuple[float, float]:
     """Mean and median character error rate at temperature 0.7 and top-p 0.9; 1 where nothing was heard."""
     section = model.config.codec
-    codec = SpeechCodec(load_codec(codec_spec(model.config, checkpoint)), section.codebook_sizes, section.frame_rates)
+    codec = SpeechCodec(load_codec(section.seen_from(checkpoint)), section.codebook_sizes, section.frame_rates)
     verifier = Verifier(VerifierConfig(recognizer="whisper-tiny.en"))
     asked = [Utterance(document.id, document.text, seed) for seed, document in enumerate(documents)]
     errors = []

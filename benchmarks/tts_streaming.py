@@ -27,10 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from support.tiny_speech import codec_of, save_codec, tiny_config
 
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
+from speech_eval.reference_models.speech_lm.core import LlamaCore
 from speech_eval.reference_models.speech_lm.interface import Utterance
 from speech_eval.reference_models.speech_lm.sampling import Sampling, generate, generate_stream
 from speech_eval.reference_models.tts import building
-from speech_eval.reference_models.tts.config import LlamaCore
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 

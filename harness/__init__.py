@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from speech_eval.api.judging import selftest as selftest
     from speech_eval.api.leaderboard import build_leaderboard as build_leaderboard
     from speech_eval.api.leaderboard import serve_leaderboard as serve_leaderboard
+    from speech_eval.api.listening import build_listening_test as build_listening_test
+    from speech_eval.api.listening import import_answers as import_answers
+    from speech_eval.api.listening import listening_report as listening_report
+    from speech_eval.api.listening import rater_power as rater_power
     from speech_eval.api.listing import list_data as list_data
     from speech_eval.api.listing import list_metrics as list_metrics
     from speech_eval.api.listing import list_models as list_models
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from speech_eval.api.scoring import verify as verify
     from speech_eval.api.training import best_of as best_of
     from speech_eval.api.training import describe_recipe as describe_recipe
+    from speech_eval.api.training import export as export
     from speech_eval.api.training import list_recipes as list_recipes
     from speech_eval.api.training import reproduce as reproduce
     from speech_eval.api.training import train as train
@@ -103,11 +108,12 @@ _PUBLIC = {
         "api.evaluate": "evaluate evaluate_all",
         "api.judging": "calibrate compare gate selftest",
         "api.leaderboard": "build_leaderboard serve_leaderboard",
+        "api.listening": "build_listening_test import_answers listening_report rater_power",
         "api.listing": "list_data list_metrics list_models list_tasks",
         "api.power": "power",
         "api.run": "Run load_run",
         "api.scoring": "report score score_records slices verify",
-        "api.training": "best_of describe_recipe list_recipes reproduce train",
+        "api.training": "best_of describe_recipe export list_recipes reproduce train",
         "audio": "Audio",
         "datasets": "load_dataset",
         "engine.generate.answer": "Answer",

@@ -132,18 +132,24 @@ class CodesRecord(Record):
 class TokenModelRecord(Record):
     """What a language model trained on a codec's codes makes of one recording, with the training it had.
 
-    `bits` and `bits_given_text` are what it needs for the codes; `ended` says whether its own speech ended by itself.
+    `bits` and `bits_given_text` are what it needs for the codes, `unigram_bits` and `bigram_bits` what counting needs;
+    `ended` says whether its own speech ended by itself. `corpus` is a digest of the texts and lengths of what was read.
     """
 
     bits: float
     bits_given_text: float
-    ended: bool
+    unigram_bits: float | None = None
+    bigram_bits: float | None = None
+    ended: bool | None = None
     parameters: int | None = None
     vocabulary: str | None = None
     audio_seconds: float | None = None
     flops: float | None = None
     steps: int | None = None
-    stopped_by: str | None = None
+    stopped_by: str | None = None  # of the first protocol
+    corpus: str | None = None
+    corpus_seconds: float | None = None
+    passes: int | None = None
 
 
 class SpeechProbabilities(Record):
@@ -155,7 +161,7 @@ class SpeechProbabilities(Record):
 
 Status = Literal["ok", "empty", "failed", "invalid"]
 ScoreStatus = Literal["ok", "failed", "invalid", "unscored"]
-NOT_COUNTED = ("invalid", "unscored")  # statuses of scores that are in no number
+NOT_COUNTED = ("invalid", "unscored")  # scores of these are in no number
 
 
 class Output(Record):
@@ -228,7 +234,7 @@ class Score(Record):
 
 
 class Estimate(Record):
-    """A number with its 95 % bootstrap interval over `n` samples. `value` is null where it is undefined."""
+    """A number (null: undefined) with its 95 % interval over `n` samples: bootstrap; of ratings by rater and sample."""
 
     value: float | None
     low: float | None = None
@@ -237,8 +243,7 @@ class Estimate(Record):
 
 
 class Formula(Record):
-    """How a number adds up from its samples' parts, as in `speech_eval.metrics.base.Summary`. A function names no
-    parts."""
+    """How a number adds up from its samples' parts, as in `metrics.base.Summary`. A function names no parts."""
 
     estimator: Literal["mean", "ratio", "quantile", "function"]
     parts: list[str]
@@ -255,9 +260,8 @@ class Formula(Record):
 class MetricResult(Record):
     """One number of a task: `strict` scores every failure as the worst, `compat` excludes failures as the originals do.
 
-    `axis` is the group of the number in a task that reports several axes separately. Neither number counts the
-    `invalid` samples, whose data gives the metric nothing to compare with, and the `unscored` ones, on which the scorer
-    broke.
+    `axis` is the group of the number in a task that reports several axes separately. Neither number counts `invalid`
+    samples, whose data gives the metric nothing to compare with, and `unscored` ones, on which the scorer broke.
     """
 
     metric: str
@@ -290,16 +294,21 @@ class Counts(Record):
 
 
 class SweepPoint(Record):
-    """One point of a sweep: `task` at `value` on `axis`, such as `codec-depth` at depth 4."""
+    """One point of a sweep: `task` at `value`, if it has one, on `axis`: `codec-depth` at depth 4, `asr` in a room."""
 
     task: str
     axis: str
-    value: int
+    value: int | float | None = None
+
+    @property
+    def count(self) -> int:  # on an axis of whole numbers, such as depth
+        return int(self.value or 0)
 
 
 class TaskResult(Record):
     """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`.
 
+    `under` is the condition of the recordings, of `speech_eval.signal.conditions`, or empty; `sweep` is then its point.
     `ranked` is false where the task reports several axes separately: none of its numbers is `primary`, and rows are
     ordered by the first one. `conditions` are those of a timed task: `concurrency`, `warm_up` requests, `rounds`,
     `serialized`.
@@ -315,6 +324,7 @@ class TaskResult(Record):
     limit: int | None = None
     leaderboard_grade: bool
     ranked: bool = True
+    under: str = ""
     sweep: SweepPoint | None = None
     conditions: dict[str, int | bool] = Field(default_factory=dict)
     counts: Counts
@@ -371,17 +381,16 @@ class DatasetRecord(Record):
     attribution: str = ""
 
 
-# How a conversation model is asked: the recording, the same words as the data has them written, or a transcript of the
-# recording.
+# How a conversation model is asked: the recording, its words as the data has them written, or a transcript of it.
 Ask = Literal["speech", "text", "transcript"]
 
 
 class TaskRecord(Record):
     """What a run asked for in one task, or at one point of its sweep: the identity of the task, its data and scorers.
 
-    `metrics` are metric ids; `ask` is how a conversation model was asked (see `Ask`); `recognizer` is the (redacted)
-    spec of the scoring recognizer; `axes` maps each axis that is reported separately to its metric ids; `conditions`
-    are those of a timed task.
+    `metrics` are metric ids; `ask` is how a conversation model was asked (see `Ask`), `under` the condition of the
+    recordings it was given; `recognizer` is the (redacted) spec of the scoring recognizer; `axes` maps each axis
+    that is reported separately to its metric ids; `conditions` are those of a timed task.
     """
 
     version: int
@@ -390,6 +399,7 @@ class TaskRecord(Record):
     primary: str
     metrics: list[str]
     ask: Ask = "speech"
+    under: str = ""
     recognizer: str | None = None
     limit: int | None = None
     samples: int
@@ -402,7 +412,7 @@ class TaskRecord(Record):
     def task_name(self, name: str) -> str:
         """The task behind this record, which stands under `name`: that of the sweep where it is one point of one, and
         the one that is asked as speech where it is asked otherwise."""
-        return self.sweep.task if self.sweep else name.removesuffix(f"@{self.ask}")
+        return (self.sweep.task if self.sweep else name).removesuffix(f"@{self.ask}")
 
 
 class PluginRecord(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from itertools import groupby
 
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import NOT_CALIBRATED, uncalibrated
+from speech_eval.leaderboard.listeners import Correlation, is_human, over_systems
 from speech_eval.leaderboard.load import Run, slug
 from speech_eval.leaderboard.ranks import place, row_ranks
 from speech_eval.records import Estimate, MetricResult, TaskResult
@@ -97,8 +99,8 @@ class Row:
         return report.failures(self.result.counts)
 
     @property
-    def point(self) -> int | None:
-        """The row's value of the board's sweep; None without one."""
+    def point(self) -> float | None:
+        """The row's value of the board's sweep; None without one, or for a condition without values."""
         return None if self.result.sweep is None else self.result.sweep.value
 
 
@@ -107,7 +109,8 @@ class Board:
     """One comparable table. `anchor` is its address on the page and the name of its data file.
 
     `ranked_by` names the method that separates ranks: `ranks.PAIRED`, `ranks.OVERLAP`, both, or empty where no row has
-    a rank. `sweep` is the axis of a sweep, whose points share one board.
+    a rank. `sweep` is the axis of a sweep, whose points share one board. `listeners` says how far other numbers agree
+    with what people said.
     """
 
     task: str
@@ -118,6 +121,7 @@ class Board:
     ranked_by: str = ""
     sweep: str = ""
     facts: dict[str, str] = field(default_factory=dict)
+    listeners: list[Correlation] = field(default_factory=list)
 
     @property
     def ranked(self) -> bool:
@@ -219,9 +223,9 @@ def _board(pairs: _Pairs, anchor: str, shared: bool, humans: Sequence[Run], held
     run, first = pairs[0]
     columns = _columns([result for _, result in pairs])
     ranks, ranked_by = row_ranks(pairs, held, sum(column.headline or column.primary for column in columns))
-    last: dict[str, int] = {}
+    last: dict[str, float] = {}
     for one, result in pairs:
-        last[one.id] = max(last.get(one.id, 0), _point(result))
+        last[one.id] = max(last.get(one.id, -math.inf), _point(result))
     known = [human.results for human in humans if any(task.task == first.task for task in human.results.tasks)]
     rows = []
     for (one, result), rank in zip(pairs, ranks, strict=True):
@@ -232,12 +236,13 @@ def _board(pairs: _Pairs, anchor: str, shared: bool, humans: Sequence[Run], held
         folded = _point(result) < last[one.id]
         rows.append(Row(one, result, *rank, one.human, metrics, marks, folded, lacking))
     distinction = f"{first.dataset} · {first.interface} · {first.dataset_sha256[:8]}" if shared else ""
-    sweep = "" if first.sweep is None else first.sweep.axis
-    return Board(report.family(first), anchor, distinction, columns, rows, ranked_by, sweep, _facts(run, first))
+    sweep = "" if first.sweep is None or first.sweep.value is None else first.sweep.axis
+    heard = over_systems([row.metrics for row in rows if not row.folded])
+    return Board(report.family(first), anchor, distinction, columns, rows, ranked_by, sweep, _facts(run, first), heard)
 
 
-def _point(result: TaskResult) -> int:
-    return 0 if result.sweep is None else result.sweep.value
+def _point(result: TaskResult) -> float:
+    return 0 if result.sweep is None else result.sweep.value or 0
 
 
 def _facts(run: Run, first: TaskResult) -> dict[str, str]:
@@ -272,7 +277,7 @@ def _columns(results: Sequence[TaskResult]) -> list[Column]:
     for metrics in found.values():
         first = metrics[0]
         primary = ranked and main is not None and (first.metric, first.name) == (main.metric, main.name)
-        shown = primary or leads(first, [column.axis for column in columns if column.shown])
+        shown = primary or is_human(first) or leads(first, [column.axis for column in columns if column.shown])
         low, high = _range([metric.strict for metric in metrics])
         columns.append(
             Column(

@@ -37,6 +37,7 @@ from speech_eval.leaderboard.export import (
 )
 from speech_eval.leaderboard.load import Run, Skipped, TaskLines, find, left_out, lines, read, reasons
 from speech_eval.leaderboard.media import OUTPUT, AudioShelf
+from speech_eval.leaderboard.paired import paired_view
 from speech_eval.leaderboard.recordings import Choice
 from speech_eval.leaderboard.run_page import SampleView, TaskView, choose, manifest_json, run_facts, task_view
 from speech_eval.progress import Progress, silent
@@ -249,7 +250,7 @@ def _run_page(work: _Work, run: Run) -> None:
         if (held := _shares(run, result, read)) is not None:
             work.held[run.id, result.task] = held
     anchors = [work.anchors[run.id, view.result.task] for view in views]
-    context = {"facts": run_facts(run), "manifest": manifest_json(run), "anchors": anchors}
+    context = {"facts": run_facts(run), "manifest": manifest_json(run), "anchors": anchors, "paired": paired_view(run)}
     work.page("run.html", f"runs/{run.id}.html", run=run, tasks=views, errors=bool(errors), **context)
     if errors:
         work.page("errors.html", f"errors/{run.id}.html", run=run, tasks=errors)

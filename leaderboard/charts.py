@@ -11,6 +11,7 @@ from typing import Any
 
 from speech_eval.leaderboard.boards import Board, Column, Row, is_policy_point, policy_rule
 from speech_eval.records import Estimate, ModelInfo, TaskResult
+from speech_eval.signal.conditions import unit_of
 from speech_eval.signal.timeout_rule import PolicyPoint, pareto_front
 
 Chart = dict[str, Any]
@@ -158,23 +159,39 @@ def sweeps(boards: Sequence[Board], clips: Clips) -> Iterable[Chart]:
             continue
         columns, axis = board.headline, board.sweep
         curves: dict[str, dict[str, Any]] = {}
+        under = bool(board.rows[0].result.under)  # then the recordings that can be played are not what was heard
         for row in sorted(board.rows, key=lambda row: row.point or 0):
             values = [_triple(board, row, column) for column in columns]
-            sounds = list(clips.get((row.run.id, row.result.task), ()))
-            curve = curves.setdefault(row.run.id, {"model": _model(row), "points": []})
+            sounds = [] if under else list(clips.get((row.run.id, row.result.task), ()))
+            empty = {"model": _model(row), "clean": _clean(row, columns), "points": []}
+            curve = curves.setdefault(row.run.id, empty)
             curve["points"].append({"x": row.point, "values": values, "sounds": sounds})
         rate = next((index for index, column in enumerate(columns) if column.summary == "bitrate"), None)
         cost = "" if rate is None else f"Each number against the bitrate of each {axis}. "
+        played = f"Choose a {axis} to hear the same recording there; switching keeps the position."
         yield {
             "id": f"sweep-{board.anchor}",
             "kind": "sweep",
             "title": f"{axis.capitalize()} sweep: {_name(board)}",
-            "caption": f"{cost}Choose a {axis} to hear the same recording there; switching keeps the position.",
+            "caption": "Dotted: the same recordings as they are." if under else f"{cost}{played}",
             "axis": axis,
+            "unit": unit_of(axis) if under else "",
+            "log": not under,
             "rate": rate,
             "axes": [_axis(column) for column in columns],
             "curves": [curves[run] for run in sorted(curves, key=lambda run: curves[run]["model"])],
         }
+
+
+def _clean(row: Row, columns: Sequence[Column]) -> list[list[float | None]] | None:
+    """The numbers of the same run on the recordings as they are, where the row is under a condition."""
+    point = row.result.sweep
+    results = row.run.results.tasks if row.result.under and point is not None else []
+    found = next((result for result in results if point and result.task == point.task), None)
+    if found is None:
+        return None
+    known = {(metric.metric, metric.name): _ends(metric.strict) for metric in found.metrics}
+    return [known.get((column.metric, column.summary), [None, None, None]) for column in columns]
 
 
 def token_bill(boards: Sequence[Board]) -> Iterable[Chart]:

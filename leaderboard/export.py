@@ -79,7 +79,7 @@ class RowData(_Published):
     license: str
     parameters: int | None
     seed: int
-    point: int | None
+    point: int | float | None
     folded: bool
     rank: int | None
     rank_shared: bool
@@ -92,6 +92,16 @@ class RowData(_Published):
     at: str
     marks: list[MarkData]
     cells: list[CellData | None]
+
+
+class CorrelationData(_Published):
+    """How far a number agrees with what people said, over the systems of the board."""
+
+    people: str
+    other: str
+    pearson: float
+    spearman: float
+    n: int
 
 
 class BoardData(_Published):
@@ -107,6 +117,7 @@ class BoardData(_Published):
     facts: dict[str, str]
     columns: list[ColumnData]
     rows: list[RowData]
+    listeners: list[CorrelationData]
 
 
 class RunData(_Published):
@@ -150,6 +161,10 @@ def board_data(board: Board) -> BoardData:
         facts=board.facts,
         columns=[_column(column) for column in board.columns],
         rows=[_row(row, board.columns) for row in board.rows],
+        listeners=[
+            CorrelationData(**{name: getattr(one, name) for name in CorrelationData.model_fields})
+            for one in board.listeners
+        ],
     )
 
 

@@ -29,7 +29,7 @@ def place(pair: Pair) -> tuple[object, ...]:
     without ranks are sorted by their cost (the first number), and points of a sweep by model."""
     run, result = pair
     best = report.sort_value(report.primary(result))
-    point = 0 if result.sweep is None else result.sweep.value
+    point = 0 if result.sweep is None else result.sweep.value or 0
     along: tuple[object, ...] = (point, best, run.id) if result.ranked else (best, run.id)
     if not result.ranked and result.sweep is not None:
         along = (run.results.name, run.id, point)
@@ -44,11 +44,11 @@ def row_ranks(
     ranks: list[Rank] = [(None, False)] * len(pairs)
     if not all(result.ranked for _, result in pairs):
         return ranks, ""
-    points: dict[int, list[int]] = {}
+    points: dict[float, list[int]] = {}
     for index, (run, result) in enumerate(pairs):
         metric = report.primary(result)
         if not run.human and result.leaderboard_grade and metric is not None and metric.strict.value is not None:
-            points.setdefault(0 if result.sweep is None else result.sweep.value, []).append(index)
+            points.setdefault(0 if result.sweep is None else result.sweep.value or 0, []).append(index)
     used = set()
     for rows in points.values():
         metrics = [metric for index in rows if (metric := report.primary(pairs[index][1])) is not None]

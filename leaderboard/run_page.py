@@ -9,11 +9,13 @@ from typing import Any
 
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import uncalibrated
+from speech_eval.analysis.subsets import within
 from speech_eval.analysis.text_diff import Piece, difference, rate
 from speech_eval.engine import run_files
 from speech_eval.engine.run_directory import MANIFEST, Parts
 from speech_eval.leaderboard.boards import is_policy_point, leads
 from speech_eval.leaderboard.histograms import Histogram, histograms, sample_value
+from speech_eval.leaderboard.listeners import over_samples
 from speech_eval.leaderboard.load import Run, TaskLines, Whole
 from speech_eval.leaderboard.media import AudioShelf, Clip
 from speech_eval.records import MetricResult, Output, Results, Sample, Score, TaskResult, Transcript
@@ -74,6 +76,7 @@ class TaskView:
     result: TaskResult
     uncalibrated: tuple[str, ...]  # metric ids
     headline: list[MetricResult]
+    subsets: dict[str, MetricResult]  # the primary number within each subset of the data
     folded: list[MetricResult]
     facts: list[tuple[str, str]]
     failures: list[Failure]
@@ -104,12 +107,15 @@ def task_view(
     whole = lines.whole({*chosen, *rest})
     views = {name: _sample(run, result, by_id[name], whole, shelf, name in common) for name in [*chosen, *rest]}
     headline, folded = _listed(result)
+    main = report.primary(result)
+    parts = within(result, main) if main else {}
     return TaskView(
         result=result,
         uncalibrated=uncalibrated(result, humans),
         headline=headline,
-        folded=folded,
-        facts=_task_facts(run, result),
+        subsets=parts,
+        folded=[metric for metric in folded if metric not in parts.values()],
+        facts=[*_task_facts(run, result), *_listeners(result, lines)],
         failures=failures[:MAX_FAILURES],
         failures_total=len(failures),
         samples=[views[name] for name in chosen],
@@ -172,10 +178,15 @@ def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
         ("Attribution", data.attribution if data else ""),
         ("Language", ", ".join(result.language)),
         ("Limit", result.limit),
+        ("Recordings", result.under and f"under {result.under}"),
         ("Recognizer", record.recognizer if record else ""),
         ("Note", record.note if record else ""),
     ]
     return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
+
+
+def _listeners(result: TaskResult, lines: TaskLines) -> list[tuple[str, str]]:
+    return [(f"{found.people} and {found.other}", found.text) for found in over_samples(result, lines)]
 
 
 _NOT_OK = {"failed": "not scorable", "invalid": "defective data", "unscored": "scorer broke"}
@@ -248,9 +259,10 @@ def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: A
 
 def clips_of(run: Run, result: TaskResult, sample: Sample, output: Output, shelf: AudioShelf) -> list[Clip]:
     """The sounds of a sample: its voice prompt, its recording and the model's answer, as far as there are any."""
-    recording = _RECORDING.get(result.interface, "Input")
+    before = f", before {result.under}" if result.under else ""
+    recording = _RECORDING.get(result.interface, "Input") + before
     clips = [
-        shelf.given(run, result.task, "Voice prompt", sample.prompt_audio, sample.prompt_audio_sha256),
+        shelf.given(run, result.task, f"Voice prompt{before}", sample.prompt_audio, sample.prompt_audio_sha256),
         shelf.given(run, result.task, recording, sample.audio, sample.audio_sha256),
         shelf.output(run, output.audio),
     ]

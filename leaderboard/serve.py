@@ -21,7 +21,7 @@ _BLOCK = 1 << 16
 _TYPES = {".ogg": "audio/ogg", ".xml": "application/atom+xml"}
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class Handler(SimpleHTTPRequestHandler):
     """Files of the site, with byte ranges: without them a browser cannot seek in audio."""
 
     timeout = 60  # seconds that a connection may be idle
@@ -106,8 +106,13 @@ def server(site: Path, port: int = 0) -> ThreadingHTTPServer:
         raise BadInput(
             f"{site} does not contain a leaderboard.", "Build one with: speech-eval leaderboard build RUNS -o site"
         )
+    return bound(Handler, site, port)
+
+
+def bound(handler: type[Handler], folder: Path, port: int) -> ThreadingHTTPServer:
+    """A server of the files in `folder` for this machine alone."""
     try:
-        return ThreadingHTTPServer((HOST, port), functools.partial(_Handler, directory=str(site)))
+        return ThreadingHTTPServer((HOST, port), functools.partial(handler, directory=str(folder)))
     except OSError as error:
         raise BadInput(f"Port {port} cannot be used ({error.strerror}).", "Choose another --port.") from error
 

@@ -2,13 +2,18 @@
 
 from speech_eval import register_group
 from speech_eval.tasks import (  # noqa: F401
+    air_bench,
     asr,
+    audiobench,
     choice,
     codec_modelability,
     codec_reconstruction,
+    emergent_tts,
     full_duplex_bench,
+    instruct_tts,
     latency,
     long_form_asr,
+    mmau_pro,
     seed_tts,
     spoken_qa,
     token_bill,

@@ -37,7 +37,8 @@ class TranscriptionRequest:
 
 @dataclass(frozen=True)
 class SynthesisRequest:
-    """Text to speak, in the voice of `prompt_audio` where the model can clone it."""
+    """Text to speak, in the voice of `prompt_audio` where the model can clone it, and as `instruction` says where the
+    model can be told."""
 
     id: str
     text: str
@@ -45,6 +46,7 @@ class SynthesisRequest:
     seed: int = 0
     load_prompt: Callable[[], Audio] | None = None
     prompt_text: str | None = None
+    instruction: str | None = None
 
     @property
     def prompt_audio(self) -> Audio | None:
@@ -267,7 +269,18 @@ class StreamsCodes(Protocol):
     causal: bool  # False: this checkpoint cannot, although the class has the method
 
     def stream_parts(self, parts: Iterable[Codes]) -> Iterator[Audio]:
-        """The sound of codes that arrive in parts, each of whole steps of the slowest codebook."""
+        """The sound of codes that arrive in parts, each of whole steps of the slowest codebook. A chunk may have no
+        samples."""
+
+
+@runtime_checkable
+class StreamsSpeech(Protocol):
+    """A causal codec that encodes part by part as sound arrives."""
+
+    causal: bool
+
+    def encode_parts(self, parts: Iterable[Audio]) -> Iterator[Codes]:
+        """The codes that each part completes."""
 
 
 INTERFACES: dict[str, type[Adapter]] = {

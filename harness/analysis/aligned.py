@@ -116,17 +116,17 @@ def align(
     return next((found for found in made if found.summary.name == name), None)
 
 
-def across_tasks(run: RunDirectory, tasks: Sequence[str], metric_id: str, name: str) -> Aligned | None:
-    """One number in several tasks of a run that ask about the same samples, over those that all of them have; None
-    where a task does not have the number."""
+def across_tasks(run: RunDirectory, tasks: Sequence[str], metric_id: str) -> dict[str, Aligned]:
+    """The numbers of a metric, by name, in several tasks of a run that ask about the same samples, over those that all
+    of them have. A number that a task does not have is left out."""
     common = set.intersection(*({sample.id for sample in run.samples(task)} for task in tasks))
     samples = [sample for sample in sorted(run.samples(tasks[0]), key=lambda s: s.id) if sample.id in common]
     if not samples or not all(_has(run, task, metric_id) for task in tasks):
-        return None
+        return {}
     with names_of(run) as manifest:
         primary = manifest.tasks[tasks[0]].primary
         made = _numbers(metric_id, samples, [run.parts(task, pooling([metric_id])) for task in tasks], primary)
-    return next((found for found in made if found.summary.name == name), None)
+    return {found.summary.name: found for found in made}
 
 
 def _has(run: RunDirectory, task: str, metric_id: str) -> bool:

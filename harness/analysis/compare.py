@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -19,11 +19,11 @@ from speech_eval.errors import NotComparable
 from speech_eval.records import Estimate, MetricResult, Output, Record, Results, Sample
 from speech_eval.statistics.bootstrap import estimate
 from speech_eval.statistics.multiple import NAMES, Correction
+from speech_eval.statistics.paired import Test
 from speech_eval.statistics.power import LEAST_UNITS
 from speech_eval.statistics.summaries import finite
 
 SHOWN = 10  # most changed samples per task
-Test = Literal["permutation", "bootstrap"]
 
 
 class Difference(Record):
@@ -31,11 +31,11 @@ class Difference(Record):
     is in points. `a` and `b` are those of `results.json` where the runs have the same samples.
 
     `p_value` is two-sided: for means and ratios from random swaps of the two runs' outputs within clusters, for
-    quantiles and composites from the bootstrap (`test` says which). `adjusted` is the comparison's `correction` over
-    the numbers of the task that it shows, null for the others. `effect_size` is the difference over the standard
-    deviation of its units (Cohen's d of paired data). `detectable` is the least true difference that data like these
-    show in four of five experiments (two-sided, 5 %). `slice` is that of a comparison by a column; a slice with too few
-    samples has no test.
+    quantiles and composites from the bootstrap, for people's votes clustered by rater and sample (`test` says which).
+    `adjusted` is the comparison's `correction` over the numbers of the task that it shows, null for the others.
+    `effect_size` is the difference over the standard deviation of its units (Cohen's d of paired data). `detectable` is
+    the least true difference that data like these show in four of five experiments (two-sided, 5 %). `slice` is that of
+    a comparison by a column; a slice with too few samples has no test.
     """
 
     task: str

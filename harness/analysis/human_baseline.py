@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from speech_eval.metrics.listening import IDS
 from speech_eval.records import MetricResult, Results, TaskResult
 
 NOT_CALIBRATED = "not calibrated"
@@ -14,8 +15,8 @@ def uncalibrated(task: TaskResult, results: Iterable[Results]) -> tuple[str, ...
     """Ids of the task's metrics whose scorer has not scored the human recordings of the same data in `results`.
 
     It concerns synthesis only, and metrics that a recognizer or another network scores: such a score of a synthetic
-    voice can only be judged against the score of human speech. The row of the recordings calibrates itself. Empty where
-    every such metric is calibrated.
+    voice can only be judged against the score of human speech. What listeners said needs no calibration, and the row of
+    the recordings calibrates itself. Empty where every such metric is calibrated.
     """
     if task.interface != "SpeechSynthesizer":
         return ()
@@ -27,7 +28,8 @@ def uncalibrated(task: TaskResult, results: Iterable[Results]) -> tuple[str, ...
         if other.counts.ok > 0
         for key in (_key(other, metric) for metric in other.metrics)
     }
-    lacking = (metric.metric for metric in task.metrics if metric.scorer and _key(task, metric) not in known)
+    scored = [metric for metric in task.metrics if metric.scorer and metric.metric not in IDS]
+    lacking = (metric.metric for metric in scored if _key(task, metric) not in known)
     return tuple(dict.fromkeys(lacking))
 
 

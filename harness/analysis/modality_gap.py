@@ -8,12 +8,13 @@ recognizer's doing; what speech loses against the transcript is the model's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from speech_eval.analysis.aligned import across_tasks
+from speech_eval.analysis.aligned import Aligned, across_tasks
 from speech_eval.analysis.report import difference_unit, primary, quantity
 from speech_eval.analysis.significance import adjusted
+from speech_eval.analysis.subsets import within
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.records import Ask, Estimate, Record, TaskResult
 from speech_eval.statistics.paired import paired_test
@@ -22,11 +23,15 @@ WAYS: tuple[Ask, ...] = ("text", "transcript")  # each against speech
 
 
 class Gap(Record):
-    """The primary number of a task asked in one way against the same as speech: `gap` = `other` - `speech`, in points
-    for percentages. `p_value` is two-sided and paired by item; `adjusted` is Holm's correction over the gaps of the
-    run."""
+    """A number of a task asked in one way against the same as speech: `gap` = `other` - `speech`, in points for
+    percentages.
+
+    The number is the task's primary one, or the same within one `subset` of its data. `p_value` is two-sided and paired
+    by item; `adjusted` is Holm's correction over the gaps of the run.
+    """
 
     task: str
+    subset: str = ""
     ask: Ask
     metric: str
     name: str
@@ -39,38 +44,48 @@ class Gap(Record):
     p_value: float | None = None
     adjusted: float | None = None
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The task and the subset, which gaps of several ways share."""
+        return self.task, self.subset
+
 
 @charged_to_runs
 def gaps(run: RunDirectory) -> list[Gap]:
     """Every gap of a run, in the order of its tasks; empty where it asked in one way only."""
     tasks = {task.task: task for task in run.results().tasks}
-    found = [
-        gap
-        for name, task in tasks.items()
-        for way in WAYS
-        if f"{name}@{way}" in tasks and (gap := _gap(run, task, way)) is not None
-    ]
-    known = {(gap.task, gap.ask): gap.p_value for gap in found if gap.p_value is not None}
+    asked = [(name, task, [way for way in WAYS if f"{name}@{way}" in tasks]) for name, task in tasks.items()]
+    found = [gap for _, task, ways in asked for gap in _gaps(run, task, ways)]
+    known = {(gap.place, gap.ask): gap.p_value for gap in found if gap.p_value is not None}
     corrected = adjusted(known)
-    return [gap.model_copy(update={"adjusted": corrected.get((gap.task, gap.ask))}) for gap in found]
+    return [gap.model_copy(update={"adjusted": corrected.get((gap.place, gap.ask))}) for gap in found]
 
 
-def _gap(run: RunDirectory, task: TaskResult, way: Ask) -> Gap | None:
+def _gaps(run: RunDirectory, task: TaskResult, ways: Sequence[Ask]) -> Iterator[Gap]:
+    """The gaps of one task, subset by subset."""
     number = primary(task)
-    if number is None:
-        return None
-    pair = across_tasks(run, [task.task, f"{task.task}@{way}"], number.metric, number.name)
-    if pair is None:
-        return None
+    if number is None or not ways:
+        return
+    pairs = {way: across_tasks(run, [task.task, f"{task.task}@{way}"], number.metric) for way in ways}
+    names = {"": number.name} | {subset: metric.name for subset, metric in within(task, number).items()}
+    for subset, name in names.items():
+        for way in ways:
+            if name in pairs[way]:
+                yield _gap(task.task, subset, way, number.metric, pairs[way][name])
+
+
+def _gap(task: str, subset: str, way: Ask, metric: str, pair: Aligned) -> Gap:
     speech, other = pair.sides
-    test = paired_test(pair.summary, other, speech, pair.groups, seed=f"gap/{task.task}/{way}/{number.metric}")
+    seed = f"gap/{task}/{way}/{metric}" + (f"/{subset}" if subset else "")
+    test = paired_test(pair.summary, other, speech, pair.groups, seed=seed)
     return Gap(
-        task=task.task,
+        task=task,
+        subset=subset,
         ask=way,
-        metric=number.metric,
-        name=number.name,
-        unit=number.unit,
-        direction=number.direction,
+        metric=metric,
+        name=pair.summary.name,
+        unit=pair.summary.unit,
+        direction=pair.summary.direction,
         n=len(pair.ids),
         speech=test.b,
         other=test.a,
@@ -83,7 +98,7 @@ def rows(found: Iterable[Gap]) -> list[dict[str, Any]]:
     """One row per gap, rounded to what its interval supports."""
     return [
         {
-            "task": gap.task,
+            "task": " ".join(filter(None, gap.place)),
             "asked as": gap.ask,
             "number": f"{gap.metric}/{gap.name}",
             "as speech": quantity(gap.speech, gap.unit),

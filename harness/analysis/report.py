@@ -103,8 +103,11 @@ def primary(task: TaskResult) -> MetricResult | None:
 
 
 def family(task: TaskResult) -> str:
-    """The task's name, for a point of a sweep the name of the task that is swept."""
-    return task.task if task.sweep is None else task.sweep.task
+    """The task's name, for a point of a sweep the name of the task that is swept; `asr under babble` for all values of
+    a condition."""
+    if task.sweep is None:
+        return task.task
+    return f"{task.sweep.task} under {task.sweep.axis}" if task.under else task.sweep.task
 
 
 def sort_value(metric: MetricResult | None) -> tuple[bool, float]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from speech_eval.analysis.aligned import Aligned, aligned, task_obstacles
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.statistics.multiple import ADJUST, Correction
-from speech_eval.statistics.paired import ALPHA, PairedTest, paired_test
+from speech_eval.statistics.paired import ALPHA, PairedTest, crossed_test, paired_test
 
 K = TypeVar("K", bound=Hashable)
 Number = tuple[str, str]  # metric id, name
@@ -54,6 +54,9 @@ def is_shown(pair: Aligned) -> bool:
 
 def paired(task: str, pair: Aligned) -> PairedTest:
     """The paired test of a number in two runs. The same two runs give the same p-value everywhere."""
+    if pair.summary.crossed:
+        one, other = pair.parts
+        return crossed_test(pair.summary, one, other, pair.groups)
     a, b = pair.sides
     return paired_test(pair.summary, a, b, pair.groups, seed=f"compare/{task}/{pair.metric}/{pair.summary.name}")
 

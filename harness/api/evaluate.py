@@ -26,6 +26,7 @@ from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, drawn, labeled, silent
 from speech_eval.records import Ask
 from speech_eval.registry import load_file
+from speech_eval.signal.conditions import parse
 
 logger = logging.getLogger(__name__)
 PathLike_ = str | PathLike[str]
@@ -47,6 +48,7 @@ class Options(TypedDict, total=False):
     recognizer: str | None
     judge: str | None
     ask: str | Iterable[str] | None
+    under: str | Iterable[str] | None
     device: str | None
     dtype: str | None
     workers: int | None
@@ -75,6 +77,7 @@ def evaluate(
     recognizer: str | None = None,
     judge: str | None = None,
     ask: str | Iterable[str] | None = None,
+    under: str | Iterable[str] | None = None,
     device: str | None = None,
     dtype: str | None = None,
     workers: int | None = None,
@@ -103,6 +106,8 @@ def evaluate(
     metrics     metric ids instead of the tasks' own
     recognizer  model spec of the recognizer that transcribes speech outputs
     ask         how conversation models are asked: any of `speech`, `text`, `transcript` (default: `speech`)
+    under       conditions of the recordings that models are given: `clean`, `babble=10`, `room=0.6+opus=6`, …; each is
+                a result of its own (default: `clean`)
     judge       the judge that metrics ask: `openai:URL#MODEL`, `stored:MODEL`, or a language model of text
     device, dtype      options of the model, for adapters that have them
     workers     scoring processes; default: the number of cores, at most 4
@@ -133,6 +138,7 @@ def evaluate(
         recognizer=recognizer,
         judge=judge,
         ask=ask,
+        under=under,
         device=device,
         dtype=dtype,
         workers=workers,
@@ -267,6 +273,7 @@ def settings_of(**options: Unpack[Options]) -> Settings:
     given["ask"] = listed(given.get("ask"))
     if unknown := [way for way in given["ask"] if way not in get_args(Ask)]:
         raise BadInput(f"Nothing can be asked as '{unknown[0]}'.", f"Use {', '.join(get_args(Ask))}.")
+    given["under"] = tuple(dict.fromkeys(str(parse(text)) for text in listed(given.get("under"))))
     if "data" in given:
         given["data"] = str(given["data"])
     return Settings(**given)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech_eval.analysis import report
 from speech_eval.analysis.modality_gap import Gap, gaps
+from speech_eval.analysis.robustness import Change, changes
 from speech_eval.analysis.shown import html_table
 from speech_eval.engine.failures import Reason, failure_reasons
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.records import Manifest, Results
+from speech_eval.records import Manifest, Record, Results
 
 if TYPE_CHECKING:
     import pandas
@@ -64,13 +66,18 @@ class Run:
         """What a conversation model loses by hearing instead of reading, per task that was asked in several ways."""
         return gaps(self.directory)
 
+    def changes(self) -> list[Change]:
+        """What each condition changes against clean recordings, per task that was asked about both."""
+        return changes(self.directory)
+
     def to_dict(self) -> dict[str, Any]:
-        """The path, the results, the failures, the numbers of clipped answers and the gaps as plain data, as
-        `speech-eval run --json` prints them."""
+        """The path, the results, the failures, the numbers of clipped answers, the gaps and the changes under
+        conditions as plain data, as `speech-eval run --json` prints them."""
         failures = {task: [reason.record() for reason in reasons] for task, reasons in self.failures().items()}
         results = self.results.model_dump(mode="json")
         about = {"path": str(self.path), "results": results, "failures": failures, "clipped": self.clipped()}
-        return about | {"gaps": [gap.model_dump(mode="json") for gap in self.gaps()]}
+        paired: dict[str, Sequence[Record]] = {"gaps": self.gaps(), "changes": self.changes()}
+        return about | {name: [one.model_dump(mode="json") for one in found] for name, found in paired.items()}
 
     def frame(self) -> pandas.DataFrame:
         """All numbers, one row per task and number. Needs the extra `pandas`."""

@@ -63,6 +63,20 @@ def reproduce(
         return load_attr(f"{_RECIPES}.reproduce:reproduce")(recipe, size, folder, progress=shown, say=say)
 
 
+def export(checkpoint: PathLike_, output: PathLike_, *, push_to_hub: str | None = None, say: Say = logger.info) -> Path:
+    """Write a trained model for others into the new folder `output`, and return the folder.
+
+    checkpoint   a directory that `train` wrote, or the name of a shipped checkpoint
+    output       a speech LM becomes a directory of transformers with tokenizer and chat template, a codec safetensors
+                 with a card; both are still model specs
+    push_to_hub  also upload it to this repository, ORG/NAME, with the user's own login
+    """
+    written: Path = load_attr(f"{_RECIPES}.export:export")(
+        str(checkpoint), Path(output), push_to_hub=push_to_hub, say=say
+    )
+    return written
+
+
 def list_recipes() -> list[dict[str, Any]]:
     """One row per recipe of the installed stacks: its sizes, their recorded minutes, the extra, and what it trains."""
     rows: list[dict[str, Any]] = load_attr(f"{_RECIPES}.show:recipes")()

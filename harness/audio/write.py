@@ -10,12 +10,14 @@ import numpy as np
 from speech_eval.audio.waveform import Audio
 
 
-def flac_bytes(audio: Audio) -> bytes:
-    """The waveform as 24-bit FLAC; samples outside [-1, 1] are clipped, which the peak in the run's record shows."""
+def flac_bytes(audio: Audio, right: Audio | None = None) -> bytes:
+    """The waveform as 24-bit FLAC; samples outside [-1, 1] are clipped, which the peak in the run's record shows. With
+    `right`, of the same rate and length, a stereo file."""
     import soundfile
 
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(audio.samples, -1.0, 1.0), audio.rate, format="FLAC", subtype="PCM_24")
+    samples = audio.samples if right is None else np.stack([audio.samples, right.samples], axis=1)
+    soundfile.write(buffer, np.clip(samples, -1.0, 1.0), audio.rate, format="FLAC", subtype="PCM_24")
     return buffer.getvalue()
 
 

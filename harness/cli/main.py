@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from speech_eval import __version__
-from speech_eval.cli import best_of, compare, data, gate, leaderboard, listing, power, report, run, score, train
+from speech_eval.cli import best_of, compare, data, gate, leaderboard, listen, listing, power, report, run, score, train
 from speech_eval.cli.verbose import Verbose
 from speech_eval.errors import SpeechEvalError
 from speech_eval.safety import guest
@@ -92,6 +92,8 @@ app.command()(listing.doctor)
 app.add_typer(data.app, name="data")
 app.command()(train.train_command())
 app.command()(train.reproduce)
+app.command()(train.export)
 app.add_typer(train.recipe_app, name="recipe")
 app.command()(best_of.best_of)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.add_typer(listen.app, name="listen")

@@ -61,19 +61,26 @@ def show(runs: Sequence[Run], json: bool) -> None:
     if json:
         return emit({"runs": [result.model_dump(mode="json") for result in results]})
     out.print(table(results))
-    show_gaps(runs)
+    show_parts(runs)
 
 
-def show_gaps(runs: Sequence[Run]) -> None:
-    """Print what models lose by hearing, where runs asked in several ways."""
-    from speech_eval.analysis.modality_gap import rows
+def show_parts(runs: Sequence[Run]) -> None:
+    """Print the numbers within subsets of the data, what models lose by hearing, where runs asked in several ways, and
+    what conditions change."""
+    from speech_eval.analysis import modality_gap, robustness, subsets
     from speech_eval.cli.console import line
     from speech_eval.cli.console import table as plain_table
 
+    if parts := subsets.rows([run.results for run in runs]):
+        line("the primary number within each set of the data")
+        plain_table(parts)
     for run in runs:
         if found := run.gaps():
             line(f"modality gap of {run.results.name}: the number so asked minus the number as speech, paired by item")
-            plain_table(rows(found))
+            plain_table(modality_gap.rows(found))
+        if changed := run.changes():
+            line(f"{run.results.name} under conditions: the number minus that on clean recordings, paired by sample")
+            plain_table(robustness.rows(changed))
 
 
 def _show_slices(found: SliceReport, format: str, output: Path | None, json: bool) -> None:

@@ -62,6 +62,13 @@ def run(
     ask: Annotated[
         str | None, typer.Option(help="How chat models are asked, comma-separated: speech, text, transcript.")
     ] = None,
+    under: Annotated[
+        str | None,
+        typer.Option(
+            help="Conditions of the recordings: clean, babble=10, noise=DB, room=0.6, opus=6, telephone, speed=1.2, "
+            "level=-40; + joins, commas separate."
+        ),
+    ] = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Failed samples that still give exit code 0.")] = 0,
     retry_failed: Annotated[bool, typer.Option(help="Ask again for samples that failed before.")] = False,
     regenerate: Annotated[
@@ -105,6 +112,7 @@ def run(
         recognizer=recognizer,
         judge=judge,
         ask=ask,
+        under=under,
         retry_failed=retry_failed,
         regenerate=regenerate,
         timeout=timeout,
@@ -138,10 +146,10 @@ def run(
 def _show(runs: list[Run]) -> None:
     from speech_eval.analysis.report import failure_words, table
     from speech_eval.cli.console import line, out
-    from speech_eval.cli.report import show_gaps
+    from speech_eval.cli.report import show_parts
 
     out.print(table([done.results for done in runs]))
-    show_gaps(runs)
+    show_parts(runs)
     for done in runs:
         counts = {task.task: task.counts for task in done.results.tasks}
         for task, reasons in done.failures().items():

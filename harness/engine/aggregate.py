@@ -35,10 +35,11 @@ def aggregate(run: RunDirectory, held: Mapping[str, Sequence[Sample]] | None = N
     return Results(model=manifest.model.spec, label=manifest.label, seed=manifest.seed, tasks=tasks)
 
 
-def _order(item: tuple[str, TaskRecord]) -> tuple[str, int]:
+def _order(item: tuple[str, TaskRecord]) -> tuple[str, str, float]:
     """By name, the points of a sweep by their value."""
     name, record = item
-    return (name, 0) if record.sweep is None else (record.sweep.task, record.sweep.value)
+    point = record.sweep
+    return (name, "", 0) if point is None else (point.task, point.axis, point.value or 0)
 
 
 def _task(
@@ -62,6 +63,7 @@ def _task(
         limit=record.limit,
         leaderboard_grade=record.limit is None,
         ranked=not record.axes,
+        under=record.under,
         sweep=record.sweep,
         conditions=record.conditions,
         counts=count(samples, outputs),

@@ -21,6 +21,7 @@ from speech_eval.environment import environment
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.records import Event, Manifest, ModelInfo, PluginRecord, TaskRecord
 from speech_eval.registry import plugin_file
+from speech_eval.signal import conditions
 
 _REMEDY = "Choose another --output."
 
@@ -128,8 +129,10 @@ def record_of(name: str, records: Mapping[str, TaskRecord]) -> TaskRecord | None
 
 def recorded(name: str, record: TaskRecord) -> Task:
     """The task behind a record, at its point if it is one of a sweep's."""
-    task = TASKS.get(record.task_name(name))()
-    return task.at(record.sweep.value) if record.sweep else task.asked(record.ask)
+    task = TASKS.get(record.task_name(name))().asked(record.ask)
+    if record.under:
+        return task.under(conditions.parse(record.under))
+    return task.at(record.sweep.count) if record.sweep else task
 
 
 @contextmanager

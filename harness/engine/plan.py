@@ -12,6 +12,7 @@ from speech_eval.adapters.base import Adapter, ReadsTranscripts, ReferenceAware
 from speech_eval.adapters.spec import ModelSpec, ResolvedModel
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine import interleave, requirements
+from speech_eval.engine.generate import under
 from speech_eval.engine.generate.answer import RECOGNIZER, Answer
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.task import TASKS, Task
@@ -20,6 +21,7 @@ from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS, present_name
 from speech_eval.progress import Progress
 from speech_eval.records import Ask, DatasetRecord, TaskRecord
+from speech_eval.signal import conditions
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +94,7 @@ class Planned:
             primary=self.task.variants[self.interface].primary,
             metrics=list(self.metrics),
             ask=self.task.ask,
+            under="" if self.task.condition == conditions.CLEAN else str(self.task.condition),
             recognizer=None if self.recognizer is None else modelspec.redact(self.recognizer),
             limit=self.limit(settings),
             samples=len(self.dataset.samples),
@@ -145,7 +148,11 @@ def plan(model: Model, tasks: Sequence[TaskLike], settings: Settings) -> Plan:
             item = _plan_task(asked, interface, location, settings, model.adapter_class)
             if asked.ask == "transcript" and not issubclass(model.adapter_class, ReadsTranscripts):
                 item = replace(item, recognizer=item.recognizer or RECOGNIZER)
-            items.append(item)
+            for condition in map(conditions.parse, settings.under) if settings.under else (conditions.CLEAN,):
+                if problem := under.obstacle(item.task, interface, item.dataset, condition, hears=item.hears):
+                    skipped.append(problem)
+                else:
+                    items.append(replace(item, task=item.task.under(condition)))
     if settings.rounds > 1 and items and not any(item.task.generate.in_rounds for item in items):
         raise BadInput("None of these tasks is timed, so they have no rounds.", "Use --rounds with the task latency.")
     return Plan(model, settings, items, skipped)

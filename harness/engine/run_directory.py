@@ -5,6 +5,7 @@
     RUN/outputs/<task>.jsonl       the model's raw answers
     RUN/audio/<task>/*.flac        speech the model made
     RUN/transcripts/<task>.jsonl   what the scoring recognizer heard in that speech
+    RUN/ratings/<task>.jsonl       what people said of outputs in listening tests
     RUN/scores/<task>.jsonl        one line per sample and metric
     RUN/results.json               the numbers; depends on the stored lines alone
 
@@ -37,6 +38,7 @@ from pydantic import TypeAdapter, ValidationError
 from speech_eval.audio import Audio, flac_bytes
 from speech_eval.cache import TEMPORARY, disk_errors, write_atomically
 from speech_eval.engine import run_files
+from speech_eval.engine.ratings import Rating, newest
 from speech_eval.engine.run_files import brief
 from speech_eval.errors import BadInput, RunLocked, SpeechEvalError
 from speech_eval.records import (
@@ -57,7 +59,13 @@ R = TypeVar("R", bound=Record)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KINDS: dict[str, type[Record]] = {"samples": Sample, "outputs": Output, "transcripts": Transcript, "scores": Score}
+KINDS: dict[str, type[Record]] = {
+    "samples": Sample,
+    "outputs": Output,
+    "transcripts": Transcript,
+    "ratings": Rating,
+    "scores": Score,
+}
 MANIFEST, RESULTS = "manifest.json", "results.json"
 SYNC_SECONDS = 0.2
 _BATCH = 2000  # lines that are parsed at once
@@ -227,6 +235,10 @@ class RunDirectory:
 
     def transcripts(self, task: str) -> dict[str, Transcript]:
         return {line.id: line for line in read_lines(self.path, _lines_file("transcripts", task), Transcript)}
+
+    def ratings(self, task: str) -> list[Rating]:
+        """The newest rating of each (test, metric, rater, sample id), in the order of their lines."""
+        return newest(each_line(self.path, _lines_file("ratings", task), Rating))
 
     def scores(self, task: str) -> dict[tuple[str, str], Score]:
         """The newest score of each (sample id, metric id)."""

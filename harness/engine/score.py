@@ -21,6 +21,7 @@ from speech_eval.audio import Audio, load
 from speech_eval.datasets.dataset import Dataset, check_digest
 from speech_eval.engine.executors import Executor, run_inline, run_processes
 from speech_eval.engine.generate.requests import checked_text, one_each
+from speech_eval.engine.ratings import Heard, heard_of
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.environment import packages
@@ -63,6 +64,7 @@ class Job:
     audio_files: dict[str, Path]  # of: prompt, reference
     plugins: tuple[str, ...]
     votes: dict[str, Vote] = field(default_factory=dict)  # by metric: what a judge has said of this output
+    heard: dict[str, Heard] = field(default_factory=dict)  # by metric: what people have said of this output
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,8 @@ def _jobs(
     hears = any("hypothesis" in cls.needs for cls in classes.values())
     compares = any("original-hypothesis" in cls.needs for cls in classes.values())
     originals = _originals(run, task, recognizer) if compares else {}
+    rated = {name for name, cls in classes.items() if "ratings" in cls.needs}
+    heard = heard_of(run.ratings(task.name), outputs) if rated else {}
     jobs = []
     for sample in dataset.samples:
         output = outputs.get(sample.id)
@@ -224,6 +228,7 @@ def _jobs(
                 original=originals.get(sample.id),
                 audio_files=_audio_files(dataset, sample, classes),
                 votes={name: vote for name, vote in votes.get(sample.id, {}).items() if vote.output == digest},
+                heard={name: votes for name, votes in heard.get(sample.id, {}).items() if name in rated},
                 plugins=tuple(plugins),
             )
         )
@@ -296,6 +301,8 @@ def _score_one(job: Job, item: ScoringItem, metric: Metric, transcript: Transcri
         sample = sample.model_copy(update={"metadata": {**sample.metadata, "scores": list(vote.replies)}})
     item = replace(item, sample=sample)
     scorer = vote.judge if vote else metric.scorer()
+    if heard := job.heard.get(metric.id):
+        item, scorer = replace(item, ratings=heard.votes), f"listeners of test {heard.test}"
     if "hypothesis" in metric.needs and transcript is not None:
         scorer = transcript.scorer
 

@@ -32,6 +32,7 @@ from speech_eval.engine.manifest import (
     open_manifest,
 )
 from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
+from speech_eval.engine.ratings import Rating
 from speech_eval.engine.readiness import prove_scorers
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
 from speech_eval.engine.score import Votes, forget_scores, score, scored, votes_of
@@ -337,6 +338,29 @@ def rescore(run: Path | RunDirectory, settings: Settings, progress: Progress = s
             merged = list(dict.fromkeys([*record.metrics, *item.metrics]))
             recognizer = None if item.recognizer is None else modelspec.redact(item.recognizer)
             tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": recognizer})
+        directory.write_manifest(directory.manifest().model_copy(update={"tasks": tasks}))
+        results = aggregate(directory)
+        directory.write_results(results)
+    return results
+
+
+def rate(directory: RunDirectory, ratings: Mapping[str, Sequence[Rating]]) -> Results:
+    """Add what people said of a run's outputs, by task, and score it; nothing else is scored. Ratings that the run
+    holds already are not added again."""
+    with names_of(directory) as manifest, directory.writing():
+        tasks = dict(manifest.tasks)
+        for name, given in ratings.items():
+            held = {rating.line() for rating in directory.ratings(name)}
+            directory.append("ratings", name, [rating for rating in given if rating.line() not in held])
+            metrics = tuple(sorted({rating.metric for rating in directory.ratings(name) if rating.value is not None}))
+            if not metrics:
+                continue
+            settings = Settings(metrics=metrics)
+            item = stored_plan(directory, name, tasks[name], settings)
+            forget_scores(directory, item.task, metrics)
+            _score(directory, item, settings, silent)
+            merged = list(dict.fromkeys([*tasks[name].metrics, *metrics]))
+            tasks[name] = tasks[name].model_copy(update={"metrics": merged})
         directory.write_manifest(directory.manifest().model_copy(update={"tasks": tasks}))
         results = aggregate(directory)
         directory.write_results(results)

@@ -15,9 +15,10 @@ class Settings:
     `limit` is a number of samples, or as a float a share of them. `data`, `metrics` and `recognizer` replace what the
     tasks name; `language` is that of samples that state none; timed tasks ask for each sample `rounds` times; scoring
     runs on the `executor`, `local` or `ray`; `plugins` are the paths of Python files that are loaded already; `offline`
-    plans without fetching anything; `ask` is how conversation models are asked (none: as speech); `judge` is the spec
-    of the judge that metrics ask (None: that of the environment); `timeout` is the seconds that a model may take for
-    one sample (None: the task's own); `regenerate` drops the run's answers, so that every one is made anew.
+    plans without fetching anything; `ask` is how conversation models are asked (none: as speech); `under` are the
+    conditions of the recordings that models are given, `clean` for the recordings as they are (none: clean); `judge`
+    is the spec of the judge that metrics ask (None: that of the environment); `timeout` is the seconds that a model may
+    take for one sample (None: the task's own); `regenerate` drops the run's answers, so that every one is made anew.
     """
 
     seed: int = 0
@@ -33,6 +34,7 @@ class Settings:
     recognizer: str | None = None
     judge: str | None = None
     ask: tuple[Ask, ...] = ()
+    under: tuple[str, ...] = ()
     retry_failed: bool = False
     regenerate: bool = False
     timeout: float | None = None

@@ -15,6 +15,7 @@ from speech_eval.engine.generate.strategy import Strategy
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.records import Ask, SweepPoint
 from speech_eval.registry import Registry
+from speech_eval.signal.conditions import CLEAN, Condition
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Task:
     timeout     seconds that a model may take for one sample, unless the user says otherwise
     ask         set by the engine on the task asked as text or by a transcript (see `asked`)
     point       set by the engine on the task at one point of its sweep (see `at`)
+    condition   set by the engine on the task whose recordings are changed before the model gets them (see `under`)
     """
 
     name: str
@@ -66,6 +68,7 @@ class Task:
     timeout: float = 600.0
     ask: Ask = "speech"
     point: SweepPoint | None = None
+    condition: Condition = CLEAN
 
     def __post_init__(self) -> None:
         if self.interface:
@@ -99,8 +102,10 @@ class Task:
 
     @property
     def base(self) -> str:
-        """The name of the task however it is asked, from which the seeds of samples follow."""
-        return self.name.removesuffix(f"@{self.ask}")
+        """The name of the task however and under whatever condition it is asked, from which the seeds of samples
+        follow."""
+        whole = self.name.removesuffix(f"@{self.condition}")
+        return whole.removesuffix(f"@{self.ask}")
 
     def asked(self, how: Ask) -> Task:
         """This task asked in another way than as speech, under a name of its own: `voicebench-mmsu@text`."""
@@ -111,6 +116,13 @@ class Task:
         axis = self.generate.axis
         point = SweepPoint(task=self.name, axis=axis, value=value)
         return replace(self, name=f"{self.name}@{axis}={value}", point=point)
+
+    def under(self, condition: Condition) -> Task:
+        """This task with its recordings under a condition, under a name of its own: `asr@babble=10`."""
+        if condition == CLEAN:
+            return self
+        point = SweepPoint(task=self.name, axis=condition.axis, value=condition.value)
+        return replace(self, name=f"{self.name}@{condition}", point=point, condition=condition)
 
 
 # ------------------------------------------------------------------------------------------------ by name

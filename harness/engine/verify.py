@@ -49,7 +49,7 @@ def verify(path: Path, settings: Settings, progress: Progress = silent) -> Verif
     differences = list(_changed_audio(directory))
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="speech-eval-", ignore_cleanup_errors=True) as folder:
         copy = RunDirectory(Path(folder) / "run", copy_of=directory)
-        directory.copy_to(copy, ("samples", "outputs", "scores"))
+        directory.copy_to(copy, ("samples", "outputs", "ratings", "scores"))
         recomputed = runner.rescore(copy, settings, progress)
     differences += _differences(published, recomputed)
     return Verification(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -47,6 +47,7 @@ class ScoringItem:
     load_prompt: Callable[[int | None], Audio] | None = None
     load_reference: Callable[[int | None], Audio] | None = None
     stated_seconds: float | None = None  # the recording's length, where a record has no audio file
+    ratings: Mapping[str, float] | None = None  # rater to vote, of a listening test
 
     def audio(self, rate: int | None = None) -> Audio:
         """The model's speech."""
@@ -92,7 +93,9 @@ class Metric(ABC):
     version: ClassVar[int] = 1
     description: ClassVar[str]
     source: ClassVar[str]  # where the formula comes from
-    needs: ClassVar[frozenset[str]] = frozenset()  # of: (original-)hypothesis, audio, prompt, reference, text, timing
+    needs: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # of: (original-)hypothesis, audio, prompt, reference, text, timing, ratings
     columns: ClassVar[frozenset[str]] = frozenset()  # keys of `Sample.metadata` that it reads; a run hides the others
     requires: ClassVar[tuple[frozenset[str], ...]] = ()  # of each set, a sample's metadata must have one key
     summaries: ClassVar[tuple[Summary, ...]]

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_eval.records import Estimate
+from speech_eval.statistics.crossed import clustered_mean, crossed_votes
 from speech_eval.statistics.summaries import (
     Floats,
     Groups,
@@ -50,7 +51,7 @@ def estimate(
     clusters: Sequence[Hashable] | None = None,
     resamples: int = RESAMPLES,
 ) -> Estimate:
-    """The summary's value over `parts` with a percentile bootstrap interval.
+    """The summary's value over `parts` with a percentile bootstrap interval; votes of raters have a clustered one.
 
     `seed` is any text; the same text gives the same interval. The interval is left out (null) where fewer than two
     independent units exist, and the value where it is not finite (no reference words; a quantile among failures).
@@ -62,9 +63,18 @@ def estimate(
     groups = np.arange(data.n) if clusters is None else group(clusters)
     if found is None or groups.max() == 0:
         return Estimate(value=found, n=data.n)
+    if summary.crossed:
+        return _crossed(summary, parts, groups, found)
     replicates = bootstrap(summary, data, groups, seed=seed, resamples=resamples) * summary.scale
     low, high = interval(replicates, int(groups.max()) + 1)
     return Estimate(value=found, low=low, high=high, n=data.n)
+
+
+def _crossed(summary: Summary, parts: Sequence[dict[str, float]], groups: Groups, found: float) -> Estimate:
+    known = clustered_mean(*crossed_votes(summary, parts, groups)).within(summary.bounds)
+    if known.low is None or known.high is None:
+        return Estimate(value=found, n=len(parts))
+    return Estimate(value=found, low=finite(known.low), high=finite(known.high), n=len(parts))
 
 
 def interval(replicates: Floats, units: int, confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:

@@ -13,6 +13,7 @@ import numpy as np
 from speech_eval.statistics.summaries import Floats, Rows, Summary, Unit, statistic
 
 SUBSET = "set"  # in a sample's metadata: the name of its subset
+MACRO = "macro"  # what the name of the mean over subsets ends in
 
 
 def over_subsets(summaries: Sequence[Summary], units: Sequence[Unit]) -> Iterator[tuple[Summary, Sequence[Unit]]]:
@@ -53,4 +54,4 @@ def _macro(summary: Summary) -> Summary:
         return np.asarray(total / subsets)
 
     parts = (*dict.fromkeys((*summary.parts, SUBSET)),)
-    return replace(summary, name=f"{summary.name} macro", estimator="function", parts=parts, function=function)
+    return replace(summary, name=f"{summary.name} {MACRO}", estimator="function", parts=parts, function=function)

@@ -1,15 +1,25 @@
-"""Paired tests of two runs on the same samples: random swaps of the runs within clusters, and the bootstrap."""
+"""Paired tests of two runs on the same samples: random swaps of the runs within clusters, the bootstrap, and for
+people's votes errors clustered by rater and by sample."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from speech_eval.records import Estimate
-from speech_eval.statistics.bootstrap import BLOCK, RESAMPLES, generator, interval, joint_bootstrap, random_bytes
+from speech_eval.statistics.bootstrap import (
+    BLOCK,
+    RESAMPLES,
+    estimate,
+    generator,
+    interval,
+    joint_bootstrap,
+    random_bytes,
+)
+from speech_eval.statistics.crossed import clustered_mean, crossed_votes
 from speech_eval.statistics.power import detectable_errors
 from speech_eval.statistics.summaries import (
     Floats,
@@ -25,6 +35,7 @@ from speech_eval.statistics.summaries import (
 
 ALPHA = 0.05
 POWER = 0.8
+Test = Literal["permutation", "bootstrap", "clustered"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class PairedTest:
     a: Estimate
     b: Estimate
     difference: Estimate
-    test: Literal["permutation", "bootstrap"] | None = None
+    test: Test | None = None
     p_value: float | None = None
     effect_size: float | None = None
     detectable: float | None = None
@@ -78,6 +89,35 @@ def paired_test(
         p_value=p_value,
         effect_size=finite(observed / (error * np.sqrt(units))) if error > 0 else None,
         detectable=finite(detectable_errors(ALPHA, POWER, two_sided=True) * error),
+    )
+
+
+def crossed_test(
+    summary: Summary, a: Sequence[dict[str, float]], b: Sequence[dict[str, float]], groups: Groups
+) -> PairedTest:
+    """Compare two runs by the votes of the same raters on the same samples, given the parts of each sample in each run;
+    the difference of the two votes of a rater on a sample is clustered by rater and by sample."""
+    one, other = (estimate(summary, side, seed="", clusters=groups.tolist()) for side in (a, b))
+    both = [
+        {name: left[name] - right[name] for name in left.keys() & right.keys() if name.startswith(summary.crossed)}
+        for left, right in zip(a, b, strict=True)
+    ]
+    votes, raters, samples = crossed_votes(summary, both, groups)
+    if not votes:
+        return PairedTest(one, other, Estimate(value=None, n=0))
+    found = clustered_mean(votes, raters, samples)
+    n = sum(map(bool, both))
+    if found.error is None or found.low is None or found.high is None:
+        return PairedTest(one, other, Estimate(value=finite(found.mean), n=n))
+    spread = float(np.std(votes, ddof=1))
+    return PairedTest(
+        a=one,
+        b=other,
+        difference=Estimate(value=finite(found.mean), low=finite(found.low), high=finite(found.high), n=n),
+        test="clustered",
+        p_value=found.p_value,
+        effect_size=finite(found.mean / spread) if spread else None,
+        detectable=finite(detectable_errors(ALPHA, POWER, two_sided=True) * found.error),
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 
+from speech_eval.statistics.crossed import Components
+
 LEAST_UNITS = 20  # fewer independent units are not judged
 
 
@@ -44,3 +46,35 @@ def _correction(alpha: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri(1 - alpha / 2)) ** 2 / 2
+
+
+def raters_needed(variances: Components, samples: int, difference: float, *, alpha: float, power: float) -> int | None:
+    """How many raters the two-sided test of `crossed.clustered_mean` needs to find a mean difference, where each rater
+    hears all `samples`. `variances` are those of one rater's difference on one sample.
+
+    The number solves variance = σ²(rater)/R + σ²(sample)/S + σ²(rest)/(RS) for the noncentral t-test of min(R, S) - 1
+    degrees of freedom. None where no number of raters is enough: the samples alone vary too much, or are too few.
+    """
+    most = 1 << 20
+    if crossed_power(variances, most, samples, difference, alpha=alpha) < power:
+        return None
+    low, high = 2, most
+    while low < high:
+        middle = (low + high) // 2
+        if crossed_power(variances, middle, samples, difference, alpha=alpha) >= power:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def crossed_power(variances: Components, raters: int, samples: int, difference: float, *, alpha: float) -> float:
+    """The probability that the test of `crossed.clustered_mean` finds `difference`; 0 for fewer than two of either."""
+    from scipy.stats import nct, t
+
+    freedom = min(raters, samples) - 1
+    if freedom < 1:
+        return 0.0
+    variance = variances.rater / raters + variances.sample / samples + variances.rest / (raters * samples)
+    critical, shift = float(t.ppf(1 - alpha / 2, freedom)), difference / sqrt(variance)
+    return float(nct.sf(critical, freedom, shift))

@@ -30,6 +30,10 @@ class Summary:
     (where there is one) is not 0; `function`: `function(columns, weights)` with `columns[part]` [n] and weights
     [resamples, n], how often each sample counts, gives [resamples].
     The result is multiplied by `scale` and shown in `unit`.
+
+    `crossed` is set where each sample has votes of several raters: what the names of the parts begin with that hold the
+    vote of each rater. Intervals are then clustered by rater and by sample (`speech_eval.statistics.crossed`), and end
+    at the `bounds` of the scale, in its unit.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Summary:
     q: float = 0.5
     headline: bool = True  # shown on boards and in the terminal; the others are in results and on run pages
     function: Callable[[dict[str, Floats], Floats], Floats] | None = None
+    crossed: str = ""
+    bounds: tuple[float, float] = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True)

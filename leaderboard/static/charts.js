@@ -114,20 +114,25 @@
       let chosen = Math.max(0, chart.axes.findIndex((axis) => axis.axis !== "bitrate"));
       let byRate = rate !== null;
       const draw = () => {
+        const shade = (index) => palette()[index % 6];
         const across = (point) => (byRate ? point.values[rate][0] : point.x);
         const all = [];
         const traces = chart.curves.map((curve, index) => {
           const points = curve.points.filter((p) => p.values[chosen][0] !== null && across(p) !== null);
           all.push(...points.map(across));
           return { x: points.map(across), y: points.map((p) => p.values[chosen][0]), mode: byRate ? "lines+markers+text" : "lines+markers",
-            name: safe(curve.model), text: points.map((p) => String(p.x)), textposition: "bottom right", textfont: { size: 11, color: color("muted") },
+            line: { color: shade(index) }, name: safe(curve.model), text: points.map((p) => String(p.x)), textposition: "bottom right", textfont: { size: 11, color: color("muted") },
             error_y: error(points.map((p) => p.values[chosen])), marker: { size: 8, symbol: SYMBOLS[index % SYMBOLS.length] }, cliponaxis: false,
             hovertemplate: chart.axis + " %{text}<br>%{x:.4g}, %{y:.4g}<extra>" + safe(curve.model) + "</extra>" };
         });
         const steps = [...new Set(chart.curves.flatMap((curve) => curve.points.map((p) => p.x)))].sort((a, b) => a - b);
+        // the recordings as they are: one number, whatever the value of the condition
+        const clean = chart.curves.flatMap((curve, index) => (!curve.clean || curve.clean[chosen][0] === null ? [] : [{
+          x: [steps[0], steps[steps.length - 1]], y: [curve.clean[chosen][0], curve.clean[chosen][0]], mode: "lines", showlegend: false,
+          line: { dash: "dot", width: 1.4, color: shade(index) }, hovertemplate: "clean<br>%{y:.4g}<extra>" + safe(curve.model) + "</extra>" }]));
         const scale = byRate ? roomy(all, true) : { tickvals: steps, ticktext: steps.map(String) };
-        const title = byRate ? label(chart.axes[rate]) + " at each " + chart.axis : chart.axis;
-        return show(place, traces, { xaxis: { title, type: "log", ...scale }, yaxis: { title: better(chart.axes[chosen]) }, showlegend: true });
+        const title = byRate ? label(chart.axes[rate]) + " at each " + chart.axis : label({ name: chart.axis, unit: chart.unit });
+        return show(place, [...traces, ...clean], { xaxis: { title, type: chart.log ? "log" : "linear", ...scale }, yaxis: { title: better(chart.axes[chosen]) }, showlegend: true });
       };
       menu(tools, "Number", chart.axes.map((axis) => group(axis) + label(axis)), chosen, (index) => {
         chosen = index;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from speech_eval.records import ModelInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
 STREAM_SECONDS = 0.08  # of audio per chunk of `stream_decode`, or one block if that is longer
 
@@ -44,6 +46,11 @@ class ReferenceCodec(AudioCodec):
         self._codec.to(self._device).eval()
         self.sample_rate = self._codec.config.sample_rate
         self.causal = self._codec.config.causal
+
+    @property
+    def decoder(self) -> Module:
+        """The network that decodes."""
+        return self._codec.decoder
 
     def info(self) -> ModelInfo:
         return ModelInfo(
@@ -79,38 +86,53 @@ class ReferenceCodec(AudioCodec):
             for i in range(-(-len(codes.codebooks[0]) // sizes[0]))
         )
         for chunk in self.stream_parts(parts):
-            if left > 0:
+            if left > 0 and len(chunk.samples):
                 yield Audio(chunk.samples[:left], chunk.rate)
             left -= len(chunk.samples)
 
+    def encode_parts(self, parts: Iterable[Audio]) -> Iterator[Codes]:
+        """The codes that each part of a waveform completes, as soon as it is there. For causal codecs."""
+        state, heard = self._codec.start_stream(), 0
+        nothing = Audio(np.zeros(0, dtype=np.float32), self.sample_rate)
+        for part, last in chain(((part, False) for part in parts), [(nothing, True)]):
+            heard += len(part.samples)
+            with self._torch.inference_mode():
+                found = self._codec.stream_encode(self._wave(part), state, last=last)
+            if found[0].shape[-1]:
+                yield self._codes(found[: self._depth], heard)
+
     def stream_parts(self, parts: Iterable[Codes]) -> Iterator[Audio]:
-        """The audio of codes that arrive in parts of whole steps of the slowest codebook. For causal codecs."""
+        """The audio of codes that arrive in parts of whole steps of the slowest codebook, one chunk per part and a last
+        one; chunks have no samples until the decoder's delay is over. For causal codecs."""
         state = self._codec.start_stream()
         empty = None
         for part in parts:
             books = self._tensors(part)
             empty = [book[:, :0] for book in books]
-            yield from self._decoded(books, state, last=False)
+            yield self._decoded(books, state, last=False)
         if empty is not None:
-            yield from self._decoded(empty, state, last=True)
+            yield self._decoded(empty, state, last=True)
 
-    def _decoded(self, books: list[Any], state: Any, *, last: bool) -> Iterator[Audio]:
+    def _decoded(self, books: list[Any], state: Any, *, last: bool) -> Audio:
         with self._torch.inference_mode():
-            wave = self._codec.stream_decode(books, state, last=last)
-        if wave.shape[-1]:
-            yield self._audio(wave)
+            return self._audio(self._codec.stream_decode(books, state, last=last))
 
     def _encode(self, audio: Audio) -> Codes:
+        with self._torch.inference_mode():
+            found = self._codec.encode(self._wave(audio), self._depth)
+        return self._codes(found, len(audio.samples))
+
+    def _wave(self, audio: Audio) -> Tensor:
         if audio.rate != self.sample_rate:
             raise BadAudio(f"{self._directory}: audio at {audio.rate} Hz.", f"Resample to {self.sample_rate} Hz.")
-        samples = self._torch.from_numpy(audio.samples)[None, None].to(self._device)
-        with self._torch.inference_mode():
-            found = self._codec.encode(samples, self._depth)
+        return self._torch.from_numpy(audio.samples)[None, None].to(self._device)
+
+    def _codes(self, found: Sequence[Tensor], samples: int) -> Codes:
         return Codes(
             [book[0].cpu().numpy().astype(np.int64) for book in found],
             self._codec.frame_rates[: self._depth],
             self._codec.codebook_sizes[: self._depth],
-            {"frames": len(audio.samples)},
+            {"frames": samples},
         )
 
     def _decode(self, codes: Codes) -> Audio:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from speech_eval.reference_models.training.config import Section, knob
 
@@ -41,6 +41,7 @@ class ConvEncoder(Section):
     channels: PositiveInt = knob(64, "Channels after the first convolution, doubled at every stride.")
     strides: tuple[PositiveInt, ...] = knob((2, 4, 5, 8), "Strides; their product is the samples per frame.")
     units: ConvUnits = knob(ConvUnits(), "The residual units before each stride.")
+    lstm: NonNegativeInt = knob(0, "LSTM layers at the frame rate, with a skip around them (EnCodec: 2); 0: none.")
     transformer: TransformerConfig | None = knob(None, "Transformer after the convolutions; null: none.")
 
     @property
@@ -75,6 +76,7 @@ class ConvDecoder(Section):
     channels: PositiveInt = knob(1536, "Channels after the first convolution, halved at every stride.")
     strides: tuple[PositiveInt, ...] = knob((8, 5, 4, 2), "Strides; their product must be the encoder's.")
     units: ConvUnits = knob(ConvUnits(), "The residual units after each stride.")
+    lstm: NonNegativeInt = knob(0, "LSTM layers at the frame rate, with a skip around them (EnCodec: 2); 0: none.")
     tanh: bool = knob(True, "Limit the waveform by tanh.")
     transformer: TransformerConfig | None = knob(None, "Transformer before the convolutions; null: none.")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from speech_eval.reference_models.codec.config import ConvDecoder, VocosDecoder
-from speech_eval.reference_models.codec.layers import ConvNeXtBlock, ResidualUnit, activation
+from speech_eval.reference_models.codec.layers import LSTM, ConvNeXtBlock, ResidualUnit, activation
 from speech_eval.reference_models.codec.streaming import Conv1d, ConvTranspose1d, StreamState
 from speech_eval.reference_models.training.precision import in_float32
 
@@ -18,6 +18,7 @@ class Decoder(nn.Module):
         super().__init__()
         channels, units = config.channels, config.units
         layers: list[nn.Module] = [Conv1d(latent_dim, channels, 7, causal=causal)]
+        layers += [LSTM(channels, config.lstm)] if config.lstm else []
         for stride in config.strides:
             layers += [
                 activation(units, channels),
@@ -31,7 +32,7 @@ class Decoder(nn.Module):
         self.delay = 0
 
     def forward(self, z: Tensor, state: StreamState | None = None) -> Tensor:
-        stateful = Conv1d | ConvTranspose1d | ResidualUnit
+        stateful = Conv1d | ConvTranspose1d | ResidualUnit | LSTM
         for layer in self.layers[: self.inner]:
             z = layer(z, state) if isinstance(layer, stateful) else layer(z)
         return self.to_waveform(z, state)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech_eval.reference_models.codec.config import ConvEncoder, STFTEncoder
-from speech_eval.reference_models.codec.layers import ConvNeXtBlock, ResidualUnit, activation
+from speech_eval.reference_models.codec.layers import LSTM, ConvNeXtBlock, ResidualUnit, activation
 from speech_eval.reference_models.codec.streaming import Conv1d, StreamState, remember
 from speech_eval.reference_models.training.precision import in_float32
 
@@ -26,6 +26,7 @@ class Encoder(nn.Module):
                 Conv1d(channels, 2 * channels, 2 * stride, stride=stride, causal=causal),
             ]
             channels *= 2
+        layers += [LSTM(channels, config.lstm)] if config.lstm else []
         layers += [activation(units, channels), Conv1d(channels, latent_dim, 3, causal=causal)]
         self.layers = nn.ModuleList(layers)
 
@@ -86,7 +87,7 @@ class SpectralEncoder(nn.Module):
 def run(layers: nn.ModuleList, x: Tensor, state: StreamState | None) -> Tensor:
     """Apply layers in turn; layers without a memory take no state."""
     for layer in layers:
-        x = layer(x, state) if isinstance(layer, Conv1d | ResidualUnit | ConvNeXtBlock) else layer(x)
+        x = layer(x, state) if isinstance(layer, Conv1d | ResidualUnit | ConvNeXtBlock | LSTM) else layer(x)
     return x
 
 

@@ -12,15 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech_eval.adapters.checkpoints import converted, load_model, locate, weights_digest
-from speech_eval.assets.convert.whisper import convert
-from speech_eval.errors import BadInput, require
+from speech_eval.errors import BadInput
 from speech_eval.reference_models.codec.config import SemanticConfig
+from speech_eval.reference_models.speech_lm.speech_encoders import FRAME_RATE, RATE, load_encoder, whisper_states
 from speech_eval.reference_models.training.precision import in_float32
-
-RATE = 16_000  # samples per second, of every supported teacher
-FRAME_RATE = 50.0  # features per second, of every supported teacher
-KINDS = ("whisper", "wavlm", "hubert", "wav2vec2", "wav2vec2-bert")
 
 
 class Teacher:
@@ -31,26 +26,17 @@ class Teacher:
     """
 
     def __init__(self, config: SemanticConfig) -> None:
-        transformers = require("transformers", "train")
-        checkpoint = locate(_path(config.teacher))
-        self.kind = str(checkpoint.config().get("model_type"))
-        if self.kind not in KINDS:
-            raise BadInput(f"{config.teacher} is of type '{self.kind}', not a speech encoder.", f"Use {KINDS}.")
-        self.weights_sha256 = weights_digest(checkpoint.weights())
+        encoder = load_encoder(config.teacher)
+        self.kind, self.model, self.extract = encoder.kind, encoder.model, encoder.extract
+        self.weights_sha256 = encoder.weights_sha256
         if config.weights_sha256 not in ("", self.weights_sha256):
             raise BadInput(
                 f"The teacher {config.teacher} has the weights {self.weights_sha256[:16]}…, the codec was trained with "
                 f"{config.weights_sha256[:16]}…: it would give other codes.",
                 "Put the weights it was trained with in their place, or train the codec again.",
             )
-        model = load_model(
-            "AutoModel", checkpoint, dtype="float32", device="cpu", extra="train", untrained=("masked_spec_embed",)
-        )
-        self.model = model.encoder if self.kind == "whisper" else model
-        self.model.requires_grad_(False)
-        self.extract = transformers.AutoFeatureExtractor.from_pretrained(checkpoint.directory)
         self.layer = config.layer
-        self.dim = int(model.config.hidden_size)
+        self.dim = encoder.dim
 
     @torch.no_grad()
     @in_float32
@@ -62,26 +48,9 @@ class Teacher:
         inputs = inputs.to(audio.device)
         model = self.model.to(audio.device)
         if self.kind == "whisper":
-            return self._whisper(model, inputs["input_features"]).mT
+            return whisper_states(model, inputs["input_features"])[self.layer].mT
         states = model(**inputs, output_hidden_states=True).hidden_states
         return states[self.layer].mT
-
-    def _whisper(self, model: Any, mel: Tensor) -> Tensor:
-        """Whisper's encoder on as many frames as there are, instead of 30 s: [B, bands, 2 F] to [B, F, D]."""
-        x = F.gelu(model.conv2(F.gelu(model.conv1(mel)))).mT
-        states = [x + model.embed_positions.weight[: x.shape[1]]]
-        for layer in model.layers:
-            out = layer(states[-1], attention_mask=None)
-            states.append(out[0] if isinstance(out, tuple) else out)
-        states[-1] = model.layer_norm(states[-1])
-        return states[self.layer]
-
-
-def _path(teacher: str) -> str:
-    """A directory or hub name; registered Whispers are fetched and converted."""
-    if teacher in ("whisper-tiny.en", "whisper-base"):
-        return str(converted(teacher, convert))
-    return teacher
 
 
 def resample(waves: Tensor, rate: int) -> Tensor:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,30 @@ from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
+from speech_eval.reference_models.data import dialogues
+from speech_eval.reference_models.data.natural import ASSET as TEXTS
+from speech_eval.reference_models.data.natural import natural_sentences
+from speech_eval.reference_models.data.questions import questions
 from speech_eval.reference_models.data.sentences import sentences
+from speech_eval.reference_models.data.voices import ASSISTANT, FACTORS, say
 from speech_eval.text.files import read_record
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
 GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED)
+SEVERAL = "hibari-voices"  # the same sentences, spoken in turn by the voices of one dialogue
+NATURAL = "hibari-natural"  # natural sentences, every third in another voice
+QUESTIONS = "hibari-questions"  # questions with short answers, in the same voices
+_EVERY_THIRD = tuple(name for other in FACTORS if other != ASSISTANT for name in (ASSISTANT, ASSISTANT, other))
+_VOICES = {
+    SEVERAL: (ASSISTANT, "hibari-low", ASSISTANT, "hibari-high"),
+    NATURAL: _EVERY_THIRD,
+    QUESTIONS: _EVERY_THIRD,
+}
+_CONVERSED = (dialogues.DIALOGUES, dialogues.USER_TURNS)
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *_CONVERSED)
 _GENERATED = 6000  # sentences without a limit: about six hours
+_DIALOGUES = 240  # without a limit: about an hour and a half
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
 # Shorter or quieter recordings are prompts of silence, clicks and beeps.
@@ -42,7 +58,8 @@ _NOT_SPEECH = ("silence/",)
 
 @dataclass(frozen=True)
 class Recording:
-    """One utterance before it is written: `key` is unique within its source, `text` is None if unknown."""
+    """One utterance before it is written: `key` is unique within its source, `text` is None if unknown. A dialogue has
+    a second channel, `right`; `columns` are added to its row, such as the answer to a question."""
 
     source: str
     key: str
@@ -50,6 +67,8 @@ class Recording:
     speaker: str
     language: str
     text: str | None
+    right: Audio | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(
@@ -104,6 +123,12 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
 def _recordings(
     source: str, limit: int | None, output: Path, left_out: dict[str, str], progress: Progress
 ) -> Iterator[Recording]:
+    if source in _CONVERSED:
+        count = _DIALOGUES if limit is None else limit
+        for number, (key, audio, right, speaker, words, columns) in enumerate(dialogues.recordings(source, count)):
+            progress(source, number, count)
+            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", words, right, columns)
+        return
     if source in _SPOKEN_BY_HIBARI:
         yield from _synthetic(source, limit, output, progress)
         return
@@ -130,40 +155,42 @@ def _recordings(
         if audio.seconds < _SHORTEST or float(abs(audio.samples).max()) < _QUIETEST:
             left_out[f"{source}/{name}"] = f"under {_SHORTEST} s" if audio.seconds < _SHORTEST else "silent"
             continue
-        text = known[name].text if name in known else None
-        yield Recording(source, name.removesuffix(".g722"), audio, str(first.speaker), first.language, text)
+        known_text = known[name].text if name in known else None
+        yield Recording(source, name.removesuffix(".g722"), audio, str(first.speaker), first.language, known_text)
 
 
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
-    """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, or sentences of
-    a grammar. Recordings of an earlier call that was stopped are reused."""
-    from speech_eval.adapters.base import SynthesisRequest
-    from speech_eval.adapters.tts.hibari import Hibari
-
-    if source == GENERATED:
-        texts: dict[str, str | None] = {
-            f"{number:06d}": text for number, text in enumerate(sentences(_GENERATED if limit is None else limit))
-        }
-    else:
-        bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
-        texts = {sample.id: sample.text for dataset in bundled for sample in dataset.samples}
-    chosen = list(texts.items())[:limit]
-    voice = Hibari()
-    for number, (key, text) in enumerate(chosen):
-        progress(source, number, len(chosen))
-        assert text is not None
+    """Spoken by hibari, 24 kHz: English sentences of the harness and the texts of the English prompts, sentences of a
+    grammar, natural ones, or questions. Recordings of an earlier call that was stopped are reused."""
+    voices = _VOICES.get(source, (ASSISTANT,))
+    for number, (key, text, answer) in enumerate(texts := _texts(source, limit, progress)):
+        progress(source, number, len(texts))
+        voice = voices[number % len(voices)]
         spoken = output / _file_name(source, key)
-        if spoken.is_file():
-            audio = load(spoken)
-        else:
-            (audio,) = voice.synthesize([SynthesisRequest(id=key, text=text, seed=number)])
-        yield Recording(source, key, audio, "hibari-heart (synthetic)", "en", text)
+        audio = load(spoken) if spoken.is_file() else say(voice, text, seed=number)
+        columns = {} if answer is None else {"answer": answer}
+        yield Recording(source, key, audio, f"{voice} (synthetic)", "en", text, columns=columns)
+
+
+def _texts(source: str, limit: int | None, progress: Progress) -> Sequence[tuple[str, str, str | None]]:
+    """The keys, texts and answers of a synthetic source."""
+    if source == SYNTHETIC:
+        bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
+        return [(sample.id, str(sample.text), None) for dataset in bundled for sample in dataset.samples][:limit]
+    if source == NATURAL:
+        found = natural_sentences(limit, progress=progress)
+        return [(f"natural-{n:06d}", text, None) for n, text in enumerate(found)]
+    if source == QUESTIONS:
+        asked = questions(limit, progress=progress)
+        return [(f"question-{n:06d}", one.text, one.answer) for n, one in enumerate(asked)]
+    found = sentences(_GENERATED if limit is None else limit)
+    return [(f"{n:06d}", text, None) for n, text in enumerate(found)]
 
 
 def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str, Any]:
     file_name = _file_name(recording.source, recording.key)
     if not (output / file_name).is_file():
-        write_atomically(output / file_name, flac_bytes(recording.audio))
+        write_atomically(output / file_name, flac_bytes(recording.audio, recording.right))
     # The id by which the bundled datasets hold out: what they evaluate on is not trained on here.
     synthetic = recording.source in _SPOKEN_BY_HIBARI
     sample_id = recording.key if synthetic else f"{recording.language}-{recording.key.replace('/', '-')}"
@@ -178,7 +205,7 @@ def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str
         "split": "held-out-speaker" if recording.source == held_out_source else split,
         "seconds": round(recording.audio.seconds, 3),
     }
-    return row | ({} if recording.text is None else {"text": recording.text})
+    return row | dict(recording.columns) | ({} if recording.text is None else {"text": recording.text})
 
 
 def _file_name(source: str, key: str) -> str:
@@ -200,14 +227,16 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
     if not rows:
         return
     infos = [datasets.load_dataset(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]
+    spoken = [_synthetic_license([name]) for name in sources if name in _SPOKEN_BY_HIBARI]
+    quoted = [f"Texts: {assets.ASSETS[TEXTS].source}."] if {NATURAL, QUESTIONS} & set(sources) else []
     info = DatasetInfo(
         name=f"{output.resolve().name}-{split}",
         version="1",
         description=f"Split '{split}' of prepared speech.",
         languages=sorted({row["language"] for row in rows}),
-        license=", ".join(sorted({info.license for info in infos})) or "Apache-2.0",
+        license=", ".join(dict.fromkeys([*sorted({info.license for info in infos}), *spoken])),
         source=", ".join(sources),
-        attribution=" ".join(info.attribution for info in infos),
+        attribution=" ".join([*(info.attribution for info in infos), *quoted]),
         synthetic=all(row["synthetic"] for row in rows),
     )
     samples = [
@@ -218,7 +247,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
             audio=row["file_name"],
             audio_sha256=file_sha256(output / row["file_name"]),
             speaker=row["speaker"],
-            metadata={"seconds": row["seconds"]},
+            metadata={name: row[name] for name in ("seconds", "turn_end", "pauses", "words") if name in row},
         )
         for row in rows
     ]
@@ -237,9 +266,16 @@ def _hours(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _licenses(sources: list[str]) -> dict[str, str]:
     return {
-        name: "Apache-2.0, synthetic" if name in _SPOKEN_BY_HIBARI else datasets.load_dataset(name).info.license
+        name: f"{_synthetic_license([name])}, synthetic"
+        if name in _SPOKEN_BY_HIBARI
+        else datasets.load_dataset(name).info.license
         for name in sources
     }
+
+
+def _synthetic_license(sources: list[str]) -> str:
+    """Of the voice, and of the texts where they have another."""
+    return "Apache-2.0" + (f" (texts: {assets.ASSETS[TEXTS].license})" if {NATURAL, QUESTIONS} & set(sources) else "")
 
 
 def _digest(text: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from speech_eval.adapters.base import AudioCodec
+from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.audio import load
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput, require
@@ -135,7 +135,7 @@ def _write(
         for start in range(0, len(mine), _BATCH):
             batch = mine[start : start + _BATCH]
             for row, found in _encode(codec, batch):
-                section = section or _section(codec, codec_spec, found)
+                section = section or codec_section(codec, codec_spec, found)
                 writer.add(row, len(section.codebook_sizes))
             done += len(batch)
             progress("encode", done, len(chosen))
@@ -181,7 +181,9 @@ def _encode(codec: AudioCodec, batch: Sequence[tuple[Clip, Reading]]) -> Iterato
         yield row | {"language": sample.language, "seconds": audio.seconds}, found
 
 
-def _section(codec: AudioCodec, spec: str, found: Any) -> CodecSection:
+def codec_section(codec: AudioCodec, spec: str, found: Codes) -> CodecSection:
+    """What a model keeps of the codec whose codes it learns, `found` being some of them. Raises `BadInput` for
+    codebooks that the shards cannot hold."""
     sizes = [int(size) for size in found.codebook_sizes]
     if not sizes or max(sizes) > 2**16:
         raise BadInput(f"{spec}: codebooks of {sizes} codes.", "Use a codec whose codebooks have 1 to 65 536 codes.")

@@ -45,7 +45,9 @@ class Stack:
     `train(recipe, data, output, *, resume, overfit, progress, say, **options) -> card`, which writes a checkpoint
     directory; `data` is what `data.corpus.open_corpus` takes: a folder, a list, a dataset's name, or a corpus that is
     open. `schema` is `module:function` of `schema(recipe) -> {part of the recipe: section class}`; `kind` is what its
-    `reference.json` states, by which the harness finds the adapter; `recipes` is the folder of its YAML files.
+    `reference.json` states, by which the harness finds the adapter (the first kind of a stack that trains several);
+    `recipes` is the folder of its YAML files. `exporter` is `module:function` of `export(checkpoint, folder)`, if the
+    stack has one.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Stack:
     schema: str
     recipes: Path
     options: tuple[TrainOption, ...] = ()
+    exporter: str | None = None
     extra: str = "train"
 
     def train(self, recipe: ResolvedRecipe, data: Data, output: Path, **options: Any) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def train_unless_finished(
     Raises `BadInput` naming what differs where `output` was trained by another recipe or on other data.
     """
     from speech_eval.reference_models.recipes.kept import check_kept
-    from speech_eval.reference_models.training.checkpoint import load_checkpoint
+    from speech_eval.reference_models.training.checkpoint import read_description
     from speech_eval.reference_models.training.distributed import first_says
     from speech_eval.reference_models.training.state import FILE, read_facts
 
@@ -109,6 +112,6 @@ def train_unless_finished(
     check_kept(output, recipe, corpus)
     if started and read_facts(output).get("finished"):
         say(f"{output} is trained already")
-        return load_checkpoint(output, stack.kind)[2]
+        return dict(read_description(output)["card"])
     say(f"training {recipe.name}, size {recipe.size}, into {output}")
     return stack.train(recipe, corpus, output, resume=started, overfit=False, progress=progress, say=say)

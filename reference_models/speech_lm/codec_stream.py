@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from speech_eval.adapters import spec as modelspec
-from speech_eval.adapters.base import AudioCodec, Codes, StreamsCodes
+from speech_eval.adapters.base import AudioCodec, Codes, StreamsCodes, StreamsSpeech
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.layouts import Ints, ratios_of, whole_steps
@@ -69,13 +69,14 @@ class SpeechCodec:
         """Codes as audio; empty audio for no codes."""
         if not len(books[0]):
             return Audio(np.zeros(0, dtype=np.float32), self.sample_rate)
-        return self.codec.decode([self._codes(books)])[0]
+        return self.codec.decode([self.as_codes(books)])[0]
 
     def stream(self, parts: Iterable[Sequence[Ints]]) -> Iterator[Audio]:
         """The audio of codes that arrive in parts of whole steps, each chunk as soon as it is ready."""
         filled = (part for part in parts if len(part[0]))
         if isinstance(self.codec, StreamsCodes) and self.codec.causal:
-            yield from self.codec.stream_parts(self._codes(part) for part in filled)
+            chunks = self.codec.stream_parts(self.as_codes(part) for part in filled)
+            yield from (chunk for chunk in chunks if len(chunk.samples))
         else:
             yield from self._windows(filled)
 
@@ -107,11 +108,48 @@ class SpeechCodec:
         chunk[:over] = fade * chunk[:over] + (1.0 - fade) * tail[:over]
         return chunk, wave[right : right + round(FADE_SECONDS * self.sample_rate)]
 
-    def _codes(self, books: Sequence[Ints]) -> Codes:
+    def as_codes(self, books: Sequence[Ints]) -> Codes:
+        """Codebooks [steps × ratio] as the codec takes them."""
         metadata = dict(self._like.metadata)
         if "frames" in metadata:
             metadata["frames"] = round(len(books[0]) * self._samples)
         return Codes(list(books), self._like.frame_rates, self._like.codebook_sizes, metadata)
+
+
+class TwoWayStream:
+    """A causal codec frame by frame, in both directions of a conversation. Its sound is late by the decoder's delay."""
+
+    def __init__(self, codec: SpeechCodec) -> None:
+        model = codec.codec
+        if not (isinstance(model, StreamsCodes) and isinstance(model, StreamsSpeech) and model.causal):
+            raise BadInput("This codec does not stream in both directions.", "Use a causal codec of this project.")
+        if set(codec.ratios) != {1}:
+            raise BadInput(f"Codebooks at {codec.frame_rates} Hz.", "Use a codec whose codebooks have one frame rate.")
+        self._codec, self._rate = codec, codec.sample_rate
+        self.hop = round(codec.sample_rate / codec.step_rate)
+        self._sound: Audio
+        self._frame: Codes
+        self._heard = model.encode_parts(self._sounds())
+        self._said = model.stream_parts(self._frames())
+
+    def hear(self, samples: Samples) -> Ints:
+        """Codes [K] of the next `hop` samples."""
+        self._sound = Audio(samples, self._rate)
+        return np.array([book[0] for book in next(self._heard).codebooks])
+
+    def say(self, codes: Ints) -> Samples:
+        """The next `hop` samples, from the next codes [K]."""
+        self._frame = self._codec.as_codes([book[None] for book in codes])
+        wave = next(self._said).samples
+        return np.pad(wave, (self.hop - len(wave), 0))
+
+    def _sounds(self) -> Iterator[Audio]:
+        while True:
+            yield self._sound
+
+    def _frames(self) -> Iterator[Codes]:
+        while True:
+            yield self._frame
 
 
 def probe(codec: AudioCodec) -> Codes:

@@ -70,7 +70,7 @@ class Loop(Generic[Log]):
     ) -> None:
         self.config, self.output, self.log, self.name = config, output, log, name
         self.accelerator = accelerator or OneProcess()
-        self.parts, self.optimizers, self.identity = parts or {}, optimizers or {}, identity or {}
+        self.parts, self.optimizers, self.identity = parts or {}, dict(optimizers or {}), identity or {}
         self._share = share
         self.say = first_says(say)
         self.card: dict[str, Any] = {}
@@ -220,9 +220,13 @@ def reseed(seed: int, number: int, process: int = 0) -> None:
 
 
 def adamw(module: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW over the parameters of a module that learn. Raises `SpeechEvalError` for those that are not float32, in
-    which most updates would be rounded away."""
-    learning = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    """AdamW over the parameters of a module that learn, as `adamw_of` makes it."""
+    return adamw_of({name: p for name, p in module.named_parameters() if p.requires_grad}, config)
+
+
+def adamw_of(learning: Mapping[str, torch.nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """AdamW over named parameters. Raises `SpeechEvalError` for those that are not float32, in which most updates would
+    be rounded away."""
     coarse = [name for name, parameter in learning.items() if parameter.dtype != torch.float32]
     if coarse:
         raise SpeechEvalError(

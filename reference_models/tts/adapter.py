@@ -175,19 +175,12 @@ class ReferenceTTS(SpeechLMSynthesizer):
         from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
         from speech_eval.reference_models.speech_lm.sampling import Sampling
         from speech_eval.reference_models.tts import building
-        from speech_eval.reference_models.tts.config import codec_spec
 
         model, self._card = building.load(self._directory)
         section = model.config.codec
         self._clones = not model.config.one_voice
-        codec = load_codec(self._spec or codec_spec(model.config, self._directory))
-        digest = codec.info().weights_sha256
-        if section.weights_sha256 and digest != section.weights_sha256:
-            raise BadInput(
-                f"{self._directory} was trained on codes of {section.spec} ({section.weights_sha256[:12]}); the given "
-                f"codec has other weights ({str(digest)[:12]}).",
-                "Name the codec it was trained with: codec=SPEC.",
-            )
+        codec = load_codec(self._spec or section.seen_from(self._directory))
+        section.check_weights(codec.info().weights_sha256, self._directory)
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
         speech = SpeechCodec(codec, section.codebook_sizes, section.frame_rates)
         return model.to(device), speech, Sampling()
@@ -298,6 +291,11 @@ class OuteTTS(_Published):
     """OuteTTS 1.0 with the Descript Audio Codec of two codebooks."""
 
     family = "outetts"
+
+
+def released_codec(family: str) -> str:
+    """The model spec of the codec that a family was published with; empty where its checkpoints do not say."""
+    return next(published.codec for published in _Published.__subclasses__() if published.family == family)
 
 
 def verifier_for(verify: str, recognizer: str, *, load: bool) -> tuple[By, Verifier | None]:

@@ -31,7 +31,6 @@ from speech_eval.reference_models.training.distributed import accelerator, first
 from speech_eval.reference_models.training.loop import Loop, refuse_existing
 from speech_eval.reference_models.training.state import FILE, resumes
 from speech_eval.reference_models.tts import building
-from speech_eval.reference_models.tts.config import codec_spec
 from speech_eval.reference_models.tts.lines import Lines
 
 METHODS: dict[str, type[Aligner]] = {"grpo": GRPO, "dpo": DPO}
@@ -95,7 +94,7 @@ class Alignment:
         self.corpus, self.accelerator = corpus, accelerator()
         model, self.origin = building.load(start)
         section = model.config.codec
-        codec = SpeechCodec(load_codec(codec_spec(model.config, start)), section.codebook_sizes, section.frame_rates)
+        codec = SpeechCodec(load_codec(section.seen_from(start)), section.codebook_sizes, section.frame_rates)
         tokens = round(config.max_seconds * codec.step_rate * model.tokenizer.tokens_per_step)
         sampling = Sampling(temperature=config.temperature, max_tokens=tokens)
 

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
+from speech_eval.reference_models.speech_lm.core import DepthSection, LlamaCore
 from speech_eval.reference_models.speech_lm.sequence import SequenceConfig
 from speech_eval.reference_models.training.config import Section, knob
-
-
-class LlamaCore(Section):
-    """A Llama of this shape, trained from scratch.
-
-    With `text_stride`, text is positioned along the speech that follows it, so that attention need not search for the
-    place in the text (the idea of VoiceStar's PM-RoPE, arXiv 2505.19462).
-    """
-
-    type: Literal["llama"] = knob("llama", "A Llama trained from scratch; `hub` extends a text LLM.")
-    width: PositiveInt = knob(256, "Width of the hidden states.")
-    layers: PositiveInt = knob(6, "Transformer layers.")
-    heads: PositiveInt = knob(4, "Attention heads per layer.")
-    kv_heads: PositiveInt | None = knob(None, "Heads of keys and values (grouped-query attention); null: as `heads`.")
-    feed_forward: PositiveInt = knob(704, "Width of the feed-forward layers.")
-    positions: PositiveInt = knob(2048, "Longest sequence that the model reads.")
-    rope_theta: PositiveFloat = knob(10_000.0, "Base of the rotary position embedding.")
-    text_stride: PositiveFloat | None = knob(
-        None, "Rotary positions per text id, laid along the speech; null: text and speech count on in one row (LLaSA)."
-    )
-    tied: bool = knob(True, "Embedding and output head share one matrix.")
 
 
 class HubCore(Section):
@@ -39,23 +18,12 @@ class HubCore(Section):
     name: str = knob(..., "Hub name or directory of the text LLM.")
     revision: str | None = knob(None, "Its revision on the hub; null: the newest.")
     positions: PositiveInt = knob(2048, "Longest sequence that the model reads.")
+    family: Literal["llasa", "orpheus", "neutts"] | None = knob(
+        None, "The published speech LM whose tokens it has: it keeps them, and gets no others.", filled_in=True
+    )
     architecture: dict[str, Any] | None = knob(
         None, "The LLM's configuration, so that loading a checkpoint needs no hub.", filled_in=True
     )
-
-
-class DepthSection(Section):
-    """The depth decoder of the layout csm."""
-
-    width: PositiveInt = knob(128, "Width of the hidden states.")
-    layers: PositiveInt = knob(2, "Transformer layers.")
-    heads: PositiveInt = knob(4, "Attention heads per layer.")
-    kv_heads: PositiveInt | None = knob(None, "Heads of keys and values; null: as `heads`.")
-    feed_forward: PositiveInt = knob(384, "Width of the feed-forward layers.")
-    share: Annotated[float, Field(gt=0.0, le=1.0)] = knob(
-        1 / 16, "Share of the frames it is trained on, drawn per step."
-    )
-    weight: Annotated[float, Field(ge=0.0, le=1.0)] = knob(0.5, "Weight of its loss; the first codebook has the rest.")
 
 
 class TTSConfig(SequenceConfig):
@@ -70,17 +38,11 @@ class TTSConfig(SequenceConfig):
     def _parts_fit(self) -> TTSConfig:
         if (self.layout == "csm") != (self.depth is not None):
             raise ValueError("`depth` belongs to the layout csm, and to no other")
-        if (self.frontend == "tokenizer") != isinstance(self.core, HubCore):
+        reads_phonemes = isinstance(self.core, HubCore) and self.core.family == "neutts"
+        if (self.frontend == "tokenizer") != (isinstance(self.core, HubCore) and not reads_phonemes):
             raise ValueError("the frontend `tokenizer` belongs to a core of type hub, and to no other")
         if self.layout == "csm" and isinstance(self.core, HubCore):
             raise ValueError("the layout csm is trained from scratch: use a core of type llama")
         if self.layout == "csm" and isinstance(self.core, LlamaCore) and self.core.text_stride is not None:
             raise ValueError("core.text_stride: in the layout csm text and speech do not share a stream")
         return self
-
-
-def codec_spec(config: SequenceConfig, directory: Path) -> str:
-    """The codec's model spec as seen from here: a path below the checkpoint `directory`, or the spec itself."""
-    target, comma, options = config.codec.spec.partition(",")
-    beside = directory / target
-    return f"{beside}{comma}{options}" if beside.is_dir() else config.codec.spec

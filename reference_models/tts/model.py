@@ -15,21 +15,26 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Cache, LlamaConfig, LlamaForCausalLM
+from transformers import Cache, LlamaForCausalLM
 
-from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer, TextTokenizer
-from speech_eval.reference_models.tts.config import LlamaCore, TTSConfig
+from speech_eval.reference_models.speech_lm.core import LlamaCore
+from speech_eval.reference_models.speech_lm.frames import llama_config
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer
+from speech_eval.reference_models.tts.config import TTSConfig
+from speech_eval.reference_models.tts.published import PublishedTokenizer
 
 
 class SpeechLM(nn.Module):
-    """`SpeechLM(config)` for a core of type llama; `lm` and `text_tokenizer` come with a text LLM (see building.py)."""
+    """`SpeechLM(config)` for a core of type llama; `lm` and its `tokenizer` come with a text LLM (see building.py)."""
 
     def __init__(
-        self, config: TTSConfig, lm: nn.Module | None = None, text_tokenizer: TextTokenizer | None = None
+        self,
+        config: TTSConfig,
+        lm: nn.Module | None = None,
+        tokenizer: StreamTokenizer | PublishedTokenizer | None = None,
     ) -> None:
         super().__init__()
-        base = None if lm is None else int(lm.get_input_embeddings().num_embeddings)  # type: ignore[operator]
-        self.tokenizer = StreamTokenizer(config, config.core.positions, text_tokenizer, base)
+        self.tokenizer = tokenizer or StreamTokenizer(config, config.core.positions)
         self.config = config.model_copy(update={"vocabulary": self.tokenizer.vocabulary.digest})
         if lm is None:
             assert isinstance(config.core, LlamaCore)
@@ -77,6 +82,7 @@ class SpeechLM(nn.Module):
         `text_stride` positions per id."""
         if not self._stride:
             return positions
+        assert isinstance(self.tokenizer, StreamTokenizer)
         start = self.tokenizer.start
         index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         ahead = torch.where(ids == start, index, ids.shape[1] - 1).flip(1).cummin(1).values.flip(1)
@@ -108,24 +114,6 @@ def separate_documents(positions: Tensor) -> Tensor:
     """The causal mask [B, 1, T, T] of documents that begin where `positions` [B, T] are 0."""
     document = (positions == 0).cumsum(1)
     return (document[:, None, :, None] == document[:, None, None, :]).tril()
-
-
-def llama_config(core: LlamaCore, vocabulary: int, tied: bool) -> LlamaConfig:
-    """The transformers configuration of a Llama of this shape."""
-    return LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=core.width,
-        intermediate_size=core.feed_forward,
-        num_hidden_layers=core.layers,
-        num_attention_heads=core.heads,
-        num_key_value_heads=core.kv_heads or core.heads,
-        max_position_embeddings=core.positions,
-        rope_parameters={"rope_type": "default", "rope_theta": core.rope_theta},
-        tie_word_embeddings=tied,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=None,
-    )
 
 
 def extend(lm: Any, rows: int) -> None:

@@ -74,6 +74,13 @@ def test_speech_is_the_samples_the_server_sent_without_the_header(server: Server
     }
 
 
+def test_a_server_is_told_how_to_speak_where_the_request_says_so(server: Server) -> None:
+    model = build(server)
+    model.synthesize([SynthesisRequest("a", "one", instruction="Whisper."), SynthesisRequest("b", "two")])
+    told = {request.fields["input"]: request.fields.get("instructions") for request in server.received}
+    assert told == {"one": "Whisper.", "two": None}
+
+
 def test_a_stream_gives_samples_while_the_server_is_still_speaking(server: Server) -> None:
     server.chunk_delay, server.header_delay = 0.1, 0.05
     start, arrivals, frames = time.perf_counter(), [], []

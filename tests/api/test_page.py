@@ -20,6 +20,7 @@ FUNCTIONS = {
         "data fetch": "fetch_data",
         "data check": "check_data",
         "data list": "list_data",
+        "export": "export",
         "recipe show": "describe_recipe",
         "data prepare": "prepare_data",
         "leaderboard serve": "serve_leaderboard",

@@ -15,10 +15,14 @@ from speech_eval import datasets  # noqa: E402
 from speech_eval.adapters.tts.hibari import Hibari  # noqa: E402
 from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
 from speech_eval.errors import BadAudio, BadInput  # noqa: E402
+from speech_eval.metrics.codec.pitch import f0  # noqa: E402
 from speech_eval.reference_models.data.corpus import Clip, open_corpus  # noqa: E402
+from speech_eval.reference_models.data.natural import evaluated_on, natural_sentences, spoken_words  # noqa: E402
 from speech_eval.reference_models.data.prepare import prepare  # noqa: E402
+from speech_eval.reference_models.data.questions import questions  # noqa: E402
 from speech_eval.reference_models.data.segments import Batches, Segments  # noqa: E402
 from speech_eval.reference_models.data.sentences import sentences  # noqa: E402
+from speech_eval.reference_models.data.voices import say  # noqa: E402
 
 RATE = 16_000
 
@@ -66,10 +70,26 @@ def test_what_was_spoken_before_a_stop_is_not_spoken_again(tmp_path: Path, monke
     spoken: list[str] = []
     speak = Hibari.synthesize
     monkeypatch.setattr(
-        Hibari, "synthesize", lambda self, asked: spoken.extend(one.id for one in asked) or speak(self, asked)
+        Hibari, "synthesize", lambda self, asked: spoken.extend(one.text for one in asked) or speak(self, asked)
     )
     assert prepare(tmp_path, ("hibari-generated",), limit=4) == whole
-    assert (tmp_path / "metadata.jsonl").read_bytes() == rows and spoken == ["000003"]
+    assert (tmp_path / "metadata.jsonl").read_bytes() == rows and spoken == [sentences(4)[3]]
+
+
+def pitch(audio: Audio) -> float:
+    return float(np.nanmedian(f0(audio.resampled(RATE).samples)))
+
+
+def test_several_voices_speak_in_turn_at_about_one_pace_and_differ_in_pitch(tmp_path: Path) -> None:
+    pytest.importorskip("hibari")
+    prepare(tmp_path, ("hibari-voices",), limit=4)
+    speakers = [str(row["speaker"]).split()[0] for row in rows(tmp_path)]
+    assert speakers == ["hibari-heart", "hibari-low", "hibari-heart", "hibari-high"]
+    text = "The quiet river runs below the old stone bridge."
+    spoken = {name: say(name, text, seed=0) for name in ("hibari-low", "hibari-heart", "hibari-high")}
+    assert max(one.seconds for one in spoken.values()) < 1.25 * min(one.seconds for one in spoken.values())
+    low, own, high = (pitch(one) for one in spoken.values())
+    assert own / low == pytest.approx(1.2, rel=0.08) and high / own == pytest.approx(1 / 0.88, rel=0.08)
 
 
 def test_generated_sentences_are_many_the_same_every_time_and_none_that_is_evaluated_on() -> None:
@@ -82,6 +102,46 @@ def test_generated_sentences_are_many_the_same_every_time_and_none_that_is_evalu
     assert not evaluated & set(found)
     assert not any("{" in text for text in found)
     assert 6 < sum(len(text.split()) for text in found) / len(found) < 12
+
+
+def test_natural_sentences_can_be_spoken_and_none_is_evaluated_on() -> None:
+    found = natural_sentences()
+    assert len(found) > 30_000 and natural_sentences(50) == found[:50] != natural_sentences(50, seed=1)
+    words = [spoken_words(text) for text in found]
+    assert len(set(words)) == len(words) and all(3 <= len(text.split()) <= 9 for text in found)
+    assert all(text[0].isupper() and text[-1] in ".!?" for text in found)
+    assert all(character.isalpha() or character in "'-,;:.!? " for text in found for character in text)
+    assert not set(words) & evaluated_on()
+
+
+def test_questions_are_asked_of_things_that_have_one_answer_and_none_is_evaluated_on() -> None:
+    found = questions()
+    assert len(found) > 3000 and questions(20) == found[:20] != questions(20, seed=1)
+    answers = {question.text: question.answer for question in found}
+    assert len(answers) == len(found) and not {spoken_words(text) for text in answers} & evaluated_on()
+    assert answers["Is a marigold a plant?"] == "Yes." and answers["What is the opposite of cheap?"] == "Expensive."
+    said = list(answers.values())
+    assert abs(said.count("Yes.") - said.count("No.")) < 50
+
+
+def test_spoken_questions_state_their_answers(tmp_path: Path) -> None:
+    pytest.importorskip("hibari")
+    prepare(tmp_path, ("hibari-questions",), limit=2)
+    assert [(row["text"], row["answer"]) for row in rows(tmp_path)] == [(one.text, one.answer) for one in questions(2)]
+
+
+def test_what_is_evaluated_on_includes_the_questions_inside_recordings() -> None:
+    assert {"which planet is closest to the sun", "the conference is now being recorded"} <= evaluated_on()
+
+
+def test_every_third_natural_sentence_has_another_voice(tmp_path: Path) -> None:
+    pytest.importorskip("hibari")
+    found = prepare(tmp_path, ("hibari-natural",), limit=3)
+    assert [row["speaker"] for row in rows(tmp_path)] == ["hibari-heart (synthetic)"] * 2 + ["hibari-low (synthetic)"]
+    assert [row["text"] for row in rows(tmp_path)] == natural_sentences(3)
+    assert found["licenses"] == {"hibari-natural": "Apache-2.0 (texts: WordNet-3.0), synthetic"}
+    info = datasets.load_dataset(tmp_path / "train.jsonl").info
+    assert info.license == "Apache-2.0 (texts: WordNet-3.0)" and "Princeton University" in info.attribution
 
 
 def test_recordings_are_kept_as_they_were() -> None:

@@ -25,8 +25,8 @@ _FLAGS = (
     ),
     *("--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage"),
 )
-_CODES = {" ": "Space", "Enter": "Enter", "Tab": "Tab", "Escape": "Escape", "ArrowRight": "ArrowRight"}
-_NUMBERS = {" ": 32, "Enter": 13, "Tab": 9, "Escape": 27, "ArrowRight": 39}
+_NUMBERS = {" ": 32, "Enter": 13, "Tab": 9, "Escape": 27, "PageUp": 33, "Home": 36, "ArrowRight": 39}
+_CODES = {name: name for name in _NUMBERS} | {" ": "Space"} | {str(digit): f"Digit{digit}" for digit in range(10)}
 
 
 class Browser:

@@ -15,6 +15,7 @@ from speech_eval.analysis.modality_gap import Gap
 from speech_eval.cli.main import app
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import BadInput
+from speech_eval.leaderboard.build import build
 
 # Answers with the letter that a text ends in; of the recordings it knows the first two, by their length.
 MODEL = """
@@ -100,6 +101,26 @@ def test_the_gap_is_printed_written_and_drawn(folder: Path) -> None:
     picture = ElementTree.fromstring(report(folder / "run", "gap-svg"))
     words = " ".join(element.text or "" for element in picture.iter() if element.text)
     assert "voicebench-mmsu" in words and "text: 50" in words
+
+
+def test_each_set_of_the_data_has_its_number_and_its_gap(folder: Path) -> None:
+    path = folder / "data" / "metadata.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    sets = ["near", "far", "near", "far"]  # it hears the first two
+    path.write_text("".join(json.dumps({**row, "set": name}) + "\n" for row, name in zip(rows, sets, strict=True)))
+    whole, far, near = ask(folder, "speech,text")
+    assert [(gap.subset, gap.gap.value, gap.n) for gap in (whole, far, near)] == [
+        ("", 50, 4),
+        ("far", 50, 2),
+        ("near", 50, 2),
+    ]
+    shown = CliRunner().invoke(app, ["report", str(folder / "run")]).output
+    assert "within each set of the data" in shown and "voicebench-mmsu near" in shown
+    site = build([folder / "run"], folder / "site").index.parent
+    (page,) = (site / "runs").glob("*.html")
+    text = page.read_text("utf-8")
+    assert "<h3>By set</h3>" in text and text.count("<svg") == 1 and "voicebench-mmsu far" in text
+    assert "<style" not in text  # which the page's policy forbids
 
 
 def test_a_run_of_one_way_has_no_gap(folder: Path) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.adapters.options import choice, whole
-from speech_eval.audio import Audio, Samples
-from speech_eval.errors import BadAudio, require
+from speech_eval.audio import Audio
+from speech_eval.errors import BadAudio
 from speech_eval.records import ModelInfo
+from speech_eval.signal import opus
 
-_RATE = 48_000
-_PACKET_SECONDS = 0.02
 _APPLICATIONS = ("audio", "voip", "lowdelay")
 
 
@@ -29,65 +26,41 @@ class Opus(AudioCodec):
     also filters out the lowest frequencies and so shifts the phase) or lowdelay.
     """
 
-    sample_rate = _RATE
+    sample_rate = opus.RATE
 
     def __init__(self, bitrate: int = 12_000, application: str = "audio") -> None:
-        self._av = require("av", "codec")
+        self._revision = f"PyAV {opus.library().__version__}"
         self._bitrate = whole("bitrate", bitrate, 6000, 256_000)
         self._application = choice("application", application, _APPLICATIONS)
 
     def info(self) -> ModelInfo:
         return ModelInfo(
             name="opus",
-            revision=f"PyAV {self._av.__version__}",
+            revision=self._revision,
             license="BSD-3-Clause",
             parameters=0,
-            metadata={"bitrate": self._bitrate, "application": self._application, "packet_seconds": _PACKET_SECONDS},
+            metadata={
+                "bitrate": self._bitrate,
+                "application": self._application,
+                "packet_seconds": opus.PACKET_SECONDS,
+            },
         )
 
     def encode(self, audios: Sequence[Audio]) -> list[Codes]:
         return [self._encode(audio) for audio in audios]
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:
-        return [Audio(self._decode(item), _RATE) for item in codes]
+        return [Audio(_packets(item).decode(), opus.RATE) for item in codes]
 
     def _encode(self, audio: Audio) -> Codes:
-        if audio.rate != _RATE:
-            raise BadAudio(f"opus: audio at {audio.rate} Hz.", f"Resample it to {_RATE} Hz.")
-        encoder = self._av.CodecContext.create("libopus", "w")
-        encoder.sample_rate, encoder.layout, encoder.format = _RATE, "mono", "flt"
-        encoder.bit_rate, encoder.time_base = self._bitrate, Fraction(1, _RATE)
-        milliseconds = str(round(1000 * _PACKET_SECONDS))
-        encoder.options = {"application": self._application, "vbr": "off", "frame_duration": milliseconds}
-        encoder.open()
-        header = bytes(encoder.extradata)
-        packets = self._packets(encoder, audio.samples, _look_ahead(header))
-        data = np.frombuffer(b"".join(packets), dtype=np.uint8).astype(np.int64)
-        metadata = {"packet_bytes": len(packets[0]), "frames": len(audio.samples), "header": header}
-        return Codes([data], [len(packets[0]) / _PACKET_SECONDS], [256], metadata)
-
-    def _packets(self, encoder: Any, samples: Samples, look_ahead: int) -> list[bytes]:
-        """Whole packets, the last filled up with silence, as many as it takes to decode the last sample."""
-        size = encoder.frame_size
-        padded = np.pad(samples, (0, look_ahead + -(len(samples) + look_ahead) % size))
-        packets = []
-        for start in range(0, len(padded), size):
-            frame = self._av.AudioFrame.from_ndarray(padded[None, start : start + size], format="flt", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = _RATE, start, Fraction(1, _RATE)
-            packets += [bytes(packet) for packet in encoder.encode(frame)]
-        return packets[: len(padded) // size]
-
-    def _decode(self, codes: Codes) -> Samples:
-        size, frames = codes.metadata["packet_bytes"], codes.metadata["frames"]
-        data = np.asarray(codes.codebooks[0]).astype(np.uint8).tobytes()
-        decoder = self._av.CodecContext.create("libopus", "r")
-        decoder.sample_rate, decoder.layout, decoder.extradata = _RATE, "mono", codes.metadata["header"]
-        decoder.open()
-        packets = [self._av.Packet(data[start : start + size]) for start in range(0, len(data), size)]
-        pieces = [frame.to_ndarray().reshape(-1) for packet in packets for frame in decoder.decode(packet)]
-        return (np.concatenate(pieces)[:frames] / 32768.0).astype(np.float32)
+        if audio.rate != opus.RATE:
+            raise BadAudio(f"opus: audio at {audio.rate} Hz.", f"Resample it to {opus.RATE} Hz.")
+        packets = opus.encode(audio.samples, self._bitrate, self._application)
+        data = np.frombuffer(packets.data, dtype=np.uint8).astype(np.int64)
+        metadata = {"packet_bytes": packets.size, "frames": packets.frames, "header": packets.header}
+        return Codes([data], [packets.size / opus.PACKET_SECONDS], [256], metadata)
 
 
-def _look_ahead(header: bytes) -> int:
-    """The encoder's delay in samples at 48 kHz: `pre-skip` of an OpusHead (RFC 7845). The decoder drops it itself."""
-    return int.from_bytes(header[10:12], "little")
+def _packets(codes: Codes) -> opus.Packets:
+    data = np.asarray(codes.codebooks[0]).astype(np.uint8).tobytes()
+    return opus.Packets(data, codes.metadata["packet_bytes"], codes.metadata["frames"], codes.metadata["header"])

@@ -53,6 +53,8 @@ class Answer(Batched):
     max_new_tokens: int = ChatRequest.max_new_tokens
     question: Question | None = None
 
+    changeable = True
+
     @property
     def spoken(self) -> bool:
         """Whether the recording asks, so that the prompt text says the same."""

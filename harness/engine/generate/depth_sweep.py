@@ -69,7 +69,7 @@ def _outcomes(work: Work, points: Sequence[Task], sample: Sample, read: LoadAudi
         outcome: RawAnswer | Exception
         try:
             with work.asking([sample]):
-                outcome = decode if isinstance(decode, Exception) else decode(point.point.value)
+                outcome = decode if isinstance(decode, Exception) else decode(point.point.count)
         except Exception as error:
             outcome = error
         yield outcome

@@ -13,16 +13,26 @@ from speech_eval.records import Sample
 
 PREFETCHED_BATCHES = 2
 
+Change = Callable[[str, Audio], Audio]  # the path of a recording and its sound -> the sound that the model gets
+
+
+def as_it_is(path: str, audio: Audio) -> Audio:
+    """The recording without a change."""
+    return audio
+
 
 class AudioReader:
-    """Batches of samples, with the recordings of the next batches read by a thread while the model works."""
+    """Batches of samples, with the recordings of the next batches read by a thread while the model works, and changed
+    there where the task asks for it."""
 
-    def __init__(self, dataset: Dataset, todo: Sequence[Sample], size: int, reads_audio: bool) -> None:
+    def __init__(
+        self, dataset: Dataset, todo: Sequence[Sample], size: int, reads_audio: bool, change: Change = as_it_is
+    ) -> None:
         self._batches = [list(todo[i : i + size]) for i in range(0, len(todo), size)]
         self._reads = reads_audio
         # Room for what is being read ahead and what is in use, prompts included.
         cached = lru_cache(maxsize=2 * size * (PREFETCHED_BATCHES + 1))
-        self._load = cached(lambda relative: load(dataset.audio_path(relative)))
+        self._load = cached(lambda relative: change(relative, load(dataset.audio_path(relative))))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
 
     def __enter__(self) -> tuple[Callable[[str], Audio], Iterator[list[Sample]]]:

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from speech_eval.adapters.base import Adapter
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.generate.guest import Guest
-from speech_eval.engine.generate.reading import AudioReader
+from speech_eval.engine.generate.reading import AudioReader, Change, as_it_is
 from speech_eval.engine.generate.requests import LoadAudio, RawAnswer
+from speech_eval.engine.generate.under import Changed
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.errors import MissingExtra, ModelUnavailable, NotFetched, SpeechEvalError
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Output, Sample, WarmUp
 from speech_eval.safety.guest import TimedOut
+from speech_eval.signal.conditions import CLEAN
 
 if TYPE_CHECKING:
     from speech_eval.engine.task import Task
@@ -88,7 +90,16 @@ class Work:
     def name(self) -> str:
         """The name of the task; of a sweep that is worked on as a whole, of the sweep."""
         point = self.task.point
-        return self.task.name if point is None or self.task.generate.in_rounds else point.task
+        alone = point is None or self.task.generate.in_rounds or self.task.condition != CLEAN
+        return self.task.name if point is None or alone else point.task
+
+    def change(self) -> Change:
+        """What is done to a recording before the model gets it. Babble is made of samples with sound data only."""
+        if self.task.condition == CLEAN:
+            return as_it_is
+        invalid = {key for key, output in self.directory.outputs(self.task.name).items() if output.status == "invalid"}
+        pool = [sample for sample in self.dataset.samples if sample.id not in invalid]
+        return Changed(self.task.condition, self.interface, self.dataset, pool, self.seed)
 
     def report(self, done: int) -> None:
         """Show how many samples are done."""
@@ -184,6 +195,7 @@ class Strategy(ABC):
 
     axis: ClassVar[str] = ""  # of a sweep: what its points differ in
     in_rounds: ClassVar[bool] = False  # asked once per round, so that models of one call take turns
+    changeable: ClassVar[bool] = False  # whether its recordings may be given under a condition
 
     def points(self, task: Task, adapter: Adapter) -> list[Task]:
         """The task at every point of its sweep that the model has; the task itself where there is no sweep."""
@@ -216,7 +228,7 @@ class Batched(Strategy):
             return
         ask = self.prepare(work)
         size = work.batch_size or work.adapter.batch_size
-        with AudioReader(work.dataset, todo, size, work.adapter.reads_audio) as (read, batches):
+        with AudioReader(work.dataset, todo, size, work.adapter.reads_audio, work.change()) as (read, batches):
             for batch in batches:
                 waiting = [batch]
                 while waiting:

@@ -153,11 +153,11 @@ def _domain_average(columns: dict[str, Floats], weights: Floats) -> Floats:
                 drawn = weights[:, inside]
                 accuracies.append((drawn @ columns["correct"][inside]) / (drawn @ columns["counted"][inside]))
         if accuracies:
-            domains.append(_mean(accuracies))
-    return _mean(domains) if domains else np.full(len(weights), np.nan)
+            domains.append(defined_mean(accuracies))
+    return defined_mean(domains) if domains else np.full(len(weights), np.nan)
 
 
-def _mean(values: Sequence[Floats]) -> Floats:
+def defined_mean(values: Sequence[Floats]) -> Floats:
     """The mean of what is defined: a task that a resample leaves out, or in which no answer counts, does not."""
     stacked = np.stack(values)
     known = np.isfinite(stacked)

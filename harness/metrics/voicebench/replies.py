@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from speech_eval.errors import BadInput
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics.base import ScoringItem, Unscorable
 from speech_eval.metrics.voicebench.records import question, response
+from speech_eval.records import Sample
 
 RECORDED = ("scores", "score", "judge_response")  # fields of a record that hold a judge's replies
-# The board's judge in api_judge.py, and the digests of its prompts.
-_BOARD = "gpt-4o-mini"
-_OFFICIAL = {"voicebench-open": "fddd4cf5", "voicebench-qa": "b89c3ec5", "voicebench-system": "7dfaae7e"}
+# The digests of the benchmarks' prompts: of VoiceBench's api_judge.py, and of AIR-Bench's score_chat.py with the slots
+# of this project in place of its own.
+_OFFICIAL = {
+    "voicebench-open": "fddd4cf5",
+    "voicebench-qa": "b89c3ec5",
+    "voicebench-system": "7dfaae7e",
+    "air-bench-chat": "97e59e50",
+}
 SYSTEM = "You are a careful and impartial judge of answers."
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a judge is asked; the defaults are VoiceBench's. `system`: with a system message."""
+    """How a judge is asked; the defaults are VoiceBench's. `system`: with a system message. `board` is the judge of the
+    published figures."""
 
     votes: int = 3
     temperature: float = 0.5
     max_tokens: int = 1024
     system: bool = True
+    board: str = "gpt-4o-mini"
 
 
 @dataclass(frozen=True)
@@ -35,50 +44,69 @@ class Replies:
     judge: str
 
 
-def judge_identity(name: str, prompt: str) -> str:
+def judge_identity(name: str, prompt: str, style: Style = Style()) -> str:
     """The judge that is set and the digest of its prompt; empty where none is set."""
     judge = judges.configured()
     if judge is None:
         return ""
-    official = name in _OFFICIAL and judges.digest(_system(judge)) == _OFFICIAL["voicebench-system"]
-    return judge.identity(judge.prompt(name, prompt), (_BOARD, _OFFICIAL[name]) if official else None)
+    told = not style.system or judges.digest(_system(judge)) == _OFFICIAL["voicebench-system"]
+    official = (style.board, _OFFICIAL[name]) if told and name in _OFFICIAL else None
+    return judge.identity(judge.prompt(name, prompt), official)
 
 
 def _system(judge: judges.Judge) -> str:
     return judge.prompt("voicebench-system", SYSTEM, optional=True).strip()
 
 
-def judge_replies(item: ScoringItem, name: str, prompt: str, style: Style = Style()) -> Replies:
+def judge_replies(
+    item: ScoringItem, name: str, prompt: str, style: Style = Style(), orders: Sequence[Mapping[str, str]] = ({},)
+) -> Replies:
     """The record's `scores` (`score` or `judge_response` in the originals' files), else the votes of the judge.
+
+    The slots of the prompt are `{prompt}`, `{response}` and `{reference}`, and those of each of the `orders` in which
+    the judge is asked, whose votes follow each other.
 
     Raises `BadInput` without either, `Unscorable` without an answer to judge, or for an empty list of votes.
     """
     sample = item.sample
+    if (recorded := recorded_replies(sample)) is not None:
+        return recorded
+    if item.hypothesis is None and item.output.status != "empty":
+        raise Unscorable(f"Sample {sample.id} has no answer.", "Name a recognizer for speech answers.")
+    judge = asked_judge(sample)
+    template = judge.prompt(name, prompt)
+    told = [{"role": "system", "content": _system(judge)}] if style.system else []
+    asked = list[str]()
+    for order in orders:
+        slots = {"prompt": question(sample), "response": response(item), "reference": sample.text or "", **order}
+        text = re.sub(rf"\{{({'|'.join(slots)})\}}", lambda match: slots[match[1]], template)  # noqa: B023 - used now
+        asked += judge.ask(
+            [*told, {"role": "user", "content": text}],
+            votes=style.votes,
+            temperature=style.temperature,
+            top_p=0.95,
+            max_tokens=style.max_tokens,
+        )
+    return Replies(tuple(reply.strip() for reply in asked), judge_identity(name, prompt, style))
+
+
+def recorded_replies(sample: Sample) -> Replies | None:
+    """The replies that come with a record; None without them. Raises `Unscorable` for an empty list."""
     recorded = next((sample.metadata[key] for key in RECORDED if sample.metadata.get(key) is not None), None)
     if recorded == []:
         raise Unscorable(f"Sample {sample.id} has no votes.", "Ask the judge again.")
-    if recorded is not None:
-        return Replies(_recorded(sample.id, recorded), "recorded")
-    if item.hypothesis is None and item.output.status != "empty":
-        raise Unscorable(f"Sample {sample.id} has no answer.", "Name a recognizer for speech answers.")
+    return None if recorded is None else Replies(_recorded(sample.id, recorded), "recorded")
+
+
+def asked_judge(sample: Sample) -> judges.Judge:
+    """The judge to ask about a sample without recorded replies. Raises `BadInput` where none is set."""
     judge = judges.configured()
     if judge is None:
         raise BadInput(
             f"Sample {sample.id} has no `scores`, and no judge is set.",
             "Give the record the judge's replies as `scores`, or give --judge openai:URL#MODEL.",
         )
-    template = judge.prompt(name, prompt)
-    slots = {"{prompt}": question(sample), "{response}": response(item), "{reference}": sample.text or ""}
-    text = re.sub(r"\{(?:prompt|response|reference)\}", lambda match: slots[match[0]], template)
-    told = [{"role": "system", "content": _system(judge)}] if style.system else []
-    asked = judge.ask(
-        [*told, {"role": "user", "content": text}],
-        votes=style.votes,
-        temperature=style.temperature,
-        top_p=0.95,
-        max_tokens=style.max_tokens,
-    )
-    return Replies(tuple(reply.strip() for reply in asked), judge_identity(name, prompt))
+    return judge
 
 
 def _recorded(sample_id: str, recorded: object) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from speech_eval.reference_models.training.config import RunConfig, Section, knob
 
@@ -32,13 +32,27 @@ class AlignmentConfig(RunConfig):
     texts_per_step: PositiveInt = knob(4, "Texts per step and process.")
     group: Annotated[int, Field(ge=2)] = knob(8, "Rollouts per text.")
     updates: PositiveInt = knob(1, "Optimizer updates per step.")
-    learning_rate: PositiveFloat = knob(1e-6, "Learning rate of AdamW.")
+    learning_rate: PositiveFloat = knob(1e-6, "Peak learning rate of AdamW.")
+    warmup_steps: NonNegativeInt = knob(0, "Steps over which the learning rate rises linearly from 0.")
+    final_share: Annotated[float, Field(ge=0.0, le=1.0)] = knob(
+        1.0, "Learning rate at the end, as a share of the peak, to which it falls along a cosine; 1: it stays."
+    )
     clip_norm: PositiveFloat = knob(1.0, "Largest norm of the gradient; a longer one is scaled down.")
     beta: NonNegativeFloat = knob(0.1, "Strength with which the model is held to its start.")
     clip: tuple[PositiveFloat, PositiveFloat] = knob(
         (0.2, 0.2), "grpo: bounds of the probability ratio, below and above."
     )
     scale: bool = knob(True, "grpo: divide advantages by the standard deviation of their group.")
+    compare: Literal["joined", "each"] = knob(
+        "joined",
+        "grpo: what is compared within a group: the `joined` reward, or `each` reward by itself, its advantages then "
+        "added by weight and scaled over the step (GDPO), so that one that varies little still counts by its weight.",
+    )
+    average: Literal["token", "sequence"] = knob(
+        "token",
+        "grpo: the loss is a mean over all tokens of a step (`token`), or over its rollouts, of the mean over the "
+        "tokens of each (`sequence`), so that long ones count no more than short ones.",
+    )
     temperature: PositiveFloat = knob(1.0, "Sampling temperature of the rollouts.")
     max_seconds: PositiveFloat = knob(10.0, "Longest rollout; one that is cut off here is not learned from.")
     rewards: dict[str, PositiveFloat] = knob(
@@ -68,6 +82,8 @@ class AlignmentConfig(RunConfig):
             raise ValueError(
                 f"rewards: the verifier does not measure {lacking} (sim needs verifier.speaker and voices)"
             )
+        if self.compare == "each" and self.form != "mean":
+            raise ValueError(f"form: {self.form} joins rewards, which `compare: each` keeps apart; leave it out")
         for part in ("recognizer", "speaker"):
             guard, own = (getattr(models, part) or "" for models in (self.guards or NO_MODELS, self.verifier))
             if guard and guard.partition(",")[0] == own.partition(",")[0]:  # with any options

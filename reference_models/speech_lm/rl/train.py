@@ -57,6 +57,7 @@ def align(
     for number, _ in loop.steps(range, stop_at, progress):
         if number % config.validate_every == 0:
             measure()
+        aligner.set_rate(number, loop.done())
         values = aligner.step(number)
         if not math.isfinite(values["gradient"]):
             loop.bad_step(number, "the gradient", [])
@@ -100,7 +101,14 @@ class Aligner(ABC):
         self.model, self.lines, self.reward, self.config = model, list(lines), reward, config
         self.sampling = sampling
         self.start = copy.deepcopy(model).eval().requires_grad_(False)
-        self.optimizer = adamw(model, OptimizerConfig(learning_rate=config.learning_rate, betas=(0.9, 0.95)))
+        self.rate = OptimizerConfig(
+            learning_rate=config.learning_rate,
+            betas=(0.9, 0.95),
+            warmup_steps=config.warmup_steps,
+            schedule="cosine",
+            final_share=config.final_share,
+        )
+        self.optimizer = adamw(model, self.rate)
 
     @abstractmethod
     def learn(self, groups: Sequence[Sequence[Rollout]]) -> Values:
@@ -131,6 +139,11 @@ class Aligner(ABC):
         """Numbers added up over all processes."""
         device = next(self.model.parameters()).device
         return [float(value) for value in total(torch.tensor(values, dtype=torch.float64, device=device))]
+
+    def set_rate(self, number: int, share: float) -> None:
+        """The learning rate of step `number`, after `share` of the training."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate.rate_at(number, share)
 
     def update(self) -> float:
         """One step of the optimizer on the summed gradients of all processes, left out if they are not finite; the norm

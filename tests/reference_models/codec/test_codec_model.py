@@ -40,6 +40,10 @@ PARTS: dict[str, dict[str, Any]] = {
         },
         "downsample": 2,
     },
+    "encodec": {
+        "encoder": {"type": "conv", "channels": 4, "strides": [4, 5], "units": UNITS, "lstm": 2},
+        "decoder": {"type": "conv", "channels": 16, "strides": [5, 4], "units": UNITS, "lstm": 1},
+    },
     "snac": {
         "encoder": {"type": "conv", "channels": 4, "strides": [2, 4, 5], "units": {**UNITS, "depthwise": True}},
         "decoder": {"type": "conv", "channels": 32, "strides": [5, 4, 2], "units": {**UNITS, "depthwise": True}},

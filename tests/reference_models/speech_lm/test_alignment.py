@@ -111,6 +111,49 @@ def test_what_was_cut_off_counts_neither_in_the_mean_nor_by_itself() -> None:
     assert advantages(rewards, kept)[0].tolist() == [-1.0, 1.0, 0.0]
 
 
+def both_rewards(line: Line, said: Generation) -> dict[str, Reward]:
+    """A reward that varies from 0 to 1 and one that varies a hundred times less, in the other order."""
+    place = (int(said.codes[0][0]) if len(said.codes[0]) else 0) / 64
+    return {"duration": Reward(place, True), "cer": Reward(0.5 - place / 100, True)}
+
+
+def test_each_reward_counts_by_its_weight_however_little_it_varies(model: Any) -> None:
+    change = {"texts_per_step": 2, "group": 6, "rewards": {"duration": 1.0, "cer": 1.0}}
+    apart = aligner(model, both_rewards, settings(compare="each", **change))
+    assert isinstance(apart, GRPO)
+    groups = apart.rollouts(0)
+    kept = torch.ones(2, 6, dtype=torch.bool)
+    assert apart.gains(groups, kept).abs().max() < 1e-3, "equal weights of opposite orders cancel"
+    uneven = aligner(
+        model, both_rewards, settings(compare="each", **change | {"rewards": {"duration": 1.0, "cer": 2.0}})
+    )
+    assert isinstance(uneven, GRPO)
+    found, alone = uneven.gains(groups, kept), torch.tensor([[one.rewards["cer"].value for one in g] for g in groups])
+    assert float(found.mean()) == pytest.approx(0.0, abs=1e-5) and float(found.std(unbiased=False)) == pytest.approx(
+        1.0
+    )
+    assert torch.allclose(found, advantages(alone, kept), atol=1e-3), "the heavier reward decides"
+    with pytest.raises(ValueError, match="form: harmonic joins rewards"):
+        settings(compare="each", form="harmonic")
+
+
+def test_a_mean_over_rollouts_gives_long_and_short_ones_the_same_share(model: Any) -> None:
+    drawn = torch.tensor([[True, True, True, True], [True, False, False, False]])
+    by_token, by_rollout = (aligner(model, config=settings(average=name)) for name in ("token", "sequence"))
+    assert isinstance(by_token, GRPO) and isinstance(by_rollout, GRPO)
+    assert (by_token.shares(drawn, 5, 2) * drawn.sum(1)).tolist() == pytest.approx([0.8, 0.2])
+    assert (by_rollout.shares(drawn, 5, 2) * drawn.sum(1)).tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_the_learning_rate_warms_up_and_falls(model: Any) -> None:
+    found = aligner(model, config=settings(warmup_steps=4, final_share=0.1))
+    rates = []
+    for number, share in ((0, 0.0), (3, 0.25), (11, 1.0)):
+        found.set_rate(number, share)
+        rates.append(found.optimizer.param_groups[0]["lr"] / found.config.learning_rate)
+    assert rates[0] == pytest.approx(0.25) and 0.8 < rates[1] < 1.0 and rates[2] == pytest.approx(0.1)
+
+
 def test_equal_rewards_have_no_advantage() -> None:
     assert not advantages(torch.full((2, 3), 0.1), torch.ones(2, 3, dtype=torch.bool)).any()
 

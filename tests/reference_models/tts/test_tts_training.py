@@ -24,7 +24,7 @@ from speech_eval.reference_models.speech_lm.sequence import CodecSection  # noqa
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
 from speech_eval.reference_models.training.log import TrainingStopped  # noqa: E402
 from speech_eval.reference_models.tts.building import load  # noqa: E402
-from speech_eval.reference_models.tts.config import TTSConfig, codec_spec  # noqa: E402
+from speech_eval.reference_models.tts.config import TTSConfig  # noqa: E402
 from speech_eval.reference_models.tts.train import TTSTrainer, finish, train, train_recipe  # noqa: E402
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig  # noqa: E402
 
@@ -175,7 +175,7 @@ def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) ->
     config, training = settings("interleaved", steps=1)
     card = train(config, training, voice(), tmp_path, say=said.append)
     model, _ = load(tmp_path)
-    codec = modelspec.resolve(codec_spec(model.config, tmp_path)).build()
+    codec = modelspec.resolve(model.config.codec.seen_from(tmp_path)).build()
     assert codec.info().weights_sha256 == model.config.codec.weights_sha256 == card["codec"]["weights_sha256"]
     assert model.config.one_voice
     assert any(model.tokenizer.vocabulary.digest[:16] in line for line in said)

@@ -64,7 +64,7 @@ class AudioBenchJudge(Metric):
 
     def scorer(self) -> str:
         """The judge that is asked, with the digest of its prompt; empty where only recorded replies are read."""
-        return judge_identity(self.name, self.prompt)
+        return judge_identity(self.name, self.prompt, _STYLE)
 
     def score(self, item: ScoringItem) -> Value:
         """Parts: `rating`, a share of the best, and `read`, 0 or 1."""

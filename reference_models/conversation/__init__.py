@@ -1,0 +1,1 @@
+"""The conversation stack: a duplex model over two channels, and the models that speak for a text LLM."""

@@ -1,0 +1,60 @@
+"""A duplex model as a checkpoint directory: configuration, weights, the pieces of its words, and its codec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from speech_eval.errors import BadInput
+from speech_eval.reference_models.conversation.duplex.config import DuplexConfig
+from speech_eval.reference_models.conversation.duplex.model import DuplexLM
+from speech_eval.reference_models.conversation.duplex.pieces import Pieces
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
+from speech_eval.reference_models.training.config import first_problem
+
+KIND = "duplex"
+
+
+def save(directory: Path, model: DuplexLM, pieces: Pieces, card: dict[str, Any]) -> None:
+    pieces.save(directory)
+    save_checkpoint(directory, KIND, model.config.model_dump(mode="json"), model.state_dict(), card)
+
+
+def start_from(directory: Path, config: DuplexConfig) -> tuple[DuplexLM, Pieces]:
+    """A model of `config` with the weights of a checkpoint directory, to be trained on, and its pieces. Raises
+    `BadInput` where the codecs differ in their codebooks."""
+    _, state, _ = load_checkpoint(directory, KIND)
+    model = DuplexLM(config)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise BadInput(
+            f"{directory}: the model has other codebooks than the codec {config.codec.spec}.",
+            "Train through a codec with the same codebooks.",
+        ) from error
+    return model, Pieces.load(directory)
+
+
+def load(directory: Path) -> tuple[DuplexLM, Pieces, dict[str, Any]]:
+    """The model in evaluation mode on the CPU, its pieces and its card. Raises `BadInput` for another directory, and
+    where the files do not belong together."""
+    described, state, card = load_checkpoint(directory, KIND)
+    try:
+        model = DuplexLM(DuplexConfig.model_validate(described))
+        model.load_state_dict(state)
+    except ValidationError as error:
+        raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        raise BadInput(
+            f"{directory}: the weights belong to another configuration ({first}).", "Copy the checkpoint again."
+        ) from error
+    pieces = Pieces.load(directory)
+    if len(pieces) != model.config.pieces:
+        raise BadInput(
+            f"{directory}: {len(pieces)} pieces of words, {model.config.pieces} in the configuration.",
+            "Copy the checkpoint again, complete.",
+        )
+    return model.eval(), pieces, card
