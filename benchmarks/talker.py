@@ -4,8 +4,8 @@
 
 CHECKPOINT is a directory that `speech-eval train conversation/talker` wrote. Both sides have the same text LLM, read
 the same questions (as text, so no recognizer counts) and speak through the same codec; the cascade's voice is
-llasa-3m-en. They take turns, the ratio is taken within a question. Processor time, so that a busy machine does not count; the
-task `latency` measures the clock.
+llasa-3m-en. They take turns, the ratio is taken within a question. Processor time, so that a busy machine does not
+count; the task `latency` measures the clock.
 """
 
 from __future__ import annotations
