@@ -27,15 +27,17 @@ from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import Example
-from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint, load_checkpoint
+from speech_eval.reference_models.training.checkpoint import DESCRIPTION, find_checkpoint, load_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
 from speech_eval.reference_models.training.state import resumes
+from speech_eval.reference_models.tts import lora
 from speech_eval.reference_models.tts.building import build, save, start_from
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
 from speech_eval.reference_models.tts.config import TTSConfig
+from speech_eval.reference_models.tts.published import start_config
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 SHARDS = "shards"  # folder of a checkpoint
@@ -82,10 +84,10 @@ def train_recipe(
     if not resume:
         refuse_existing(output)
     training = recipe.read(TTSTrainingConfig, recipe.training)
-    start = None if init is None else find_checkpoint(init, "--init")
     config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": codec or CODEC}})
-    if start is not None:
-        config = _start(start, codec, first_says(say))
+    start: Path | None = None
+    if init is not None:
+        start, config = _start(init, codec, first_says(say))
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     if start is None:
         spec = codec or codec_of(recipe, corpus, output, progress, say)
@@ -94,14 +96,22 @@ def train_recipe(
     return train(config, training, corpus, output, progress=progress, say=say, **options)
 
 
-def _start(directory: Path, codec: str | None, say: Say) -> TTSConfig:
-    """The configuration of a checkpoint to start from, whose codec is seen from here."""
+def _start(init: str, codec: str | None, say: Say) -> tuple[Path, TTSConfig]:
+    """The directory and configuration of what to start from: a checkpoint of this project, whose codec is seen from
+    here, or a published model, whose codec may be given in another place."""
+    foreign = (Path(init) / "config.json").is_file() and not (Path(init) / DESCRIPTION).is_file()
+    if foreign or init.startswith("hf:"):
+        directory, config = start_config(init, codec)
+        say(f"starting from {init}, in the layout of its family, over {config.codec.spec}")
+        return directory, config
+    directory = find_checkpoint(init, "--init")
     if codec is not None:
         raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
     config = TTSConfig.model_validate(load_checkpoint(directory, "tts")[0])
     say(f"starting from {directory}, with its architecture, its frontend and its codec")
     codec_seen = CodecSection(spec=config.codec.seen_from(directory))
-    return config.model_copy(update={"codec": codec_seen, "languages": config.languages or (config.language,)})
+    learned = config.languages or (config.language,)
+    return directory, config.model_copy(update={"codec": codec_seen, "languages": learned})
 
 
 def train(
@@ -201,8 +211,10 @@ class TTSTrainer:
         self.accelerator, self.log = accelerator(), TTSLog()
         self.shards = Shards(output / SHARDS)
         torch.manual_seed(training.seed)
-        self.model = build(config) if init is None else start_from(init, config)
-        self.start_weights = None if init is None else weights_digest([init / WEIGHTS])
+        ours = init is not None and (init / DESCRIPTION).is_file()
+        self.model = start_from(init, config) if init is not None and ours else build(config)
+        self.start_weights = None if init is None else weights_digest(sorted(init.glob("model*.safetensors")))
+        self.adapters = lora.add(self.model, training.lora) if training.lora is not None else None
         if training.sequence > self.model.tokenizer.context:
             raise BadInput(
                 f"sequence={training.sequence}: the model reads {self.model.tokenizer.context} positions.",
@@ -312,6 +324,8 @@ class TTSTrainer:
             f"{len(batches.too_long)} utterances too long for one"
         )
         self.say(f"  vocabulary {vocabulary.digest[:16]}: {len(vocabulary)} ids")
+        if self.adapters is not None:
+            self.say(f"  adapters at {self.adapters['layers']} layers: {self.adapters['learned']} weights are learned")
         for name in batches.too_long:
             self.say(f"left out {name} (long): it takes more than {training.sequence} positions")
         for row in vocabulary.rows():
@@ -405,8 +419,17 @@ class TTSTrainer:
         """Write the checkpoint directory; returns the card."""
         found = card(self.name, self.model, self.training, self.corpus, self.shards.summary, self.log, self.overfit)
         found["training"]["init_weights_sha256"] = self.start_weights
-        self.loop.alone(lambda: save(self.output, self.model, self.model.state_dict(), found))
+        if self.adapters is not None:
+            found["training"]["lora"] = self.adapters
+        self.loop.alone(lambda: self._save(found))
         return found
+
+    def _save(self, found: dict[str, Any]) -> None:
+        """The checkpoint, with adapters added to the weights and as files of their own."""
+        if self.training.lora is None:
+            return save(self.output, self.model, self.model.state_dict(), found)
+        save(self.output, self.model, lora.merged(self.model), found)
+        lora.save_adapter(self.model, self.training.lora, self.output / lora.ADAPTER)
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:

@@ -75,6 +75,7 @@ class DuplexBatches:
         jitter = math.floor(training.delay_jitter * self.rate)
         if jitter:
             rows[:, 0] = shifted(rows[:, 0], int(draw.integers(-jitter, jitter + 1)), self.pad)
+        rows[draw.random(len(rows)) < training.user_mask, 1 + self.delays.books :] = EMPTY
         if draw.random() < training.text_mask:
             rows[:, 0] = EMPTY
         start = int(draw.integers(0, max(len(rows) - training.sequence, 0) + 1))

@@ -81,7 +81,8 @@ def _write(
     speech, left_out, splits, done = SpeechCodec(codec), [], {}, 0
     for split in (TRAIN, HELD_OUT):
         tensors: dict[str, Any] = {}
-        lines, seconds = [], 0.0
+        lines: list[dict[str, Any]] = []
+        seconds = 0.0
         for clip in corpus.split(split):
             found = _encoded(clip, speech)
             done += 1
