@@ -167,7 +167,7 @@ class AudioTrainer:
             self.log,
             name=name,
             accelerator=self.accelerator,
-            parts={"model": self.model.learned()},
+            parts={"model": self.model.learned(), "start": self.tasks.start},
             optimizers={},
             identity={
                 "config": self.model.config.model_dump(mode="json"),
@@ -236,6 +236,9 @@ class AudioTrainer:
         self.loop.optimizers.clear()
         for part, parameters in self.learning.items():
             self.loop.optimizers[part] = adamw_of(parameters, configs[part])
+        self.tasks.start.kept = {}
+        if "prefer" in stage.mixture:
+            self.tasks.start.keep(self.model)
         texts = [row.line["text"] for row in self.train_set.rows]
         wanted = {"all": {True, False}, "first": {False}, "held-back": {True}}[stage.utterances]
         chosen = balanced(self.train_set, stage.examples.human, self.training.seed)
