@@ -15,6 +15,7 @@ from speech_eval.reference_models.audio_llm.features import Spoken
 from speech_eval.reference_models.audio_llm.fusion.ctc import placed, spread
 from speech_eval.reference_models.audio_llm.model import AudioLLM, Example
 from speech_eval.reference_models.audio_llm.objectives import next_token
+from speech_eval.reference_models.audio_llm.preference import Start, preferred
 from speech_eval.reference_models.audio_llm.prompts import Written
 from speech_eval.reference_models.audio_llm.training_config import StageConfig
 
@@ -25,7 +26,7 @@ class Tasks:
     """Losses of a model on utterances. A task `NAME` is the method `_NAME`."""
 
     def __init__(self, model: AudioLLM) -> None:
-        self.model = model
+        self.model, self.start = model, Start()
 
     def losses(self, task: str, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
         """`loss` to learn from, and what is reported beside it; `number` counts the steps of the stage."""
@@ -56,6 +57,9 @@ class Tasks:
     def _replay(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
         losses = next_token(self.model, [self._text(one) for one in spoken])
         return {"loss": losses["loss"], "text": losses["ce"]}
+
+    def _prefer(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
+        return preferred(self.model, self.start, spoken, stage.preference, number)
 
     def _interleave(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
         return self._made(spoken, stage, number, "interleave")

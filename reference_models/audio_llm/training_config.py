@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig, Section, knob
 
 Part = Literal["fusion", "llm"]
-Task = Literal["ctc", "transcribe", "replay", "interleave", "instruct"]
+Task = Literal["ctc", "transcribe", "replay", "interleave", "instruct", "prefer"]
 Conversations = Literal["transcribe", "answer", "translate", "speaker", "pace", "channel", "refuse"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -56,6 +56,16 @@ class ExamplesSection(Section):
     )
 
 
+class PreferenceSection(Section):
+    """The pairs of the task `prefer`, ranked by word error rate."""
+
+    pairs: Literal["offline", "online"] = knob(
+        "offline", "`offline`: the transcript, and what the model said when the stage began; `online`: two answers."
+    )
+    beta: PositiveFloat = knob(0.1, "Strength with which the model is held to its start.")
+    temperature: PositiveFloat = knob(0.7, "Sampling temperature of the answers.")
+
+
 class StageConfig(Section):
     """A stage: what learns, what it is shown, for how long."""
 
@@ -73,7 +83,8 @@ class StageConfig(Section):
         ...,
         "Tasks by weight; each step draws one. `ctc`: hear the LLM's tokens, without the LLM. `transcribe`: the "
         "transcript as the LLM's reply. `replay`: text without audio, against forgetting. `interleave`: chunks of "
-        "audio and text in turn. `instruct`: conversations about a recording.",
+        "audio and text in turn. `instruct`: conversations about a recording. `prefer`: the better of two transcripts "
+        "(direct preference optimization).",
     )
     batch_size: PositiveInt = knob(8, "Utterances per step and process.")
     utterances: Literal["all", "first", "held-back"] = knob(
@@ -95,9 +106,10 @@ class StageConfig(Section):
     )
     distil: Share = knob(
         0.0,
-        "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); the "
-        "rest is cross-entropy.",
+        "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); "
+        "the rest is cross-entropy.",
     )
+    preference: PreferenceSection = knob(PreferenceSection(), "The pairs of the task `prefer`.")
     optimizer: StageOptimizer = knob(StageOptimizer(), "AdamW and the learning rate of the fusion.")
     llm_optimizer: StageOptimizer = knob(
         StageOptimizer(learning_rate=1e-3), "AdamW and the learning rate of the LLM's part."
@@ -119,6 +131,7 @@ class StagesSection(Section):
     warmup: StageConfig | None = knob(None, "The fusion alone, through the frozen LLM.")
     pretrain: StageConfig | None = knob(None, "Fusion and LLM on interleaved speech and text.")
     sft: StageConfig | None = knob(None, "Instructions.")
+    dpo: StageConfig | None = knob(None, "Preferences, after everything else.")
 
     def planned(self) -> list[tuple[str, StageConfig]]:
         """The stages that there are, by name."""

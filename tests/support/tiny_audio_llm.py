@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from support.tiny_text import characters, louder
 
 TEXTS = ("yes", "no", "go on", "stop it", "one two", "hello")
@@ -77,7 +76,8 @@ def save_corpus(path: Path, texts: tuple[str, ...] = TEXTS, seconds: float = 0.8
     rows = []
     for number, text in enumerate(texts):
         time = np.arange(int(seconds * 16_000)) / 16_000
-        wave = 0.3 * np.sin(2 * np.pi * (200 + 170 * number) * time) + 0.1 * np.sin(2 * np.pi * 3000 / (number + 1) * time)
+        low, high = 200 + 170 * number, 3000 / (number + 1)
+        wave = 0.3 * np.sin(2 * np.pi * low * time) + 0.1 * np.sin(2 * np.pi * high * time)
         soundfile.write(path / f"u{number}.wav", wave.astype(np.float32), 16_000)
         split = "held-out" if number == len(texts) - 1 else "train"
         rows.append({"file_name": f"u{number}.wav", "text": text, "language": "en", "speaker": "s", "split": split})

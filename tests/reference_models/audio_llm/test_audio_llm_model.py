@@ -1,4 +1,4 @@
-"""The audio LLM's parts: what the fusions give, what CTC hears, whom the gate lets through, what a conversation holds."""
+"""The audio LLM's parts: what fusions give, what CTC hears, whom the gate lets through, what is learned."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_what_the_llm_cannot_read_is_named(llm: str) -> None:
     model = built(llm)
     with pytest.raises(BadInput, match=r"r0: \d+ positions; the LLM reads 256"):
         model.rows([asked(model, "no", 600)])
-    with pytest.raises(BadInput, match="not .frames, 16.*encoder"):
+    with pytest.raises(BadInput, match=r"not \[frames, 16\].*encoder"):
         model.rows([Example("x", (Heard(),), (torch.zeros(5, 3),))])
     with pytest.raises(BadInput, match="leave no room for an answer"):
         generate(model, [Example("y", (Written((5,) * 256),))], Decoding(4))

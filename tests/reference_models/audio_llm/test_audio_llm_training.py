@@ -24,6 +24,7 @@ from speech_eval.reference_models.audio_llm.train import train  # noqa: E402
 from speech_eval.reference_models.audio_llm.training_config import AudioTrainingConfig  # noqa: E402
 from speech_eval.reference_models.data.corpus import open_corpus  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
+from speech_eval.reference_models.training.log import read_rows  # noqa: E402
 
 torch.set_num_threads(1)
 FAST = {"learning_rate": 5e-3, "betas": [0.9, 0.98], "warmup_steps": 5, "schedule": "cosine", "clip_norm": 1.0}
@@ -63,11 +64,11 @@ def spoken(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("spoken") / "model"
     stages: dict[str, Any] = {
         "align": {"steps": 20, "frame_steps": 10, "mixture": {"ctc": 1}},
-        "sft": {"steps": 120, "learn": ["fusion", "llm"], "mixture": {"transcribe": 1}},
+        "sft": {"steps": 240, "learn": ["fusion", "llm"], "mixture": {"transcribe": 1}},
     }
     config, training = configured(world, stages, ctc={"soft": False}, adapt={"type": "full"})
     found = train(config, training, world.store, output, overfit=True)
-    assert list(found["stages"]) == ["align", "sft"] and found["stages"]["sft"]["steps"] == 120
+    assert list(found["stages"]) == ["align", "sft"] and found["stages"]["sft"]["steps"] == 240
     return output
 
 
@@ -131,6 +132,7 @@ def staged(world: World) -> tuple[AudioLLMConfig, AudioTrainingConfig]:
         "align": {"steps": 4, "frame_steps": 2, "mixture": {"ctc": 1}, "negatives": 4},
         "warmup": {"steps": 3, "mixture": {"transcribe": 1}, "distil": 0.5},
         "sft": {"steps": 4, "learn": ["fusion", "llm"], "mixture": {"transcribe": 2, "replay": 1}},
+        "dpo": {"steps": 3, "learn": ["llm"], "mixture": {"prefer": 1}, "preference": {"temperature": 2.0}},
     }
     return configured(world, stages, ctc={}, adapt={"type": "lora", "rank": 2, "gated": False})
 
@@ -142,7 +144,7 @@ def uninterrupted(world: World, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return output
 
 
-@pytest.mark.parametrize("stop_at", [2, 4, 6, 9])
+@pytest.mark.parametrize("stop_at", [2, 4, 6, 9, 12])
 def test_a_run_stopped_inside_any_stage_goes_on_bit_for_bit(
     world: World, uninterrupted: Path, stop_at: int, tmp_path: Path
 ) -> None:
@@ -151,6 +153,29 @@ def test_a_run_stopped_inside_any_stage_goes_on_bit_for_bit(
     whole, resumed = (load_tensors(folder / "model.safetensors") for folder in (uninterrupted, tmp_path / "run"))
     assert whole.keys() == resumed.keys()
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
+
+
+@pytest.mark.parametrize("pairs", ["offline", "online"])
+def test_the_better_transcript_becomes_likelier_than_the_worse(
+    world: World, spoken: Path, pairs: str, tmp_path: Path
+) -> None:
+    """From a model that was spoiled by noise: what it prefers, and its rate of errors on what it learned."""
+    stages: dict[str, Any] = {
+        "dpo": {"steps": 12, "learn": ["llm"], "mixture": {"prefer": 1}, "preference": {"pairs": pairs}}
+    }
+    stages["dpo"]["preference"] |= {"temperature": 1.5, "beta": 0.5}
+    config, training = configured(world, stages, ctc={"soft": False}, adapt={"type": "full"})
+    slow = training.stages.dpo.model_copy(
+        update={
+            "llm_optimizer": training.stages.dpo.llm_optimizer.model_copy(  # type: ignore[union-attr]
+                update={"learning_rate": 5e-4}
+            )
+        }
+    )
+    training = training.model_copy(update={"stages": training.stages.model_copy(update={"dpo": slow}), "log_every": 4})
+    train(config, training, world.store, tmp_path / "run", init=spoken)
+    rows = [row for row in read_rows(tmp_path / "run" / "log.jsonl") if "prefers" in row]
+    assert rows and rows[-1]["prefers"] > 0.9 and rows[-1]["margin"] > 0
 
 
 def test_another_training_is_not_resumed(world: World, uninterrupted: Path) -> None:
@@ -170,7 +195,7 @@ def test_a_later_stage_starts_from_a_checkpoint(world: World, uninterrupted: Pat
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"llm"}
     other, _ = configured(world, stages, fusion={"type": "stack-swiglu"})
-    with pytest.raises(BadInput, match="--init: .* has another fusion"):
+    with pytest.raises(BadInput, match=r"--init: .* has another fusion"):
         train(other, training, world.store, tmp_path / "other", init=uninterrupted)
 
 
@@ -200,7 +225,7 @@ def test_a_stage_that_cannot_be_is_named(
 
 
 def test_steps_are_the_sum_of_the_stages_and_a_recipe_needs_one(world: World) -> None:
-    assert staged(world)[1].steps == 11
+    assert staged(world)[1].steps == 14
     with pytest.raises(ValueError, match="there is none"):
         AudioTrainingConfig.model_validate({"stages": {}})
     with pytest.raises(ValueError, match="no step through the LLM"):
