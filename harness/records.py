@@ -389,8 +389,8 @@ class TaskRecord(Record):
     """What a run asked for in one task, or at one point of its sweep: the identity of the task, its data and scorers.
 
     `metrics` are metric ids; `ask` is how a conversation model was asked (see `Ask`), `under` the condition of the
-    recordings it was given; `recognizer` is the (redacted) spec of the scoring recognizer; `axes` maps each axis that is
-    reported separately to its metric ids; `conditions` are those of a timed task.
+    recordings it was given; `recognizer` is the (redacted) spec of the scoring recognizer; `axes` maps each axis that
+    is reported separately to its metric ids; `conditions` are those of a timed task.
     """
 
     version: int
