@@ -26,6 +26,7 @@ from speech_eval.adapters.base import AudioLanguageModel, ChatRequest
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, NotFetched, SpeechEvalError
+from speech_eval.text.files import read_record
 
 VARIABLE = "SPEECH_EVAL_JUDGE"
 CACHE_VARIABLE = "SPEECH_EVAL_JUDGE_CACHE"
@@ -264,10 +265,7 @@ def digest(text: str) -> str:
 
 
 def _stored(path: Path, votes: int) -> list[str]:
-    try:
-        replies = json.loads(path.read_text("utf-8"))["replies"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: not a stored reply ({error!r}).", "Delete the file to ask again.") from error
+    replies = read_record(path, "Delete the file to ask again.", "replies")["replies"]
     if not isinstance(replies, list) or len(replies) != votes or not all(isinstance(text, str) for text in replies):
         raise BadInput(f"{path}: not {votes} stored replies.", "Delete the file to ask again.")
     return replies

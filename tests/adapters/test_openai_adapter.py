@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import time
 import wave
-from collections.abc import Iterator
 from email.utils import formatdate
 
 import numpy as np
 import pytest
 import soundfile
-from support.openai_server import RATE, Fault, Server, running, sine
+from support.openai_server import RATE, Fault, Server, impatient, sine
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import ChatRequest, SynthesisRequest, TranscriptionRequest, interfaces_of
@@ -24,12 +23,7 @@ pytest.importorskip("httpx")
 KEY = "sk-test-0123456789abcdef"
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr("speech_eval.adapters.remote.endpoint._FIRST_WAIT", 0.01)
-    with running() as server:
-        yield server
+server = pytest.fixture(impatient)
 
 
 def build(server: Server, options: str = "") -> OpenAIEndpoint:

@@ -320,7 +320,7 @@ class World:
             soundfile.write(training / "t.wav", whole[: 2 * RATE], RATE)
             row = {"id": "t", "file_name": "t.wav", "text": "and mister john dashwood"}
             (training / "metadata.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
-        return budgets.Budget((str(training),), 4.0, 1e9, 16, 1, 2, 32, 512, 512, 1e-2)
+        return budgets.Budget((str(training),), 2.0, 2, 2.0, 16, 1, 2, 32, 512, 1e-2)
 
 
 class Seats:
