@@ -6,7 +6,7 @@ adapter.
 
 from __future__ import annotations
 
-from speech_eval.adapters.entry import AGENT, CHAT, CODEC, SYNTHESIZER, Entry
+from speech_eval.adapters.entry import AGENT, CHAT, CODEC, RECOGNIZER, SYNTHESIZER, Entry
 from speech_eval.reference_models import CHECKPOINTS
 
 _CODEC, _TTS = "speech_eval.reference_models.codec.adapter", "speech_eval.reference_models.tts.adapter"
@@ -117,6 +117,16 @@ ENTRIES = (
         extra="tts",
         usage="DIR",
         reference_kind="duplex",
+    ),
+    Entry(
+        "reference-audio-llm",
+        "speech_eval.reference_models.audio_llm.adapter:ReferenceAudioLLM",
+        (*RECOGNIZER, *CHAT),
+        "An audio LLM that a recipe of this project trained",
+        "this project",
+        extra="audio-chat",
+        usage="DIR",
+        reference_kind="audio-llm",
     ),
     Entry(
         "llasa",

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from speech_eval.assets import archives
 from speech_eval.assets.archives import safe_relative
+from speech_eval.assets.bundles import unpack_recordings
 from speech_eval.cache import file_sha256, write_atomically
 from speech_eval.errors import BadInput, NotFetched, SpeechEvalError, UnknownName
 from speech_eval.progress import Progress, silent
@@ -47,7 +48,8 @@ class Asset(Record):
     """Files taken from one or more archives.
 
     `files` maps the path of each file in the asset's directory to its sha256 and `sizes` to its bytes; `joins` maps
-    a file to the extracted parts that make it up, in order.
+    a file to the extracted parts that make it up, in order; `bundles` maps a file that holds recordings to the folder
+    into which they are unpacked.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Asset(Record):
     files: dict[str, str]
     sizes: dict[str, int]
     joins: dict[str, list[str]] = Field(default_factory=dict)
+    bundles: dict[str, str] = Field(default_factory=dict)
     license: str
     source: str
     description: str
@@ -75,7 +78,11 @@ def read_table(path: Path) -> dict[str, Asset]:
     """The pinned assets of a table file, by name. Every path in it is checked to stay inside its asset."""
     assets = [Asset.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     for asset in assets:
-        for name in (*asset.files, *(part for parts in asset.joins.values() for part in parts)):
+        for name in (
+            *asset.files,
+            *(part for parts in asset.joins.values() for part in parts),
+            *asset.bundles.values(),
+        ):
             safe_relative(name)
     return {asset.name: asset for asset in assets}
 
@@ -242,6 +249,8 @@ def _fetch(asset: Asset, folder: Path, progress: Progress) -> None:
             _join(content, target, parts)
         if problems := _problems(asset, content):
             raise BadInput(f"{asset.name}: {'; '.join(problems)}.", "The archives do not hold what is pinned.")
+        for bundle, inside in asset.bundles.items():
+            unpack_recordings(content / bundle, content / inside)
         _mark(asset, content)
         shutil.rmtree(folder, ignore_errors=True)
         content.rename(folder)

@@ -25,6 +25,7 @@ from speech_eval.errors import BadAudio, MissingExtra, require
 _PIECE = 1 << 20  # bytes
 _MALFORMED = 3  # libsndfile's code for a damaged file of a format it knows
 _STREAMED = 1 << 40  # frames that libsndfile gives where the header was written before the end was known
+_MP3_SHARE, _MP3_FRAMES = 0.99, 2304  # of libsndfile's estimate of an MP3 stream's length, less two of its frames
 _STATED = re.compile(r"^ *(?:data|SSND|BODY|Data Size|riff|Riff size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 _CUT_SECONDS = 0.5  # of a stated duration; encoders' padding is shorter
 # Only demuxers that read nothing but the bytes they are given: playlists name other files and addresses.
@@ -101,9 +102,16 @@ def _read_soundfile(file: Any, what: str) -> Audio:
         samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise BadAudio(f"{what}: not a readable audio file ({error}).", "Copy or make it again.") from error
-    if len(samples) < stated or _cut_short(file.extra_info):
+    if len(samples) < _least(file) or _cut_short(file.extra_info):
         raise BadAudio(f"{what}: the file ends before its header says: it was cut short.", "Copy or make it again.")
     return check_waveform(mono(samples), rate, what)
+
+
+def _least(file: Any) -> int:
+    """Samples that a whole file has. An MP3 stream states no length: libsndfile estimates it from the size, and what is
+    missing of an estimate is no sign of a cut."""
+    stated = int(file.frames)
+    return round(_MP3_SHARE * stated) - _MP3_FRAMES if file.format == "MP3" else stated
 
 
 def _cut_short(log: str) -> bool:

@@ -40,7 +40,7 @@ class Aligner:
         model = load_model("WhisperForConditionalGeneration", checkpoint, dtype="float32", device="cpu", extra="train")
         model.set_attn_implementation("eager")  # the others do not return what they attend to
         self._config, self._decoder = model.generation_config, model.model.decoder
-        self._heads = getattr(self._config, "alignment_heads", None)
+        self._heads: list[tuple[int, int]] = getattr(self._config, "alignment_heads", None) or []
         if not self._heads:
             raise BadInput(f"{spec} does not say which of its heads follow time.", "Use whisper-base.")
         self._tokenizer = transformers.WhisperTokenizer.from_pretrained(checkpoint.directory)

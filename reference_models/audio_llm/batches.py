@@ -1,4 +1,4 @@
-"""Which utterances make up which batch: a pure function of the seed and its number, so that a resumed run is identical."""
+"""Which utterances make up which batch: a function of the seed and its number, so that a resumed run is identical."""
 
 from __future__ import annotations
 

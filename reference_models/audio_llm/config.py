@@ -1,4 +1,4 @@
-"""What an audio LLM is made of. One `AudioLLMConfig` builds one model; recipes and checkpoints store it as plain data."""
+"""What an audio LLM is made of. One `AudioLLMConfig` builds one model; recipes and checkpoints store it."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class CTCSection(Section):
 
     soft: bool = knob(
         True,
-        "The LLM gets the soft embedding of each token that the head hears, and no position for a blank; false: it gets "
-        "what the fusion gives, and the head serves to align.",
+        "The LLM gets the soft embedding of each token that the head hears, and no position for a blank; false: it "
+        "gets what the fusion gives, and the head serves to align.",
     )
 
 

@@ -12,8 +12,10 @@ from torch import Tensor
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.audio_llm.data import Examples, shown
 from speech_eval.reference_models.audio_llm.features import Spoken
+from speech_eval.reference_models.audio_llm.fusion.ctc import placed, spread
 from speech_eval.reference_models.audio_llm.model import AudioLLM, Example
 from speech_eval.reference_models.audio_llm.objectives import next_token
+from speech_eval.reference_models.audio_llm.preference import Start, preferred
 from speech_eval.reference_models.audio_llm.prompts import Written
 from speech_eval.reference_models.audio_llm.training_config import StageConfig
 
@@ -24,7 +26,7 @@ class Tasks:
     """Losses of a model on utterances. A task `NAME` is the method `_NAME`."""
 
     def __init__(self, model: AudioLLM) -> None:
-        self.model = model
+        self.model, self.start = model, Start()
 
     def losses(self, task: str, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
         """`loss` to learn from, and what is reported beside it; `number` counts the steps of the stage."""
@@ -42,11 +44,11 @@ class Tasks:
             return {"loss": zero, "ctc": zero}
         positions, counts = self.model.frames([tensor(spoken[i]) for i in known])
         labels = [labels for labels in targets if labels is not None]
-        if number < stage.flat_steps:
-            sizes = [self._sizes(spoken[i]) for i in known]
-            loss = ctc.flat_loss(positions, counts, labels, sizes)
-            return {"loss": loss, "flat": loss}
-        loss = ctc.loss(positions, counts, labels)
+        if number < stage.frame_steps:
+            frames = [self._placed(spoken[i], int(n)) for i, n in zip(known, counts, strict=True)]
+            loss = ctc.frame_loss(positions, counts, frames, stage.negatives)
+            return {"loss": loss, "frames": loss}
+        loss = ctc.loss(positions, counts, labels, stage.negatives)
         return {"loss": loss, "ctc": loss}
 
     def _transcribe(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
@@ -55,6 +57,9 @@ class Tasks:
     def _replay(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
         losses = next_token(self.model, [self._text(one) for one in spoken])
         return {"loss": losses["loss"], "text": losses["ce"]}
+
+    def _prefer(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
+        return preferred(self.model, self.start, spoken, stage.preference, number)
 
     def _interleave(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
         return self._made(spoken, stage, number, "interleave")
@@ -101,9 +106,24 @@ class Tasks:
         end = min(self.model.text.ends)
         return Example(one.id, (Written(ids[:1]), Written((*ids[1:], end), True)))
 
-    def _sizes(self, one: Spoken) -> list[int]:
+    def _placed(self, one: Spoken, positions: int) -> Tensor:
+        """A label for each position: by the times of the words where they are known, else evenly along the text."""
+        assert self.model.ctc is not None
+        pieces = [(word.text, word.start, word.end) for word in one.words] or [(one.text, 0.0, one.seconds)]
+        found = []
+        for text, start, end in pieces:
+            ids = self.model.prompter.spoken_ids(text)
+            labels = self.model.ctc.labels(ids)
+            if labels is not None:
+                found.append((labels, self._sizes(ids), start / one.seconds, end / one.seconds))
+        if not one.words:
+            ((labels, sizes, _, _),) = found
+            return spread(labels, sizes, positions)
+        return placed(found, positions, self.model.ctc.blank)
+
+    def _sizes(self, ids: Sequence[int]) -> list[int]:
         decode = self.model.text.tokenizer.decode
-        return [max(1, len(decode([token]))) for token in self.model.prompter.spoken_ids(one.text)]
+        return [max(1, len(decode([token]))) for token in ids]
 
 
 def tensor(one: Spoken) -> Tensor:

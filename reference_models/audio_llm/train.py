@@ -25,6 +25,7 @@ from speech_eval.reference_models.audio_llm.features import FeatureStore, build_
 from speech_eval.reference_models.audio_llm.fusion.hybrid import Hybrid
 from speech_eval.reference_models.audio_llm.model import AudioLLM
 from speech_eval.reference_models.audio_llm.tasks import Tasks
+from speech_eval.reference_models.audio_llm.text_llm import load_llm
 from speech_eval.reference_models.audio_llm.training_config import AudioTrainingConfig, StageConfig
 from speech_eval.reference_models.audio_llm.validation import validate
 from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
@@ -146,7 +147,7 @@ class AudioTrainer:
         encoder = store.plan["encoder"]
         told = {"weights_sha256": encoder["weights_sha256"], "layer": encoder["layer"]}
         config = config.model_copy(update={"encoder": config.encoder.model_copy(update=told)})
-        if any("interleave" in stage.mixture for _, stage in training.stages.planned()):
+        if any(stage.word_times or "interleave" in stage.mixture for _, stage in training.stages.planned()):
             store = add_word_times(store)
         self.train_set, self.held_out = store.split(TRAIN), store.split(HELD_OUT)
         if not len(self.train_set):
@@ -166,7 +167,7 @@ class AudioTrainer:
             self.log,
             name=name,
             accelerator=self.accelerator,
-            parts={"model": self.model.learned()},
+            parts={"model": self.model.learned(), "start": self.tasks.start},
             optimizers={},
             identity={
                 "config": self.model.config.model_dump(mode="json"),
@@ -182,14 +183,7 @@ class AudioTrainer:
         self.enter()
 
     def _model(self, config: AudioLLMConfig, store: FeatureStore, init: Path | None) -> AudioLLM:
-        tokens = building.tokens_of(init) if init is not None else None
-        if config.ctc is not None and tokens is None:
-            from speech_eval.reference_models.audio_llm.text_llm import load_llm
-
-            text = load_llm(config.llm)
-            said = [f" {row.line['text'].strip()}" for row in self.train_set.rows]
-            found = {i for ids in text.tokenizer(said, add_special_tokens=False)["input_ids"] for i in ids}
-            tokens = torch.tensor(sorted(found))
+        tokens = None if config.ctc is None else self._vocabulary(config, init)
         model = building.build(config, store.dim, tokens)
         if isinstance(model.fusion, Hybrid):
             some = [torch.from_numpy(self.train_set[i].features.astype("float32")) for i in self._sample(200)]
@@ -198,6 +192,14 @@ class AudioTrainer:
             missing = building.start_from(model, init)
             self.say(f"starting from {init}" + (f"; new: {', '.join(missing[:3])} …" if missing else ""))
         return model.to(self.accelerator.device)
+
+    def _vocabulary(self, config: AudioLLMConfig, init: Path | None) -> Tensor:
+        """The tokens of the training texts, and those that the model to start from hears."""
+        tokenizer = load_llm(config.llm).tokenizer
+        said = [f" {row.line['text'].strip()}" for row in self.train_set.rows]
+        found = {i for ids in tokenizer(said, add_special_tokens=False)["input_ids"] for i in ids}
+        known = None if init is None else building.tokens_of(init)
+        return torch.tensor(sorted(found | set([] if known is None else known.tolist())))
 
     def _sample(self, count: int) -> list[int]:
         draw = torch.Generator().manual_seed(self.training.seed)
@@ -234,6 +236,9 @@ class AudioTrainer:
         self.loop.optimizers.clear()
         for part, parameters in self.learning.items():
             self.loop.optimizers[part] = adamw_of(parameters, configs[part])
+        self.tasks.start.kept = {}
+        if "prefer" in stage.mixture:
+            self.tasks.start.keep(self.model)
         texts = [row.line["text"] for row in self.train_set.rows]
         wanted = {"all": {True, False}, "first": {False}, "held-back": {True}}[stage.utterances]
         chosen = balanced(self.train_set, stage.examples.human, self.training.seed)
@@ -299,7 +304,7 @@ class AudioTrainer:
         """One update. Returns nats per token by kind, nothing if the step was skipped."""
         began, stage = time.perf_counter(), self.stage
         reseed(self.training.seed, number, self.accelerator.process_index)
-        task = drawn(dict(stage.mixture), self.training.seed, number)
+        task = drawn({str(name): weight for name, weight in stage.mixture.items()}, self.training.seed, number)
         spoken = [self.train_set[index] for index in batch]
         self.model.train()
         for optimizer in self.loop.optimizers.values():

@@ -10,21 +10,21 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig, Section, knob
 
 Part = Literal["fusion", "llm"]
-Task = Literal["ctc", "transcribe", "replay", "interleave", "instruct"]
+Task = Literal["ctc", "transcribe", "replay", "interleave", "instruct", "prefer"]
 Conversations = Literal["transcribe", "answer", "translate", "speaker", "pace", "channel", "refuse"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-def _optimizer(rate: float) -> OptimizerConfig:
-    return OptimizerConfig(
-        learning_rate=rate,
-        betas=(0.9, 0.98),
-        weight_decay=0.01,
-        warmup_steps=30,
-        schedule="cosine",
-        final_share=0.1,
-        clip_norm=1.0,
-    )
+class StageOptimizer(OptimizerConfig):
+    """AdamW for a stage: `share` of the schedule is that of the stage."""
+
+    learning_rate: PositiveFloat = knob(2e-3, "Peak learning rate.")
+    betas: tuple[float, float] = knob((0.9, 0.98), "AdamW's decay rates of the first and second moment.")
+    weight_decay: float = knob(0.01, "AdamW's weight decay.")
+    warmup_steps: NonNegativeInt = knob(30, "Steps over which the learning rate rises linearly from 0.")
+    schedule: Literal["exponential", "cosine"] = knob("cosine", "After warm-up, as for other stacks.")
+    final_share: float = knob(0.1, "Learning rate at the end of the cosine schedule, as a share of the peak.")
+    clip_norm: PositiveFloat = knob(1.0, "Largest norm of the gradient; a longer one is scaled down.")
 
 
 class ExamplesSection(Section):
@@ -46,13 +46,24 @@ class ExamplesSection(Section):
             "channel": 0.3,
             "refuse": 0.2,
         },
-        "Kinds of conversations of `instruct` by weight; of each recording, those that its data allow: `answer` needs "
-        "a column `answer`, `translate` one such as `translation_de`, `speaker` one named `sex`, `channel` augmentation.",
+        "Kinds of conversations of `instruct` by weight; of each recording, those that its data allow: `answer` "
+        "needs a column `answer`, `translate` one such as `translation_de`, `speaker` one named `sex`, `channel` "
+        "augmentation.",
     )
     human: Share | None = knob(
         None,
         "Share of the utterances that are recorded, not synthetic; the scarcer kind is repeated. null: as in the data.",
     )
+
+
+class PreferenceSection(Section):
+    """The pairs of the task `prefer`, ranked by word error rate."""
+
+    pairs: Literal["offline", "online"] = knob(
+        "offline", "`offline`: the transcript, and what the model said when the stage began; `online`: two answers."
+    )
+    beta: PositiveFloat = knob(0.1, "Strength with which the model is held to its start.")
+    temperature: PositiveFloat = knob(0.7, "Sampling temperature of the answers.")
 
 
 class StageConfig(Section):
@@ -72,23 +83,37 @@ class StageConfig(Section):
         ...,
         "Tasks by weight; each step draws one. `ctc`: hear the LLM's tokens, without the LLM. `transcribe`: the "
         "transcript as the LLM's reply. `replay`: text without audio, against forgetting. `interleave`: chunks of "
-        "audio and text in turn. `instruct`: conversations about a recording.",
+        "audio and text in turn. `instruct`: conversations about a recording. `prefer`: the better of two transcripts "
+        "(direct preference optimization).",
     )
     batch_size: PositiveInt = knob(8, "Utterances per step and process.")
     utterances: Literal["all", "first", "held-back"] = knob(
         "all", "Of the training utterances: all, those kept back (`hold_back`), or the others."
     )
     examples: ExamplesSection = knob(ExamplesSection(), "What the tasks `interleave` and `instruct` are made of.")
-    flat_steps: NonNegativeInt = knob(
-        0, "First steps of `ctc` whose targets are laid over the audio evenly, which shortens its plateau."
+    frame_steps: NonNegativeInt = knob(
+        0,
+        "First steps of `ctc` in which each position has its label: by the times of the words where the features have "
+        "them, else laid evenly along the text. It shortens CTC's plateau.",
+    )
+    word_times: bool = knob(
+        False, "Find the times of the words first, by the attention of the encoder's own Whisper; `interleave` does."
+    )
+    negatives: PositiveInt | None = knob(
+        None,
+        "Tokens drawn per step of `ctc` beside those of the batch, which stand for the whole vocabulary; null: all of "
+        "it, at twice the cost.",
     )
     distil: Share = knob(
         0.0,
-        "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); the "
-        "rest is cross-entropy.",
+        "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); "
+        "the rest is cross-entropy.",
     )
-    optimizer: OptimizerConfig = knob(_optimizer(2e-3), "AdamW and the learning rate of the fusion.")
-    llm_optimizer: OptimizerConfig = knob(_optimizer(1e-3), "AdamW and the learning rate of the LLM's part.")
+    preference: PreferenceSection = knob(PreferenceSection(), "The pairs of the task `prefer`.")
+    optimizer: StageOptimizer = knob(StageOptimizer(), "AdamW and the learning rate of the fusion.")
+    llm_optimizer: StageOptimizer = knob(
+        StageOptimizer(learning_rate=1e-3), "AdamW and the learning rate of the LLM's part."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> StageConfig:
@@ -106,6 +131,7 @@ class StagesSection(Section):
     warmup: StageConfig | None = knob(None, "The fusion alone, through the frozen LLM.")
     pretrain: StageConfig | None = knob(None, "Fusion and LLM on interleaved speech and text.")
     sft: StageConfig | None = knob(None, "Instructions.")
+    dpo: StageConfig | None = knob(None, "Preferences, after everything else.")
 
     def planned(self) -> list[tuple[str, StageConfig]]:
         """The stages that there are, by name."""

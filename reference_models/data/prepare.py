@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from speech_eval.reference_models.data.natural import natural_sentences
 from speech_eval.reference_models.data.questions import questions
 from speech_eval.reference_models.data.sentences import sentences
 from speech_eval.reference_models.data.voices import ASSISTANT, FACTORS, say
+from speech_eval.text.files import read_record
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
@@ -97,7 +98,7 @@ def prepare(
 def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Progress) -> dict[str, Any]:
     done = output / "prepared.json"
     if done.is_file():
-        summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
+        summary = read_record(done, "Choose another folder.", "plan")
         if summary["plan"] != plan:
             raise BadInput(f"{output} was prepared as {summary['plan']}, not as {plan}.", "Choose another folder.")
         return summary
@@ -153,8 +154,8 @@ def _recordings(
         if audio.seconds < _SHORTEST or float(abs(audio.samples).max()) < _QUIETEST:
             left_out[f"{source}/{name}"] = f"under {_SHORTEST} s" if audio.seconds < _SHORTEST else "silent"
             continue
-        text = known[name].text if name in known else None
-        yield Recording(source, name.removesuffix(".g722"), audio, str(first.speaker), first.language, text)
+        known_text = known[name].text if name in known else None
+        yield Recording(source, name.removesuffix(".g722"), audio, str(first.speaker), first.language, known_text)
 
 
 def _synthetic(source: str, limit: int | None, output: Path, progress: Progress) -> Iterator[Recording]:
@@ -170,7 +171,7 @@ def _synthetic(source: str, limit: int | None, output: Path, progress: Progress)
         yield Recording(source, key, audio, f"{voice} (synthetic)", "en", text, columns=columns)
 
 
-def _texts(source: str, limit: int | None, progress: Progress) -> list[tuple[str, str, str | None]]:
+def _texts(source: str, limit: int | None, progress: Progress) -> Sequence[tuple[str, str, str | None]]:
     """The keys, texts and answers of a synthetic source."""
     if source == SYNTHETIC:
         bundled = (datasets.load_dataset(name) for name in ("sentences-en", "asterisk-en"))
@@ -225,14 +226,16 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
     if not rows:
         return
     infos = [datasets.load_dataset(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]
+    spoken = [_synthetic_license([name]) for name in sources if name in _SPOKEN_BY_HIBARI]
+    quoted = [f"Texts: {assets.ASSETS[TEXTS].source}."] if {NATURAL, QUESTIONS} & set(sources) else []
     info = DatasetInfo(
         name=f"{output.resolve().name}-{split}",
         version="1",
         description=f"Split '{split}' of prepared speech.",
         languages=sorted({row["language"] for row in rows}),
-        license=", ".join(sorted({info.license for info in infos})) or _synthetic_license(sources),
+        license=", ".join(dict.fromkeys([*sorted({info.license for info in infos}), *spoken])),
         source=", ".join(sources),
-        attribution=" ".join(info.attribution for info in infos),
+        attribution=" ".join([*(info.attribution for info in infos), *quoted]),
         synthetic=all(row["synthetic"] for row in rows),
     )
     samples = [

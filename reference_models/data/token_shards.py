@@ -42,6 +42,7 @@ from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.training.config import Policy
 from speech_eval.reference_models.training.log import differences
 from speech_eval.text.detect import UNKNOWN
+from speech_eval.text.files import read_record
 
 SUMMARY = "shards.json"
 SPLITS = (TRAIN, HELD_OUT)
@@ -97,7 +98,7 @@ def write_shards(
     with FileLock(output / ".lock"):  # several processes of one training may ask at once
         done = output / SUMMARY
         if done.is_file():
-            summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
+            summary = read_record(done, "Choose another folder.", "plan")
             changed = differences(summary["plan"], plan)
             if not changed:
                 return summary
@@ -249,12 +250,10 @@ class Shards:
 
     def __init__(self, folder: Path, split: str = "train") -> None:
         done = folder / SUMMARY
+        remedy = "Write the shards first: `speech-eval train` with a recipe of the stack tts."
         if not done.is_file():
-            raise BadInput(
-                f"{folder} holds no {SUMMARY}.",
-                "Write the shards first: `speech-eval train` with a recipe of the stack tts.",
-            )
-        self.summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
+            raise BadInput(f"{folder} holds no {SUMMARY}.", remedy)
+        self.summary = read_record(done, remedy, "codec")
         self.codec = CodecSection.model_validate(self.summary["codec"])
         files = sorted(str(path) for path in folder.glob(f"{split}-*.parquet"))
         self._rows: Any = None

@@ -46,7 +46,8 @@ class Stack:
     directory; `data` is what `data.corpus.open_corpus` takes: a folder, a list, a dataset's name, or a corpus that is
     open. `schema` is `module:function` of `schema(recipe) -> {part of the recipe: section class}`; `kind` is what its
     `reference.json` states, by which the harness finds the adapter (the first kind of a stack that trains several);
-    `recipes` is the folder of its YAML files.
+    `recipes` is the folder of its YAML files. `exporter` is `module:function` of `export(checkpoint, folder)`, if the
+    stack has one.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Stack:
     schema: str
     recipes: Path
     options: tuple[TrainOption, ...] = ()
+    exporter: str | None = None
     extra: str = "train"
 
     def train(self, recipe: ResolvedRecipe, data: Data, output: Path, **options: Any) -> dict[str, Any]:

@@ -293,6 +293,11 @@ class OuteTTS(_Published):
     family = "outetts"
 
 
+def released_codec(family: str) -> str:
+    """The model spec of the codec that a family was published with; empty where its checkpoints do not say."""
+    return next(published.codec for published in _Published.__subclasses__() if published.family == family)
+
+
 def verifier_for(verify: str, recognizer: str, *, load: bool) -> tuple[By, Verifier | None]:
     """What chooses among candidates, and its models if they are to be loaded. Raises `BadInput` for another choice."""
     from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier, VerifierConfig, choice_of

@@ -137,6 +137,20 @@ def test_a_file_cut_short_is_refused(form: str, subtype: str | None) -> None:
         read(buffer.getvalue()[: len(buffer.getvalue()) // 2], "test")
 
 
+@pytest.mark.parametrize("rate", [11_025, 22_050])
+def test_an_mp3_stream_that_states_no_length_is_whole(rate: int) -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp3", options={"write_xing": "0", "id3v2_version": "0"}) as container:
+        stream_ = container.add_stream("libmp3lame", rate=rate, layout="mono", options={"b": "16k"})
+        sound = Audio(voice(), RATE).resampled(rate).samples
+        frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        for packet in [*stream_.encode(frame), *stream_.encode(None)]:
+            container.mux(packet)
+    assert soundfile.info(io.BytesIO(buffer.getvalue())).frames != len(read(buffer.getvalue(), "test").samples)
+    assert read(buffer.getvalue(), "test").seconds == pytest.approx(len(sound) / rate, abs=0.2)
+
+
 @pytest.mark.parametrize(
     ("container", "codec"), [("mp4", "aac"), ("webm", "libopus"), ("matroska", "flac"), ("tta", "tta")]
 )

@@ -24,7 +24,10 @@ def test_a_bundled_manifest_states_its_license_and_pins_its_audio(name: str) -> 
     assert {sample.language for sample in dataset.samples} == set(dataset.info.languages)
     for path, sha256 in dataset.audio_files().items() if not dataset.spoken else ():
         asset, _, file = path.partition("/")
-        assert asset in dataset.info.assets and assets.ASSETS[asset].files[file] == sha256
+        pinned = assets.ASSETS[asset]
+        assert asset in dataset.info.assets
+        if file.partition("/")[0] not in pinned.bundles.values():  # the file that holds them is pinned
+            assert pinned.files[file] == sha256
 
 
 @pytest.mark.parametrize("name", [name for name in datasets.bundled() if name.startswith("asterisk")])

@@ -7,16 +7,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+from support.tiny_audio_llm import save_tiny_whisper  # noqa: E402
 from support.tiny_codecs import save_tiny_codec  # noqa: E402
 
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.engine.task import TASKS  # noqa: E402
 from speech_eval.metrics.catalog import METRICS  # noqa: E402
 from speech_eval.reference_models import CHECKPOINTS  # noqa: E402
+from speech_eval.reference_models.audio_llm.building import build as build_audio_llm  # noqa: E402
+from speech_eval.reference_models.audio_llm.config import AudioLLMConfig  # noqa: E402
+from speech_eval.reference_models.audio_llm.encoder import SpeechEncoder  # noqa: E402
+from speech_eval.reference_models.audio_llm.training_config import AudioTrainingConfig  # noqa: E402
 from speech_eval.reference_models.codec.config import SemanticConfig  # noqa: E402
 from speech_eval.reference_models.codec.semantic import Teacher  # noqa: E402
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe, load, names, open_recipe  # noqa: E402
@@ -73,6 +79,10 @@ def _save_teacher(path: Path, family: str, **more: Any) -> None:
     getattr(transformers, extractor)().save_pretrained(path)
 
 
+def _save_whisper(path: Path) -> None:
+    save_tiny_whisper(path)
+
+
 # Hub repositories that recipes name, and what writes a tiny model of their kind.
 HUB: dict[str, Callable[[Path], object]] = {
     "hubertsiuzdak/snac_24khz": _save_snac,
@@ -82,6 +92,13 @@ HUB: dict[str, Callable[[Path], object]] = {
     "meta-llama/Llama-3.2-3B": _save_text_llm,
     "microsoft/wavlm-large": lambda path: _save_teacher(path, "WavLM"),
     "facebook/w2v-bert-2.0": lambda path: _save_teacher(path, "Wav2Vec2Bert"),
+    "openai/whisper-large-v2": _save_whisper,
+    "openai/whisper-large-v3": _save_whisper,
+    "mistralai/Ministral-8B-Instruct-2410": _save_text_llm,
+    "meta-llama/Llama-3.1-8B-Instruct": _save_text_llm,
+    "ibm-granite/granite-3.3-8b-instruct": _save_text_llm,
+    "lmsys/vicuna-13b-v1.1": _save_text_llm,
+    "Qwen/Qwen2.5-7B-Instruct": _save_text_llm,
 }
 
 
@@ -140,6 +157,20 @@ def test_the_codec_and_the_text_llm_of_scale_are_built(name: str, hub: Path) -> 
     config = TTSConfig.model_validate({**recipe.model, "codec": codec})
     if config.core.type == "hub":
         assert len(build(config).tokenizer.prompt_ids("some text")) > 4
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name.startswith("audio_llm/")])
+def test_the_encoder_and_the_text_llm_of_an_audio_llm_are_built(name: str, hub: Path) -> None:
+    recipe = load(name, "scale")
+    config = AudioLLMConfig.model_validate(recipe.model)
+    AudioTrainingConfig.model_validate(recipe.training)
+    for repository in {config.encoder.spec, config.llm.spec} & set(HUB):
+        fetched(hub, repository)
+    encoder = SpeechEncoder(config.encoder.spec)
+    (features,) = encoder([np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)])
+    model = build_audio_llm(config, encoder.dim, torch.arange(20) if config.ctc is not None else None)
+    (heard,) = model.hear([features])
+    assert heard.shape[1] == model.llm.get_input_embeddings().weight.shape[1] and torch.isfinite(heard).all()
 
 
 @pytest.mark.parametrize(("name", "size"), [each for each in SIZES if load(*each).model.get("semantic")])

@@ -18,8 +18,8 @@ SHARED = {
     "data": {"training", "speech_lm"},
     "recipes": {"training", "data"},
 }
-# The detokenizer is the other half of a codec, built of the same layers.
-STANDS_ON = {"conversation": {"codec"}}
+# The detokenizer is the other half of a codec, built of the same layers; contextual speech is a speech LM over turns.
+STANDS_ON = {"conversation": {"codec", "tts"}}
 LIGHT = ("recipes/stacks.py", "recipes/schema.py", "recipes/show.py", "*/stack.py", "catalog.py")
 
 

@@ -140,6 +140,8 @@ def test_every_third_natural_sentence_has_another_voice(tmp_path: Path) -> None:
     assert [row["speaker"] for row in rows(tmp_path)] == ["hibari-heart (synthetic)"] * 2 + ["hibari-low (synthetic)"]
     assert [row["text"] for row in rows(tmp_path)] == natural_sentences(3)
     assert found["licenses"] == {"hibari-natural": "Apache-2.0 (texts: WordNet-3.0), synthetic"}
+    info = datasets.load_dataset(tmp_path / "train.jsonl").info
+    assert info.license == "Apache-2.0 (texts: WordNet-3.0)" and "Princeton University" in info.attribution
 
 
 def test_recordings_are_kept_as_they_were() -> None:

@@ -47,26 +47,53 @@ class CTCHead(nn.Module):
         """[…, E] to […, V + 1]."""
         return torch.cat((z @ self.embeddings.T * self.scale.exp(), self.silence(z)), dim=-1)
 
-    def loss(self, z: Tensor, counts: Tensor, targets: Sequence[Tensor]) -> Tensor:
+    def loss(self, z: Tensor, counts: Tensor, targets: Sequence[Tensor], negatives: int | None = None) -> Tensor:
         """CTC in nats per label, over the batch: z [B, T, E] of `counts` [B] positions. A text that is longer than its
-        audio counts as zero."""
-        logp = self._log_softmax(z)
+        audio counts as zero. With `negatives`, see `_shortlist`."""
+        shortlist, targets = self._shortlist(targets, negatives)
+        logp = self._log_softmax(z, *shortlist)
         lengths = torch.tensor([len(target) for target in targets])
+        blank = logp.shape[-1] - 1
         nats = F.ctc_loss(
-            logp.transpose(0, 1), torch.cat(list(targets)), counts.cpu(), lengths, self.blank, "sum", zero_infinity=True
+            logp.transpose(0, 1), torch.cat(list(targets)), counts.cpu(), lengths, blank, "sum", zero_infinity=True
         )
         return nats / lengths.sum()
 
-    def flat_loss(self, z: Tensor, counts: Tensor, targets: Sequence[Tensor], sizes: Sequence[Sequence[int]]) -> Tensor:
-        """Cross-entropy in nats per position, each position labeled by its place in the text: token k of a text takes a
-        share of the audio in proportion to its `sizes[k]` characters. The start from which CTC leaves its plateau."""
-        labels = [_spread(target, size, int(n)) for target, size, n in zip(targets, sizes, counts, strict=True)]
+    def _shortlist(
+        self, targets: Sequence[Tensor], negatives: int | None
+    ) -> tuple[tuple[Tensor, Tensor], Sequence[Tensor]]:
+        """The tokens that a loss is computed over, what is added to the logit of each, and the targets among them.
+
+        All tokens, or those of the targets and `negatives` others drawn at random, each of which stands for as many as
+        were not drawn (the softmax's sum is right on average): half the cost per step with a large vocabulary.
+        """
+        everything = torch.arange(self.blank, device=self.tokens.device)
+        wanted = torch.cat(list(targets)).unique()
+        others = self.blank - len(wanted)
+        if negatives is None or negatives >= others:
+            return (everything, torch.zeros(self.blank, device=everything.device)), targets
+        left = torch.ones(self.blank, dtype=torch.bool, device=everything.device)
+        left[wanted] = False
+        drawn = everything[left][torch.randperm(others, device=everything.device)[:negatives]]
+        more = torch.zeros(len(wanted) + negatives, device=everything.device)
+        more[len(wanted) :] = math.log(others / negatives)
+        return (torch.cat([wanted, drawn]), more), [torch.searchsorted(wanted, target) for target in targets]
+
+    def frame_loss(self, z: Tensor, counts: Tensor, labels: Sequence[Tensor], negatives: int | None = None) -> Tensor:
+        """Cross-entropy in nats per position, of which each has a label, `blank` among them: the start from which CTC
+        leaves its plateau. z [B, T, E] of `counts` [B] positions; see `spread` and `placed`."""
+        spoken = [row[row != self.blank] for row in labels]
+        (tokens, more), _ = self._shortlist(spoken, negatives)
         heard = torch.cat([row[: int(n)] for row, n in zip(z, counts, strict=True)])
-        return F.cross_entropy(self.logits(heard).float(), torch.cat(labels).to(z.device))
+        wanted = torch.cat(list(labels)).to(z.device)
+        found = torch.full((self.blank + 1,), len(tokens), device=z.device)
+        found[tokens] = torch.arange(len(tokens), device=z.device)
+        return F.nll_loss(self._log_softmax(heard, tokens, more), found[wanted])
 
     @in_float32
-    def _log_softmax(self, z: Tensor) -> Tensor:
-        return self.logits(z).log_softmax(-1)
+    def _log_softmax(self, z: Tensor, tokens: Tensor, more: Tensor) -> Tensor:
+        logits = z @ self.embeddings[tokens].T * self.scale.exp() + more
+        return torch.cat([logits, self.silence(z)], dim=-1).log_softmax(-1)
 
     def soft(self, z: Tensor, counts: Tensor) -> list[Tensor]:
         """Soft embeddings [n, E] of each recording, n ≥ 1: one per run of equal labels that are not blank. If all are
@@ -95,7 +122,18 @@ class CTCHead(nn.Module):
         return [self.tokens[path[path != self.blank]].tolist() for path in paths]
 
 
-def _spread(target: Tensor, sizes: Sequence[int], positions: int) -> Tensor:
+def spread(target: Tensor, sizes: Sequence[int], positions: int) -> Tensor:
+    """A label for each of `positions`: token k takes a share of them in proportion to its `sizes[k]` characters."""
     ends = torch.tensor(sizes).cumsum(0)
     middles = (torch.arange(positions) + 0.5) / positions * ends[-1]
     return target[torch.searchsorted(ends, middles, right=True).clamp(max=len(target) - 1)]
+
+
+def placed(words: Sequence[tuple[Tensor, Sequence[int], float, float]], positions: int, blank: int) -> Tensor:
+    """A label for each of `positions`, from the times of the words: (labels, characters of each, start, end), times as
+    shares of the audio. Positions outside all words are blank."""
+    found = torch.full((positions,), blank)
+    for labels, sizes, start, end in words:
+        first, last = round(start * positions), max(round(end * positions), round(start * positions) + 1)
+        found[first:last] = spread(labels, sizes, last - first)[: len(found[first:last])]
+    return found

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from speech_eval.reference_models.audio_llm.config import HybridSection
-from speech_eval.reference_models.audio_llm.fusion.base import Fusion
+from speech_eval.reference_models.audio_llm.fusion.base import Fusion, stacked
 from speech_eval.reference_models.audio_llm.fusion.mlp_fold import MlpFold
 
 _ROUNDS = 12
@@ -39,13 +39,15 @@ class Hybrid(Fusion):
             used = counts > 0
             self.centroids[used] = sums[used] / counts[used, None]
 
-    def tokens(self, features: Tensor) -> Tensor:
+    def tokens(self, features: Tensor, lengths: Tensor) -> Tensor:
         """The token of each position [B, T]: the centroid next to the mean of its frames."""
-        fold = self.continuous.fold
-        padded = nn.functional.pad(features.mT, (0, -features.shape[1] % fold), mode="replicate").mT
-        means = padded.unflatten(1, (-1, fold)).mean(2)
+        fold, frames = self.continuous.fold, features.shape[1]
+        groups, _ = stacked(features, lengths, fold)
+        inside = (torch.arange(frames, device=features.device) < lengths[:, None]).float()[..., None]
+        counts, _ = stacked(inside, lengths, fold)
+        means = groups.unflatten(-1, (fold, -1)).sum(2) / counts.sum(-1, keepdim=True).clamp(min=1)
         return torch.cdist(means, self.centroids.expand(len(means), -1, -1)).argmin(-1)
 
     def project(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         projected, counts = self.continuous.project(features, lengths)
-        return projected + self.discrete(self.tokens(features)), counts
+        return projected + self.discrete(self.tokens(features, lengths)), counts

@@ -49,6 +49,8 @@ class FlowConfig(Section):
     def _parts_fit(self) -> FlowConfig:
         if self.vocoder.n_fft != 4 * self.vocoder.hop:
             raise ValueError(f"vocoder.n_fft={self.vocoder.n_fft} must be four times hop={self.vocoder.hop}")
+        if self.vocoder.transformer is not None:
+            raise ValueError("vocoder.transformer: the Vocos head has none, so leave it out")
         for name, heads in (("velocity", self.velocity.heads), ("reader", self.reader.heads)):
             if self.velocity.width % (2 * heads):
                 raise ValueError(
@@ -60,6 +62,12 @@ class FlowConfig(Section):
     def hop(self) -> int:
         """Samples per frame."""
         return self.vocoder.hop
+
+    @property
+    def reach(self) -> int:
+        """Frames to either side that the sound of a frame depends on: three for each convolution of the Vocos head, two
+        by the overlap of its windows."""
+        return 3 * (self.vocoder.blocks + 1) + 2
 
     @property
     def repeats(self) -> tuple[int, ...]:
@@ -81,6 +89,9 @@ class FlowTrainingConfig(RunConfig):
     batch_size: PositiveInt = knob(6, "Segments per step and process.")
     segment_seconds: PositiveFloat = knob(2.0, "Length of a segment.")
     vocoder_seconds: PositiveFloat = knob(1.0, "Length of its part that the Vocos head learns from.")
+    start_from_codec: bool = knob(
+        False, "The Vocos head starts with the weights of the codec's own decoder, which must have its shapes."
+    )
     unconditional: Share = knob(0.2, "Share of the segments whose codes are hidden, for classifier-free guidance.")
     optimizer: OptimizerConfig = knob(
         OptimizerConfig(learning_rate=1e-3, betas=(0.8, 0.99), schedule="cosine", clip_norm=100.0),

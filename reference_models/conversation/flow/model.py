@@ -6,7 +6,8 @@
 
 The only look-ahead is that of the reader over codes. Between blocks, the flow is causal at every time of its path: a
 block's path depends on the paths of the blocks before it, never on later ones. So a stream that remembers keys and
-values for each step of the path computes what one pass over everything computes.
+values for each step of the path computes what one pass over everything computes. The Vocos head hears `reach` frames to
+either side: a stream gives each frame's sound that much later, from a window that has them.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Detokenizer(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(width))  # what the flow is told where codes are hidden
         self.reader = Transformer(config.reader, width, causal=True)
         self.velocity = VelocityNetwork(config.velocity, config.bands)
-        self.vocoder = build_decoder(config.vocoder, config.bands, causal=True)
+        self.vocoder = build_decoder(config.vocoder, config.bands, causal=False)
         self.analysis = MelLoss(config.codec.sample_rate, (config.vocoder.n_fft,), (config.bands,))
         self.register_buffer("mean", torch.zeros(config.bands))
         self.register_buffer("deviation", torch.ones(config.bands))
@@ -96,6 +97,16 @@ class Detokenizer(nn.Module):
         start = int(torch.randint(max(1, data.shape[1] - part + 1), ()))
         wave = audio[..., start * self.config.hop : (start + part) * self.config.hop]
         return {"flow": flow, "wave": wave, "heard": self.vocoder(data[:, start : start + part].mT)}
+
+    def start_from(self, codec: nn.Module) -> bool:
+        """Give the Vocos head the weights of a codec's decoder except for its first layer, which reads other frames;
+        False if they have other shapes."""
+        theirs = {name: value for name, value in codec.state_dict().items() if not name.startswith("read.")}
+        own = {name: value.shape for name, value in self.vocoder.state_dict().items() if not name.startswith("read.")}
+        if {name: value.shape for name, value in theirs.items()} != own:
+            return False
+        self.vocoder.load_state_dict(theirs, strict=False)
+        return True
 
     def embed(self, codes: Sequence[Tensor]) -> Tensor:
         """codes[k] [B, frames_k] to [B, F, width], the sum over codebooks."""
@@ -145,28 +156,37 @@ class DetokenizerStream:
 
     def __init__(self, model: Detokenizer, evaluations: int, guidance: float, seed: int) -> None:
         self.model, self.evaluations, self.guidance = model, evaluations, guidance
-        self._reader, self._vocoder = StreamState(), StreamState()
-        self._steps = [StreamState() for _ in range(evaluations)]
+        self._reader, self._steps = StreamState(), [StreamState() for _ in range(evaluations)]
         self._noise = torch.Generator().manual_seed(seed)
-        self._told: Tensor | None = None
+        self._told = model.nothing.new_zeros(1, 0, model.config.velocity.width)  # of a block that is not complete
+        self._window = model.nothing.new_zeros(1, 0, model.config.bands)  # of the spectrogram, the next sound in it
+        self._heard = 0  # frames of the window whose sound was given
 
     @torch.inference_mode()
     def push(self, codes: Sequence[Tensor], *, last: bool = False) -> Tensor:
         """Codes [1, frames_k], possibly none, to sound [1, 1, samples], possibly none."""
         model, block = self.model, self.model.config.velocity.block
-        told = model.read(model.embed(codes), self._reader, last=last)
-        told = told if self._told is None else torch.cat((self._told, told), dim=1)
+        told = torch.cat((self._told, model.read(model.embed(codes), self._reader, last=last)), dim=1)
         ready = told.shape[1] if last else told.shape[1] // block * block
         self._told, told = told[:, ready:], told[:, :ready]
-        sound = told.new_zeros(1, 1, 0)
         if ready:
-            spectrogram = model.path(told, self._draw(ready, told), self.evaluations, self.guidance, self._steps)
-            sound = model.vocoder(spectrogram.mT, self._vocoder)
-        rest = model.vocoder.flush(self._vocoder) if last else None
-        return sound if rest is None else torch.cat((sound, rest), dim=-1)
+            new = model.path(told, self.noise(ready).to(told), self.evaluations, self.guidance, self._steps)
+            self._window = torch.cat((self._window, new), dim=1)
+        return self._sound(last)
 
-    def _draw(self, frames: int, like: Tensor) -> Tensor:
-        """Noise [1, frames, bands], drawn block by block, however many come at once."""
+    def _sound(self, last: bool) -> Tensor:
+        """The sound of the frames that the Vocos head sees with all their neighbors."""
+        reach, hop, window = self.model.config.reach, self.model.config.hop, self._window
+        first, stop = self._heard, window.shape[1] - (0 if last else reach)
+        if stop <= first:
+            return window.new_zeros(1, 1, 0)
+        sound = self.model.vocoder(window.mT)[..., first * hop : stop * hop]
+        kept = max(0, stop - reach)
+        self._window, self._heard = window[:, kept:], stop - kept
+        return sound
+
+    def noise(self, frames: int) -> Tensor:
+        """The next noise [1, frames, bands], drawn block by block, however many come at once."""
         block, bands = self.model.config.velocity.block, self.model.config.bands
         drawn = [torch.randn(block, bands, generator=self._noise) for _ in range(-(-frames // block))]
-        return torch.cat(drawn)[None, :frames].to(like)
+        return torch.cat(drawn)[None, :frames]

@@ -14,7 +14,9 @@ from torch import Tensor
 from speech_eval import __version__
 from speech_eval.adapters.base import AudioCodec
 from speech_eval.audio import Audio
+from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
+from speech_eval.reference_models.codec.adapter import ReferenceCodec
 from speech_eval.reference_models.codec.losses import LossTable, MelLoss, STFTLoss
 from speech_eval.reference_models.codec.train import CodecLog
 from speech_eval.reference_models.codec.validation import Validation
@@ -86,6 +88,13 @@ class FlowTrainer:
         self.batches = self._batches(rate)
         torch.manual_seed(training.seed)
         self.model = Detokenizer(config)
+        if training.start_from_codec and not (
+            isinstance(codec, ReferenceCodec) and self.model.start_from(codec.decoder)
+        ):
+            raise BadInput(
+                f"The decoder of {config.codec.spec} does not have the shapes of model.vocoder.",
+                "Set training.start_from_codec to false, or give model.vocoder the shapes of that decoder.",
+            )
         self.model.measure(torch.cat([self.batches[number].audio for number in range(_MEASURED)]))
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, adamw(self.model, training.optimizer))
         self.ema = EMA(self.model, training.ema_decay)

@@ -61,7 +61,7 @@ class Thinker:
         self.name, self.digest = checkpoint.name, weights_digest(checkpoint.weights())
         if section.weights_sha256 not in ("", self.digest):
             raise BadInput(
-                f"The Talker was trained with a Thinker {section.weights_sha256[:12]}, {section.path} is {self.digest[:12]}.",
+                f"The Talker's Thinker is {section.weights_sha256[:12]}; {section.path} is {self.digest[:12]}.",
                 "Name a copy of the text LLM that it was trained with: thinker=PATH.",
             )
         ends = self.model.generation_config.eos_token_id
@@ -119,7 +119,8 @@ class Thinker:
         return [Thought(int(token), each) for token, each in zip(tokens, told, strict=True)]
 
     def _prompt(self, messages: list[dict[str, str]]) -> Tensor:
-        made = self._tokenizer.apply_chat_template(
+        made: Any = self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
-        return made["input_ids"].to(self.model.device)
+        ids: Tensor = made["input_ids"].to(self.model.device)
+        return ids

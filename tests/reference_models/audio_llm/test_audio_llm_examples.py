@@ -13,16 +13,20 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from support.tiny_audio_llm import save_tiny_llm  # noqa: E402
+
 from speech_eval.adapters.checkpoints import locate  # noqa: E402
 from speech_eval.assets.convert.gguf import convert  # noqa: E402
 from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
-from speech_eval.reference_models.audio_llm.config import PromptSection  # noqa: E402
+from speech_eval.reference_models.audio_llm.config import AudioLLMConfig, PromptSection  # noqa: E402
 from speech_eval.reference_models.audio_llm.data import Examples, balanced, check_ends, shown  # noqa: E402
 from speech_eval.reference_models.audio_llm.features import FeatureStore, Spoken, Word, _Row  # noqa: E402
 from speech_eval.reference_models.audio_llm.instructions import KINDS, conversation, kinds_of  # noqa: E402
-from speech_eval.reference_models.audio_llm.model import Example  # noqa: E402
+from speech_eval.reference_models.audio_llm.model import AudioLLM, Example  # noqa: E402
 from speech_eval.reference_models.audio_llm.prompts import PLACE, Heard, Prompter, Written  # noqa: E402
-from speech_eval.reference_models.audio_llm.training_config import ExamplesSection  # noqa: E402
+from speech_eval.reference_models.audio_llm.tasks import Tasks  # noqa: E402
+from speech_eval.reference_models.audio_llm.text_llm import load_llm  # noqa: E402
+from speech_eval.reference_models.audio_llm.training_config import ExamplesSection, StageConfig  # noqa: E402
 from speech_eval.reference_models.data.natural import evaluated_on, spoken_words  # noqa: E402
 
 WORDS = (Word("the", 0.1, 0.3), Word("small", 0.3, 0.8), Word("dog", 1.0, 1.4), Word("sleeps.", 1.5, 2.1))
@@ -102,6 +106,28 @@ def test_conversations_that_the_data_do_not_allow_are_refused() -> None:
         conversation(DOG, "answer", random.Random(0))
     with pytest.raises(BadInput, match="no kind of conversation 'sing'"):
         conversation(DOG, "sing", random.Random(0))
+
+
+def test_stages_learn_from_chunks_and_conversations(tmp_path: Path) -> None:
+    config = AudioLLMConfig.model_validate(
+        {"llm": {"spec": save_tiny_llm(tmp_path)}, "prompt": {"ask": "say:<|audio|>", "examples": []}}
+    )
+    model = AudioLLM(config, load_llm(config.llm), dim=4)
+    learned = model.freeze_except(("fusion",))["fusion"]
+    tasks = Tasks(model)
+    conversations = {"answer": 1.0, "refuse": 1.0}
+    stage = StageConfig.model_validate(
+        {"steps": 1, "mixture": {"interleave": 1, "instruct": 1}, "examples": {"conversations": conversations}}
+    )
+    for task in ("interleave", "instruct"):
+        first, again = (tasks.losses(task, [ASKED, DOG], stage, 3) for _ in range(2))
+        assert first["loss"].item() == again["loss"].item() == first[task].item() > 0
+        first["loss"].backward()
+        assert all(parameter.grad is not None for parameter in learned.values()), task
+    assert any("<repeat>" in text or "<next>" in text for text in tasks.shown(ASKED, stage))
+    only = stage.model_copy(update={"examples": ExamplesSection.model_validate({"conversations": {"translate": 1.0}})})
+    with pytest.raises(BadInput, match="None of 1 utterances allows the task instruct"):
+        tasks.losses("instruct", [DOG], only, 0)
 
 
 def test_an_example_without_an_end_or_with_a_place_too_many_is_a_fault() -> None:
