@@ -159,23 +159,22 @@ def test_a_run_stopped_inside_any_stage_goes_on_bit_for_bit(
 def test_the_better_transcript_becomes_likelier_than_the_worse(
     world: World, spoken: Path, pairs: str, tmp_path: Path
 ) -> None:
-    """From a model that was spoiled by noise: what it prefers, and its rate of errors on what it learned."""
     stages: dict[str, Any] = {
-        "dpo": {"steps": 12, "learn": ["llm"], "mixture": {"prefer": 1}, "preference": {"pairs": pairs}}
+        "dpo": {"steps": 20, "learn": ["llm"], "mixture": {"prefer": 1}, "preference": {"pairs": pairs}}
     }
     stages["dpo"]["preference"] |= {"temperature": 1.5, "beta": 0.5}
     config, training = configured(world, stages, ctc={"soft": False}, adapt={"type": "full"})
     slow = training.stages.dpo.model_copy(
         update={
             "llm_optimizer": training.stages.dpo.llm_optimizer.model_copy(  # type: ignore[union-attr]
-                update={"learning_rate": 5e-4}
+                update={"learning_rate": 2e-3}
             )
         }
     )
     training = training.model_copy(update={"stages": training.stages.model_copy(update={"dpo": slow}), "log_every": 4})
     train(config, training, world.store, tmp_path / "run", init=spoken)
     rows = [row for row in read_rows(tmp_path / "run" / "log.jsonl") if "prefers" in row]
-    assert rows and rows[-1]["prefers"] > 0.9 and rows[-1]["margin"] > 0
+    assert rows[-1]["prefers"] > 0.7 and rows[-1]["margin"] > max(0.2, rows[0]["margin"])
 
 
 def test_another_training_is_not_resumed(world: World, uninterrupted: Path) -> None:
