@@ -17,6 +17,7 @@ demo: .venv/.demo
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model opus,bitrate=6000 --tasks codec-reconstruction --data asterisk-en@held-out --limit 12 --metrics '$(CODEC_METRICS)' --output $(DEMO)/opus-6k
 	OMP_NUM_THREADS=1 $(BIN)/speech-eval run --model cascade:whisper-base+smollm2,max_new_tokens=64 --tasks spoken-qa --limit 16 --output $(DEMO)/cascade
 	$(BIN)/speech-eval leaderboard build $(DEMO) --output site
+	test -e listening/key.json || $(BIN)/speech-eval listen build $(DEMO)/dac-16k-2k $(DEMO)/opus-6k --kind mushra,ab --samples 6 --output listening
 
 # Two processes, for two cores: the folders with the slowest tests, and the others. What the first says is shown at the end.
 SLOW := tests/repository tests/reference_models tests/leaderboard tests/cli

@@ -51,7 +51,7 @@ TRAINING: dict[str, Any] = {
 }
 LOSSES = {"mel": 15.0, "stft": 1.0, "commitment": 0.25}
 TASKS = {
-    "codec-modelability": ("modelability[flattened@smoke-1]", "wer[whisper-normalizer@20250625]"),
+    "codec-modelability": ("modelability[flattened@smoke-2]",),
     "codec-reconstruction": ("stoi[pystoi]", "wer[whisper-normalizer@20250625]"),
 }
 

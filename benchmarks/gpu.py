@@ -6,7 +6,8 @@ csm       a step with the depth decoder on all frames over one on a sixteenth of
 curves    losses of 50 steps in bf16 beside float32
 compile   a step of the speech LM over one compiled by torch.compile
 sampling  tokens per second of a batch of utterances
-budget    hours that a budget of codec-modelability takes at the speed of one of its batches, and its memory
+budget    minutes that a budget of codec-modelability takes, at the speed of one batch, for a codec of 200 tokens per
+          second, and its memory
 
 Weights and codes are random: cost does not depend on them.
 """
@@ -52,6 +53,7 @@ class Size:
     books: int
     rounds: int
     budget: str
+    rows: int  # recordings of ten seconds in a batch of the budget
     speakers: int
     compiler: str
 
@@ -65,7 +67,8 @@ FULL = Size(
     sequence=2048,
     books=32,
     rounds=10,
-    budget="h100-1",
+    budget="h100-2",
+    rows=30,
     speakers=64,
     compiler="inductor",
 )
@@ -78,11 +81,13 @@ TINY = Size(
     sequence=128,
     books=4,
     rounds=2,
-    budget="smoke-1",
+    budget="smoke-2",
+    rows=1,
     speakers=2,
     compiler="aot_eager",
 )
 OPTIMIZER = OptimizerConfig(learning_rate=3e-4, clip_norm=1.0)
+TOKENS_PER_SECOND = 200
 Step = Callable[[], float]
 
 
@@ -259,30 +264,23 @@ def measure_sampling(size: Size, device: torch.device) -> None:
 def measure_budget(size: Size, device: torch.device) -> None:
     budget = BUDGETS[size.budget]
     vocabulary = 1024 + 256 + 2
-    config = CodeLMConfig(
-        (vocabulary,),
-        ((((0, vocabulary),),),),
-        budget.width,
-        budget.layers,
-        budget.heads,
-        budget.feed_forward,
-        budget.positions,
-    )
-    model = CodeLM(config).to(device)
-    length = min(budget.positions, budget.batch_positions)
-    rows = 1  # of the batch: the extrapolation is linear in them
+    shape = (budget.width, budget.layers, budget.heads, budget.feed_forward, budget.positions)
+    config = CodeLMConfig((vocabulary,), ((((0, vocabulary),),),), *shape)
+    model = CodeLM(config, budget.checkpointing).to(device)
+    length = 10 * TOKENS_PER_SECOND  # a recording of ten seconds
+    rows = size.rows
     tokens = torch.randint(vocabulary, (rows, 1, length), device=device)
-    step = stepper(model, lambda: model.nll(tokens, tokens).mean(), device, "float32")
-    seconds = seconds_of(step, size.rounds, device)
-    flops_per_second = model.flops_per_step() * rows * length / seconds
+    step = stepper(model, lambda: model.nll(tokens, tokens).mean(), device, budget.precision)
+    positions_per_second = rows * length / seconds_of(step, size.rounds, device)
+    positions = budget.seconds * budget.passes * TOKENS_PER_SECOND
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
     say(
         "budget",
         name=size.budget,
-        hours=budget.flops / flops_per_second / 3600,
-        flops_per_second=flops_per_second,
-        gigabytes_of_a_row=memory,
-        rows_per_batch=budget.batch_positions // length,
+        minutes=positions / positions_per_second / 60,
+        flops_per_second=model.flops_per_step() * positions_per_second,
+        gigabytes=memory,
+        batch_seconds=10 * rows,
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from speech_eval.reference_models.data.token_shards import Document, Shards
-from speech_eval.reference_models.speech_lm.bundle import load_same_codec
+from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
 from speech_eval.reference_models.speech_lm.interface import Utterance
 from speech_eval.reference_models.speech_lm.rl.rewards import character_error_rate
 from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier, VerifierConfig
@@ -64,7 +64,7 @@ def looks(model: SpeechLM, document: Document) -> np.ndarray:
 def heard(checkpoint: Path, model: SpeechLM, documents: list[Document]) -> tuple[float, float]:
     """Mean and median character error rate at temperature 0.7 and top-p 0.9; 1 where nothing was heard."""
     section = model.config.codec
-    codec = load_same_codec(section, checkpoint)
+    codec = SpeechCodec(load_codec(section.seen_from(checkpoint)), section.codebook_sizes, section.frame_rates)
     verifier = Verifier(VerifierConfig(recognizer="whisper-tiny.en"))
     asked = [Utterance(document.id, document.text, seed) for seed, document in enumerate(documents)]
     errors = []

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from speech_eval.adapters.catalog import register_adapter as register_adapter
     from speech_eval.api.data import check_data as check_data
     from speech_eval.api.data import fetch_data as fetch_data
+    from speech_eval.api.data import prepare_data as prepare_data
     from speech_eval.api.doctor import doctor as doctor
     from speech_eval.api.evaluate import evaluate as evaluate
     from speech_eval.api.evaluate import evaluate_all as evaluate_all
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from speech_eval.api.judging import gate as gate
     from speech_eval.api.judging import selftest as selftest
     from speech_eval.api.leaderboard import build_leaderboard as build_leaderboard
+    from speech_eval.api.leaderboard import serve_leaderboard as serve_leaderboard
     from speech_eval.api.listening import build_listening_test as build_listening_test
     from speech_eval.api.listening import import_answers as import_answers
     from speech_eval.api.listening import listening_report as listening_report
@@ -54,7 +56,9 @@ if TYPE_CHECKING:
     from speech_eval.api.scoring import score_records as score_records
     from speech_eval.api.scoring import slices as slices
     from speech_eval.api.scoring import verify as verify
+    from speech_eval.api.training import best_of as best_of
     from speech_eval.api.training import describe_recipe as describe_recipe
+    from speech_eval.api.training import export as export
     from speech_eval.api.training import list_recipes as list_recipes
     from speech_eval.api.training import reproduce as reproduce
     from speech_eval.api.training import train as train
@@ -99,17 +103,17 @@ _PUBLIC = {
             "Adapter AudioCodec AudioLanguageModel ChatReply ChatRequest Codes DuplexAgent Speech SpeechRecognizer "
             "SpeechSynthesizer SynthesisRequest TranscriptionRequest"
         ),
-        "api.data": "check_data fetch_data",
+        "api.data": "check_data fetch_data prepare_data",
         "api.doctor": "doctor",
         "api.evaluate": "evaluate evaluate_all",
         "api.judging": "calibrate compare gate selftest",
-        "api.leaderboard": "build_leaderboard",
+        "api.leaderboard": "build_leaderboard serve_leaderboard",
         "api.listening": "build_listening_test import_answers listening_report rater_power",
         "api.listing": "list_data list_metrics list_models list_tasks",
         "api.power": "power",
         "api.run": "Run load_run",
         "api.scoring": "report score score_records slices verify",
-        "api.training": "describe_recipe list_recipes reproduce train",
+        "api.training": "best_of describe_recipe export list_recipes reproduce train",
         "audio": "Audio",
         "datasets": "load_dataset",
         "engine.generate.answer": "Answer",

@@ -132,18 +132,24 @@ class CodesRecord(Record):
 class TokenModelRecord(Record):
     """What a language model trained on a codec's codes makes of one recording, with the training it had.
 
-    `bits` and `bits_given_text` are what it needs for the codes; `ended` says whether its own speech ended by itself.
+    `bits` and `bits_given_text` are what it needs for the codes, `unigram_bits` and `bigram_bits` what counting needs;
+    `ended` says whether its own speech ended by itself. `corpus` is a digest of the texts and lengths of what was read.
     """
 
     bits: float
     bits_given_text: float
-    ended: bool
+    unigram_bits: float | None = None
+    bigram_bits: float | None = None
+    ended: bool | None = None
     parameters: int | None = None
     vocabulary: str | None = None
     audio_seconds: float | None = None
     flops: float | None = None
     steps: int | None = None
-    stopped_by: str | None = None
+    stopped_by: str | None = None  # of the first protocol
+    corpus: str | None = None
+    corpus_seconds: float | None = None
+    passes: int | None = None
 
 
 class SpeechProbabilities(Record):
@@ -155,7 +161,7 @@ class SpeechProbabilities(Record):
 
 Status = Literal["ok", "empty", "failed", "invalid"]
 ScoreStatus = Literal["ok", "failed", "invalid", "unscored"]
-NOT_COUNTED = ("invalid", "unscored")  # statuses of scores that are in no number
+NOT_COUNTED = ("invalid", "unscored")  # scores of these are in no number
 
 
 class Output(Record):
@@ -228,8 +234,7 @@ class Score(Record):
 
 
 class Estimate(Record):
-    """A number with its 95 % interval over `n` samples: by the bootstrap; of people's ratings by rater and sample.
-    `value` is null where it is undefined."""
+    """A number (null: undefined) with its 95 % interval over `n` samples: bootstrap; of ratings by rater and sample."""
 
     value: float | None
     low: float | None = None
@@ -238,8 +243,7 @@ class Estimate(Record):
 
 
 class Formula(Record):
-    """How a number adds up from its samples' parts, as in `speech_eval.metrics.base.Summary`. A function names no
-    parts."""
+    """How a number adds up from its samples' parts, as in `metrics.base.Summary`. A function names no parts."""
 
     estimator: Literal["mean", "ratio", "quantile", "function"]
     parts: list[str]
@@ -256,9 +260,8 @@ class Formula(Record):
 class MetricResult(Record):
     """One number of a task: `strict` scores every failure as the worst, `compat` excludes failures as the originals do.
 
-    `axis` is the group of the number in a task that reports several axes separately. Neither number counts the
-    `invalid` samples, whose data gives the metric nothing to compare with, and the `unscored` ones, on which the scorer
-    broke.
+    `axis` is the group of the number in a task that reports several axes separately. Neither number counts `invalid`
+    samples, whose data gives the metric nothing to compare with, and `unscored` ones, on which the scorer broke.
     """
 
     metric: str
@@ -291,8 +294,7 @@ class Counts(Record):
 
 
 class SweepPoint(Record):
-    """One point of a sweep: `task` at `value` on `axis`, such as `codec-depth` at depth 4, or `asr` at 10 dB of babble.
-    Some conditions have no value."""
+    """One point of a sweep: `task` at `value`, if it has one, on `axis`: `codec-depth` at depth 4, `asr` in a room."""
 
     task: str
     axis: str
@@ -306,8 +308,7 @@ class SweepPoint(Record):
 class TaskResult(Record):
     """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`.
 
-    `under` is the condition of the recordings that the model was given (`speech_eval.signal.conditions`), empty where
-    they were given as they are; `sweep` is then its point.
+    `under` is the condition of the recordings, of `speech_eval.signal.conditions`, or empty; `sweep` is then its point.
     `ranked` is false where the task reports several axes separately: none of its numbers is `primary`, and rows are
     ordered by the first one. `conditions` are those of a timed task: `concurrency`, `warm_up` requests, `rounds`,
     `serialized`.
@@ -380,8 +381,7 @@ class DatasetRecord(Record):
     attribution: str = ""
 
 
-# How a conversation model is asked: the recording, the same words as the data has them written, or a transcript of the
-# recording.
+# How a conversation model is asked: the recording, its words as the data has them written, or a transcript of it.
 Ask = Literal["speech", "text", "transcript"]
 
 
@@ -389,8 +389,8 @@ class TaskRecord(Record):
     """What a run asked for in one task, or at one point of its sweep: the identity of the task, its data and scorers.
 
     `metrics` are metric ids; `ask` is how a conversation model was asked (see `Ask`), `under` the condition of the
-    recordings it was given; `recognizer` is the (redacted) spec of the scoring recognizer; `axes` maps each axis that is reported separately to its metric ids; `conditions`
-    are those of a timed task.
+    recordings it was given; `recognizer` is the (redacted) spec of the scoring recognizer; `axes` maps each axis
+    that is reported separately to its metric ids; `conditions` are those of a timed task.
     """
 
     version: int

@@ -10,6 +10,7 @@ from speech_eval.adapters.entry import AGENT, CHAT, CODEC, RECOGNIZER, SYNTHESIZ
 from speech_eval.reference_models import CHECKPOINTS
 
 _CODEC, _TTS = "speech_eval.reference_models.codec.adapter", "speech_eval.reference_models.tts.adapter"
+_CONVERSATION = "speech_eval.reference_models.conversation"
 _WITH_CODEC = "hf:ORG/REPO or DIR, then ,codec=[CODEC,path=DIR] for another codec than the published one"
 
 ENTRIES = (
@@ -33,6 +34,25 @@ ENTRIES = (
         arguments={"path": str(CHECKPOINTS / "dac-16k-2k")},
     ),
     Entry(
+        "voice-16k",
+        f"{_CODEC}:ReferenceCodec",
+        CODEC,
+        "16 kHz, 1 codebook of 1000 at 50 Hz, 0.5 kbit/s, of one English voice",
+        "this project, bundled",
+        extra="codec",
+        arguments={"path": str(CHECKPOINTS / "llasa-3m-en" / "codec")},
+    ),
+    Entry(
+        "reference-flow",
+        f"{_CONVERSATION}.flow.adapter:FlowCodec",
+        CODEC,
+        "A detokenizer by flow matching that a recipe of this project trained",
+        "this project",
+        extra="codec",
+        usage="DIR",
+        reference_kind="flow",
+    ),
+    Entry(
         "reference-tts",
         f"{_TTS}:ReferenceTTS",
         SYNTHESIZER,
@@ -41,6 +61,25 @@ ENTRIES = (
         extra="tts",
         usage="DIR",
         reference_kind="tts",
+    ),
+    Entry(
+        "reference-talker",
+        f"{_CONVERSATION}.talker.adapter:TalkerVoice",
+        SYNTHESIZER,
+        "A Talker that a recipe of this project trained, speaking texts",
+        "this project",
+        extra="tts",
+        usage="DIR",
+        reference_kind="talker",
+    ),
+    Entry(
+        "thinker-talker",
+        f"{_CONVERSATION}.talker.adapter:ThinkerTalker",
+        CHAT,
+        "A text LLM and a Talker of this project, which speaks while the LLM writes",
+        "this project",
+        extra="tts",
+        usage="{name},path=DIR",
     ),
     Entry(
         "llasa-3m-en",
@@ -53,7 +92,7 @@ ENTRIES = (
     ),
     Entry(
         "reference-duplex",
-        "speech_eval.reference_models.conversation.adapter:ReferenceDuplex",
+        "speech_eval.reference_models.conversation.duplex.adapter:ReferenceDuplex",
         AGENT,
         "A duplex model that a recipe of this project trained",
         "this project",

@@ -37,7 +37,8 @@ class TranscriptionRequest:
 
 @dataclass(frozen=True)
 class SynthesisRequest:
-    """Text to speak, in the voice of `prompt_audio` where the model can clone it."""
+    """Text to speak, in the voice of `prompt_audio` where the model can clone it, and as `instruction` says where the
+    model can be told."""
 
     id: str
     text: str
@@ -45,6 +46,7 @@ class SynthesisRequest:
     seed: int = 0
     load_prompt: Callable[[], Audio] | None = None
     prompt_text: str | None = None
+    instruction: str | None = None
 
     @property
     def prompt_audio(self) -> Audio | None:

@@ -21,7 +21,7 @@ from speech_eval.assets import store as assets
 from speech_eval.cache import file_sha256_once, make_once
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
-from speech_eval.text.files import parse_json
+from speech_eval.text.files import parse_json, read_record
 
 REFERENCE = "reference.json"  # describes a checkpoint that a recipe of this project trained
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "spk_dict.pt")  # the last: voices of Qwen2.5-Omni
@@ -140,11 +140,7 @@ class Checkpoint:
 
     def config(self, name: str = "config.json") -> dict[str, Any]:
         """The parsed `config.json`, or another JSON file of the checkpoint."""
-        config = self.directory / name
-        try:
-            return dict(parse_json(config.read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise BadInput(f"{config}: not a readable model configuration ({error}).", "Save it again.") from error
+        return read_record(self.directory / name, "Save the model again.")
 
     def license(self) -> str:
         """The license that is stated for it, or that its model card states in its front matter; else empty."""

@@ -86,6 +86,12 @@ def cut(samples: Sequence[Sample], column: str, bounds: Sequence[float] = ()) ->
     return Cut({name: frozenset(ids) for name, ids in found.items() if ids}, unstated)
 
 
+def check_bounds(column: str | None, bounds: Sequence[float]) -> None:
+    """Raise `BadInput` for bounds of slices without the column that they cut."""
+    if bounds and column is None:
+        raise BadInput("--bins cuts a column of the samples, and none is named.", "Add --by COLUMN, or leave it out.")
+
+
 def no_column(column: str, samples: Sequence[Sample]) -> BadInput:
     """The error for a column that no sample states: it names the columns there are."""
     known = [brief(name, 60) for name in columns(samples)]

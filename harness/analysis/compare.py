@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from speech_eval.analysis.aligned import Aligned, aligned_slices, common_samples, obstacles
-from speech_eval.analysis.columns import cut, no_column
+from speech_eval.analysis.columns import check_bounds, cut, no_column
 from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.analysis.report import difference_unit, names, number, provenance, quantity
 from speech_eval.analysis.shown import Shown
@@ -169,6 +169,7 @@ def compare(
     Raises `NotComparable` where they have no task in common, or where dataset, protocol, conditions or scorer differ
     and `force` is off; `BadInput` where no common task has the column.
     """
+    check_bounds(by, bins)
     reasons = obstacles(a, b)
     common = sorted(set(a.manifest().tasks) & set(b.manifest().tasks))
     if not common:

@@ -55,7 +55,8 @@ def is_shown(pair: Aligned) -> bool:
 def paired(task: str, pair: Aligned) -> PairedTest:
     """The paired test of a number in two runs. The same two runs give the same p-value everywhere."""
     if pair.summary.crossed:
-        return crossed_test(pair.summary, *pair.parts, pair.groups)
+        one, other = pair.parts
+        return crossed_test(pair.summary, one, other, pair.groups)
     a, b = pair.sides
     return paired_test(pair.summary, a, b, pair.groups, seed=f"compare/{task}/{pair.metric}/{pair.summary.name}")
 

@@ -1,9 +1,11 @@
-"""Datasets and weights: fetch them, check them."""
+"""Datasets and weights: fetch them, check them, prepare speech to train on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from speech_eval import datasets
 from speech_eval.api.evaluate import PathLike_, listed
@@ -11,6 +13,7 @@ from speech_eval.assets import store as assets
 from speech_eval.engine.requirements import check
 from speech_eval.engine.task import TASKS
 from speech_eval.progress import Progress, drawn
+from speech_eval.registry import load_attr
 
 
 def fetch_data(names: str | Iterable[str], *, progress: bool | Progress = False) -> dict[str, str]:
@@ -58,3 +61,35 @@ def inspect_data(name: PathLike_, task: str | None = None, *, language: str | No
     problems, notes = datasets.check(dataset), datasets.remarks(dataset)
     for_task = check(wanted, dataset) if wanted else ([], [])
     return DataReport(dataset, problems + for_task[0], notes + for_task[1])
+
+
+_PREPARE = "speech_eval.reference_models.data.prepare"
+
+
+def prepare_data(
+    output: PathLike_,
+    sources: str | Iterable[str] | None = None,
+    *,
+    held_out: str | None = None,
+    limit: int | None = None,
+    synthetic: bool = False,
+    progress: bool | Progress = False,
+) -> dict[str, Any]:
+    """Write recorded human speech as an AudioFolder to train on, with a speaker and utterances held out.
+
+    output     folder to write: audio, `metadata.jsonl`, manifests of what is held out
+    sources    names of sources; default: all recorded speech
+    held_out   source whose speaker is held out whole; default: `asterisk-it`
+    limit      recordings per source, always the same ones
+    synthetic  add English by hibari, labeled synthetic
+
+    Returns the `splits` with their hours and clips, the `licenses`, and the recordings `left_out` with the reason.
+    Raises `BadInput` for a source that does not exist, or where `output` was prepared from other sources.
+    """
+    names = listed(sources) or load_attr(f"{_PREPARE}:SOURCES")
+    extra = [load_attr(f"{_PREPARE}:SYNTHETIC")] if synthetic else []
+    with drawn(progress) as shown:
+        found: dict[str, Any] = load_attr(f"{_PREPARE}:prepare")(
+            Path(output), (*names, *extra), held_out or load_attr(f"{_PREPARE}:HELD_OUT_SOURCE"), limit, shown
+        )
+    return found

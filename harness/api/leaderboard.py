@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +41,12 @@ def build_leaderboard(
             max_samples=samples,
             progress=shown,
         )
+
+
+def serve_leaderboard(site: PathLike_ = "site", *, port: int = 8017, ready: Callable[[str], None] = print) -> None:
+    """Serve a built site on 127.0.0.1 until interrupted; connections from this machine only.
+
+    `port` 0 takes any free one. `ready` is called with the address once the server listens. Raises `BadInput` for a
+    folder without a site, and for a port in use.
+    """
+    load_attr("speech_eval.leaderboard.serve:serve")(Path(site), port, ready)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval.analysis import slices as slicing
+from speech_eval.analysis.columns import check_bounds
 from speech_eval.analysis.exports import export
 from speech_eval.analysis.exports.slices import export_slices
 from speech_eval.analysis.slices import SliceReport
@@ -103,6 +104,7 @@ def report(
     json or latex. Raises `BadInput` for another format. Nothing is written into the runs.
     """
     file = None if output is None else Path(output)
+    check_bounds(by, bins)
     if by is not None:
         made = slices(runs, by, bins=bins, least=least, everything=everything, correction=correction)
         return export_slices(made, format, file)

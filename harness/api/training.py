@@ -1,4 +1,4 @@
-"""Reference models by their recipes: train one, or train and evaluate it as recorded."""
+"""Reference models by their recipes: train one, train and evaluate it as recorded, or keep its best answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from speech_eval.api.evaluate import PathLike_
+from speech_eval.cache import write_atomically
 from speech_eval.progress import Progress, Say, drawn
 from speech_eval.registry import load_attr
 
@@ -62,6 +63,20 @@ def reproduce(
         return load_attr(f"{_RECIPES}.reproduce:reproduce")(recipe, size, folder, progress=shown, say=say)
 
 
+def export(checkpoint: PathLike_, output: PathLike_, *, push_to_hub: str | None = None, say: Say = logger.info) -> Path:
+    """Write a trained model for others into the new folder `output`, and return the folder.
+
+    checkpoint   a directory that `train` wrote, or the name of a shipped checkpoint
+    output       a speech LM becomes a directory of transformers with tokenizer and chat template, a codec safetensors
+                 with a card; both are still model specs
+    push_to_hub  also upload it to this repository, ORG/NAME, with the user's own login
+    """
+    written: Path = load_attr(f"{_RECIPES}.export:export")(
+        str(checkpoint), Path(output), push_to_hub=push_to_hub, say=say
+    )
+    return written
+
+
 def list_recipes() -> list[dict[str, Any]]:
     """One row per recipe of the installed stacks: its sizes, their recorded minutes, the extra, and what it trains."""
     rows: list[dict[str, Any]] = load_attr(f"{_RECIPES}.show:recipes")()
@@ -71,4 +86,40 @@ def list_recipes() -> list[dict[str, Any]]:
 def describe_recipe(recipe: str, *, size: str = "smoke") -> dict[str, Any]:
     """Every key of a recipe at one size: its value, default, type and meaning."""
     found: dict[str, Any] = load_attr(f"{_RECIPES}.show:describe")(recipe, size)
+    return found
+
+
+_BEST_OF = "speech_eval.reference_models.tts.best_of"
+
+
+def best_of(
+    model: str,
+    data: PathLike_ = "sentences-en",
+    *,
+    candidates: int = 8,
+    by: str = "wer",
+    limit: int | None = None,
+    seed: int = 0,
+    picture: PathLike_ | None = None,
+    progress: bool | Progress = False,
+) -> Any:
+    """What keeping the best of N candidates gives: one recognizer or speaker model chooses, another one judges.
+
+    model       spec of a synthesizer whose output depends on the seed
+    data        dataset whose texts are spoken
+    candidates  candidates per text; the curve runs from 1 to this number
+    by          what chooses: `wer`, `sim` (to the voice prompt) or `both`
+    picture     SVG file to draw the curve into
+
+    In the answer, `points` has one row per N with `cer` and, with voice prompts, `sim`; `left_out` says which texts are
+    not among the `texts`, and why. Raises `BadInput` for a model that is not a synthesizer, and for a choice by voice
+    where a text has no voice prompt.
+    """
+    chosen = load_attr("speech_eval.reference_models.speech_lm.rl.verifiers:choice_of")(by, "--by")
+    with drawn(progress) as shown:
+        found = load_attr(f"{_BEST_OF}:best_of")(
+            model, str(data), candidates=candidates, by=chosen, limit=limit, seed=seed, progress=shown
+        )
+    if picture is not None:
+        write_atomically(Path(picture), load_attr(f"{_BEST_OF}:picture")(found).encode())
     return found

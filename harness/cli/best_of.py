@@ -11,8 +11,6 @@ import typer
 from speech_eval.cli.common import Json
 from speech_eval.registry import load_attr
 
-_BEST_OF = "speech_eval.reference_models.tts.best_of"
-
 
 def best_of(
     model: Annotated[str, typer.Argument(help="Model spec of a TTS model whose output depends on the seed.")],
@@ -25,22 +23,19 @@ def best_of(
     json: Json = False,
 ) -> None:
     """Keep the best of N candidates by one recognizer or speaker model, judge it by another, for N from 1 up."""
-    from speech_eval.cache import write_atomically
+    from speech_eval.api import training
     from speech_eval.cli.console import bars, emit, line, table
 
-    chooses_by = load_attr("speech_eval.reference_models.speech_lm.rl.verifiers:choice_of")(by, "--by")
     with bars() as progress:
-        found = load_attr(f"{_BEST_OF}:best_of")(
-            model, data, candidates=candidates, by=chooses_by, limit=limit, seed=seed, progress=progress
+        found = training.best_of(
+            model, data, candidates=candidates, by=by, limit=limit, seed=seed, picture=output, progress=progress
         )
-    if output is not None:
-        write_atomically(output, load_attr(f"{_BEST_OF}:picture")(found).encode())
     if json:
         return emit(asdict(found))
     for name, reason in found.left_out.items():
         line(f"left out {name}: {reason}")
     if found.left_out:
         line(f"left out {len(found.left_out)} of {found.texts + len(found.left_out)} texts")
-    table(load_attr(f"{_BEST_OF}:as_rows")(found))
+    table(load_attr("speech_eval.reference_models.tts.best_of:as_rows")(found))
     if output is not None:
         line(f"picture: {output}")

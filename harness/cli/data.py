@@ -75,15 +75,11 @@ def data_prepare(
     json: Json = False,
 ) -> None:
     """Recorded human speech as an AudioFolder to train on, with a speaker and utterances held out."""
-    from speech_eval.api.evaluate import listed
+    from speech_eval.api.data import prepare_data
     from speech_eval.cli.console import bars, emit, line, table
-    from speech_eval.registry import load_attr
 
-    prepare = load_attr("speech_eval.reference_models.data.prepare:prepare")
-    names = listed(sources) or load_attr("speech_eval.reference_models.data.prepare:SOURCES")
-    names = (*names, *([load_attr("speech_eval.reference_models.data.prepare:SYNTHETIC")] if synthetic else []))
     with bars() as progress:
-        found = prepare(output, names, held_out, limit, progress)
+        found = prepare_data(output, sources, held_out=held_out, limit=limit, synthetic=synthetic, progress=progress)
     if json:
         return emit({"output": str(output), **found})
     table([{"split": name, **numbers} for name, numbers in found["splits"].items()])

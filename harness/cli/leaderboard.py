@@ -61,8 +61,8 @@ def leaderboard_serve(
     json: Json = False,
 ) -> None:
     """Preview a built site until interrupted. The server accepts connections from this machine only."""
+    from speech_eval.api.leaderboard import serve_leaderboard
     from speech_eval.cli.console import emit, line
-    from speech_eval.registry import load_attr
 
     def ready(address: str) -> None:
         if json:
@@ -70,4 +70,4 @@ def leaderboard_serve(
         else:
             line(f"leaderboard: {address} (press Ctrl-C to stop)")
 
-    load_attr("speech_eval.leaderboard.serve:serve")(site, port, ready)
+    serve_leaderboard(site, port=port, ready=ready)

@@ -35,7 +35,7 @@ def main() -> None:
     """Console entry point: each error becomes a message and an exit code other than 1, which means a regression."""
     from speech_eval.cli.console import say
 
-    guest.may_end_process = True
+    guest.own_process()
     try:
         app()
     except SpeechEvalError as error:
@@ -92,6 +92,7 @@ app.command()(listing.doctor)
 app.add_typer(data.app, name="data")
 app.command()(train.train_command())
 app.command()(train.reproduce)
+app.command()(train.export)
 app.add_typer(train.recipe_app, name="recipe")
 app.command()(best_of.best_of)
 app.add_typer(leaderboard.app, name="leaderboard")

@@ -32,15 +32,18 @@ def report(
     json: Json = False,
 ) -> None:
     """Write results.json again from stored scores and print the numbers, or export them; --by cuts them into slices."""
+    from speech_eval.analysis.columns import check_bounds
     from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.scoring import refresh, slices
     from speech_eval.api.scoring import report as report_runs
     from speech_eval.cli.console import document
 
+    bounds = numbers(bins)
+    check_bounds(by, bounds)
     load_plugins(plugin)
     found = refresh(runs)
     if by is not None:
-        sliced = slices(found, by, bins=numbers(bins), least=least, everything=all_, correction=correction)
+        sliced = slices(found, by, bins=bounds, least=least, everything=all_, correction=correction)
         return _show_slices(sliced, format, output, json)
     if json or (format == "text" and output is None):
         return show(found, json)

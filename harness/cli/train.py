@@ -1,4 +1,4 @@
-"""`speech-eval train`, `reproduce`, `list recipes` and `recipe show`: what the installed stacks can train."""
+"""`speech-eval train`, `reproduce`, `export`, `list recipes` and `recipe show`: what the installed stacks can train."""
 
 from __future__ import annotations
 
@@ -113,6 +113,22 @@ def reproduce(
         words = {0: "reproduced", 1: "NOT as recorded", 2: "nothing is recorded for this size"}
         line(f"{recipe} {size}: {words[done.exit_code]}")
     raise typer.Exit(done.exit_code)
+
+
+def export(
+    checkpoint: Annotated[str, typer.Argument(help="Checkpoint directory, or the name of a shipped one.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder.")],
+    push_to_hub: Annotated[str | None, typer.Option(help="Also upload it to this repository, ORG/NAME.")] = None,
+    json: Json = False,
+) -> None:
+    """Write a trained model for others: a speech LM for transformers, a codec as safetensors with a card."""
+    from speech_eval.api.training import export as export_model
+    from speech_eval.cli.console import emit, line, say
+
+    written = export_model(checkpoint, output, push_to_hub=push_to_hub, say=say)
+    if json:
+        return emit({"exported": str(written), "files": sorted(file.name for file in written.iterdir())})
+    line(f"exported: {written}")
 
 
 def list_recipes(json: bool) -> None:

@@ -18,6 +18,7 @@ from speech_eval.datasets.dataset import AUDIO_SUFFIXES, split_name
 from speech_eval.datasets.formats import choice
 from speech_eval.errors import BadInput, NotFetched
 from speech_eval.progress import Progress, silent
+from speech_eval.statistics.macro import SUBSET
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,8 @@ def _line(
     metadata = {
         key: row[key] for key in row if key in plain | entry.metadata | (choice.KEPT if entry.choice else set())
     }
-    return line | {"metadata": {**metadata, **entry.facts, "set": name.rpartition(":")[2]}}
+    own = metadata.get(SUBSET) if SUBSET in entry.metadata else None  # else a column that happens to have that name
+    return line | {"metadata": {**metadata, **entry.facts, SUBSET: own or name.rpartition(":")[2]}}
 
 
 def _recording(value: Any, stem: str, source: HubSource, work: Path) -> tuple[str, str]:

@@ -5,6 +5,7 @@ A run may come from a stranger. What it names selects among what is installed he
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -102,8 +103,11 @@ def _dataset(directory: RunDirectory, stored: Dataset, record: TaskRecord, setti
     location = record.dataset.location
     if not location:
         raise BadInput(f"{directory.origin}: the run does not say where its recordings are.", "Give them with --data.")
+    registered = _registered(location)
+    if not registered:
+        _refuse_large(directory, Path(location), len(stored.samples))
     found = _loaded(directory, location)
-    if not _registered(location):
+    if not registered:
         known = {sample.id: sample for sample in found.samples}
         if any(_as_asked(known.get(sample.item or sample.id), sample) != sample for sample in stored.samples):
             raise BadInput(
@@ -111,6 +115,20 @@ def _dataset(directory: RunDirectory, stored: Dataset, record: TaskRecord, setti
                 "If you want them used all the same, name them yourself with --data.",
             )
     return replace(found, samples=stored.samples)
+
+
+def _refuse_large(directory: RunDirectory, path: Path, samples: int) -> None:
+    """Raise `BadInput` for a folder with far more files than the run has samples, such as `/`: loading it would search
+    them all."""
+    most, found = 10_000 + 20 * samples, 0
+    for _, folders, files in os.walk(path):
+        found += len(folders) + len(files)
+        if found > most:
+            raise BadInput(
+                f"{directory.origin}: the data at '{brief(str(path))}' are a folder of more than {most} files, for "
+                f"{samples} samples. They are not searched: a run may come from a stranger.",
+                "If you want them used all the same, name them yourself with --data.",
+            )
 
 
 def _loaded(directory: RunDirectory, location: str) -> Dataset:

@@ -24,7 +24,9 @@ from typing import Any
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import AudioLanguageModel, ChatRequest
 from speech_eval.assets import store as assets
+from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, NotFetched, SpeechEvalError
+from speech_eval.text.files import read_record
 
 VARIABLE = "SPEECH_EVAL_JUDGE"
 CACHE_VARIABLE = "SPEECH_EVAL_JUDGE_CACHE"
@@ -123,7 +125,7 @@ class Judge:
 
     def ask(
         self,
-        messages: Sequence[Mapping[str, str]],
+        messages: Sequence[Mapping[str, Any]],
         *,
         votes: int,
         temperature: float,
@@ -132,11 +134,13 @@ class Judge:
     ) -> list[str]:
         """`votes` replies to the conversation, verbatim; empty where a server cut the reply before any text.
 
-        Raises `NotFetched` where `stored:` has no such reply, `EndpointError` where the server fails.
+        The content of a message is a text, or a list of parts as in `ChatRequest`, of which recordings are stored by
+        their digests. Raises `BadInput` for recordings and a judge that does not hear, `NotFetched` where `stored:` has
+        no such reply, `EndpointError` where the server fails.
         """
         request = {
             "model": self.model,
-            "messages": [dict(message) for message in messages],
+            "messages": [{**message, "content": _stated(message["content"])} for message in messages],
             "n": votes,
             "temperature": temperature,
             "top_p": top_p,
@@ -151,7 +155,7 @@ class Judge:
                 f"No reply of '{self.model}' is stored for this request under {self._folder}.",
                 f"Name a server: --judge openai:URL#{self.model}",
             )
-        replies = self._votes(request) if self._local is None else self._said(request)
+        replies = self._votes(request, messages) if self._local is None else self._said(request, messages)
         _write(path, {"request": request, "replies": replies})
         return replies
 
@@ -164,23 +168,37 @@ class Judge:
             question = [{"role": "user", "content": "Reply with the digit 1."}]
             self._endpoint.complete({"model": self.model, "messages": question, "n": 1, "max_tokens": 8})
 
-    def _votes(self, request: dict[str, Any]) -> list[str]:
+    def _votes(self, request: dict[str, Any], messages: Sequence[Mapping[str, Any]]) -> list[str]:
         """Asks again until all votes are there, since some servers give one choice whatever `n` is."""
+        from speech_eval.adapters.remote.chat import content_of
+
+        request = {**request, "messages": [{**m, "content": content_of(m["content"])} for m in messages]}
         replies: list[str] = []
         while len(replies) < request["n"]:
             replies += self._endpoint.complete({**request, "n": request["n"] - len(replies)})
         return replies[: request["n"]]
 
-    def _said(self, request: dict[str, Any]) -> list[str]:
+    def _said(self, request: dict[str, Any], messages: Sequence[Mapping[str, Any]]) -> list[str]:
         """The votes of the model that runs here, each drawn by a seed of its own."""
-        messages = [
-            {"role": message["role"], "content": [{"type": "text", "text": message["content"]}]}
-            for message in request["messages"]
-        ]
-        asked = ChatRequest("judge", messages, max_new_tokens=min(request["max_tokens"], _LOCAL_TOKENS))
+        parts = [{"role": message["role"], "content": self._parts(message["content"])} for message in messages]
+        hears = any(part["type"] == "audio" for message in parts for part in message["content"])
+        most = request["max_tokens"] if hears else min(request["max_tokens"], _LOCAL_TOKENS)
+        asked = ChatRequest("judge", parts, max_new_tokens=most)
         return [
             self._adapter.reply([replace(asked, id=f"vote-{vote}", seed=vote)])[0].text or ""
             for vote in range(request["n"])
+        ]
+
+    def _parts(self, content: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The parts of a message, recordings at the rate of the model that runs here."""
+        if isinstance(content, str):
+            return [{"type": "text", "text": content}]
+        if not self._adapter.reads_audio and any(part["type"] == "audio" for part in content):
+            raise BadInput(f"The judge '{self.model}' does not hear.", "Give --judge a model that takes audio.")
+        rate = self._adapter.sample_rate
+        return [
+            {**part, "audio": part["audio"].resampled(rate)} if part["type"] == "audio" else dict(part)
+            for part in content
         ]
 
     @cached_property
@@ -227,16 +245,27 @@ def _resolved(spec: str, parsed: modelspec.ModelSpec, options: Mapping[str, Any]
     return found
 
 
+def _stated(content: str | Sequence[Mapping[str, Any]]) -> Any:
+    """The content of a message as it is stored: recordings by their digests."""
+    if isinstance(content, str):
+        return content
+    return [
+        {"type": "audio", "sha256": _audio_digest(part["audio"])} if part["type"] == "audio" else dict(part)
+        for part in content
+    ]
+
+
+def _audio_digest(audio: Audio) -> str:
+    return hashlib.sha256(f"{audio.rate} ".encode() + audio.samples.tobytes()).hexdigest()
+
+
 def digest(text: str) -> str:
     """Eight hexadecimal digits that name a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _stored(path: Path, votes: int) -> list[str]:
-    try:
-        replies = json.loads(path.read_text("utf-8"))["replies"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: not a stored reply ({error!r}).", "Delete the file to ask again.") from error
+    replies = read_record(path, "Delete the file to ask again.", "replies")["replies"]
     if not isinstance(replies, list) or len(replies) != votes or not all(isinstance(text, str) for text in replies):
         raise BadInput(f"{path}: not {votes} stored replies.", "Delete the file to ask again.")
     return replies

@@ -15,8 +15,11 @@ from speech_eval.records import Sample
 _BY = "by "
 
 
-def _mean(name: str, unit: str, direction: Literal["lower", "higher"] = "higher", scale: float = 1.0) -> Summary:
-    return Summary(name, "ratio", ("sum", "votes"), unit, direction, scale, crossed=_BY)
+def _mean(
+    name: str, unit: str, bounds: tuple[float, float], direction: Literal["lower", "higher"] = "higher"
+) -> Summary:
+    scale = 100.0 if unit == "%" else 1.0
+    return Summary(name, "ratio", ("sum", "votes"), unit, direction, scale, crossed=_BY, bounds=bounds)
 
 
 class _Rated(Metric):
@@ -43,7 +46,7 @@ class MeanOpinion(_Rated):
     id = "mos[human-acr@1]"
     description = "Mean opinion score of listeners, 1 to 5"
     source = "ITU-T P.800, absolute category rating"
-    summaries = (_mean("mos", "MOS"),)
+    summaries = (_mean("mos", "MOS", (1, 5)),)
 
 
 class SpeakerSimilarity(_Rated):
@@ -52,7 +55,7 @@ class SpeakerSimilarity(_Rated):
     id = "smos[human@1]"
     description = "Similarity of the speaker as listeners hear it, 1 to 5"
     source = "five-point scale of the Blizzard and Voice Conversion Challenges"
-    summaries = (_mean("smos", "SMOS"),)
+    summaries = (_mean("smos", "SMOS", (1, 5)),)
 
 
 class Comparison(_Rated):
@@ -61,7 +64,7 @@ class Comparison(_Rated):
     id = "cmos[human-ccr@1]"
     description = "Comparison opinion score of listeners against the other systems of the test, -3 to 3"
     source = "ITU-T P.800, comparison category rating"
-    summaries = (_mean("cmos", "CMOS"),)
+    summaries = (_mean("cmos", "CMOS", (-3, 3)),)
 
 
 class Preference(_Rated):
@@ -70,7 +73,7 @@ class Preference(_Rated):
     id = "preference[human-ab@1]"
     description = "How often listeners prefer it to the other systems of the test"
     source = "A/B preference test; no preference counts half"
-    summaries = (_mean("preference", "%", scale=100.0),)
+    summaries = (_mean("preference", "%", (0, 100)),)
 
 
 class ABX(_Rated):
@@ -79,7 +82,7 @@ class ABX(_Rated):
     id = "abx[human@1]"
     description = "How often listeners tell it from the other systems of the test; 50 % is chance"
     source = "Munson and Gardner 1950, ABX"
-    summaries = (_mean("told apart", "%", "lower", scale=100.0),)
+    summaries = (_mean("told apart", "%", (0, 100), "lower"),)
 
 
 class Mushra(_Rated):
@@ -88,7 +91,7 @@ class Mushra(_Rated):
     id = "mushra[human@1]"
     description = "Quality beside a hidden reference and an anchor as listeners hear it, 0 to 100"
     source = "ITU-R BS.1534-3"
-    summaries = (_mean("mushra", "points"),)
+    summaries = (_mean("mushra", "points", (0, 100)),)
 
 
 class SameWords(_Rated):
@@ -97,10 +100,10 @@ class SameWords(_Rated):
     id = "same-words[human@1]"
     description = "How often listeners hear exactly the words of the text"
     source = "yes or no beside the text"
-    summaries = (_mean("same words", "%", scale=100.0),)
+    summaries = (_mean("same words", "%", (0, 100)),)
 
 
-RATED: tuple[type[_Rated], ...] = (
+_RATED: tuple[type[_Rated], ...] = (
     MeanOpinion,
     SpeakerSimilarity,
     Comparison,
@@ -109,4 +112,6 @@ RATED: tuple[type[_Rated], ...] = (
     Mushra,
     SameWords,
 )
-IDS = frozenset(metric.id for metric in RATED)
+# The number that each metric reports, by its id.
+NUMBERS: dict[str, Summary] = {metric.id: metric.summaries[0] for metric in _RATED}
+IDS = frozenset(NUMBERS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from speech_eval.errors import require
+from speech_eval.errors import NotFetched, require
 from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Unscorable, Value
 from speech_eval.records import Sample
 from speech_eval.statistics.summaries import Floats
@@ -17,6 +18,7 @@ EXTRA = "translation"
 _ORDER = 4  # of BLEU's n-grams
 _CHARS = 6  # of chrF's
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}  # by target language; else 13a
+_FLORES = "https://dl.fbaipublicfiles.com/fairseq/models/flores/sacrebleu_tokenizer_spm.model"
 _BLEU = (
     *("hypothesis_length", "reference_length"),
     *(f"correct_{n}" for n in range(1, _ORDER + 1)),
@@ -96,15 +98,47 @@ class BLEU(_Translation):
     source = "mjpost/sacrebleu 2.6.0"
     summaries = (Summary("bleu", "function", _BLEU, "", "higher", function=_bleu),)
 
+    def tokenizer(self, sample: Sample) -> str:
+        """sacrebleu's name of what takes the texts apart."""
+        target = str(sample.metadata.get("target_language") or sample.language)
+        return _TOKENIZERS.get(primary_language(target), "13a")
+
     def parts(self, sample: Sample, said: str, right: str) -> dict[str, float]:
-        found = _scorer("BLEU", _tokenizer(sample)).corpus_score([said], [[right]])
+        found = _scorer("BLEU", self.tokenizer(sample)).corpus_score([said], [[right]])
         numbers = [found.sys_len, found.ref_len, *found.counts, *found.totals]
         return dict(zip(_BLEU, map(float, numbers), strict=True))
 
     def signature(self, sample: Sample) -> str:
-        scorer = _scorer("BLEU", _tokenizer(sample))
+        scorer = _scorer("BLEU", self.tokenizer(sample))
         scorer.corpus_score(["a"], [["a"]])  # which the signature describes
         return str(scorer.get_signature())
+
+
+class AudioBenchBLEU(BLEU):
+    """AudioBench's corpus BLEU: pieces of the tokenizer `flores101`, in which an empty translation is the word
+    `empty`."""
+
+    id = "bleu[audiobench@e991641]"
+    description = "Corpus BLEU over SentencePiece pieces (flores101), as AudioBench has it"
+    source = "AudioLLMs/AudioBench at e991641: src/dataset_src/covost2_en_zh_test.py"
+    columns = frozenset()
+
+    @classmethod
+    def ready(cls) -> None:
+        """Raises `NotFetched` where sacrebleu's tokenizer is not on this machine."""
+        super().ready()
+        require("sentencepiece", EXTRA)
+        path = (
+            Path(require("sacrebleu.utils", EXTRA, "sacrebleu").SACREBLEU_DIR) / "models" / _FLORES.rpartition("/")[2]
+        )
+        if not path.is_file():
+            raise NotFetched("sacrebleu's tokenizer flores101 is not on this machine.", f"Put {_FLORES} at {path}.")
+
+    def tokenizer(self, sample: Sample) -> str:
+        return "flores101"
+
+    def parts(self, sample: Sample, said: str, right: str) -> dict[str, float]:
+        return super().parts(sample, said.strip() or "empty", right)
 
 
 class ChrF(_Translation):
@@ -123,11 +157,6 @@ class ChrF(_Translation):
         scorer = _scorer("CHRF")
         scorer.corpus_score(["a"], [["a"]])
         return str(scorer.get_signature())
-
-
-def _tokenizer(sample: Sample) -> str:
-    target = str(sample.metadata.get("target_language") or sample.language)
-    return _TOKENIZERS.get(primary_language(target), "13a")
 
 
 def _reference(sample: Sample) -> str:

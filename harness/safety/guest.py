@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from speech_eval.errors import SpeechEvalError
 from speech_eval.safety.redaction import redact
@@ -24,6 +25,7 @@ _AGAIN_SECONDS = 1.0  # between interruptions of code that ignores them
 
 # Whether a process whose model code cannot be interrupted may be ended: the command line's, never a notebook's.
 may_end_process = False
+_end = os._exit
 
 
 class ModelExit(SpeechEvalError):
@@ -36,6 +38,30 @@ class TimedOut(SpeechEvalError):
 
 class _Overdue(BaseException):
     """Raised inside code whose time is over. No `Exception`, so that the code's own handlers do not take it."""
+
+
+def own_process() -> None:
+    """Make this process the command's own: `os._exit` in other code, which would end it without a word and with any
+    code, raises `SystemExit`, or ends it with code 2 and a message where a thread calls it; and code that closes
+    standard output or standard error leaves them open."""
+    global may_end_process
+    may_end_process = True
+    owner, main = os.getpid(), threading.main_thread()
+
+    def exit_(status: int) -> NoReturn:
+        if os.getpid() == owner:
+            if threading.current_thread() is main:
+                raise SystemExit(status)
+            sys.stderr.write(f"error: a thread of a model, plug-in or library tried to end the program ({status}).\n")
+            sys.stderr.flush()
+            status = 2
+        _end(status)
+
+    os._exit = exit_
+    for stream in (sys.stdout, sys.stderr):
+        for part in (stream, getattr(stream, "buffer", None)):
+            if part is not None:
+                part.close = part.flush  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -115,7 +141,7 @@ class _Waiting:
                 self._stuck()
             finally:
                 sys.stderr.flush()
-                os._exit(2)
+                _end(2)
 
 
 # ------------------------------------------------------------------------------------------------ reasons

@@ -71,7 +71,7 @@ def estimate(
 
 
 def _crossed(summary: Summary, parts: Sequence[dict[str, float]], groups: Groups, found: float) -> Estimate:
-    known = clustered_mean(*crossed_votes(summary, parts, groups))
+    known = clustered_mean(*crossed_votes(summary, parts, groups)).within(summary.bounds)
     if known.low is None or known.high is None:
         return Estimate(value=found, n=len(parts))
     return Estimate(value=found, low=finite(known.low), high=finite(known.high), n=len(parts))

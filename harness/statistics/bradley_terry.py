@@ -41,13 +41,14 @@ class Strengths:
     @property
     def errors(self) -> Floats:
         """Standard errors [systems] of the strengths."""
-        return np.sqrt(np.clip(np.diagonal(self.covariance), 0, None))
+        # a negative one is 0 with rounding
+        return np.asarray(np.sqrt(np.abs(np.diagonal(self.covariance))), dtype=np.float64)
 
     def difference(self, one: int, other: int) -> tuple[float, float]:
         """The difference of two strengths and its standard error."""
         contrast = np.zeros(len(self.values))
-        contrast[[one, other]] = 1.0, -1.0
-        return float(contrast @ self.values), float(np.sqrt(max(0.0, contrast @ self.covariance @ contrast)))
+        contrast[one], contrast[other] = 1.0, -1.0
+        return float(contrast @ self.values), float(np.sqrt(np.abs(contrast @ self.covariance @ contrast)))
 
 
 def connected(comparisons: Sequence[Comparison], systems: int) -> bool:
@@ -88,13 +89,13 @@ def strengths(comparisons: Sequence[Comparison], systems: int, *, prior: float =
         if np.abs(step).max() < 1e-10:
             break
     gradient, information = _derivatives(found, features, observed, weights)
-    covariance = np.linalg.pinv(information)
+    covariance: Floats = np.asarray(np.linalg.pinv(information), dtype=np.float64)
     raters = [vote.rater for vote in comparisons]
     if len(set(raters)) > 1:
         covariance = _by_rater(covariance, gradient[: len(raters)], raters)
     values = found[:systems] - found[:systems].mean()
     center = np.eye(systems) - 1 / systems
-    covariance = center @ covariance[:systems, :systems] @ center
+    covariance = np.asarray(center @ covariance[:systems, :systems] @ center, dtype=np.float64)
     return Strengths(values, covariance, float(np.exp(found[-1])) if tied else 0.0)
 
 

@@ -9,7 +9,7 @@ of clusters; intervals and tests take the t-distribution of G - 1 degrees of fre
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -20,7 +20,8 @@ from speech_eval.statistics.summaries import Floats, Groups, Summary, group
 @dataclass(frozen=True)
 class ClusteredMean:
     """A mean over `votes`. `error` is its clustered standard error, `low` and `high` are the ends of its 95 % interval
-    and `p_value` the two-sided test against 0; None for fewer than two raters or samples."""
+    and `p_value` the two-sided test against 0; None for fewer than two raters or samples, and where all votes are
+    equal, which says nothing about others."""
 
     mean: float
     votes: int
@@ -28,6 +29,12 @@ class ClusteredMean:
     low: float | None = None
     high: float | None = None
     p_value: float | None = None
+
+    def within(self, bounds: tuple[float, float]) -> ClusteredMean:
+        """The same with an interval that ends at the bounds of the scale."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(self.low, bounds[0]), high=min(self.high, bounds[1]))
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,10 @@ def clustered_mean(
     clustered = _spread(residuals, by_rater) + _spread(residuals, by_sample) - _spread(residuals, both)
     plain = float(residuals @ residuals) / (n * (n - 1))
     error = sqrt(max(clustered * fewest / (fewest - 1), plain))
+    if error < 1e-12:
+        return ClusteredMean(mean, n)
     reach = float(stdtrit(fewest - 1, 0.975)) * error
-    p_value = float(2 * stdtr(fewest - 1, -abs(mean) / error)) if error else float(mean == 0)
+    p_value = float(2 * stdtr(fewest - 1, -abs(mean) / error))
     return ClusteredMean(mean, n, error, mean - reach, mean + reach, p_value)
 
 

@@ -97,21 +97,22 @@ def crossed_test(
 ) -> PairedTest:
     """Compare two runs by the votes of the same raters on the same samples, given the parts of each sample in each run;
     the difference of the two votes of a rater on a sample is clustered by rater and by sample."""
-    sides = [estimate(summary, side, seed="", clusters=groups.tolist()) for side in (a, b)]
+    one, other = (estimate(summary, side, seed="", clusters=groups.tolist()) for side in (a, b))
     both = [
         {name: left[name] - right[name] for name in left.keys() & right.keys() if name.startswith(summary.crossed)}
         for left, right in zip(a, b, strict=True)
     ]
     votes, raters, samples = crossed_votes(summary, both, groups)
     if not votes:
-        return PairedTest(*sides, Estimate(value=None, n=0))
+        return PairedTest(one, other, Estimate(value=None, n=0))
     found = clustered_mean(votes, raters, samples)
     n = sum(map(bool, both))
     if found.error is None or found.low is None or found.high is None:
-        return PairedTest(*sides, Estimate(value=finite(found.mean), n=n))
+        return PairedTest(one, other, Estimate(value=finite(found.mean), n=n))
     spread = float(np.std(votes, ddof=1))
     return PairedTest(
-        *sides,
+        a=one,
+        b=other,
         difference=Estimate(value=finite(found.mean), low=finite(found.low), high=finite(found.high), n=n),
         test="clustered",
         p_value=found.p_value,

@@ -32,7 +32,8 @@ class Summary:
     The result is multiplied by `scale` and shown in `unit`.
 
     `crossed` is set where each sample has votes of several raters: what the names of the parts begin with that hold the
-    vote of each rater. Intervals are then clustered by rater and by sample (`speech_eval.statistics.crossed`).
+    vote of each rater. Intervals are then clustered by rater and by sample (`speech_eval.statistics.crossed`), and end
+    at the `bounds` of the scale, in its unit.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Summary:
     headline: bool = True  # shown on boards and in the terminal; the others are in results and on run pages
     function: Callable[[dict[str, Floats], Floats], Floats] | None = None
     crossed: str = ""
+    bounds: tuple[float, float] = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True)

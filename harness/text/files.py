@@ -43,6 +43,27 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+LARGEST_RECORD = 64 << 20  # bytes of a JSON file that holds one record
+
+
+def read_record(path: Path, remedy: str, *fields: str, largest: int = LARGEST_RECORD) -> dict[str, Any]:
+    """The JSON object of a file of unknown origin, which has all `fields`. Raises `BadInput` naming the file, with
+    `remedy`, for one that is missing, not a regular file, larger than `largest` bytes, not JSON, or no such object."""
+    try:
+        if not path.is_file():
+            raise ValueError("not a file" if path.exists() else "there is none")
+        if path.stat().st_size > largest:
+            raise ValueError(f"larger than {largest >> 20} MB")
+        found = parse_json(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError("not a JSON object")
+        if lacking := [name for name in fields if name not in found]:
+            raise ValueError(f"no '{lacking[0]}'")
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: not a readable record ({error}).", remedy) from error
+    return found
+
+
 def _likely(data: bytes) -> str:
     """The encoding that bytes are probably in which are not UTF-8."""
     if data[1::2].count(0) > len(data) // 4:

@@ -135,6 +135,8 @@ def whisper_english(text: str) -> str:
 
 def breaks_a_number(text: str) -> bool:
     """Whether `whisper_english` takes a number of the text apart: a lone 1 is "one" also in "$1" and "1.5"."""
+    if text.isascii() and "1" not in text and "one" not in text.lower():  # nothing that could be a lone 1
+        return False
     return one_inside_number(_written_out(text))
 
 

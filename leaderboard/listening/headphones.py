@@ -12,7 +12,7 @@ import random
 import numpy as np
 
 ITEMS, NEEDED = 6, 5  # who gets so many of the items right passes
-_RATE, _FREQUENCY, _SECONDS, _GAP, _RAMP = 44_100, 200.0, 1.0, 0.5, 0.1
+_RATE, _FREQUENCY, _SECONDS, _GAP, _RAMP = 8_000, 200.0, 1.0, 0.5, 0.1
 _PEAK = 0.2
 
 

@@ -20,6 +20,7 @@ from speech_eval.leaderboard.media import loudness
 from speech_eval.leaderboard.recordings import Choice, Recordings
 from speech_eval.records import Output, Sample
 from speech_eval.signal.low_pass import low_pass
+from speech_eval.signal.noise import mixed
 
 LOUDNESS = -23.0  # LUFS, as EBU R 128; lower where a peak would come above PEAK
 PEAK = -1.0  # dBFS
@@ -185,9 +186,7 @@ def noisy(audio: Audio, seed: str) -> Audio:
     """Speech under white noise that is 5 dB above it."""
     digest = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")
     noise = np.random.default_rng(digest).standard_normal(len(audio.samples))
-    level = float(np.sqrt(np.mean(np.square(audio.samples, dtype=np.float64))))
-    mixed = audio.samples + level * 10 ** (_NOISE / 20) * noise
-    return Audio((mixed / max(1.0, float(np.abs(mixed).max()))).astype(np.float32), audio.rate)
+    return mixed(audio, noise, -_NOISE)
 
 
 def _aligned(made: Material) -> Material:

@@ -34,6 +34,7 @@ from speech_eval.reference_models.training.log import differences
 FloatArray = NDArray[np.float16]
 SUMMARY = "features.json"
 _VERSION = 1
+_REMEDY = "Delete the folder and train again: features are computed where there are none."
 _ROWS = 512  # utterances per file: what a stopped build computes again
 
 
@@ -166,12 +167,18 @@ def _data(stores: Sequence[FeatureStore]) -> dict[str, Any]:
 
 
 def _rows(file: Path) -> list[_Row]:
-    """The utterances of a file of features."""
+    """The utterances of a file of features. Raises `BadInput` for a file that is damaged or lacks its lines."""
     rows, start = [], 0
-    for text in file.with_suffix(".jsonl").read_text("utf-8").splitlines():
-        line = json.loads(text)
-        rows.append(_Row(file, start, line))
-        start += line["frames"]
+    try:
+        for text in file.with_suffix(".jsonl").read_text("utf-8").splitlines():
+            line = json.loads(text)
+            rows.append(_Row(file, start, line))
+            start += line["frames"]
+        frames = len(np.load(file, mmap_mode="r", allow_pickle=False))
+    except (OSError, EOFError, ValueError, KeyError) as error:
+        raise BadInput(f"{file} cannot be read ({error}).", _REMEDY) from error
+    if frames != start:
+        raise BadInput(f"{file} has {frames} frames, and its lines state {start}.", _REMEDY)
     return rows
 
 

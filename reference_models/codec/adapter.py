@@ -19,6 +19,7 @@ from speech_eval.records import ModelInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
 STREAM_SECONDS = 0.08  # of audio per chunk of `stream_decode`, or one block if that is longer
 
@@ -45,6 +46,11 @@ class ReferenceCodec(AudioCodec):
         self._codec.to(self._device).eval()
         self.sample_rate = self._codec.config.sample_rate
         self.causal = self._codec.config.causal
+
+    @property
+    def decoder(self) -> Module:
+        """The network that decodes."""
+        return self._codec.decoder
 
     def info(self) -> ModelInfo:
         return ModelInfo(

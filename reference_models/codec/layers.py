@@ -105,11 +105,15 @@ class TransformerLayer(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention within a window, rotary positions, over [B, T, D]."""
+    """Multi-head attention within a window, rotary positions, over [B, T, D].
 
-    def __init__(self, dim: int, heads: int, context: int, causal: bool) -> None:
+    Frames come in blocks of `block`: those of one block see each other, and the window counts whole blocks (`context`
+    is a multiple of `block`). A stream brings whole blocks, its last one excepted.
+    """
+
+    def __init__(self, dim: int, heads: int, context: int, causal: bool, block: int = 1) -> None:
         super().__init__()
-        self.heads, self.context, self.causal = heads, context, causal
+        self.heads, self.context, self.causal, self.block = heads, context, causal, block
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.out = nn.Linear(dim, dim, bias=False)
 
@@ -122,10 +126,11 @@ class Attention(nn.Module):
         q, k = rotate(q, start), rotate(k, start)
         k, v = torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2)  # [B, H, P + T, d]
         if state is not None:
-            keep = max(0, k.shape[2] - (self.context - 1))
+            keep = max(0, k.shape[2] - (self.context - self.block))
             state[self] = (start + time, k[:, :, keep:], v[:, :, keep:])
         past = k.shape[2] - time
-        ago = torch.arange(past, past + time, device=x.device)[:, None] - torch.arange(past + time, device=x.device)
+        number = torch.arange(past + time, device=x.device) // self.block  # of the block, from the first kept one
+        ago = (number[past:, None] - number) * self.block
         mask = (ago.abs() < self.context) & ((ago >= 0) | (not self.causal))  # [T, P + T]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.out(y.transpose(1, 2).reshape(batch, time, dim))

@@ -25,8 +25,9 @@ STACK = Stack(
     kind="codec",
     trainer="speech_eval.reference_models.codec.train:train_recipe",
     schema="speech_eval.reference_models.codec.stack:schema",
+    exporter="speech_eval.reference_models.codec.export:export",
     recipes=Path(__file__).parent.parent / "recipes" / "codec",
     options=(
-        TrainOption("init", "Start from this model, a checkpoint directory or a shipped name, with its architecture."),
+        TrainOption("init", "Start from this model: a checkpoint, a shipped name, or a published DAC, hf:ORG/REPO."),
     ),
 )

@@ -29,6 +29,7 @@ from speech_eval.reference_models.codec.losses import (
     feature_matching_loss,
 )
 from speech_eval.reference_models.codec.model import Codec
+from speech_eval.reference_models.codec.published import load_start, locate_start
 from speech_eval.reference_models.codec.semantic import SemanticDistillation
 from speech_eval.reference_models.codec.training_config import WAVEFORM_LOSSES, TrainingConfig
 from speech_eval.reference_models.codec.validation import Validation
@@ -36,8 +37,6 @@ from speech_eval.reference_models.data.corpus import Data, LeftOut, open_corpus
 from speech_eval.reference_models.data.segments import Batch, Batches, Segments
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.training.checkpoint import (
-    WEIGHTS,
-    find_checkpoint,
     save_checkpoint,
 )
 from speech_eval.reference_models.training.config import OptimizerConfig
@@ -81,9 +80,9 @@ def train_recipe(
     """`train` for a recipe of this stack; with `init`, the checkpoint's architecture takes the place of the recipe's.
     Raises `BadInput` naming a key of the recipe that cannot be used."""
     config, training = recipe.read(CodecConfig, recipe.model), recipe.read(TrainingConfig, recipe.training)
-    start = None if init is None else find_checkpoint(init, "--init")
+    start = None if init is None else locate_start(init)
     if start is not None:
-        config = Codec.load(start)[0].config
+        config = load_start(start).config
         first_says(say)(f"starting from {start}, with its architecture")
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "init": start}
     return train(config, training, data, output, progress=progress, say=say, **options)
@@ -180,8 +179,8 @@ class CodecTrainer:
     def _build_models(self) -> None:
         training = self.training
         torch.manual_seed(training.seed)
-        self.codec = Codec(self.config) if self.init is None else Codec.load(self.init)[0]
-        self.start_weights = None if self.init is None else weights_digest([self.init / WEIGHTS])
+        self.codec = Codec(self.config) if self.init is None else load_start(self.init)
+        self.start_weights = None if self.init is None else weights_digest(sorted(self.init.glob("model*.safetensors")))
         self.ema = EMA(self.codec, training.ema_decay) if training.ema_decay else None
         self.distillation = self._distillation()
         self.config = self.codec.config

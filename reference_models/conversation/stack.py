@@ -28,9 +28,24 @@ class Kind:
 
 KINDS = {
     "duplex": Kind(
-        f"{_HERE}.duplex_config:DuplexConfig",
-        f"{_HERE}.duplex_config:DuplexTrainingConfig",
-        f"{_HERE}.duplex_train:train_recipe",
+        f"{_HERE}.duplex.config:DuplexConfig",
+        f"{_HERE}.duplex.config:DuplexTrainingConfig",
+        f"{_HERE}.duplex.train:train_recipe",
+    ),
+    "flow": Kind(
+        f"{_HERE}.flow.config:FlowConfig",
+        f"{_HERE}.flow.config:FlowTrainingConfig",
+        f"{_HERE}.flow.train:train_recipe",
+    ),
+    "csm-context": Kind(
+        f"{_HERE}.context.config:ContextConfig",
+        "speech_eval.reference_models.tts.training_config:TTSTrainingConfig",
+        f"{_HERE}.context.train:train_recipe",
+    ),
+    "talker": Kind(
+        f"{_HERE}.talker.config:TalkerConfig",
+        f"{_HERE}.talker.config:TalkerTrainingConfig",
+        f"{_HERE}.talker.train:train_recipe",
     ),
 }
 
@@ -60,10 +75,13 @@ def train_recipe(recipe: ResolvedRecipe, *arguments: Any, **options: Any) -> dic
 
 STACK = Stack(
     name="conversation",
-    summary="Spoken dialogue: a duplex model that listens and speaks at once.",
+    summary="Spoken dialogue: a duplex model, a Talker for a text LLM, a flow-matching detokenizer.",
     kind="duplex",
     trainer=f"{_HERE}.stack:train_recipe",
     schema=f"{_HERE}.stack:schema",
     recipes=Path(__file__).parent.parent / "recipes" / "conversation",
-    options=(TrainOption("codec", "Speak through this codec, a model spec, instead of the recipe's."),),
+    options=(
+        TrainOption("codec", "Speak through this codec, a model spec, instead of the recipe's."),
+        TrainOption("init", "Start from this model, a checkpoint directory or a shipped name, with its architecture."),
+    ),
 )

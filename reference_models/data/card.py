@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import Any
 
+from speech_eval.errors import BadInput
 from speech_eval.reference_models.data.corpus import Corpus
+from speech_eval.text.files import read_record
 
 
 def data_facts(corpus: Corpus) -> dict[str, Any]:
@@ -13,9 +15,22 @@ def data_facts(corpus: Corpus) -> dict[str, Any]:
     facts: dict[str, Any] = {"folder": corpus.name, "sha256": corpus.sha256, "licenses": dict(corpus.licenses)}
     file = None if corpus.folder is None else corpus.folder / "prepared.json"
     if file is not None and file.is_file():
-        prepared = json.loads(file.read_text("utf-8"))
-        facts |= {"sources": prepared["plan"]["sources"], "licenses": prepared["licenses"]}
+        prepared = read_record(file, "Prepare the data again.", "plan", "licenses")
+        facts |= {"sources": _sources(file, prepared["plan"]), "licenses": _licenses(file, prepared["licenses"])}
     return facts
+
+
+def _sources(file: Path, plan: Any) -> list[str]:
+    sources = plan.get("sources") if isinstance(plan, dict) else None
+    if not isinstance(sources, list) or not all(isinstance(name, str) for name in sources):
+        raise BadInput(f"{file}: its plan names no sources.", "Prepare the data again.")
+    return sources
+
+
+def _licenses(file: Path, licenses: Any) -> dict[str, str]:
+    if not isinstance(licenses, dict) or not all(isinstance(text, str) for text in licenses.values()):
+        raise BadInput(f"{file}: its licenses are not names.", "Prepare the data again.")
+    return licenses
 
 
 def license_of(data: dict[str, Any]) -> dict[str, str]:

@@ -169,7 +169,7 @@ def recordings(source: str, count: int) -> Iterator[tuple[str, Audio, Audio | No
             voice = USERS[number % len(USERS)]
             made = dialogue(number, voice)
             left, right = Audio(made.agent, RATE), Audio(made.user, RATE)
-            columns = {"words": [list(word) for word in made.words]}
+            columns: dict[str, Any] = {"words": [list(word) for word in made.words]}
             text = " ".join(word for channel, word, _, _ in made.words if channel == _AGENT)
             yield f"dialogue-{number:05d}", left, right, f"{ASSISTANT} and {voice}", text, columns
         else:

@@ -19,9 +19,10 @@ from filelock import FileLock
 from speech_eval.audio import load
 from speech_eval.cache import file_sha256_once, write_atomically
 from speech_eval.datasets import Dataset
-from speech_eval.errors import SpeechEvalError
+from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress
 from speech_eval.records import Sample
+from speech_eval.text.files import read_record
 
 KEPT = "data.json"
 SHORTEST = 0.1  # seconds
@@ -73,11 +74,11 @@ def inspected(rows: Sequence[Row], output: Path | None, progress: Progress) -> t
 def _kept(file: Path, digest: str) -> list[Facts] | None:
     """What an earlier check of the same samples and recordings found."""
     try:
-        stored = json.loads(file.read_text("utf-8"))
+        stored = read_record(file, "", "version", "sha256", "samples", largest=1 << 30)
         if (stored["version"], stored["sha256"]) != (_VERSION, digest):
             return None
         return [Facts(**{key: value for key, value in line.items() if key != "id"}) for line in stored["samples"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (BadInput, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -36,12 +36,13 @@ class TokenBatch:
 
 @dataclass(frozen=True)
 class Source:
-    """A document made on demand: its name, its length in positions, how to make it, and whether it is speech."""
+    """A document made on demand: its name, its length in positions, how to make it, and how many ends of speech are
+    among its labels: 0 for text alone, one for each turn of a conversation."""
 
     name: str
     length: int
     make: Callable[[], Example]
-    speech: bool = True
+    ends: int = 1
 
 
 class Packed:
@@ -125,7 +126,7 @@ class Packed:
                 positions[row, span] = np.arange(len(own_ids))
                 at += len(own_ids)
             positions[row, at:] = np.arange(self.length - at)
-        self._check_ends(labels, sum(source.speech for pack in packs for source in pack))
+        self._check_ends(labels, sum(source.ends for pack in packs for source in pack))
         names = [[source.name for source in pack] for pack in packs]
         filled = sum(source.length for pack in packs for source in pack)
         return TokenBatch(torch.from_numpy(ids), torch.from_numpy(labels), torch.from_numpy(positions), names, filled)

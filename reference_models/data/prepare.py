@@ -31,6 +31,7 @@ from speech_eval.reference_models.data.natural import natural_sentences
 from speech_eval.reference_models.data.questions import questions
 from speech_eval.reference_models.data.sentences import sentences
 from speech_eval.reference_models.data.voices import ASSISTANT, FACTORS, say
+from speech_eval.text.files import read_record
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
 SYNTHETIC = "hibari-en"
@@ -98,7 +99,7 @@ def prepare(
 def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Progress) -> dict[str, Any]:
     done = output / "prepared.json"
     if done.is_file():
-        summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
+        summary = read_record(done, "Choose another folder.", "plan")
         if summary["plan"] != plan:
             raise BadInput(f"{output} was prepared as {summary['plan']}, not as {plan}.", "Choose another folder.")
         return summary
@@ -124,9 +125,9 @@ def _recordings(
 ) -> Iterator[Recording]:
     if source in _CONVERSED:
         count = _DIALOGUES if limit is None else limit
-        for number, (key, audio, right, speaker, text, columns) in enumerate(dialogues.recordings(source, count)):
+        for number, (key, audio, right, speaker, words, columns) in enumerate(dialogues.recordings(source, count)):
             progress(source, number, count)
-            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", text, right, columns)
+            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", words, right, columns)
         return
     if source in _SPOKEN_BY_HIBARI:
         yield from _synthetic(source, limit, output, progress)

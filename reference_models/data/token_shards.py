@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from speech_eval.adapters.base import AudioCodec
+from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.audio import load
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput, require
@@ -42,6 +42,7 @@ from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.training.config import Policy
 from speech_eval.reference_models.training.log import differences
 from speech_eval.text.detect import UNKNOWN
+from speech_eval.text.files import read_record
 
 SUMMARY = "shards.json"
 SPLITS = (TRAIN, HELD_OUT)
@@ -97,7 +98,7 @@ def write_shards(
     with FileLock(output / ".lock"):  # several processes of one training may ask at once
         done = output / SUMMARY
         if done.is_file():
-            summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
+            summary = read_record(done, "Choose another folder.", "plan")
             changed = differences(summary["plan"], plan)
             if not changed:
                 return summary
@@ -134,7 +135,7 @@ def _write(
         for start in range(0, len(mine), _BATCH):
             batch = mine[start : start + _BATCH]
             for row, found in _encode(codec, batch):
-                section = section or _section(codec, codec_spec, found)
+                section = section or codec_section(codec, codec_spec, found)
                 writer.add(row, len(section.codebook_sizes))
             done += len(batch)
             progress("encode", done, len(chosen))
@@ -180,7 +181,9 @@ def _encode(codec: AudioCodec, batch: Sequence[tuple[Clip, Reading]]) -> Iterato
         yield row | {"language": sample.language, "seconds": audio.seconds}, found
 
 
-def _section(codec: AudioCodec, spec: str, found: Any) -> CodecSection:
+def codec_section(codec: AudioCodec, spec: str, found: Codes) -> CodecSection:
+    """What a model keeps of the codec whose codes it learns, `found` being some of them. Raises `BadInput` for
+    codebooks that the shards cannot hold."""
     sizes = [int(size) for size in found.codebook_sizes]
     if not sizes or max(sizes) > 2**16:
         raise BadInput(f"{spec}: codebooks of {sizes} codes.", "Use a codec whose codebooks have 1 to 65 536 codes.")
@@ -247,12 +250,10 @@ class Shards:
 
     def __init__(self, folder: Path, split: str = "train") -> None:
         done = folder / SUMMARY
+        remedy = "Write the shards first: `speech-eval train` with a recipe of the stack tts."
         if not done.is_file():
-            raise BadInput(
-                f"{folder} holds no {SUMMARY}.",
-                "Write the shards first: `speech-eval train` with a recipe of the stack tts.",
-            )
-        self.summary: dict[str, Any] = json.loads(done.read_text("utf-8"))
+            raise BadInput(f"{folder} holds no {SUMMARY}.", remedy)
+        self.summary = read_record(done, remedy, "codec")
         self.codec = CodecSection.model_validate(self.summary["codec"])
         files = sorted(str(path) for path in folder.glob(f"{split}-*.parquet"))
         self._rows: Any = None

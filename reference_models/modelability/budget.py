@@ -5,26 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from speech_eval.errors import BadInput
+from speech_eval.reference_models.training.distributed import Precision
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The same for every codec: the language model's shape, the data, and when training stops.
+    """The same for every codec: the data, how often it is read, in which batches, and the language model's shape.
 
-    Training ends after `audio_seconds` of speech or `flops`, whichever comes first; the result says which, and both
-    counts. `batch_positions` is the size of a batch, `text` the share of utterances that are read with their text.
+    `train` are datasets of which the first `seconds` are read `passes` times, `batch_seconds` of recordings per update;
+    the operations that this takes differ between codecs and are reported. `precision` is that of the layers on a GPU.
+    `checkpointing` computes the layers again in the backward pass instead of keeping what they gave. `text` is the
+    share of utterances that are read with their text.
     """
 
     train: tuple[str, ...]
-    audio_seconds: float
-    flops: float
+    seconds: float
+    passes: int
+    batch_seconds: float
     width: int
     layers: int
     heads: int
     feed_forward: int
     positions: int
-    batch_positions: int
     learning_rate: float
+    precision: Precision = "float32"
+    checkpointing: bool = False
     text: float = 0.5
     seed: int = 0
     temperature: float = 0.8
@@ -32,10 +37,11 @@ class Budget:
 
 _ASTERISK = tuple(f"asterisk-{language}@train" for language in ("en", "es", "fr", "it", "ru"))
 BUDGETS = {
-    # Two CPU cores, minutes: ranks codecs by how predictable their codes are; its speech is not intelligible.
-    "smoke-1": Budget(_ASTERISK, 3600.0, 6e12, 192, 4, 4, 512, 4096, 1024, 2e-3),
-    # One H100, about half an hour per codec, on a hundred hours or more given with the option `train`.
-    "h100-1": Budget(_ASTERISK, 3.6e6, 4e18, 1024, 16, 16, 4096, 8192, 65_536, 3e-4),
+    # One CPU core, minutes: ranks codecs by how predictable their codes are.
+    "smoke-2": Budget(_ASTERISK, 3120.0, 2, 6.0, 128, 2, 4, 384, 1024, 2e-3),
+    # One H100, 25 minutes for a codec of 200 tokens per second (docs/tasks.md has the arithmetic). The data, 100 hours,
+    # come with the option `train`.
+    "h100-2": Budget((), 360_000.0, 7, 300.0, 768, 12, 12, 2048, 8192, 6e-4, "bf16", True),
 }
 
 

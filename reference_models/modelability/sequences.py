@@ -1,4 +1,5 @@
-"""A text and a codec's codes as the token LM's sequence [streams, T], in each layout, and back to codes.
+"""A text and a codec's codes as the token LM's sequence [streams, T], in each layout, and back. Codes are words of
+lexicon.py throughout.
 
 flattened  one stream: the shared `StreamTokenizer`, each codebook with ids of its own
 delay      stream k reads codebook k, k steps late; text is in stream 0
@@ -22,31 +23,31 @@ from speech_eval.reference_models.speech_lm.sequence import CodecSection, Sequen
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer, up_to_end
 from speech_eval.reference_models.speech_lm.vocabulary import Vocabulary
 
+NO_CODES = "The codec gives no codes (Opus does not), so no language model can read them."
 Ranges = tuple[tuple[int, int], ...]  # ids as (first, last + 1)
 
 
 @dataclass(frozen=True)
 class Sequences(ABC):
-    """A codec's codebook sizes and frame ratios in one layout."""
+    """The words of a codec's codebooks and their frame ratios in one layout. `sizes` count the words of each codebook,
+    of which the last is `rare`."""
 
     layout: str
     sizes: tuple[int, ...]
     ratios: tuple[int, ...]
 
     @classmethod
-    def of(cls, layout: str, codes: Codes) -> Sequences:
-        """The layout of a codec, from any of its codes. Raises `BadInput` for codes that the layout cannot hold."""
+    def of(cls, layout: str, codes: Codes, sizes: Sequence[int]) -> Sequences:
+        """The layout of a codec, from any of its codes and the number of words of each of its codebooks. Raises
+        `BadInput` for codes that the layout cannot hold."""
         if layout not in LAYOUTS:
             raise BadInput(f"No layout is named '{layout}'.", f"Use {' or '.join(LAYOUTS)}.")
         if not len(codes.codebooks):
-            raise BadInput(
-                "The codec gives no codes (Opus does not), so no language model can read them.",
-                "Use a codec with codebooks.",
-            )
+            raise BadInput(NO_CODES, "Use a codec with codebooks.")
         ratios = ratios_of(codes.frame_rates)
         if layout == "delay" and set(ratios) != {1}:
             raise BadInput("The delay layout needs codebooks of one frame rate.", "Use the flattened layout.")
-        return LAYOUTS[layout](layout, tuple(int(size) for size in codes.codebook_sizes), ratios)
+        return LAYOUTS[layout](layout, tuple(sizes), ratios)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -78,8 +79,8 @@ class Sequences(ABC):
 
     @abstractmethod
     def allowed(self, step: int, ended_at: int | None) -> list[Tensor]:
-        """Ids that may occur at a position of speech, per stream, the end last. `ended_at` is the position at which
-        stream 0 ended, in the delay layout: the others still have codes to say."""
+        """Ids that may be said at a position of speech, per stream, the end last; rare codes may not. `ended_at` is the
+        position at which stream 0 ended, in the delay layout: the others still have codes to say."""
 
     @cached_property
     def end(self) -> int:
@@ -117,7 +118,9 @@ class Flattened(Sequences):
         return self._tokenizer.codes(tokens[0])
 
     def allowed(self, step: int, ended_at: int | None) -> list[Tensor]:
-        return [self._tokenizer.allowed(step)]
+        rare = torch.tensor([sum(self.vocabulary.block(f"codes-{k}")) - 1 for k in range(len(self.sizes))])
+        ids = self._tokenizer.allowed(step)
+        return [ids[~torch.isin(ids, rare)]]
 
 
 class Delay(Sequences):
@@ -159,7 +162,8 @@ class Delay(Sequences):
         for k, size in enumerate(self.sizes):
             start = self.vocabulary.block("codes-0")[0] if k == 0 else 0
             if step >= k and (ended_at is None or step < ended_at + k):
-                ids.append(torch.tensor([*range(start, start + size), *([self.end] if k == 0 and step > 0 else [])]))
+                end = [self.end] if k == 0 and step > 0 else []
+                ids.append(torch.tensor([*range(start, start + size - 1), *end]))
             else:
                 ids.append(torch.tensor([self.vocabularies[k] - 1]))
         return ids

@@ -21,7 +21,7 @@ from speech_eval.reference_models.speech_lm.sampling import Sampling, draw_one
 def speak(
     model: CodeLM, sequences: Sequences, text: str, *, seed: int, temperature: float, max_steps: int
 ) -> tuple[list[Ints], bool]:
-    """Codes for a text, and whether the model ended by itself within `max_steps` positions of speech."""
+    """Words of the codes for a text, and whether the model ended by itself within `max_steps` positions of speech."""
     model.eval()
     device = next(model.parameters()).device
     generator, sampling = torch.Generator().manual_seed(seed), Sampling(temperature=temperature)
@@ -34,10 +34,10 @@ def speak(
         for step in range(max(room, 0)):
             hidden = model.hidden(tokens, cache)[0, -1]  # [width]
             allowed = sequences.allowed(step, ended_at)
-            if ended_at is not None and all(len(ids) == 1 for ids in allowed[1:]):
-                break
+            if (ended_at is not None and all(len(ids) == 1 for ids in allowed[1:])) or not all(map(len, allowed)):
+                break  # all has been said, or a codebook has no code that training saw twice
             column = [
-                int(ids[draw_one(model.logits(hidden, s).float().cpu()[ids], sampling, generator)])
+                int(ids[draw_one(model.log_probabilities(hidden, s, ids.to(device)).cpu(), sampling, generator)])
                 if len(ids) > 1
                 else int(ids[0])
                 for s, ids in enumerate(allowed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,16 @@ from speech_eval.reference_models.modelability.sequences import Sequences
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig
+from speech_eval.reference_models.training.distributed import autocast
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, adamw, update
+
+Pair = tuple[Ints, Ints]  # tokens and targets [S, T]
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One training item: its text, its codes and its length."""
+    """One training item: its text, the words of its codes (lexicon.py), and its length."""
 
     text: str
     codes: list[Ints]
@@ -35,19 +37,18 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Spent:
-    """What training cost: seconds of audio read, FLOPs, optimizer steps, and the limit that ended it."""
+    """What training cost: seconds of audio read, FLOPs, optimizer steps."""
 
     audio_seconds: float
     flops: float
     steps: int
-    stopped_by: str
 
 
 def new_model(sequences: Sequences, budget: Budget) -> CodeLM:
     """A model with the budget's shape and seed."""
     torch.manual_seed(budget.seed)
     shape = (budget.width, budget.layers, budget.heads, budget.feed_forward, budget.positions)
-    return CodeLM(CodeLMConfig(sequences.vocabularies, sequences.choices, *shape))
+    return CodeLM(CodeLMConfig(sequences.vocabularies, sequences.choices, *shape), budget.checkpointing)
 
 
 def train(
@@ -57,24 +58,24 @@ def train(
     budget: Budget,
     progress: Progress,
 ) -> Spent:
-    """Next-token training until the budget is spent. Deterministic: batches, dropped texts and weights follow the seed.
+    """Next-token training on `budget.passes` passes over the corpus. The recordings of each batch are the same for
+    every codec. Deterministic: batches, dropped texts and weights follow the seed.
 
     Raises `SpeechEvalError` if the loss is not finite.
     """
-    device, per_step = next(model.parameters()).device, model.flops_per_step()
-    config = _optimizer(budget)
+    device, per_position = next(model.parameters()).device, model.flops_per_step()
+    precision = budget.precision if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    groups = _groups(corpus, budget.batch_seconds)
+    steps = budget.passes * len(groups)
+    config = _optimizer(budget, steps)
     optimizer = adamw(model, config)
     audio_seconds = flops = 0.0
-    loop = Loop(
-        RunConfig(steps=sys.maxsize),
-        Path(),
-        RunLog(),
-        name="codec-modelability",
-        share=lambda: max(audio_seconds / budget.audio_seconds, flops / budget.flops),
-    )
+    loop = Loop(RunConfig(steps=steps), Path(), RunLog(), name="codec-modelability")
     model.train()
-    for number, (tokens, targets, seconds) in loop.steps(lambda start, stop: _batches(sequences, corpus, budget)):
-        nats = model.nll(tokens.to(device), targets.to(device))
+    batches = _batches(sequences, corpus, groups, budget)
+    for number, (tokens, targets, seconds) in loop.steps(lambda start, stop: batches):
+        with autocast(device, precision):
+            nats = model.nll(tokens.to(device), targets.to(device))
         loss = nats.sum() / (targets != IGNORE).sum().to(device)
         if not torch.isfinite(loss):
             raise SpeechEvalError(f"Step {number}: the loss of the token LM is {loss.item()}.", "Report this codec.")
@@ -82,19 +83,18 @@ def train(
         loss.backward()
         update(optimizer, model.parameters(), config, config.rate_at(number, loop.done()))
         audio_seconds += seconds
-        flops += per_step * tokens[:, 0].numel()
+        flops += per_position * tokens[:, 0].numel()
         loop.record({})
-        progress("codec-modelability: train", min(int(100 * loop.done()), 100), 100)
-    stopped_by = "audio seconds" if audio_seconds >= budget.audio_seconds else "FLOPs"
-    return Spent(audio_seconds, flops, loop.log.step, stopped_by)
+        progress("codec-modelability: train", int(100 * loop.done()), 100)
+    return Spent(audio_seconds, flops, loop.log.step)
 
 
-def _optimizer(budget: Budget) -> OptimizerConfig:
+def _optimizer(budget: Budget, steps: int) -> OptimizerConfig:
     return OptimizerConfig(
         learning_rate=budget.learning_rate,
         betas=(0.9, 0.95),
         weight_decay=0.1,
-        warmup_steps=20,
+        warmup_steps=max(20, steps // 50),
         schedule="cosine",
         final_share=0.1,
         clip_norm=1.0,
@@ -102,45 +102,51 @@ def _optimizer(budget: Budget) -> OptimizerConfig:
 
 
 def bits(model: CodeLM, sequences: Sequences, text: str, codes: Sequence[Ints]) -> float:
-    """Bits the model needs for the codes and their end, after reading `text` ('' for none).
+    """Bits the model needs for the words of the codes and their end, after reading `text` ('' for none), in float32.
 
     Speech longer than the model's positions is read in windows, each without the ones before it.
     """
     model.eval()
-    tokens, targets = sequences.targets(text, codes)
     device, total = next(model.parameters()).device, 0.0
     with torch.inference_mode():
-        for start in range(0, tokens.shape[1], model.config.positions):
-            window = slice(start, start + model.config.positions)
-            pair = (torch.from_numpy(np.ascontiguousarray(part[:, window]))[None] for part in (tokens, targets))
-            total += float(model.nll(*(part.to(device) for part in pair)).double().sum())
+        for pair in _windows(sequences.targets(text, codes), model.config.positions):
+            total += float(model.nll(*(part.to(device) for part in _pad([pair]))).double().sum())
     return total / math.log(2)
 
 
+def _groups(corpus: Sequence[Utterance], batch_seconds: float) -> list[list[int]]:
+    """Batches of recordings of similar length, at most `batch_seconds` after padding, or one recording."""
+    groups: list[list[int]] = [[]]
+    for i in sorted(range(len(corpus)), key=lambda i: (corpus[i].seconds, i)):
+        if groups[-1] and (len(groups[-1]) + 1) * corpus[i].seconds > batch_seconds:
+            groups.append([])
+        groups[-1].append(i)
+    return groups
+
+
 def _batches(
-    sequences: Sequences, corpus: Sequence[Utterance], budget: Budget
+    sequences: Sequences, corpus: Sequence[Utterance], groups: Sequence[Sequence[int]], budget: Budget
 ) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """Tokens, targets and seconds of speech of endless passes over the corpus: utterances of similar length together,
-    batches in a new order in each pass."""
+    """Tokens, targets and seconds of speech of all passes; in each, batches come in a new order, and other utterances
+    with their texts."""
     random = np.random.default_rng(budget.seed)
-    while True:
+    for _ in range(budget.passes):
         read = random.random(len(corpus)) < budget.text
-        pairs = [
-            sequences.targets(item.text if keep else "", item.codes) for item, keep in zip(corpus, read, strict=True)
-        ]
-        pairs = [(tokens[:, : budget.positions], targets[:, : budget.positions]) for tokens, targets in pairs]
-        order = sorted(range(len(pairs)), key=lambda i: (pairs[i][0].shape[1], i))
-        groups: list[list[int]] = [[]]
-        for i in order:
-            if groups[-1] and (len(groups[-1]) + 1) * pairs[i][0].shape[1] > budget.batch_positions:
-                groups.append([])
-            groups[-1].append(i)
         for g in random.permutation(len(groups)):
-            chosen = [pairs[i] for i in groups[g]]
-            yield *_pad(chosen), sum(corpus[i].seconds for i in groups[g])
+            pairs: list[Pair] = []
+            for i in groups[g]:
+                targets = sequences.targets(corpus[i].text if read[i] else "", corpus[i].codes)
+                pairs += _windows(targets, budget.positions)
+            yield *_pad(pairs), sum(corpus[i].seconds for i in groups[g])
 
 
-def _pad(pairs: Sequence[tuple[Ints, Ints]]) -> tuple[Tensor, Tensor]:
+def _windows(pair: Pair, length: int) -> list[Pair]:
+    """Tokens and targets in parts of at most `length` positions."""
+    tokens, targets = pair
+    return [(tokens[:, at : at + length], targets[:, at : at + length]) for at in range(0, tokens.shape[1], length)]
+
+
+def _pad(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     """Tokens and targets [B, S, T] of unequal lengths, padded at the end, where no other position sees it."""
     longest = max(tokens.shape[1] for tokens, _ in pairs)
     tokens = [np.pad(t, ((0, 0), (0, longest - t.shape[1]))) for t, _ in pairs]

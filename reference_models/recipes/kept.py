@@ -16,6 +16,7 @@ from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.recipes.show import keys
 from speech_eval.reference_models.training.log import differences
 from speech_eval.reference_models.training.state import FILE
+from speech_eval.text.files import read_record
 
 KEPT = "recipe.json"
 _PARTS = ("codec.", "model.", "training.")
@@ -27,8 +28,8 @@ def check_kept(output: Path, recipe: ResolvedRecipe, corpus: Corpus) -> None:
     key, file = key_of(recipe, corpus), output / KEPT
     if (output / FILE).is_file():
         try:
-            kept = json.loads(file.read_text("utf-8"))
-        except (OSError, ValueError):
+            kept = read_record(file, "")
+        except BadInput:
             raise BadInput(
                 f"{output} holds a training without a readable {KEPT}, which would tell its recipe and data.",
                 "Choose another --output.",

@@ -46,7 +46,8 @@ class Stack:
     directory; `data` is what `data.corpus.open_corpus` takes: a folder, a list, a dataset's name, or a corpus that is
     open. `schema` is `module:function` of `schema(recipe) -> {part of the recipe: section class}`; `kind` is what its
     `reference.json` states, by which the harness finds the adapter (the first kind of a stack that trains several);
-    `recipes` is the folder of its YAML files.
+    `recipes` is the folder of its YAML files. `exporter` is `module:function` of `export(checkpoint, folder)`, if the
+    stack has one.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Stack:
     schema: str
     recipes: Path
     options: tuple[TrainOption, ...] = ()
+    exporter: str | None = None
     extra: str = "train"
 
     def train(self, recipe: ResolvedRecipe, data: Data, output: Path, **options: Any) -> dict[str, Any]:
@@ -113,16 +115,3 @@ def train_unless_finished(
         return dict(read_description(output)["card"])
     say(f"training {recipe.name}, size {recipe.size}, into {output}")
     return stack.train(recipe, corpus, output, resume=started, overfit=False, progress=progress, say=say)
-
-
-def codec_of(
-    recipe: ResolvedRecipe, data: Data, output: Path, *, progress: Progress = silent, say: Say = unsaid
-) -> str:
-    """The spec of a recipe's codec, which is trained into `output` first if the recipe names one to train. Raises
-    `BadInput` for a recipe without a codec."""
-    if recipe.codec is None:
-        raise BadInput(f"{recipe.name} names no codec.", "Add `codec` with a `recipe` and `size`, or with a `spec`.")
-    if recipe.codec.spec is not None:
-        return recipe.codec.spec
-    train_unless_finished(recipe.codec.resolve(), data, output, progress=progress, say=say)
-    return str(output)

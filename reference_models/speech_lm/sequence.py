@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
@@ -25,6 +26,21 @@ class CodecSection(Section):
     frame_rates: tuple[PositiveFloat, ...] = knob((), "Frames per second of each codebook.")
     weights_sha256: str = knob("", "Digest of the codec's weights; the model refuses to speak through others.")
     sample_rate: int = knob(0, "Samples per second.")
+
+    def seen_from(self, directory: Path) -> str:
+        """The model spec as seen from here: a path below the checkpoint `directory`, or the spec itself."""
+        target, comma, options = self.spec.partition(",")
+        beside = directory / target
+        return f"{beside}{comma}{options}" if beside.is_dir() else self.spec
+
+    def check_weights(self, digest: str | None, directory: Path) -> None:
+        """Raise `BadInput` unless a codec with weights of this `digest` is the one that a checkpoint was trained on."""
+        if self.weights_sha256 and digest != self.weights_sha256:
+            raise BadInput(
+                f"{directory} was trained on codes of {self.spec} ({self.weights_sha256[:12]}); the given codec has "
+                f"other weights ({str(digest)[:12]}).",
+                "Name the codec it was trained with: codec=SPEC.",
+            )
 
 
 class SequenceConfig(Section):

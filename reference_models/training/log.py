@@ -10,6 +10,7 @@ from typing import Any
 
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput, SpeechEvalError, require
+from speech_eval.text.files import parse_json
 
 LOG = "log.jsonl"
 
@@ -31,13 +32,23 @@ class TrainingStopped(SpeechEvalError):
 
 def append_row(file: Path, row: dict[str, Any]) -> None:
     """Append a row, and drop rows at or after its step that an interrupted run left."""
-    kept = [line for line in _lines(file) if json.loads(line)["step"] < row["step"]]
+    kept = [line for line, stored in zip(_lines(file), read_rows(file), strict=True) if stored["step"] < row["step"]]
     write_atomically(file, "".join(f"{line}\n" for line in [*kept, json.dumps(row)]).encode())
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
     """The rows of a log; none if there is no log yet."""
-    return [json.loads(line) for line in _lines(file)]
+    return [_row(file, number, line) for number, line in enumerate(_lines(file), 1)]
+
+
+def _row(file: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = parse_json(line)
+        if not (isinstance(row, dict) and isinstance(row.get("step"), int)):
+            raise ValueError("no row with a step")
+    except ValueError as error:
+        raise BadInput(f"{file}, line {number}: {error}.", "Remove the line, or train in another --output.") from error
+    return row
 
 
 def _lines(file: Path) -> list[str]:

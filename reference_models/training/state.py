@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
+from speech_eval.text.files import parse_json
 
 FILE = "training.safetensors"
 # Folders that the stages before a training leave beside its state: its data, its codec, its start, its shards.
@@ -86,12 +87,21 @@ def _nothing(folder: Path) -> BadInput:
 def read_facts(folder: Path) -> dict[str, Any]:
     """The plain facts of a stored state, without its tensors. Raises `BadInput` as `load_training` does."""
     with _open(folder) as file:
-        return dict(json.loads((file.metadata() or {})["facts"]))
+        return _facts(folder, file)
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with _open(folder) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads((file.metadata() or {})["facts"])  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys()}, _facts(folder, file)  # noqa: SIM118
+
+
+def _facts(folder: Path, file: Any) -> dict[str, Any]:
+    try:
+        return dict(parse_json((file.metadata() or {})["facts"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise BadInput(
+            f"{folder / FILE}: no facts of a training ({error!r}).", "Start the training again in another --output."
+        ) from error
 
 
 def _open(folder: Path) -> Any:

@@ -172,15 +172,17 @@ class ReferenceTTS(SpeechLMSynthesizer):
         super().__init__(**options)
 
     def _load(self, device: str) -> tuple[SpeakingModel, SpeechCodec, Sampling]:
-        from speech_eval.reference_models.speech_lm.bundle import load_same_codec
+        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
         from speech_eval.reference_models.speech_lm.sampling import Sampling
         from speech_eval.reference_models.tts import building
 
         model, self._card = building.load(self._directory)
         section = model.config.codec
         self._clones = not model.config.one_voice
+        codec = load_codec(self._spec or section.seen_from(self._directory))
+        section.check_weights(codec.info().weights_sha256, self._directory)
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
-        speech = load_same_codec(section, self._directory, self._spec)
+        speech = SpeechCodec(codec, section.codebook_sizes, section.frame_rates)
         return model.to(device), speech, Sampling()
 
     def info(self) -> ModelInfo:
@@ -289,6 +291,11 @@ class OuteTTS(_Published):
     """OuteTTS 1.0 with the Descript Audio Codec of two codebooks."""
 
     family = "outetts"
+
+
+def released_codec(family: str) -> str:
+    """The model spec of the codec that a family was published with; empty where its checkpoints do not say."""
+    return next(published.codec for published in _Published.__subclasses__() if published.family == family)
 
 
 def verifier_for(verify: str, recognizer: str, *, load: bool) -> tuple[By, Verifier | None]:

@@ -15,7 +15,7 @@ from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
 from speech_eval.reference_models.data.splits import HELD_OUT, TRAIN
 from speech_eval.reference_models.recipes import stacks
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe, load
-from speech_eval.reference_models.speech_lm.bundle import CODEC, load_same_codec
+from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
 from speech_eval.reference_models.speech_lm.interface import Generation
 from speech_eval.reference_models.speech_lm.rl.config import AlignmentConfig
 from speech_eval.reference_models.speech_lm.rl.dpo import DPO
@@ -34,6 +34,7 @@ from speech_eval.reference_models.tts import building
 from speech_eval.reference_models.tts.lines import Lines
 
 METHODS: dict[str, type[Aligner]] = {"grpo": GRPO, "dpo": DPO}
+_CODEC = "codec"  # the folder of a checkpoint that holds its codec
 _START = "start"  # the folder of the model to start from, where it is trained first
 
 
@@ -93,7 +94,7 @@ class Alignment:
         self.corpus, self.accelerator = corpus, accelerator()
         model, self.origin = building.load(start)
         section = model.config.codec
-        codec = load_same_codec(section, start)
+        codec = SpeechCodec(load_codec(section.seen_from(start)), section.codebook_sizes, section.frame_rates)
         tokens = round(config.max_seconds * codec.step_rate * model.tokenizer.tokens_per_step)
         sampling = Sampling(temperature=config.temperature, max_tokens=tokens)
 
@@ -141,9 +142,9 @@ class Alignment:
 
     def copy_codec(self) -> None:
         """Give the checkpoint its own copy of a codec of this project."""
-        inside = self.start / CODEC
-        if inside.is_dir() and not (self.output / CODEC).exists():
-            shutil.copytree(inside, self.output / CODEC, ignore=shutil.ignore_patterns(FILE, "*.jsonl", "*.html"))
+        inside = self.start / _CODEC
+        if inside.is_dir() and not (self.output / _CODEC).exists():
+            shutil.copytree(inside, self.output / _CODEC, ignore=shutil.ignore_patterns(FILE, "*.jsonl", "*.html"))
 
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""

@@ -10,11 +10,13 @@ from pydantic import ValidationError
 from torch import nn
 
 from speech_eval.errors import BadInput
+from speech_eval.reference_models.speech_lm.tokenizer import StreamTokenizer
 from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 from speech_eval.reference_models.tts.config import HubCore, TTSConfig
 from speech_eval.reference_models.tts.frame_lm import FrameLM
 from speech_eval.reference_models.tts.model import SpeechLM, extend
+from speech_eval.reference_models.tts.published import PublishedTokenizer, family_of
 
 TOKENIZER = "tokenizer"
 TokenLM = SpeechLM | FrameLM
@@ -32,7 +34,9 @@ def build(config: TTSConfig) -> TokenLM:
     core = config.core
     try:
         tokenizer = AutoTokenizer.from_pretrained(core.name, revision=core.revision)
-        lm = AutoModelForCausalLM.from_pretrained(core.name, revision=core.revision, dtype=torch.float32)
+        lm = AutoModelForCausalLM.from_pretrained(
+            core.name, revision=core.revision, dtype=torch.float32, use_safetensors=True
+        )
     except (OSError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise BadInput(f"The text LLM {core.name}: {first}", "Check the name and the network.") from error
@@ -50,7 +54,7 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     model = _empty(config, directory)
     model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(_ours(model, state))
     except RuntimeError as error:
         first_line = str(error).splitlines()[0]
         raise BadInput(
@@ -64,7 +68,7 @@ def start_from(directory: Path, config: TTSConfig) -> TokenLM:
     described, state, _ = load_checkpoint(directory, "tts")
     model = _empty(config, directory)
     model.tokenizer.vocabulary.check(described["vocabulary"], str(directory))
-    model.load_state_dict(state)
+    model.load_state_dict(_ours(model, state))
     return model
 
 
@@ -73,6 +77,16 @@ def save(directory: Path, model: TokenLM, state: dict[str, Any], card: dict[str,
     save_checkpoint(directory, "tts", model.config.model_dump(mode="json"), state, card)
     if model.tokenizer.text_tokenizer is not None:
         model.tokenizer.text_tokenizer.save_pretrained(directory / TOKENIZER)
+
+
+def _ours(model: TokenLM, state: dict[str, Any]) -> dict[str, Any]:
+    """A state by the names of this project, if it has those of transformers, which leave a tied head out."""
+    if isinstance(model, FrameLM) or any(name.startswith("core.") for name in state):
+        return state
+    named = {f"core.{name}": tensor for name, tensor in state.items()}
+    if model.core.config.tie_word_embeddings and "core.lm_head.weight" not in named:
+        named["core.lm_head.weight"] = named["core.model.embed_tokens.weight"]
+    return named
 
 
 def _empty(config: TTSConfig, directory: Path) -> TokenLM:
@@ -84,7 +98,12 @@ def _empty(config: TTSConfig, directory: Path) -> TokenLM:
     if config.core.architecture is None:
         raise BadInput(f"{directory}: the text LLM's architecture is missing.", "Train it again.")
     lm = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.core.architecture), dtype=torch.float32)
-    return _speaking(config, lm, AutoTokenizer.from_pretrained(directory / TOKENIZER))
+    return _speaking(config, lm, AutoTokenizer.from_pretrained(_tokenizer(directory)))
+
+
+def _tokenizer(directory: Path) -> Path:
+    """Where a text LLM's tokenizer is: beside the weights in an exported model."""
+    return directory / TOKENIZER if (directory / TOKENIZER).is_dir() else directory
 
 
 def _speaking(config: TTSConfig, lm: Any, tokenizer: Any) -> SpeechLM:
@@ -92,9 +111,19 @@ def _speaking(config: TTSConfig, lm: Any, tokenizer: Any) -> SpeechLM:
     if scaled:
         raise BadInput(f"This text LLM rescales its logits ({scaled[0]}).", "Use a Llama, Qwen or Mistral model.")
     assert isinstance(config.core, HubCore)
+    family = family_of(tokenizer, lm.get_input_embeddings().num_embeddings)
+    if family != config.core.family:
+        raise BadInput(
+            f"{config.core.name} speaks already: it has the speech tokens of {family}.",
+            f"Start from it: --init {config.core.name}. Or name a text LLM.",
+        )
     core = config.core.model_copy(update={"architecture": _plain(lm)})
-    model = SpeechLM(config.model_copy(update={"core": core}), lm, tokenizer)
-    extend(lm, len(model.tokenizer.vocabulary) - lm.get_input_embeddings().num_embeddings)
+    config = config.model_copy(update={"core": core})
+    if family is not None:
+        return SpeechLM(config, lm, PublishedTokenizer(config, lm, tokenizer))
+    base = lm.get_input_embeddings().num_embeddings
+    model = SpeechLM(config, lm, StreamTokenizer(config, config.core.positions, tokenizer, base))
+    extend(lm, len(model.tokenizer.vocabulary) - base)
     return model
 
 

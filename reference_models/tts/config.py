@@ -18,6 +18,9 @@ class HubCore(Section):
     name: str = knob(..., "Hub name or directory of the text LLM.")
     revision: str | None = knob(None, "Its revision on the hub; null: the newest.")
     positions: PositiveInt = knob(2048, "Longest sequence that the model reads.")
+    family: Literal["llasa", "orpheus", "neutts"] | None = knob(
+        None, "The published speech LM whose tokens it has: it keeps them, and gets no others.", filled_in=True
+    )
     architecture: dict[str, Any] | None = knob(
         None, "The LLM's configuration, so that loading a checkpoint needs no hub.", filled_in=True
     )
@@ -35,7 +38,8 @@ class TTSConfig(SequenceConfig):
     def _parts_fit(self) -> TTSConfig:
         if (self.layout == "csm") != (self.depth is not None):
             raise ValueError("`depth` belongs to the layout csm, and to no other")
-        if (self.frontend == "tokenizer") != isinstance(self.core, HubCore):
+        reads_phonemes = isinstance(self.core, HubCore) and self.core.family == "neutts"
+        if (self.frontend == "tokenizer") != (isinstance(self.core, HubCore) and not reads_phonemes):
             raise ValueError("the frontend `tokenizer` belongs to a core of type hub, and to no other")
         if self.layout == "csm" and isinstance(self.core, HubCore):
             raise ValueError("the layout csm is trained from scratch: use a core of type llama")

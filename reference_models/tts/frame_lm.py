@@ -30,7 +30,7 @@ class FrameLM(FrameNetwork):
         tokenizer = FrameTokenizer(config, config.core.positions)
         written = [tokenizer.sizes[0] + 1, *tokenizer.sizes[1:]]
         super().__init__(config.core, config.depth, tokenizer.slots, written)
-        self.tokenizer = tokenizer
+        self.tokenizer, self._weight = tokenizer, config.depth.weight
         self.config = config.model_copy(update={"vocabulary": tokenizer.vocabulary.digest})
 
     def finish(self, hidden: Tensor, first: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
@@ -60,7 +60,7 @@ class FrameLM(FrameNetwork):
 
     def loss(self, nats: Mapping[str, Tensor], counts: Mapping[str, float]) -> Tensor:
         """(1 - w) × mean nats of the first codebook + w × mean nats of the others."""
-        w = self.depth.weight
+        w = self._weight
         return (1 - w) * nats["first"] / max(counts["first"], 1) + w * nats["depth"] / max(counts["depth"], 1)
 
     def flops(self, positions: int, counts: Mapping[str, float]) -> float:

@@ -19,19 +19,22 @@ from transformers import Cache, LlamaForCausalLM
 
 from speech_eval.reference_models.speech_lm.core import LlamaCore
 from speech_eval.reference_models.speech_lm.frames import llama_config
-from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer, TextTokenizer
+from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer
 from speech_eval.reference_models.tts.config import TTSConfig
+from speech_eval.reference_models.tts.published import PublishedTokenizer
 
 
 class SpeechLM(nn.Module):
-    """`SpeechLM(config)` for a core of type llama; `lm` and `text_tokenizer` come with a text LLM (see building.py)."""
+    """`SpeechLM(config)` for a core of type llama; `lm` and its `tokenizer` come with a text LLM (see building.py)."""
 
     def __init__(
-        self, config: TTSConfig, lm: nn.Module | None = None, text_tokenizer: TextTokenizer | None = None
+        self,
+        config: TTSConfig,
+        lm: nn.Module | None = None,
+        tokenizer: StreamTokenizer | PublishedTokenizer | None = None,
     ) -> None:
         super().__init__()
-        base = None if lm is None else int(lm.get_input_embeddings().num_embeddings)  # type: ignore[operator]
-        self.tokenizer = StreamTokenizer(config, config.core.positions, text_tokenizer, base)
+        self.tokenizer = tokenizer or StreamTokenizer(config, config.core.positions)
         self.config = config.model_copy(update={"vocabulary": self.tokenizer.vocabulary.digest})
         if lm is None:
             assert isinstance(config.core, LlamaCore)
@@ -79,6 +82,7 @@ class SpeechLM(nn.Module):
         `text_stride` positions per id."""
         if not self._stride:
             return positions
+        assert isinstance(self.tokenizer, StreamTokenizer)
         start = self.tokenizer.start
         index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         ahead = torch.where(ids == start, index, ids.shape[1] - 1).flip(1).cummin(1).values.flip(1)

@@ -44,6 +44,7 @@ class PublicTokenizer(ABC):
     sampling: ClassVar[Sampling]  # the published settings
     reads: ClassVar[tuple[str, ...] | None] = None  # the languages of its phonemes; None: it reads letters
     positions: ClassVar[int] = 2048  # longest sequence in training; configurations state that of the base model
+    closing: ClassVar[tuple[int, ...]] = ()  # ids that follow the end of speech in training
 
     def __init__(
         self, core: Any, text_tokenizer: Any, codebook_sizes: Sequence[int], frame_rates: Sequence[float]
@@ -72,6 +73,19 @@ class PublicTokenizer(ABC):
     @abstractmethod
     def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
         """The family's prompt."""
+
+    @abstractmethod
+    def written(self, said: str) -> list[int]:
+        """Ids of a text as it enters the model, up to where speech begins."""
+
+    @abstractmethod
+    def speech(self, codes: Sequence[Ints]) -> list[int]:
+        """Ids of codes, in whole steps. Raises `BadInput` for a family whose speech is more than codes."""
+
+    @property
+    @abstractmethod
+    def blocks(self) -> list[tuple[int, int]]:
+        """First id and number of the codes of each position of a step."""
 
     @abstractmethod
     def allowed(self, step: int) -> Tensor | None:
@@ -163,9 +177,16 @@ class _FlatTokenizer(PublicTokenizer):
     def codes(self, ids: Ints) -> list[Ints]:
         return [np.asarray(ids, dtype=np.int64) - self._first]
 
+    def speech(self, codes: Sequence[Ints]) -> list[int]:
+        return list((np.asarray(codes[0]) + self._first).tolist())
+
     def allowed(self, step: int) -> Tensor:
         codes = torch.arange(self._first, self._first + self.sizes[0])
         return torch.cat([codes, torch.tensor([self.end])]) if step else codes
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        return [(self._first, self.sizes[0])]
 
     _first: int
 
@@ -186,7 +207,10 @@ class Llasa(_FlatTokenizer):
         return self._end
 
     def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
-        said = text if prompt_text is None else f"{prompt_text} {text}"
+        ids = self.written(text if prompt_text is None else f"{prompt_text} {text}")
+        return ids if prompt_codes is None else ids + self.speech(prompt_codes)
+
+    def written(self, said: str) -> list[int]:
         asked = f"Convert the text to speech:<|TEXT_UNDERSTANDING_START|>{said}<|TEXT_UNDERSTANDING_END|>"
         chat = [
             {"role": "user", "content": asked},
@@ -195,8 +219,7 @@ class Llasa(_FlatTokenizer):
         written = self.text_tokenizer.apply_chat_template(
             chat, tokenize=False, continue_final_message=True, date_string=DATE
         )
-        ids = self._encode(written)
-        return ids if prompt_codes is None else ids + (np.asarray(prompt_codes[0]) + self._first).tolist()
+        return self._encode(written)
 
 
 class Orpheus(PublicTokenizer):
@@ -205,6 +228,7 @@ class Orpheus(PublicTokenizer):
 
     sampling = Sampling(temperature=0.6, top_p=0.8, repetition_penalty=1.1)
     positions = 8192
+    closing = (128_262,)
     FIRST, POSITION = 128_266, 4096
     START, END, HUMAN, HUMAN_END, AI, AI_END, TURN_END = 128_257, 128_258, 128_259, 128_260, 128_261, 128_262, 128_009
 
@@ -234,14 +258,21 @@ class Orpheus(PublicTokenizer):
 
     def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
         if prompt_text is None or prompt_codes is None:
-            return self._turn(text)
-        stream = interleave(whole_steps(prompt_codes, self.ratios), self.ratios)
-        said = stream + self.FIRST + np.arange(len(stream)) % 7 * self.POSITION
-        return [*self._turn(prompt_text), *said.tolist(), self.END, self.AI_END, *self._turn(text)]
+            return self.written(text)
+        said = self.speech(prompt_codes)
+        return [*self.written(prompt_text), *said, self.END, *self.closing, *self.written(text)]
 
-    def _turn(self, text: str) -> list[int]:
-        written = self.text_tokenizer.encode(text)  # with the tokenizer's own begin-of-text
-        return [self.HUMAN, *written, self.TURN_END, self.HUMAN_END, self.AI, self.START]
+    def written(self, said: str) -> list[int]:
+        ids = self.text_tokenizer.encode(said)  # with the tokenizer's own begin-of-text
+        return [self.HUMAN, *ids, self.TURN_END, self.HUMAN_END, self.AI, self.START]
+
+    def speech(self, codes: Sequence[Ints]) -> list[int]:
+        stream = interleave(whole_steps(codes, self.ratios), self.ratios)
+        return list((stream + self.FIRST + np.arange(len(stream)) % 7 * self.POSITION).tolist())
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        return [(self.FIRST + place * self.POSITION, self.POSITION) for place in range(7)]
 
 
 class NeuTTS(_FlatTokenizer):
@@ -265,10 +296,11 @@ class NeuTTS(_FlatTokenizer):
         from speech_eval.adapters.tts.espeak import phonemes
 
         phones = " ".join(" ".join(phonemes([prompt_text, text], "en-us")).split())
+        return self.written(phones) + self.speech(prompt_codes)
+
+    def written(self, said: str) -> list[int]:
         before = list(self.text_tokenizer.encode("user: Convert the text to speech:"))
-        said = [self._open, *self._encode(phones), self._close]
-        voice = (np.asarray(prompt_codes[0]) + self._first).tolist()
-        return [*before, *said, *self._encode("\nassistant:"), self._start, *voice]
+        return [*before, self._open, *self._encode(said), self._close, *self._encode("\nassistant:"), self._start]
 
 
 class OuteTTS(PublicTokenizer):
@@ -305,7 +337,20 @@ class OuteTTS(PublicTokenizer):
     def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
         if prompt_codes is not None:
             raise BadInput("OuteTTS clones from aligned words, not from a recording.", "Leave the voice prompt out.")
-        return self._encode(f"<|im_start|>\n<|text_start|>{text}<|text_end|>\n<|audio_start|>\n")
+        return self.written(text)
+
+    def written(self, said: str) -> list[int]:
+        return self._encode(f"<|im_start|>\n<|text_start|>{said}<|text_end|>\n<|audio_start|>\n")
+
+    def speech(self, codes: Sequence[Ints]) -> list[int]:
+        raise BadInput(
+            "OuteTTS learns from words that are aligned with their codes, which recordings and texts do not give.",
+            "Start from a model of LLaSA, Orpheus or NeuTTS.",
+        )
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        return list(zip(self._firsts, self.sizes, strict=True))
 
 
 FAMILIES: dict[str, type[PublicTokenizer]] = {"llasa": Llasa, "orpheus": Orpheus, "neutts": NeuTTS, "outetts": OuteTTS}

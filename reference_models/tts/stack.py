@@ -29,10 +29,14 @@ STACK = Stack(
     kind="tts",
     trainer="speech_eval.reference_models.tts.train:train_recipe",
     schema="speech_eval.reference_models.tts.stack:schema",
+    exporter="speech_eval.reference_models.tts.export:export",
     recipes=Path(__file__).parent.parent / "recipes" / "tts",
     options=(
         TrainOption("codec", "Speak through this codec, a model spec, instead of the recipe's."),
-        TrainOption("init", "Start from this model, a checkpoint directory or a shipped name, with its architecture."),
+        TrainOption(
+            "init",
+            "Start from this model: a checkpoint, a shipped name, or a published one (hf:ORG/REPO, a directory).",
+        ),
         TrainOption("force", "Start although the packed speech is not recognized; the card says so.", flag=True),
     ),
 )

@@ -22,21 +22,22 @@ from speech_eval.reference_models.data.corpus import Data, open_corpus
 from speech_eval.reference_models.data.packing import Packed, Source, TokenBatch
 from speech_eval.reference_models.data.splits import HELD_OUT
 from speech_eval.reference_models.data.token_shards import Shards, write_shards
+from speech_eval.reference_models.recipes.codecs import CODEC, bundled, codec_of
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
-from speech_eval.reference_models.recipes.stacks import codec_of
-from speech_eval.reference_models.speech_lm.bundle import CODEC, bundled, codec_seen_from
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
-from speech_eval.reference_models.speech_lm.tokenizer import Example, SpeechTokenizer
-from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint, load_checkpoint
+from speech_eval.reference_models.speech_lm.tokenizer import Example
+from speech_eval.reference_models.training.checkpoint import DESCRIPTION, find_checkpoint, load_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
 from speech_eval.reference_models.training.state import resumes
+from speech_eval.reference_models.tts import lora
 from speech_eval.reference_models.tts.building import build, save, start_from
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
 from speech_eval.reference_models.tts.config import TTSConfig
+from speech_eval.reference_models.tts.published import start_config
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
 SHARDS = "shards"  # folder of a checkpoint
@@ -83,26 +84,34 @@ def train_recipe(
     if not resume:
         refuse_existing(output)
     training = recipe.read(TTSTrainingConfig, recipe.training)
-    start = None if init is None else find_checkpoint(init, "--init")
     config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": codec or CODEC}})
-    if start is not None:
-        config = _start(start, codec, first_says(say))
+    start: Path | None = None
+    if init is not None:
+        start, config = _start(init, codec, first_says(say))
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     if start is None:
-        spec = codec or codec_of(recipe, corpus, output / CODEC, progress=progress, say=say)
+        spec = codec or codec_of(recipe, corpus, output, progress, say)
         config = config.model_copy(update={"codec": CodecSection(spec=spec)})
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "force": force, "init": start}
     return train(config, training, corpus, output, progress=progress, say=say, **options)
 
 
-def _start(directory: Path, codec: str | None, say: Say) -> TTSConfig:
-    """The configuration of a checkpoint to start from, whose codec is seen from here."""
+def _start(init: str, codec: str | None, say: Say) -> tuple[Path, TTSConfig]:
+    """The directory and configuration of what to start from: a checkpoint of this project, whose codec is seen from
+    here, or a published model, whose codec may be given in another place."""
+    foreign = (Path(init) / "config.json").is_file() and not (Path(init) / DESCRIPTION).is_file()
+    if foreign or init.startswith("hf:"):
+        directory, config = start_config(init, codec)
+        say(f"starting from {init}, in the layout of its family, over {config.codec.spec}")
+        return directory, config
+    directory = find_checkpoint(init, "--init")
     if codec is not None:
         raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
     config = TTSConfig.model_validate(load_checkpoint(directory, "tts")[0])
     say(f"starting from {directory}, with its architecture, its frontend and its codec")
-    codec_seen = CodecSection(spec=codec_seen_from(directory, config.codec.spec))
-    return config.model_copy(update={"codec": codec_seen, "languages": config.languages or (config.language,)})
+    codec_seen = CodecSection(spec=config.codec.seen_from(directory))
+    learned = config.languages or (config.language,)
+    return directory, config.model_copy(update={"codec": codec_seen, "languages": learned})
 
 
 def train(
@@ -117,6 +126,7 @@ def train(
     init: Path | None = None,
     force: bool = False,
     stop_at: int | None = None,
+    trainer: type[TTSTrainer] | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
 ) -> dict[str, Any]:
@@ -125,8 +135,9 @@ def train(
     `resume` continues from the state in `output` and gives what the uninterrupted run would have given, or starts with
     the stage before which it was interrupted; `overfit` trains on the first batch alone; `init` is a checkpoint of the
     same layout to start from; `force` starts although the packed speech is not recognized, and marks the card;
-    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for a resume without anything to
-    resume, for a start over a run and for shards without speech, `TrainingStopped` for losses that are not finite.
+    `stop_at` ends early, as an interruption would; `trainer` may make other documents of the utterances. Returns the
+    card. Raises `BadInput` for a resume without anything to resume, for a start over a run and for shards without
+    speech, `TrainingStopped` for losses that are not finite.
     """
     resume = resume and resumes(output)
     if not resume:
@@ -136,11 +147,12 @@ def train(
     config = encode(
         config, corpus, output, on_bad=training.on_bad_data, renew=not resume, progress=progress, say=first_says(say)
     )
-    trainer = TTSTrainer(config, training, corpus, output, name=name, overfit=overfit, init=init, say=say)
-    trainer.loop.start(resume)
+    options: dict[str, Any] = {"name": name, "overfit": overfit, "init": init, "say": say}
+    made = (trainer or TTSTrainer)(config, training, corpus, output, **options)
+    made.loop.start(resume)
     if not resume:
-        trainer.loop.alone(lambda: trainer.check_packed(spec, force))
-    return finish(trainer, stop_at, progress)
+        made.loop.alone(lambda: made.check_packed(spec, force))
+    return finish(made, stop_at, progress)
 
 
 def finish(trainer: TTSTrainer, stop_at: int | None = None, progress: Progress = silent) -> dict[str, Any]:
@@ -199,8 +211,10 @@ class TTSTrainer:
         self.accelerator, self.log = accelerator(), TTSLog()
         self.shards = Shards(output / SHARDS)
         torch.manual_seed(training.seed)
-        self.model = build(config) if init is None else start_from(init, config)
-        self.start_weights = None if init is None else weights_digest([init / WEIGHTS])
+        ours = init is not None and (init / DESCRIPTION).is_file()
+        self.model = start_from(init, config) if init is not None and ours else build(config)
+        self.start_weights = None if init is None else weights_digest(sorted(init.glob("model*.safetensors")))
+        self.adapters = lora.add(self.model, training.lora) if training.lora is not None else None
         if training.sequence > self.model.tokenizer.context:
             raise BadInput(
                 f"sequence={training.sequence}: the model reads {self.model.tokenizer.context} positions.",
@@ -241,7 +255,7 @@ class TTSTrainer:
         accelerator, training = self.accelerator, self.training
         return Packed(
             self.model.tokenizer,
-            _sources(self.model.tokenizer, shards),
+            self.sources(shards),
             training.sequence,
             batch_size=training.batch_size,
             seed=seed,
@@ -250,6 +264,16 @@ class TTSTrainer:
             texts=texts,
             text_share=training.text_replay,
         )
+
+    def sources(self, shards: Shards) -> list[Source]:
+        """The documents of a split, measured once and made again each time they are needed."""
+        tokenizer = self.model.tokenizer
+
+        def make(index: int) -> Example:
+            document = shards[index]
+            return tokenizer.example(document.spoken, document.codes)
+
+        return [Source(shards[i].id, len(make(i)[0]), partial(make, i)) for i in range(len(shards))]
 
     def _texts(self) -> list[Source]:
         """Text to replay: the lines of a file, or the transcripts."""
@@ -262,7 +286,7 @@ class TTSTrainer:
             lines = tokenizer.spoken(Path(replay).read_text("utf-8").splitlines())
         make = tokenizer.text_example
         return [
-            Source(f"text {number}", len(make(line)[0]), partial(make, line), speech=False)
+            Source(f"text {number}", len(make(line)[0]), partial(make, line), ends=0)
             for number, line in enumerate(lines)
             if line.strip()
         ]
@@ -300,6 +324,8 @@ class TTSTrainer:
             f"{len(batches.too_long)} utterances too long for one"
         )
         self.say(f"  vocabulary {vocabulary.digest[:16]}: {len(vocabulary)} ids")
+        if self.adapters is not None:
+            self.say(f"  adapters at {self.adapters['layers']} layers: {self.adapters['learned']} weights are learned")
         for name in batches.too_long:
             self.say(f"left out {name} (long): it takes more than {training.sequence} positions")
         for row in vocabulary.rows():
@@ -393,8 +419,17 @@ class TTSTrainer:
         """Write the checkpoint directory; returns the card."""
         found = card(self.name, self.model, self.training, self.corpus, self.shards.summary, self.log, self.overfit)
         found["training"]["init_weights_sha256"] = self.start_weights
-        self.loop.alone(lambda: save(self.output, self.model, self.model.state_dict(), found))
+        if self.adapters is not None:
+            found["training"]["lora"] = self.adapters
+        self.loop.alone(lambda: self._save(found))
         return found
+
+    def _save(self, found: dict[str, Any]) -> None:
+        """The checkpoint, with adapters added to the weights and as files of their own."""
+        if self.training.lora is None:
+            return save(self.output, self.model, self.model.state_dict(), found)
+        save(self.output, self.model, lora.merged(self.model), found)
+        lora.save_adapter(self.model, self.training.lora, self.output / lora.ADAPTER)
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
@@ -409,13 +444,3 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - begun)
     return 2.0 * size**3 / best
-
-
-def _sources(tokenizer: SpeechTokenizer, shards: Shards) -> list[Source]:
-    """The documents of a split, measured once and made again each time they are needed."""
-
-    def make(index: int) -> Example:
-        document = shards[index]
-        return tokenizer.example(document.spoken, document.codes)
-
-    return [Source(shards[i].id, len(make(i)[0]), partial(make, i)) for i in range(len(shards))]

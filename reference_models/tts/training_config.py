@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig, Section, knob
 
@@ -15,6 +15,20 @@ class CheckConfig(Section):
     utterances: PositiveInt = knob(8, "Utterances that are cut out of the first batches, decoded and recognized.")
     recognizer: str = knob("whisper-base", "Model spec of the recognizer.")
     max_wer: NonNegativeFloat = knob(0.3, "Training does not start above this word error rate (`--force` starts it).")
+
+
+class LoRAConfig(Section):
+    """Low-rank adapters beside frozen weights (extra `train`)."""
+
+    rank: PositiveInt = knob(16, "Rows of A, columns of B.")
+    alpha: PositiveFloat = knob(32.0, "The adapter's output is scaled by `alpha` / `rank`.")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(0.0, "Dropout of an adapter's input.")
+    targets: tuple[str, ...] = knob(
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), "Layers that get an adapter."
+    )
+    embeddings: bool = knob(
+        False, "Also learn embedding and head whole, which a text LLM needs for the speech tokens that it is given."
+    )
 
 
 class TTSTrainingConfig(RunConfig):
@@ -40,6 +54,7 @@ class TTSTrainingConfig(RunConfig):
         "much less memory, a third more time.",
         resume_may_change=True,
     )
+    lora: LoRAConfig | None = knob(None, "Learn low-rank adapters instead of all weights; null: all weights.")
     compile: bool = knob(False, "Compile the model with torch.compile.", resume_may_change=True)
     check: CheckConfig = knob(CheckConfig(), "What is recognized before training starts.", resume_may_change=True)
     validate_every: PositiveInt = knob(500, "Steps between two validations.", resume_may_change=True)

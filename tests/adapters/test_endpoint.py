@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.openai_server import Fault, Server, running
+from support.openai_server import Fault, Server, impatient
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import ChatRequest, TranscriptionRequest
@@ -23,12 +22,7 @@ from speech_eval.errors import BadInput
 pytest.importorskip("httpx")
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr("speech_eval.adapters.remote.endpoint._FIRST_WAIT", 0.01)
-    with running() as server:
-        yield server
+server = pytest.fixture(impatient)
 
 
 def build(server: Server) -> OpenAIEndpoint:

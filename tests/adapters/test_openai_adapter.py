@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import time
 import wave
-from collections.abc import Iterator
 from email.utils import formatdate
 
 import numpy as np
 import pytest
 import soundfile
-from support.openai_server import RATE, Fault, Server, running, sine
+from support.openai_server import RATE, Fault, Server, impatient, sine
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import ChatRequest, SynthesisRequest, TranscriptionRequest, interfaces_of
@@ -24,12 +23,7 @@ pytest.importorskip("httpx")
 KEY = "sk-test-0123456789abcdef"
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr("speech_eval.adapters.remote.endpoint._FIRST_WAIT", 0.01)
-    with running() as server:
-        yield server
+server = pytest.fixture(impatient)
 
 
 def build(server: Server, options: str = "") -> OpenAIEndpoint:
@@ -78,6 +72,13 @@ def test_speech_is_the_samples_the_server_sent_without_the_header(server: Server
         "language": "English",
         "seed": 0,
     }
+
+
+def test_a_server_is_told_how_to_speak_where_the_request_says_so(server: Server) -> None:
+    model = build(server)
+    model.synthesize([SynthesisRequest("a", "one", instruction="Whisper."), SynthesisRequest("b", "two")])
+    told = {request.fields["input"]: request.fields.get("instructions") for request in server.received}
+    assert told == {"one": "Whisper.", "two": None}
 
 
 def test_a_stream_gives_samples_while_the_server_is_still_speaking(server: Server) -> None:

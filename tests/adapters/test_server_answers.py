@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.openai_server import RATE, Fault, Server, running, sine, wav
+from support.openai_server import RATE, Fault, Server, impatient, sine, wav
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import ChatRequest, SynthesisRequest, TranscriptionRequest
@@ -27,12 +26,7 @@ EVENTS = {"Content-Type": "text/event-stream"}
 LINES = {"Content-Type": "application/x-ndjson"}
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr("speech_eval.adapters.remote.endpoint._FIRST_WAIT", 0.01)
-    with running() as server:
-        yield server
+server = pytest.fixture(impatient)
 
 
 def build(server: Server, options: str = "") -> OpenAIEndpoint:

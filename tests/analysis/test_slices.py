@@ -236,5 +236,9 @@ def test_the_commands_print_what_the_functions_return(run: RunDirectory, other: 
     assert shown.exit_code == 0 and "significantly" in shown.stdout and "north" in shown.stdout
     told = CliRunner().invoke(app, ["compare", str(run.path), str(other.path), "--by", "accent"])
     assert told.exit_code == 0 and "accent = north" in told.stdout
+    alone = CliRunner().invoke(app, ["report", str(run.path), "--bins", "10,30"])
+    assert isinstance(alone.exception, BadInput) and "--by COLUMN" in str(alone.exception)
+    with pytest.raises(BadInput, match="none is named"):
+        compare(run.path, run.path, bins=[10])
     wrong = CliRunner().invoke(app, ["report", str(run.path), "--by", "snr", "--bins", "10;30"])
     assert wrong.exit_code == 2 and "10;30" in wrong.output

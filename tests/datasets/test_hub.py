@@ -127,6 +127,8 @@ def test_questions_with_options_come_out_alike_whatever_their_columns_were(cache
     assert college.metadata["choices"].startswith("(A) one\n(B) two") and college.text == "(B) two"
     meld = datasets.load_dataset("meld-emotion").samples[2]
     assert meld.text == "anger" and "joy" in meld.metadata["choices"]
+    assert [s.text for s in datasets.load_dataset("voxceleb-gender").samples] == ["male", "female"]
+    assert [s.text for s in datasets.load_dataset("iemocap-emotion").samples[:3]] == ["neutral", "sad", "excited"]
     chinese = datasets.load_dataset("covost2-en-zh").samples[0]
     assert (chinese.language, chinese.metadata["target_language"], chinese.text) == ("en", "zh", "answer 0")
 
@@ -148,3 +150,31 @@ def test_a_set_of_another_size_is_refused(tmp_path: Path) -> None:
     short = {**files, "openbookqa/test-00000-of-00001.parquet": files["mmsu/law-00000-of-00001.parquet"]}
     with HubServer({"hlt-lab/voicebench": short}) as server:
         assert "gave 51 rows, and 455 are known" in client(server, tmp_path, "voicebench-openbookqa")
+
+
+def test_nested_columns_and_the_numbers_of_rows_arrive(cache: Path) -> None:
+    worked = datasets.load_dataset("spoken-mqa").samples
+    assert [s.metadata["set"] for s in worked[::2]] == [
+        *("spoken-mqa-short-digit", "spoken-mqa-long-digit", "spoken-mqa-single-step", "spoken-mqa-multi-step")
+    ]
+    assert (worked[0].text, worked[0].metadata["kind"], worked[0].metadata["instruction"]) == (
+        "7",
+        "arithmetic",
+        "Solve it.",
+    )
+    assert worked[5].metadata["keys"] == ["3 + 4\n#### 7"] and worked[5].metadata["kind"] == "reasoning"
+    ruled = datasets.load_dataset("ifeval-audio").samples[1]
+    assert (ruled.metadata["rule"], ruled.metadata["rule_content"], ruled.metadata["set"]) == (
+        *("12", "1-5"),
+        "Format Requirements",
+    )
+    read = datasets.load_dataset("emergent-tts").samples
+    assert [(s.id, s.metadata["row"], s.metadata["set"]) for s in read[:2]] == [
+        ("0", 0, "Emotions"),
+        ("1", 1, "Questions"),
+    ]
+    chat = datasets.load_dataset("air-bench-chat").samples[1]
+    assert (chat.text, chat.metadata["task_name"], chat.metadata["meta_info"]) == (
+        *("answer_gt 1", "speech_and_sound_QA"),
+        "meta_info 1",
+    )

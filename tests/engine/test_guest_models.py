@@ -45,6 +45,12 @@ class Text(SpeechRecognizer):
         print("asked")
         self.asked += 1
         if self.mode == "exit": sys.exit(0)
+        if self.mode == "at-once": os._exit(0)
+        if self.mode == "at-once-in-thread":
+            import threading
+            threading.Thread(target=lambda: os._exit(0)).start(); time.sleep(30)
+        if self.mode == "in-child" and not os.fork(): os._exit(0)
+        if self.mode == "close-streams": sys.stdout.close(); sys.stderr.close(); sys.__stdout__.buffer.close()
         if self.mode == "crash": raise RuntimeError("boom at http://u:pa55@h/x")
         if self.mode == "hang": time.sleep(60)
         if self.mode == "hang-first" and Text.loads == 1: time.sleep(60)
@@ -110,6 +116,21 @@ def test_what_a_model_prints_never_reaches_the_json(folder: Path) -> None:
 def test_a_model_that_exits_does_not_end_the_command_with_success(folder: Path, mode: str) -> None:
     done = cli(folder, "-m", f"model.py:Text,mode={mode}")
     assert done.returncode in (2, 3) and "tried to end the program (SystemExit: 0)" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("mode", "codes", "message"),
+    [
+        ("at-once", (2, 3), "tried to end the program (SystemExit: 0)"),
+        ("at-once-in-thread", (2,), "a thread of a model, plug-in or library tried to end the program (0)"),
+        ("in-child", (0,), ""),
+        ("close-streams", (0,), ""),
+    ],
+)
+def test_a_model_cannot_end_the_program_silently(folder: Path, mode: str, codes: tuple[int, ...], message: str) -> None:
+    done = cli(folder, "-m", f"model.py:Text,mode={mode}")
+    assert done.returncode in codes and message in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr and (done.returncode or "wer" in done.stdout)
 
 
 def test_a_file_that_exits_when_it_is_loaded_is_named(folder: Path) -> None:

@@ -87,6 +87,18 @@ BOOK = {"frames": 100, "frame_rate": 50, "size": 1024, "histogram": [[1, 100]]}
             "bits-per-token",
             5.0,
         ),
+        (
+            "modelability[flattened@smoke-2]",
+            {
+                "seconds": 2.0,
+                "codebooks": [BOOK],
+                "lm_bits": 500,
+                "lm_bits_given_text": 400,
+                "lm": {"unigram_bits": 1000, "bigram_bits": 800},
+            },
+            "of-unigram",
+            50.0,
+        ),
     ],
 )
 def test_the_measurements_of_a_record_are_those_of_its_answer(

@@ -92,7 +92,7 @@ MEASURED: dict[str, Any] = {
     "seconds": 0.5,
     "timing": Timing(wall_seconds=0.25, encode_seconds=0.3, decode_seconds=0.2),
     "codes": CodesRecord(seconds=2.99, codebooks=[_BOOK]),
-    "token_model": TokenModelRecord(bits=5.5, bits_given_text=5.0, ended=True),
+    "token_model": TokenModelRecord(bits=5.5, bits_given_text=5.0, unigram_bits=9.0, bigram_bits=7.0, ended=True),
     "speech_probabilities": SpeechProbabilities(frame_seconds=0.1, values=[0.9] * 12 + [0.1] * 30),
 }
 # Samples of metrics that want an answer of another kind than a transcript.

@@ -123,6 +123,14 @@ def test_clustering_matches_the_formula_by_hand() -> None:
     assert clustered_mean([1, 2], ["a", "a"], ["x", "y"]).error is None
 
 
+def test_equal_votes_say_nothing_about_others_and_intervals_end_with_the_scale() -> None:
+    names = ["a", "a", "b", "b"], ["x", "y", "x", "y"]
+    equal = clustered_mean([5, 5, 5, 5], *names)
+    assert (equal.mean, equal.error, equal.p_value) == (5, None, None)
+    wide = clustered_mean([1, 3, 2, 6], *names)
+    assert wide.low is not None and wide.low < 1 and wide.within((1, 5)).low == 1 and wide.within((1, 5)).high == 5
+
+
 @pytest.mark.parametrize("sizes", [(0.3, 0.2, 0.9), (0.0, 0.0, 0.8), (0.5, 0.4, 0.5)])
 def test_a_planted_difference_is_found_with_the_power_that_was_promised(sizes: tuple[float, float, float]) -> None:
     variances = Components(*(size**2 for size in sizes))

@@ -19,6 +19,7 @@ from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
 from support.serving import serving
 
 RATE = 24_000
@@ -223,3 +224,11 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.truncate:
             self._chunk(b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n')
         self.wfile.write(b"0\r\n\r\n")
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """For `server = pytest.fixture(impatient)`: a server, no key, and retries that hardly wait."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("speech_eval.adapters.remote.endpoint._FIRST_WAIT", 0.01)
+    with running() as server:
+        yield server

@@ -86,6 +86,19 @@ LETTERED = [
 ]
 CLASSES = [{"choices": ["neutral", "joy", "anger"], "text": text} for text in ("joy", "neutral", "anger", "joy")]
 SEXES = [{"choices": ["male", "female"], "text": text} for text in ("male", "female", "female", "male")]
+RULED = [
+    {"instruction": "Say it.", "rule": rule, "rule_content": target}
+    for rule, target in (("4", ""), ("12", "1-5"), ("2", "moon"), ("10", ""))
+]
+INSTRUCTED = [
+    {"question": "What is said?", "task_identifier": rule, "kwargs": given}
+    for rule, given in (
+        ("No Commas", {}),
+        ("Number Words (at most)", {"N": 5}),
+        ("Forbidden Words", {"forbidden_words": "moon"}),
+        ("All Lowercase", {}),
+    )
+]
 CHATS = [
     {"question": "What is said?", "meta_info": "A woman reads.", "task_name": name}
     for name in ("speech_QA", "sound_QA", "music_QA", "speech_and_music_QA")
@@ -101,8 +114,17 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("spoken-qa", QUESTIONS),
     ("audiobench-mmau", LETTERED),
     ("audiobench", OPTIONS),
+    ("mmau-pro-instructions", INSTRUCTED),
+    ("mmau-pro-open", [{"question": "What is said?"}] * 4),
     ("mmau", OPTIONS),
     ("air-bench-chat", CHATS),
+    ("instruct-tts", [{"instruction": "Speak in a low voice."}] * 4),
+    ("emergent-tts", [{"category": "Emotions", "row": number} for number in range(4)]),
+    (
+        "spoken-mqa",
+        [{"text": key, "instruction": "Solve it.", "language": "en"} for key in ("7", "3 + 4\n#### 7", "0.5", "-2")],
+    ),
+    ("ifeval-audio", RULED),
     ("air-bench", [{**row, "choices": ["A", "B"], "text": text} for row, text in zip(OPTIONS, "ABAB", strict=True)]),
     ("meld", CLASSES),
     ("iemocap", CLASSES),
@@ -144,6 +166,10 @@ BEST: dict[str, dict[str, float]] = {
     "ifeval": {"final": 100.0},
     "judge": {"score": 5.0, "unparsed": 0.0, "average": 10.0},
     "qa": {"gpt": 100.0},
+    "instructions": {"followed": 100.0},
+    "instructed": {"followed": 100.0, "unparsed": 0.0},
+    "win-rate": {"win rate": 50.0, "ties": 100.0, "unparsed": 0.0},  # of the baseline over itself
+    "ifeval-audio": {"success": 100.0, "correctness": 100.0, "instruction": 100.0, "unparsed": 0.0},
 }
 # What has no best value: cost, speed, and opinions that a network has of a recording.
 UNBOUNDED = {
@@ -294,7 +320,7 @@ class World:
             soundfile.write(training / "t.wav", whole[: 2 * RATE], RATE)
             row = {"id": "t", "file_name": "t.wav", "text": "and mister john dashwood"}
             (training / "metadata.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
-        return budgets.Budget((str(training),), 4.0, 1e9, 16, 1, 2, 32, 512, 512, 1e-2)
+        return budgets.Budget((str(training),), 2.0, 2, 2.0, 16, 1, 2, 32, 512, 1e-2)
 
 
 class Seats:
@@ -320,11 +346,21 @@ class _Judge(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        said = asked["messages"][-1]["content"]
-        answer = re.search(r"(?:Assistant|Answer given): (.*)", said)
+        content = asked["messages"][-1]["content"]
+        said = content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+        answer = re.search(r"(?:Assistant|Answer given|Answer to rate): (.*)", said)
         good = answer is not None and answer[1] in TEXTS
         pair = re.search(r"First answer: (.*)\nSecond answer: (.*)", said)
         verdict = ("Yes" if good else "No") if "Yes or No" in said else ("5" if good else "1")
+        if "一致性" in said:
+            verdict = json.dumps({"一致性": "low voice" in said}, ensure_ascii=False)
+        if "winner" in said:
+            sounds = {part["input_audio"]["data"] for part in content if part["type"] == "input_audio"}
+            verdict = json.dumps({"winner": 0 if len(sounds) == 1 else 1})
+        if "OVERALL" in said:
+            verdict = f"OVERALL: {5 if good else 1}"
+        if "Correctness Rating" in said:
+            verdict = f"Correctness Rating: {int(good)}"
         if pair is not None:
             verdict = " ".join("10" if text in TEXTS else "1" for text in pair.groups())
         body = json.dumps({"choices": [{"message": {"content": verdict}}] * asked["n"]}).encode()

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
 from speech_eval.reference_models.codec.model import Codec  # noqa: E402
-from speech_eval.reference_models.conversation.duplex import DuplexLM  # noqa: E402
-from speech_eval.reference_models.conversation.duplex_config import DuplexConfig  # noqa: E402
+from speech_eval.reference_models.conversation.duplex.config import DuplexConfig  # noqa: E402
+from speech_eval.reference_models.conversation.duplex.model import DuplexLM  # noqa: E402
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import save_checkpoint  # noqa: E402
 

@@ -1,4 +1,5 @@
-"""Recognizers of transformers with an encoder and a decoder of their own: Moonshine, Kyutai STT, Canary, Cohere ASR."""
+"""Recognizers of transformers with an encoder and a decoder of their own: Moonshine, Canary, Cohere ASR, and what those
+that stream share with them."""
 
 from __future__ import annotations
 
@@ -81,18 +82,20 @@ class Seq2Seq(SpeechRecognizer):
 
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         """One transcript per request. Raises `BadInput` for a language that the model does not know."""
-        return [self._transcribe(request) for request in requests]
+        return [self._hear(request, request.audio) for request in requests]
 
-    def _inputs(self, request: TranscriptionRequest) -> dict[str, Any]:
+    def _inputs(self, request: TranscriptionRequest, audio: Audio | None = None) -> dict[str, Any]:
+        heard = request.audio if audio is None else audio
         try:
-            return dict(self._family.ask(self._processor, request.audio, primary_language(request.language)))
+            return dict(self._family.ask(self._processor, heard, primary_language(request.language)))
         except ValueError as error:
             raise BadInput(
                 f"{request.id}: the processor refuses the request ({error}).", "Check its language."
             ) from error
 
-    def _transcribe(self, request: TranscriptionRequest) -> str:
-        audio, inputs = request.audio, self._inputs(request)
+    def _hear(self, request: TranscriptionRequest, audio: Audio) -> str:
+        """The transcript of `audio`, in the language of the request."""
+        inputs = self._inputs(request, audio)
         chunks = inputs.pop("audio_chunk_index", None)
         new = self._limit or ceil(self._family.tokens_per_second * audio.seconds) or None
         length = {} if new is None else {"max_new_tokens": max(new, 2)}

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from speech_eval.adapters.asr.live import Pace
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
+from speech_eval.adapters.chat.generation import growing
 from speech_eval.adapters.checkpoints import load_model, locate
-from speech_eval.adapters.clock import Clock
 from speech_eval.audio import Samples
 from speech_eval.errors import require
 from speech_eval.records import ModelInfo
-
-
-class Pace:
-    """Time since a speaker began. A simulated clock is not waited for."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock, self._began = clock, clock.now()
-
-    def wait(self, seconds: float) -> None:
-        """Return once `seconds` of speech have been spoken."""
-        early = self._began + seconds - self._clock.now()
-        if early > 0 and not self._clock.simulated:
-            time.sleep(early)
 
 
 class VoxtralRealtime(SpeechRecognizer):
@@ -68,15 +55,8 @@ class VoxtralRealtime(SpeechRecognizer):
 
     def transcribe_stream(self, request: TranscriptionRequest) -> Iterator[str]:
         """The transcript so far whenever it has grown, and at the end."""
-        tokens: list[int] = []
-        said = ""
-        for token in self._tokens(request.audio.samples, Pace(self.clock) if self._realtime else None):
-            tokens.append(token)
-            text = self._text(tokens)
-            if text != said and not text.endswith("\ufffd"):  # half of a character
-                said = text
-                yield said
-        yield self._text(tokens)
+        tokens = self._tokens(request.audio.samples, Pace(self.clock) if self._realtime else None)
+        yield from growing(tokens, self._text)
 
     def _text(self, tokens: list[int]) -> str:
         return str(self._processor.tokenizer.decode(tokens, skip_special_tokens=True)).strip()

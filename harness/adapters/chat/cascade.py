@@ -125,28 +125,12 @@ class Cascade(AudioLanguageModel):
 
     def written(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
         """The same conversations as text. All their audio goes through the recognizer in full batches."""
-        wanted = [
-            TranscriptionRequest(
-                id=f"{request.id} (message {m}, part {p})",
-                load_audio=_loader(part["audio"], self._asr.sample_rate),
-                language=self.language,
-                seed=request.seed,
-            )
-            for request in requests
-            for m, message in enumerate(request.messages)
-            for p, part in enumerate(_content(message))
-            if part["type"] == "audio"
-        ]
-        heard = iter(self._run("asr", self._asr.transcribe, wanted))
-
-        def as_text(message: Mapping[str, Any]) -> dict[str, Any]:
-            parts = [
-                {"type": "text", "text": next(heard)} if part["type"] == "audio" else dict(part)
-                for part in _content(message)
-            ]
-            return {"role": message["role"], "content": parts}
-
-        return [replace(request, messages=[as_text(message) for message in request.messages]) for request in requests]
+        return written_out(
+            requests,
+            lambda wanted: self._run("asr", self._asr.transcribe, wanted),
+            self._asr.sample_rate,
+            self.language,
+        )
 
     def _for_llm(self, request: ChatRequest, messages: list[dict[str, Any]]) -> ChatRequest:
         if self.system and not any(message["role"] == "system" for message in messages):
@@ -174,6 +158,38 @@ class Cascade(AudioLanguageModel):
 
     def _broken(self, role: str, error: Exception) -> CascadeError:
         return CascadeError(f"The {role.upper()} '{self._models[role].redacted}' of the cascade failed: {error}")
+
+
+def written_out(
+    requests: Sequence[ChatRequest],
+    transcribe: Callable[[Sequence[TranscriptionRequest]], list[str]],
+    sample_rate: int,
+    language: str,
+) -> list[ChatRequest]:
+    """The conversations with what `transcribe` hears, at `sample_rate`, in place of each recording. It is asked once,
+    for all recordings."""
+    wanted = [
+        TranscriptionRequest(
+            id=f"{request.id} (message {m}, part {p})",
+            load_audio=_loader(part["audio"], sample_rate),
+            language=language,
+            seed=request.seed,
+        )
+        for request in requests
+        for m, message in enumerate(request.messages)
+        for p, part in enumerate(_content(message))
+        if part["type"] == "audio"
+    ]
+    heard = iter(transcribe(wanted) if wanted else [])
+
+    def as_text(message: Mapping[str, Any]) -> dict[str, Any]:
+        parts = [
+            {"type": "text", "text": next(heard)} if part["type"] == "audio" else dict(part)
+            for part in _content(message)
+        ]
+        return {"role": message["role"], "content": parts}
+
+    return [replace(request, messages=[as_text(message) for message in request.messages]) for request in requests]
 
 
 def scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> Target:

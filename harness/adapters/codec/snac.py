@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from speech_eval.adapters.checkpoints import choose_device, seeded, weights_dige
 from speech_eval.audio import Audio
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.records import ModelInfo
+from speech_eval.text.files import read_record
 
 
 class Snac(AudioCodec):
@@ -27,7 +27,7 @@ class Snac(AudioCodec):
         self._name, self._revision = path, ""
         config, self._weights = self._files(path, revision)
         try:
-            self._model = snac.SNAC(**json.loads(config.read_text("utf-8")))
+            self._model = snac.SNAC(**read_record(config, "Copy or fetch it again, complete."))
             self._model.load_state_dict(self._state())
         except (ValueError, TypeError, RuntimeError, OSError) as error:
             raise BadInput(f"{path}: not a SNAC checkpoint ({error}).", "Copy or fetch it again, complete.") from error

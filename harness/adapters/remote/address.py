@@ -7,7 +7,6 @@ nor stored, and it is removed from messages.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from speech_eval.errors import BadInput, ModelUnavailable
 from speech_eval.safety.redaction import credentials_in, names_credential, redact
+from speech_eval.text.files import parse_json
 
 _VARIABLE = re.compile(r"\$([A-Z_][A-Z0-9_]*)")
 _LONGEST_MESSAGE = 300  # characters
@@ -82,7 +82,7 @@ def json_object(name: str, value: object) -> dict[str, Any]:
     if value in (None, ""):
         return {}
     try:
-        parsed = value if isinstance(value, Mapping) else json.loads(str(value))
+        parsed = value if isinstance(value, Mapping) else parse_json(str(value))
     except ValueError:
         parsed = None
     if not isinstance(parsed, Mapping):

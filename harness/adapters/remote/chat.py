@@ -81,7 +81,7 @@ class OpenAIChat(Spoken, AudioLanguageModel):
 
     def _chat_body(self, request: ChatRequest, audio_format: str) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "messages": [{"role": m["role"], "content": _content(m["content"])} for m in request.messages],
+            "messages": [{"role": m["role"], "content": content_of(m["content"])} for m in request.messages],
         }
         limit = "max_completion_tokens" if "max_tokens" in self._untaken else "max_tokens"
         optional = {limit: request.max_new_tokens, "temperature": 0, "seed": request.seed}
@@ -172,7 +172,7 @@ def _text(content: Any) -> str | None:
     return "".join(part.get("text", "") for part in content) if isinstance(content, list) else content
 
 
-def _content(content: Any) -> Any:
+def content_of(content: Any) -> Any:
     """Parts of a message in the API's shape; a plain string stays one."""
     return content if isinstance(content, str) else [_part(part) for part in content]
 

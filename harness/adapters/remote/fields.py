@@ -6,12 +6,13 @@ describe a request says nothing about its fields.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from speech_eval.adapters.remote.messages import parsed
+from speech_eval.errors import SpeechEvalError
+from speech_eval.text.files import parse_json
 
 _FIELD = r"(?:fields?|param(?:eter)?s?|arguments?|propert(?:y|ies))\b(?!\s+value)"
 _UNKNOWN = rf"(?:un(?:known|recognized|expected|supported)|extra|additional)\b(?:[^\w.;]*\w+){{0,3}}?[^\w.;]*\b{_FIELD}"
@@ -22,8 +23,8 @@ class Described:
 
     def __init__(self, fetch: Callable[[], bytes]) -> None:
         try:
-            document = json.loads(fetch())
-        except Exception:
+            document = parse_json(fetch())
+        except (SpeechEvalError, ValueError):
             document = None
         self._document: Mapping[str, Any] = document if isinstance(document, dict) else {}
 

@@ -41,7 +41,7 @@ _STREAMS: tuple[dict[str, Any], ...] = (
     {},
 )
 _WHOLE: tuple[dict[str, Any], ...] = ({},)
-_OPTIONAL = {"language", "lang_code", "seed"}
+_OPTIONAL = {"language", "lang_code", "seed", "instructions"}
 _FORWARDED = frozenset({"voice", "response_format"})  # by LiteLLM, which drops every field that is not OpenAI's own
 _RECORDED = {*_OPTIONAL, "voice", "response_format", "stream", "stream_format"}
 
@@ -179,7 +179,8 @@ class OpenAISpeech(Spoken, SpeechSynthesizer):
     def _body(self, request: SynthesisRequest, prompt: dict[str, str]) -> dict[str, Any]:
         voice = self.voice or (None if prompt else self.default_voice)
         body: dict[str, Any] = {"input": request.text, "voice": voice, "response_format": self.response_format}
-        optional: dict[str, Any] = {**self._language(request.language), "seed": request.seed}
+        told = {"instructions": request.instruction} if request.instruction else {}
+        optional: dict[str, Any] = {**self._language(request.language), "seed": request.seed, **told}
         for name, value in optional.items():
             if self._described is not None and name not in self._described:
                 self._untaken.add(name)

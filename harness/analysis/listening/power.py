@@ -14,6 +14,7 @@ from speech_eval.analysis.listening.votes import differences, votes_of
 from speech_eval.analysis.report import number
 from speech_eval.analysis.shown import Shown
 from speech_eval.errors import BadInput
+from speech_eval.metrics.listening import NUMBERS
 from speech_eval.records import Record
 from speech_eval.statistics.crossed import Components, components
 from speech_eval.statistics.power import raters_needed
@@ -86,7 +87,7 @@ def of_answers(
     _check(difference=difference, samples=wanted, alpha=alpha, power=power)
     found = []
     for kind in [kind for kind in KINDS.values() if kind.metric]:
-        scale = 100.0 if kind.name in ("ab", "abx", "same-words") else 1.0
+        scale = NUMBERS[kind.metric].scale
         for a, b in combinations([system.label for system in key.systems], 2):
             given = differences(votes, kind.name, a, b)
             values = [scale * value for value in given.values]

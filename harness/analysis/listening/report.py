@@ -14,6 +14,7 @@ from speech_eval.analysis.listening.screening import NEEDED_TONES, right_tones, 
 from speech_eval.analysis.listening.votes import Vote, differences, marks, votes_of
 from speech_eval.analysis.report import number
 from speech_eval.analysis.shown import Shown
+from speech_eval.metrics.listening import NUMBERS
 from speech_eval.records import Record
 from speech_eval.statistics.agreement import krippendorff_alpha
 from speech_eval.statistics.bradley_terry import Comparison, connected, strengths
@@ -22,7 +23,6 @@ from speech_eval.statistics.multiple import holm
 from speech_eval.statistics.summaries import finite
 
 _PRIOR = 0.5  # wins and losses between every two systems, where the strengths are not defined without
-_PERCENT = ("ab", "abx", "same-words")
 
 
 class Condition(Record):
@@ -132,7 +132,7 @@ class ListeningReport(Shown):
                 "b": found.b,
                 "a - b": number(found.difference, 2),
                 "95 %": f"[{number(found.low, 2)}, {number(found.high, 2)}]" if found.low is not None else "—",
-                "p (Holm)": number(found.adjusted, 4),
+                "p (Holm)": _p(found.adjusted),
                 "votes": "" if found.wins is None else f"{found.wins}:{found.losses}",
             }
             for found in self.contrasts
@@ -181,12 +181,12 @@ def report(
 
 
 def _conditions(votes: Sequence[Vote], kind: Kind) -> list[Condition]:
-    scale = 100.0 if kind.name in _PERCENT else 1.0
+    summary = NUMBERS[kind.metric]
     found = []
     for name, given in marks(votes, kind.name).items():
-        values = [scale * value for value in given.values]
-        mean = clustered_mean(values, given.raters, given.samples)
-        rating = kind.style != "pair" and kind.name not in _PERCENT
+        values = [summary.scale * value for value in given.values]
+        mean = clustered_mean(values, given.raters, given.samples).within(summary.bounds)
+        rating = kind.style != "pair" and summary.unit != "%"
         spread = quartiles(values) if rating else (None, None, None)
         found.append(
             Condition(
@@ -215,7 +215,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _contrasts(votes: Sequence[Vote], kind: Kind) -> list[Contrast]:
-    scale = 100.0 if kind.name in _PERCENT else 1.0
+    scale = NUMBERS[kind.metric].scale
     names = sorted({name for vote in votes if vote.kind == kind.name and not vote.check for name in vote.conditions})
     found = []
     for a, b in combinations(names, 2):
@@ -300,6 +300,10 @@ def _strengths(votes: Sequence[Vote]) -> tuple[list[Strength], float, float]:
         for name, value, error in zip(names, found.values, found.errors, strict=True)
     ]
     return sorted(listed, key=lambda one: -one.value), _rounded(found.ties), prior
+
+
+def _p(value: float | None) -> str:
+    return "< 0.0001" if value is not None and value < 1e-4 else number(value, 4)
 
 
 def _rounded(value: float) -> float:

@@ -10,9 +10,12 @@ from typing import Any
 from speech_eval.datasets.catalog import Entry
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import (
+    audiobench,
     choice,
     csv,
+    emergent_tts,
     hub_files,
+    instruct_tts,
     kaldi,
     librispeech,
     ljspeech,
@@ -41,7 +44,12 @@ READERS: Mapping[str, Reader] = {
 
 # By the `layout` of a catalog entry: what turns a row into one with the columns of the entry, or drops it (None).
 Prepare = Callable[[HubRow], HubRow | None]
-LAYOUTS: Mapping[str, Callable[[Entry], Prepare]] = {"open-asr": open_asr.layout}
+LAYOUTS: Mapping[str, Callable[[Entry], Prepare]] = {
+    "open-asr": open_asr.layout,
+    "audiobench": audiobench.layout,
+    "emergent-tts": emergent_tts.layout,
+    "instruct-tts": instruct_tts.layout,
+}
 
 # The files that describe a folder, in order of preference.
 LISTS = ("manifest.jsonl", "metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.parquet", "meta.lst", kaldi.LIST)

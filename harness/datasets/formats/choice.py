@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ def layout(about: Choice) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
         own = {about.question, about.answer, *about.choices}
         kept = {name: value for name, value in row.items() if name not in own}
         question = row[about.question] if about.question in row or not about.options else ""
-        return {**kept, "question": question, "choices": _choices(row, about), "reference": _given(row, about.answer)}
+        return {**kept, "question": question, "choices": _choices(row, about), "reference": _reference(row, about)}
 
     return prepare
 
@@ -45,6 +46,13 @@ def _choices(row: Mapping[str, Any], about: Choice) -> list[str] | str:
         value = _given(row, about.choices[0])
         return value if isinstance(value, str) else [str(option) for option in value]
     return [str(row[name]) for name in about.choices if row.get(name) is not None]
+
+
+def _reference(row: Mapping[str, Any], about: Choice) -> Any:
+    """The answer; where the entry has the options, the only one that the answer names ("The speaker is a male.")."""
+    given = _given(row, about.answer)
+    named = [option for option in about.options if re.search(rf"\b{re.escape(option)}\b", str(given), re.IGNORECASE)]
+    return named[0] if len(named) == 1 else given
 
 
 def _given(row: Mapping[str, Any], name: str) -> Any:

@@ -50,6 +50,9 @@ class RawAnswer:
 
     @property
     def empty(self) -> bool:
+        """Whether nothing was said by a model that was to say something."""
+        if self.token_model is not None and self.token_model.ended is None:
+            return False
         return self.audio is None and not (self.text or "").strip()
 
 
@@ -82,6 +85,7 @@ def synthesis_request(sample: Sample, seed: int, load: LoadAudio) -> SynthesisRe
         seed=seed,
         load_prompt=None if prompt is None else lambda: load(prompt),
         prompt_text=sample.prompt_text,
+        instruction=sample.metadata.get("instruction") or None,
     )
 
 

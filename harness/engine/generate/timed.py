@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from speech_eval.adapters.base import Adapter, ChatReply, ChatRequest, SynthesisRequest, TranscriptionRequest
+from speech_eval.adapters.base import Adapter, ChatReply, ChatRequest, TranscriptionRequest
 from speech_eval.adapters.clock import Clock, Occupancy
 from speech_eval.audio import Audio, check_length, check_waveform
 from speech_eval.engine.generate.reading import AudioReader
@@ -193,14 +193,7 @@ class _Synthesis(_Request[Audio]):
     def load(self, load: LoadAudio) -> None:
         request = synthesis_request(self.sample, self.seed, load)
         prompt = request.prompt_audio
-        self.request = SynthesisRequest(
-            id=request.id,
-            text=request.text,
-            language=request.language,
-            seed=request.seed,
-            load_prompt=None if prompt is None else lambda: prompt,
-            prompt_text=request.prompt_text,
-        )
+        self.request = replace(request, load_prompt=None if prompt is None else lambda: prompt)
 
     def stream(self) -> Iterator[Audio]:
         return self.adapter.stream(self.request)  # type: ignore[no-any-return]

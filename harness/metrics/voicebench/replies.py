@@ -10,6 +10,7 @@ from speech_eval.errors import BadInput
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics.base import ScoringItem, Unscorable
 from speech_eval.metrics.voicebench.records import question, response
+from speech_eval.records import Sample
 
 RECORDED = ("scores", "score", "judge_response")  # fields of a record that hold a judge's replies
 # The digests of the benchmarks' prompts: of VoiceBench's api_judge.py, and of AIR-Bench's score_chat.py with the slots
@@ -68,19 +69,11 @@ def judge_replies(
     Raises `BadInput` without either, `Unscorable` without an answer to judge, or for an empty list of votes.
     """
     sample = item.sample
-    recorded = next((sample.metadata[key] for key in RECORDED if sample.metadata.get(key) is not None), None)
-    if recorded == []:
-        raise Unscorable(f"Sample {sample.id} has no votes.", "Ask the judge again.")
-    if recorded is not None:
-        return Replies(_recorded(sample.id, recorded), "recorded")
+    if (recorded := recorded_replies(sample)) is not None:
+        return recorded
     if item.hypothesis is None and item.output.status != "empty":
         raise Unscorable(f"Sample {sample.id} has no answer.", "Name a recognizer for speech answers.")
-    judge = judges.configured()
-    if judge is None:
-        raise BadInput(
-            f"Sample {sample.id} has no `scores`, and no judge is set.",
-            "Give the record the judge's replies as `scores`, or give --judge openai:URL#MODEL.",
-        )
+    judge = asked_judge(sample)
     template = judge.prompt(name, prompt)
     told = [{"role": "system", "content": _system(judge)}] if style.system else []
     asked = list[str]()
@@ -95,6 +88,25 @@ def judge_replies(
             max_tokens=style.max_tokens,
         )
     return Replies(tuple(reply.strip() for reply in asked), judge_identity(name, prompt, style))
+
+
+def recorded_replies(sample: Sample) -> Replies | None:
+    """The replies that come with a record; None without them. Raises `Unscorable` for an empty list."""
+    recorded = next((sample.metadata[key] for key in RECORDED if sample.metadata.get(key) is not None), None)
+    if recorded == []:
+        raise Unscorable(f"Sample {sample.id} has no votes.", "Ask the judge again.")
+    return None if recorded is None else Replies(_recorded(sample.id, recorded), "recorded")
+
+
+def asked_judge(sample: Sample) -> judges.Judge:
+    """The judge to ask about a sample without recorded replies. Raises `BadInput` where none is set."""
+    judge = judges.configured()
+    if judge is None:
+        raise BadInput(
+            f"Sample {sample.id} has no `scores`, and no judge is set.",
+            "Give the record the judge's replies as `scores`, or give --judge openai:URL#MODEL.",
+        )
+    return judge
 
 
 def _recorded(sample_id: str, recorded: object) -> tuple[str, ...]:

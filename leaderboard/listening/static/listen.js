@@ -311,7 +311,7 @@
         el("p", { class: "question", id: "question" }, asked.question),
         el("div", { class: "sounds" }, reference.button, el("label", { class: "loop" }, loop, " Repeat")),
         el("div", { class: "grades", role: "group", "aria-labelledby": "question" }, scale, ...rows.map((row) => row.box)),
-        el("p", { class: "quiet" }, "Play a sound to move its slider; arrow keys move it by 1, Page Up and Page Down by 10."),
+        el("p", { class: "quiet" }, "Play a sound to move its slider", el("span", { class: "keys" }, "; arrow keys move it by 1, Page Up and Page Down by 10"), "."),
         el("div", { hidden: true }, ...sounds.list.map((sound) => sound.audio)),
       ],
       chosen: (letter) => rows.find((row) => row.sound.key === letter)?.slider.focus(),
@@ -333,7 +333,10 @@
     const data = JSON.stringify(document_());
     const name = "answers-" + state.test + "-" + state.rater + ".json";
     const save = el("a", { class: "go-link", download: name, href: URL.createObjectURL(new Blob([data], { type: "application/json" })) }, "Save the answers");
-    const other = el("button", { type: "button" }, "Another listener");
+    const other = el("button", { type: "button", hidden: true }, "Another listener"); // once these answers are safe
+    save.addEventListener("click", () => {
+      other.hidden = false;
+    });
     other.addEventListener("click", async () => {
       forget();
       state = await fresh();
@@ -341,15 +344,16 @@
     });
     const told = el("p", { class: "lede", role: "status" }, "Thank you, that was all. Save the file and send it to the person who asked you.");
     show("Done", [told, el("div", { class: "foot" }, save, other)], {});
-    if (location.protocol.startsWith("http")) send(data, told);
+    if (location.protocol.startsWith("http")) send(data, told, other);
   }
 
-  async function send(data, told) {
+  async function send(data, told, other) {
     try {
       const answer = await fetch("answers", { method: "POST", headers: { "Content-Type": "application/json" }, body: data });
       if (!answer.ok) throw new Error(String(answer.status));
       told.textContent = "Thank you, that was all. Your answers were handed in; you can close this page.";
       document.documentElement.dataset.sent = "yes";
+      other.hidden = false;
     } catch {
       told.textContent = "Your answers could not be handed in. Save the file and send it to the person who asked you.";
       document.documentElement.dataset.sent = "no";

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -108,6 +109,20 @@ def test_stores_of_one_encoder_are_united_and_an_utterance_is_in_one_of_them(tmp
     )
     with pytest.raises(BadInput, match="is in two of the stores"):
         FeatureStore.open(f"{tmp_path / 'a'}, {tmp_path / 'a'}")
+
+
+def test_features_that_are_damaged_are_refused_by_name(tmp_path: Path) -> None:
+    shutil.copytree(built(), tmp_path / "store")
+    features, lines = tmp_path / "store" / "features-00000.npy", tmp_path / "store" / "features-00000.jsonl"
+    whole, told = features.read_bytes(), lines.read_text("utf-8")
+    np.save(features, np.load(features)[:-1])
+    with pytest.raises(BadInput, match="and its lines state"):
+        FeatureStore.open(tmp_path / "store")
+    for content, text in ((whole[:100], told), (b"", told), (whole, told[:50]), (whole, '{"id": "x"}\n')):
+        features.write_bytes(content)
+        lines.write_text(text, "utf-8")
+        with pytest.raises(BadInput, match=r"features-00000\.npy cannot be read"):
+            FeatureStore.open(tmp_path / "store")
 
 
 def test_word_times_find_two_recordings_in_their_union() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speech_eval.errors import BadInput
-from speech_eval.reference_models.conversation.layout import (
+from speech_eval.reference_models.conversation.duplex.layout import (
     Delays,
     aligned,
     monologue,

@@ -9,7 +9,7 @@ pytest.importorskip("transformers")
 from support.tiny_duplex import tiny_model  # noqa: E402
 from transformers import DynamicCache  # noqa: E402
 
-from speech_eval.reference_models.conversation.duplex import DuplexLM  # noqa: E402
+from speech_eval.reference_models.conversation.duplex.model import DuplexLM  # noqa: E402
 from speech_eval.reference_models.speech_lm.tokenizer import EMPTY  # noqa: E402
 
 torch.set_num_threads(1)

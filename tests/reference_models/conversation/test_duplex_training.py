@@ -21,12 +21,12 @@ from speech_eval.adapters.spec import resolve  # noqa: E402
 from speech_eval.audio import Audio  # noqa: E402
 from speech_eval.engine.generate.conversation import converse  # noqa: E402
 from speech_eval.errors import BadAudio, BadInput  # noqa: E402
-from speech_eval.reference_models.conversation import duplex_checkpoint  # noqa: E402
-from speech_eval.reference_models.conversation.adapter import ReferenceDuplex  # noqa: E402
-from speech_eval.reference_models.conversation.channels import load_channels  # noqa: E402
-from speech_eval.reference_models.conversation.dialogue_shards import Dialogues  # noqa: E402
-from speech_eval.reference_models.conversation.duplex_data import shifted  # noqa: E402
-from speech_eval.reference_models.conversation.duplex_train import SHARDS, train_recipe  # noqa: E402
+from speech_eval.reference_models.conversation.duplex import checkpoint  # noqa: E402
+from speech_eval.reference_models.conversation.duplex.adapter import ReferenceDuplex  # noqa: E402
+from speech_eval.reference_models.conversation.duplex.channels import load_channels  # noqa: E402
+from speech_eval.reference_models.conversation.duplex.data import shifted  # noqa: E402
+from speech_eval.reference_models.conversation.duplex.shards import Dialogues  # noqa: E402
+from speech_eval.reference_models.conversation.duplex.train import SHARDS, train_recipe  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import WEIGHTS  # noqa: E402
 from speech_eval.reference_models.training.state import FILE  # noqa: E402
 
@@ -56,7 +56,7 @@ def test_a_dialogue_learned_by_heart_is_spoken_back(overfitted: Path) -> None:
     assert model.text == "it rains"
     written, learned = np.array(model.written), Dialogues(overfitted / "out" / SHARDS)[0].codes[0]
     assert (written[:36, 1] == learned[0]).all() and (learned[1:, :-1] == written[1:36, 2:].T).all()
-    lm, _, _ = duplex_checkpoint.load(overfitted / "out")
+    lm, _, _ = checkpoint.load(overfitted / "out")
     assert (written[:, 0] == lm.epad).sum() == 2 and (written[30:, 0] == lm.pad).all()
     whole = codec_of(overfitted / "codec").decode([Codes(list(learned), [12.5] * 3, [16] * 3, {"frames": 36 * HOP})])[0]
     late = HOP + 320  # the acoustic delay, and the decoder's
@@ -91,7 +91,7 @@ def test_a_chunk_of_another_length_or_rate_is_refused(overfitted: Path, chunk: A
 
 def test_an_eager_agent_begins_to_speak_at_once(overfitted: Path) -> None:
     model = agent(overfitted, eagerness=100.0)
-    lm, _, _ = duplex_checkpoint.load(overfitted / "out")
+    lm, _, _ = checkpoint.load(overfitted / "out")
     assert model.written[0][0] == lm.epad
 
 

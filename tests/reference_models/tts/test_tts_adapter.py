@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from support.metric_items import reader
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+from support.tiny_lms import llasa, marks, published, save_lm, snac_like  # noqa: E402
 from support.tiny_speech import codec_of, save_codec, tiny_config, tiny_lm  # noqa: E402
 
 from speech_eval.adapters import spec as modelspec  # noqa: E402
@@ -25,7 +25,6 @@ from speech_eval.reference_models.tts import building  # noqa: E402
 from speech_eval.reference_models.tts.public import FAMILIES, PublicTokenizer  # noqa: E402
 
 torch.set_num_threads(1)
-CHAT = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
 
 
 def synthesizer(spec: str) -> SpeechSynthesizer:
@@ -161,43 +160,6 @@ def test_the_best_of_several_candidates_is_kept(checkpoint: Path, monkeypatch: p
 # ------------------------------------------------------------------------------------------ published checkpoints
 
 
-def save_lm(directory: Path, vocabulary: int, tokens: Sequence[str], ids: dict[str, int] | None = None) -> Path:
-    """A tiny random Llama and a tokenizer of characters, with `tokens` as specials after them."""
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-
-    characters = {chr(code): code - 31 for code in range(32, 127)}
-    table = {"<unk>": 0, **characters, "\n": 96}
-    tokenizer = Tokenizer(models.WordLevel(table | (ids or {}), unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
-    tokenizer.add_special_tokens(list(tokens))
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
-    fast.chat_template = CHAT
-    fast.save_pretrained(directory)
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(directory)
-    return directory
-
-
-def marks(*names: str) -> list[str]:
-    return [f"<|{name}|>" for name in names]
-
-
-def llasa(folder: Path, codes: int = 64) -> Path:
-    kinds = ("TEXT_GENERATION", "TEXT_UNDERSTANDING", "SPEECH_GENERATION", "SPEECH_UNDERSTANDING")
-    specials = marks(*(f"{kind}_{edge}" for kind in kinds for edge in ("START", "END")))
-    return save_lm(folder / "llasa", 105 + codes, [*specials, *(f"<|s_{i}|>" for i in range(codes))])
-
-
 def prompt_text(model: PublicTokenizer, ids: Any) -> str:
     return "".join(model.text_tokenizer.convert_ids_to_tokens([int(i) for i in ids]))
 
@@ -224,25 +186,6 @@ def test_llasa_with_a_codec_of_another_size_is_refused(tmp_path: Path) -> None:
         path = llasa(tmp_path / str(codes), codes)
         with pytest.raises(BadInput, match="The codec has 64 codes"):
             synthesizer(f"llasa,path={path},codec={codec}")
-
-
-def snac_like(folder: Path) -> Path:
-    from speech_eval.reference_models.codec.config import CodecConfig
-    from speech_eval.reference_models.codec.model import Codec
-    from speech_eval.reference_models.training.checkpoint import save_checkpoint
-
-    torch.manual_seed(0)
-    config = CodecConfig.model_validate(
-        {
-            "causal": False,
-            "latent_dim": 16,
-            "encoder": {"type": "stft", "n_fft": 640, "hop": 320, "channels": 16, "blocks": 1},
-            "decoder": {"type": "vocos", "n_fft": 640, "hop": 320, "channels": 16, "blocks": 1},
-            "quantizer": {"type": "multiscale", "strides": [4, 2, 1], "codebook_size": 4096},
-        }
-    )
-    save_checkpoint(folder / "snac", "codec", config.model_dump(mode="json"), Codec(config).state_dict(), {})
-    return folder / "snac"
 
 
 def test_orpheus_has_4096_ids_for_each_of_seven_places(tmp_path: Path) -> None:
@@ -314,23 +257,6 @@ def test_a_language_model_of_another_family_is_refused(family: str, tmp_path: Pa
 
 
 # ------------------------------------------------------------------------------- found by what their tokenizers hold
-
-
-def published(family: str, folder: Path) -> tuple[Path, str, dict[str, str]]:
-    """A language model as it is published, its codec, and the keywords of a request it takes."""
-    voice = {"voice": "0880", "words": "He was not an ill-disposed young man."}
-    if family == "llasa":
-        return llasa(folder / "lm", 64), str(save_codec(folder / "codec")), voice
-    if family == "orpheus":
-        return save_lm(folder / "lm", 128_266 + 7 * 4096, []), str(snac_like(folder)), voice
-    if family == "neutts":
-        names = marks("TEXT_PROMPT_START", "TEXT_PROMPT_END", "SPEECH_GENERATION_START", "SPEECH_GENERATION_END")
-        lm = save_lm(folder / "lm", 97 + 4 + 64, [*names, *(f"<|speech_{i}|>" for i in range(64))])
-        return lm, str(save_codec(folder / "codec")), voice
-    names = marks("im_start", "im_end", "text_start", "text_end", "audio_start", "audio_end", "code", "word_start")
-    codes = [f"<|c{book}_{i}|>" for book in (1, 2) for i in range(17)]
-    lm = save_lm(folder / "lm", 97 + 8 + 34, [*names, *codes])
-    return lm, f"{save_codec(folder / 'codec', 'csm')},n_codebooks=2", {}
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

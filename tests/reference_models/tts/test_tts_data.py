@@ -201,9 +201,9 @@ def test_labels_without_the_end_of_speech_are_refused() -> None:
 
 def test_text_replay_takes_its_share_and_needs_no_end_of_speech() -> None:
     model = build(config("flat"))
-    texts = [Source("text", 4, partial(model.tokenizer.text_example, "abc"), speech=False)]
+    texts = [Source("text", 4, partial(model.tokenizer.text_example, "abc"), ends=0)]
     packed = _packed("flat", texts=texts, text_share=0.5)
-    kinds = [source.speech for pack in packed.plan(0) for source in pack]
+    kinds = [source.ends for pack in packed.plan(0) for source in pack]
     assert kinds.count(False) == kinds.count(True) == 60
     counts = model.counts(packed[0].labels)
     assert counts["text"] > 0 and counts["speech"] > 0

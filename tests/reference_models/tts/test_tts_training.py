@@ -20,7 +20,6 @@ from speech_eval.audio import load as load_audio  # noqa: E402
 from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.reference_models.codec.train import CodecTrainer  # noqa: E402
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe  # noqa: E402
-from speech_eval.reference_models.speech_lm.bundle import codec_seen_from  # noqa: E402
 from speech_eval.reference_models.speech_lm.sequence import CodecSection  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
 from speech_eval.reference_models.training.log import TrainingStopped  # noqa: E402
@@ -172,7 +171,7 @@ def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) ->
     config, training = settings("interleaved", steps=1)
     card = train(config, training, voice(), tmp_path, say=said.append)
     model, _ = load(tmp_path)
-    codec = modelspec.resolve(codec_seen_from(tmp_path, model.config.codec.spec)).build()
+    codec = modelspec.resolve(model.config.codec.seen_from(tmp_path)).build()
     assert codec.info().weights_sha256 == model.config.codec.weights_sha256 == card["codec"]["weights_sha256"]
     assert model.config.one_voice
     assert any(model.tokenizer.vocabulary.digest[:16] in line for line in said)

@@ -199,8 +199,9 @@ def _recognition(request: TranscriptionRequest) -> dict[str, Any]:
 
 
 def _synthesis(request: SynthesisRequest) -> dict[str, Any]:
-    prompt = {"prompt_audio": request.prompt_audio, "prompt_text": request.prompt_text}
-    return _request(id=request.id, text=request.text, language=request.language, seed=request.seed, **prompt)
+    voice = {"prompt_audio": request.prompt_audio, "prompt_text": request.prompt_text}
+    told = {"instruction": request.instruction} if request.instruction else {}
+    return _request(id=request.id, text=request.text, language=request.language, seed=request.seed, **voice, **told)
 
 
 def _chat(request: ChatRequest) -> dict[str, Any]:

@@ -45,6 +45,9 @@ class DuplexTrainingConfig(RunConfig):
     )
     pad_weight: NonNegativeFloat = knob(0.5, "Weight of padding in the loss of the text; words and EPAD have 1.")
     text_mask: Annotated[float, Field(ge=0.0, le=1.0)] = knob(0.0, "Share of the dialogues whose text is hidden.")
+    user_mask: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
+        0.0, "Share of the user's frames that are hidden, drawn per step, so that dialogues are not learned by heart."
+    )
     delay_jitter: NonNegativeFloat = knob(
         0.0, "The text of each dialogue is shifted by up to so many seconds, either way, drawn per step."
     )

@@ -12,21 +12,22 @@ from typing import Any
 import torch
 
 from speech_eval import __version__
+from speech_eval.adapters.checkpoints import weights_digest
 from speech_eval.progress import Progress, Say, silent, unsaid
-from speech_eval.reference_models.conversation import duplex_checkpoint
-from speech_eval.reference_models.conversation.dialogue_shards import Dialogues, write_dialogues
-from speech_eval.reference_models.conversation.duplex import DuplexLM
-from speech_eval.reference_models.conversation.duplex_config import DuplexConfig, DuplexTrainingConfig
-from speech_eval.reference_models.conversation.duplex_data import DuplexBatches, RowBatch
-from speech_eval.reference_models.conversation.pieces import Pieces
+from speech_eval.reference_models.conversation.duplex import checkpoint
+from speech_eval.reference_models.conversation.duplex.config import DuplexConfig, DuplexTrainingConfig
+from speech_eval.reference_models.conversation.duplex.data import DuplexBatches, RowBatch
+from speech_eval.reference_models.conversation.duplex.model import DuplexLM
+from speech_eval.reference_models.conversation.duplex.pieces import Pieces
+from speech_eval.reference_models.conversation.duplex.shards import Dialogues, write_dialogues
 from speech_eval.reference_models.data.card import data_facts, license_of
 from speech_eval.reference_models.data.corpus import Corpus, Data, open_corpus
 from speech_eval.reference_models.data.splits import HELD_OUT
+from speech_eval.reference_models.recipes.codecs import bundled, codec_of
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
-from speech_eval.reference_models.recipes.stacks import codec_of
-from speech_eval.reference_models.speech_lm.bundle import CODEC, bundled
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.training.card import training_facts
+from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint, read_description
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
@@ -51,6 +52,7 @@ def train_recipe(
     resume: bool = False,
     overfit: bool = False,
     codec: str | None = None,
+    init: str | None = None,
     stop_at: int | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
@@ -58,7 +60,8 @@ def train_recipe(
     """From two-channel recordings to a checkpoint: the recipe's codec (or `codec`, a model spec), codes, training.
 
     `resume` goes on with the stage that an earlier call was stopped in, `overfit` trains on the first batch alone,
-    `stop_at` ends early, as an interruption would. Returns the card. Raises `BadInput` for data without dialogues and
+    `init` is a model to start from, with its architecture and its pieces, `stop_at` ends early, as an interruption
+    would. Returns the card. Raises `BadInput` for data without dialogues and
     for a resume of another training.
     """
     resume = resume and resumes(output)
@@ -67,12 +70,16 @@ def train_recipe(
     config, training = recipe.read(DuplexConfig, recipe.model), recipe.read(DuplexTrainingConfig, recipe.training)
     say = first_says(say)
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=say)
-    spec = codec or codec_of(recipe, corpus, output / CODEC, progress=progress, say=say)
+    spec = codec or codec_of(recipe, corpus, output, progress, say)
     options: dict[str, Any] = {"on_bad": training.on_bad_data, "renew": not resume, "progress": progress, "say": say}
     summary = write_dialogues(corpus, spec, output / SHARDS, **options)
     section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": bundled(spec, output)})
+    start = None if init is None else find_checkpoint(init, "--init")
+    if start is not None:
+        config = DuplexConfig.model_validate(read_description(start)["config"])
+        say(f"starting from {start}, with its architecture and its pieces of words")
     config = config.model_copy(update={"codec": section})
-    trainer = DuplexTrainer(config, training, corpus, output, name=recipe.name, overfit=overfit, say=say)
+    trainer = DuplexTrainer(config, training, corpus, output, name=recipe.name, overfit=overfit, init=start, say=say)
     trainer.loop.start(resume)
     return trainer.run(stop_at, progress)
 
@@ -89,15 +96,20 @@ class DuplexTrainer:
         *,
         name: str,
         overfit: bool,
+        init: Path | None = None,
         say: Say,
     ) -> None:
         self.training, self.corpus, self.output = training, corpus, output
         self.name, self.overfit, self.say = name, overfit, first_says(say)
         self.accelerator, self.log = accelerator(), DuplexLog()
         self.dialogues = Dialogues(output / SHARDS)
-        self.pieces = Pieces.learn(self.dialogues.words(), config.pieces)
         torch.manual_seed(training.seed)
-        self.model = DuplexLM(config.model_copy(update={"pieces": len(self.pieces)}))
+        if init is None:
+            self.pieces = Pieces.learn(self.dialogues.words(), config.pieces)
+            self.model = DuplexLM(config.model_copy(update={"pieces": len(self.pieces)}))
+        else:
+            self.model, self.pieces = checkpoint.start_from(init, config)
+        self.start_weights = None if init is None else weights_digest([init / WEIGHTS])
         self.batches = DuplexBatches(self.dialogues, self.pieces, self.model, training)
         self.held_out = DuplexBatches(Dialogues(output / SHARDS, HELD_OUT), self.pieces, self.model, training)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, adamw(self.model, training.optimizer))
@@ -114,6 +126,7 @@ class DuplexTrainer:
                 "training": training.identity(),
                 "shards": self.dialogues.summary["plan"],
                 "processes": self.accelerator.num_processes,
+                "init": self.start_weights,
                 "overfit": overfit,
             },
             say=say,
@@ -202,7 +215,7 @@ class DuplexTrainer:
     def checkpoint(self) -> dict[str, Any]:
         """Write the checkpoint directory; returns the card."""
         found = self.card()
-        self.loop.alone(lambda: duplex_checkpoint.save(self.output, self.model, self.pieces, found))
+        self.loop.alone(lambda: checkpoint.save(self.output, self.model, self.pieces, found))
         return found
 
     def card(self) -> dict[str, Any]:
@@ -219,7 +232,11 @@ class DuplexTrainer:
                 "text_delay": config.text_delay,
             },
             "codec": config.codec.model_dump(mode="json"),
-            "training": training_facts(self.training, self.log) | {"frames": self.log.frames},
+            "training": training_facts(self.training, self.log)
+            | {
+                "frames": self.log.frames,
+                "init_weights_sha256": self.start_weights,
+            },
             "data": recordings | {"dialogues": shards["splits"]},
             "trouble": {"left_out": len(shards["passed_over"]), "steps_not_finite": self.log.bad_steps},
             **({"validation": self.log.validation} if self.log.validation else {}),

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech_eval.reference_models.conversation.dialogue_shards import Dialogue, Dialogues
-from speech_eval.reference_models.conversation.duplex import DuplexLM
-from speech_eval.reference_models.conversation.duplex_config import DuplexTrainingConfig
-from speech_eval.reference_models.conversation.layout import monologue, rows_of
-from speech_eval.reference_models.conversation.pieces import Pieces
+from speech_eval.reference_models.conversation.duplex.config import DuplexTrainingConfig
+from speech_eval.reference_models.conversation.duplex.layout import monologue, rows_of
+from speech_eval.reference_models.conversation.duplex.model import DuplexLM
+from speech_eval.reference_models.conversation.duplex.pieces import Pieces
+from speech_eval.reference_models.conversation.duplex.shards import Dialogue, Dialogues
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.tokenizer import EMPTY
 
@@ -75,6 +75,7 @@ class DuplexBatches:
         jitter = math.floor(training.delay_jitter * self.rate)
         if jitter:
             rows[:, 0] = shifted(rows[:, 0], int(draw.integers(-jitter, jitter + 1)), self.pad)
+        rows[draw.random(len(rows)) < training.user_mask, 1 + self.delays.books :] = EMPTY
         if draw.random() < training.text_mask:
             rows[:, 0] = EMPTY
         start = int(draw.integers(0, max(len(rows) - training.sequence, 0) + 1))

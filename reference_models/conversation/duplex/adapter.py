@@ -47,15 +47,18 @@ class ReferenceDuplex(DuplexAgent):
     ) -> None:
         self._torch = require("torch", "tts")
         require("transformers", "tts")
-        from speech_eval.reference_models.conversation import duplex_checkpoint
-        from speech_eval.reference_models.speech_lm.bundle import load_same_codec
+        from speech_eval.reference_models.conversation.duplex import checkpoint
+        from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
         from speech_eval.reference_models.speech_lm.sampling import Sampling
 
         self._directory = Path(path)
         self._device = choose_device(device)
-        model, self.pieces, self._card = duplex_checkpoint.load(self._directory)
+        model, self.pieces, self._card = checkpoint.load(self._directory)
         self._model = model.to(self._device)
-        self._codec = load_same_codec(model.config.codec, self._directory, codec)
+        section = model.config.codec
+        found = load_codec(codec or section.seen_from(self._directory))
+        section.check_weights(found.info().weights_sha256, self._directory)
+        self._codec = SpeechCodec(found, section.codebook_sizes, section.frame_rates)
         self._codes = Sampling(temperature=number("temperature", temperature), top_k=whole("top_k", top_k, 0))
         self._words = Sampling(temperature=number("text_temperature", text_temperature))
         self._eagerness, self._seed = number("eagerness", eagerness, -100.0, 100.0), whole("seed", seed, 0)
@@ -104,7 +107,7 @@ class ReferenceDuplex(DuplexAgent):
     @property
     def text(self) -> str:
         """The words that the agent wrote since `reset`."""
-        from speech_eval.reference_models.conversation.layout import words_of
+        from speech_eval.reference_models.conversation.duplex.layout import words_of
 
         written = np.array([row[0] for row in self.written])
         return " ".join(self.pieces.word(ids) for _, ids in words_of(written, self._model.pad, self._model.epad))

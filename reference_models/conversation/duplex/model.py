@@ -9,14 +9,15 @@ The user's codes are only read. Row t+1 follows from rows up to t, whose user co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
-from speech_eval.reference_models.conversation.duplex_config import DuplexConfig
-from speech_eval.reference_models.conversation.layout import Delays
+from speech_eval.reference_models.conversation.duplex.config import DuplexConfig
+from speech_eval.reference_models.conversation.duplex.layout import Delays
 from speech_eval.reference_models.speech_lm.frames import FrameNetwork
 from speech_eval.reference_models.speech_lm.tokenizer import EMPTY
 
@@ -92,7 +93,8 @@ class DuplexLM(FrameNetwork):
 
     def advance(self, row: Tensor, cache: DynamicCache, position: int) -> Tensor:
         """The hidden state [B, width] after row number `position` [B, slots]; equal to that of `states`."""
-        for layer in cache.layers:  # what has left the window
+        layers: Any = cache.layers
+        for layer in layers:  # what has left the window
             if layer.is_initialized and (over := layer.keys.shape[-2] - self.window + 1) > 0:
                 layer.keys, layer.values = layer.keys[..., over:, :], layer.values[..., over:, :]
         at = torch.full((len(row), 1), position, device=row.device)

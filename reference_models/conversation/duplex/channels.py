@@ -19,7 +19,7 @@ import numpy as np
 from speech_eval.audio import Audio, check_waveform
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.records import Sample
-from speech_eval.reference_models.conversation.layout import Word, aligned
+from speech_eval.reference_models.conversation.duplex.layout import Word, aligned
 
 AGENT, USER = 0, 1
 

@@ -22,8 +22,8 @@ from speech_eval.adapters.base import AudioCodec
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress, Say, silent, unsaid
-from speech_eval.reference_models.conversation.channels import AGENT, USER, load_channels, words_in
-from speech_eval.reference_models.conversation.layout import Word
+from speech_eval.reference_models.conversation.duplex.channels import AGENT, USER, load_channels, words_in
+from speech_eval.reference_models.conversation.duplex.layout import Word
 from speech_eval.reference_models.data.corpus import Clip, Corpus, LeftOut, report
 from speech_eval.reference_models.data.splits import HELD_OUT, TRAIN
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
@@ -81,7 +81,8 @@ def _write(
     speech, left_out, splits, done = SpeechCodec(codec), [], {}, 0
     for split in (TRAIN, HELD_OUT):
         tensors: dict[str, Any] = {}
-        lines, seconds = [], 0.0
+        lines: list[dict[str, Any]] = []
+        seconds = 0.0
         for clip in corpus.split(split):
             found = _encoded(clip, speech)
             done += 1

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from speech_eval.errors import BadInput
-from speech_eval.reference_models.conversation.duplex import DuplexLM
-from speech_eval.reference_models.conversation.duplex_config import DuplexConfig
-from speech_eval.reference_models.conversation.pieces import Pieces
+from speech_eval.reference_models.conversation.duplex.config import DuplexConfig
+from speech_eval.reference_models.conversation.duplex.model import DuplexLM
+from speech_eval.reference_models.conversation.duplex.pieces import Pieces
 from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 
@@ -20,6 +20,21 @@ KIND = "duplex"
 def save(directory: Path, model: DuplexLM, pieces: Pieces, card: dict[str, Any]) -> None:
     pieces.save(directory)
     save_checkpoint(directory, KIND, model.config.model_dump(mode="json"), model.state_dict(), card)
+
+
+def start_from(directory: Path, config: DuplexConfig) -> tuple[DuplexLM, Pieces]:
+    """A model of `config` with the weights of a checkpoint directory, to be trained on, and its pieces. Raises
+    `BadInput` where the codecs differ in their codebooks."""
+    _, state, _ = load_checkpoint(directory, KIND)
+    model = DuplexLM(config)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise BadInput(
+            f"{directory}: the model has other codebooks than the codec {config.codec.spec}.",
+            "Train through a codec with the same codebooks.",
+        ) from error
+    return model, Pieces.load(directory)
 
 
 def load(directory: Path) -> tuple[DuplexLM, Pieces, dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""AudioBench's own metrics: its judge, spoken problems, instructions about recordings."""

@@ -1,0 +1,1 @@
+"""A detokenizer by flow matching: codes → mel spectrogram → waveform, whole or block by block."""

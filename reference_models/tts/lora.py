@@ -1,0 +1,90 @@
+"""Low-rank adapters (Hu et al. 2021, LoRA) by peft: learned beside frozen weights, added to them in the checkpoint.
+
+    W x  +  alpha / rank · B A x          A [rank, in] random, B [out, rank] zero at the start
+
+A checkpoint has the sums, so everything reads it as any other; `adapter/` beside it has A and B as peft loads them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from speech_eval.errors import BadInput, SpeechEvalError, require
+from speech_eval.reference_models.tts.training_config import LoRAConfig
+
+ADAPTER = "adapter"  # folder of a checkpoint
+_NAME = "default"  # peft's name for the only adapter
+
+
+def add(model: nn.Module, config: LoRAConfig) -> dict[str, int]:
+    """Freeze the transformers of a speech LM and put adapters beside their layers named in `config.targets`. Returns
+    how many layers have one, and how many weights learn.
+
+    Raises `BadInput` for a target that no layer is named after.
+    """
+    peft = require("peft", "train")
+    parts = [part for part in model.children() if isinstance(part, PreTrainedModel)]
+    names = {name.rpartition(".")[2] for part in parts for name, layer in part.named_modules() if _linear(layer)}
+    if strange := sorted(set(config.targets) - names):
+        raise BadInput(
+            f"training.lora.targets: no layer is named {', '.join(strange)}.", f"Choose of {', '.join(sorted(names))}."
+        )
+    chosen = peft.LoraConfig(
+        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.targets)
+    )
+    for part in parts:
+        peft.inject_adapter_in_model(chosen, part)
+        if config.embeddings:
+            for layer in (part.get_input_embeddings(), part.get_output_embeddings()):
+                if layer is not None:
+                    layer.requires_grad_(True)
+    found = _adapted(model)
+    if not found or not all(layer.lora_A[_NAME].weight.requires_grad for layer in found.values()):
+        raise SpeechEvalError("peft has put no adapter into the model.", "Install the peft of constraints.txt.")
+    return {"layers": len(found), "learned": sum(p.numel() for p in model.parameters() if p.requires_grad)}
+
+
+def merged(model: nn.Module) -> dict[str, Tensor]:
+    """The state of a model by the names it has without adapters, each adapter added to its weight."""
+    state = model.state_dict()
+    for name, layer in _adapted(model).items():
+        weight = state.pop(f"{name}.base_layer.weight")
+        state[f"{name}.weight"] = weight + layer.get_delta_weight(_NAME)
+        if (bias := state.pop(f"{name}.base_layer.bias", None)) is not None:
+            state[f"{name}.bias"] = bias
+    return {name: tensor for name, tensor in state.items() if ".lora_" not in name}
+
+
+def save_adapter(model: nn.Module, config: LoRAConfig, folder: Path) -> None:
+    """Write the adapters of a single-stream speech LM as peft loads them onto the LLM they were trained on."""
+    peft = require("peft", "train")
+    core = "core."
+    tensors = {
+        f"base_model.model.{name.removeprefix(core).replace(f'.{_NAME}.', '.')}": tensor.detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if ".lora_" in name and name.startswith(core)
+    }
+    if not tensors:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.targets),
+        task_type="CAUSAL_LM",
+    ).save_pretrained(folder)
+
+
+def _linear(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear)
+
+
+def _adapted(model: nn.Module) -> dict[str, Any]:
+    return {name: layer for name, layer in model.named_modules() if hasattr(layer, "lora_A")}

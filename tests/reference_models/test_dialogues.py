@@ -1,0 +1,109 @@
+"""Simulated dialogues: who speaks when, and that the words are where they are said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("hibari")
+
+from speech_eval import datasets
+from speech_eval.reference_models.conversation.duplex.channels import AGENT, USER, load_channels, turns_of, words_in
+from speech_eval.reference_models.data.dialogues import (
+    FRAME,
+    RATE,
+    Dialogue,
+    Manners,
+    dialogue,
+    spoken,
+    user_turn,
+)
+from speech_eval.reference_models.data.prepare import prepare
+from speech_eval.reference_models.data.voices import ASSISTANT
+
+QUIET = {"noise": (-99.0, -99.0), "gain": (0.0, 0.0), "echo": (0.0, 0.0)}
+POLITE = {"backchannel_share": 0.0, "interruption_share": 0.0, "overlap_share": 0.0}
+
+
+def turns(made: Dialogue, channel: int) -> list[tuple[float, float]]:
+    """Start and end of each turn of a channel, by its words."""
+    words = [word for word in made.words if word[0] == channel]
+    edges = [n for n in range(1, len(words)) if words[n][2] - words[n - 1][3] > 0.001]
+    groups = [words[a:b] for a, b in zip([0, *edges], [*edges, len(words)], strict=True)]
+    return [(group[0][2], group[-1][3]) for group in groups]
+
+
+def test_the_same_seed_gives_the_same_dialogue() -> None:
+    first, second, other = (dialogue(seed, "hibari-low") for seed in (3, 3, 4))
+    assert np.array_equal(first.user, second.user) and first.words == second.words
+    assert first.words != other.words
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_assistant_answers_after_each_turn_and_never_in_a_pause(seed: int) -> None:
+    made = dialogue(seed, "hibari-low", Manners(pause_share=1.0, **POLITE, **QUIET))
+    answers = turns(made, AGENT)
+    assert made.pauses and len(answers) == len(made.turn_ends)
+    for (start, _), end in zip(answers, made.turn_ends, strict=True):
+        assert 0.0 <= start - end < 0.5
+        assert start / FRAME == pytest.approx(round(start / FRAME), abs=0.02)
+    for begin, end in made.pauses:
+        assert all(stop <= begin or start >= end for start, stop in answers)
+        assert np.abs(made.user[round(begin * RATE) + 30 : round(end * RATE) - 30]).max() < 1e-3
+
+
+def test_an_interruption_cuts_the_assistant_off_and_a_backchannel_does_not() -> None:
+    cut = dialogue(1, "hibari-low", Manners(**{**POLITE, "interruption_share": 1.0}, **QUIET))
+    said = [" ".join(word for channel, word, _, _ in cut.words if channel == AGENT)]
+    users = [start for start, _ in turns(cut, USER)]
+    first_start, first_stop = turns(cut, AGENT)[0]
+    interrupting = min(start for start in users if start > first_start)
+    assert interrupting < first_stop <= interrupting + 0.6 and said
+    nod = dialogue(1, "hibari-low", Manners(**{**POLITE, "backchannel_share": 1.0}, **QUIET))
+    start, stop = turns(nod, AGENT)[0]
+    assert any(start < begin and end < stop for begin, end in turns(nod, USER))
+    assert stop - start == pytest.approx(len(spoken(ASSISTANT, _first_reply(nod))) / RATE, abs=0.01)
+
+
+def _first_reply(made: Dialogue) -> str:
+    start, stop = turns(made, AGENT)[0]
+    return " ".join(word for channel, word, at, _ in made.words if channel == AGENT and start <= at < stop)
+
+
+def test_words_lie_where_their_channel_has_sound() -> None:
+    made = dialogue(5, "hibari-high", Manners(**QUIET))
+    for channel, _, start, end in made.words:
+        samples = (made.agent, made.user)[channel][round(start * RATE) : round(end * RATE)]
+        assert np.abs(samples).max() > 0.005
+
+
+def test_the_user_is_louder_noisier_and_echoes() -> None:
+    plain = dialogue(2, "hibari-low", Manners(**QUIET))
+    loud = [dialogue(seed, "hibari-low", Manners(noise=(0.0, 0.0), gain=(12.0, 12.0))) for seed in range(12)]
+    assert sum(np.abs(one.user[:4800]).max() > 1e-3 for one in loud) in range(1, 9), "noise before anyone speaks"
+    assert np.abs(plain.user[:4800]).max() < 1e-3
+
+
+def test_a_single_turn_has_its_pause_and_its_end() -> None:
+    made = user_turn(7, "hibari-mid", 0.9)
+    ((begin, end),) = made.pauses
+    assert end - begin == pytest.approx(0.9, abs=1e-3) and not made.agent.any()
+    assert not made.user[round(made.turn_ends[0] * RATE) + 30 :].any()
+    assert len(made.user) / RATE - made.turn_ends[0] == pytest.approx(3.5, abs=1e-3)
+
+
+def test_prepared_dialogues_are_stereo_with_words_and_held_out_turns(tmp_path: Path) -> None:
+    summary = prepare(tmp_path, ("dialogues-en", "user-turns-en"), "user-turns-en", limit=2)
+    assert summary["splits"]["held-out-speaker"]["clips"] == 2
+    rows = [json.loads(line) for line in (tmp_path / "metadata.jsonl").read_text().splitlines()]
+    sample = datasets.load_dataset(tmp_path).samples[0]
+    left, right = load_channels(tmp_path / rows[0]["file_name"], 16_000)
+    agent, user = words_in(sample)
+    assert agent and user and len(turns_of(user)) > 1
+    assert np.abs(left.samples[: int(agent[0].start * 16_000) - 160]).max() < 1e-3
+    assert len(left.samples) == len(right.samples)
+    held_out = datasets.load_dataset(tmp_path / "held-out-speaker.jsonl").samples
+    assert [set(one.metadata) for one in held_out] == [{"seconds", "turn_end", "pauses"}] * 2
