@@ -40,8 +40,11 @@ _LOUD = 0.01  # RMS of a frame with speech
 class Batch:
     """A model in as many conversations at once as there are users [B, K, T]."""
 
-    def __init__(self, model: DuplexLM, users: Tensor, temperature: float, eagerness: float, seed: int) -> None:
-        self.model, self.users, self.temperature, self.eagerness = model, users, temperature, eagerness
+    def __init__(
+        self, model: DuplexLM, users: Tensor, temperatures: tuple[float, float], eagerness: float, seed: int
+    ) -> None:
+        self.model, self.users, self.eagerness = model, users, eagerness
+        self.codes, self.words = temperatures
         self.random = torch.Generator().manual_seed(seed)
         self.quiet = torch.full((len(users),), _QUIET)
 
@@ -54,7 +57,7 @@ class Batch:
         heard, rows = torch.full((count, books), EMPTY), []
         for at in range(frames):
             hidden = model.advance(torch.cat([mine, heard], dim=1), cache, at)
-            mine = torch.where(at < begins, EMPTY, model.speak(hidden, self._word, self._draw))
+            mine = torch.where(at < begins, EMPTY, model.speak(hidden, self._word, self._code))
             self.quiet = torch.where(mine[:, 0] == model.pad, self.quiet + 1, 0)
             rows.append(mine)
             heard = self.users[:, :, at]
@@ -63,13 +66,16 @@ class Batch:
     def _word(self, logits: Tensor) -> Tensor:
         logits = logits.clone()
         logits[:, self.model.epad] += self.eagerness * (self.quiet >= _QUIET)
-        return self._draw(logits)
+        return self._draw(logits, self.words)
 
-    def _draw(self, logits: Tensor) -> Tensor:
-        if self.temperature == 0.0:
+    def _code(self, logits: Tensor) -> Tensor:
+        return self._draw(logits, self.codes)
+
+    def _draw(self, logits: Tensor, temperature: float) -> Tensor:
+        if temperature == 0.0:
             return logits.argmax(-1)
         noise = torch.empty_like(logits).exponential_(generator=self.random).clamp(min=1e-20)
-        return (logits / self.temperature - noise.log()).argmax(-1)
+        return (logits / temperature - noise.log()).argmax(-1)
 
 
 def spoken(model: DuplexLM, codec: SpeechCodec, rows: Tensor) -> list[Audio]:
@@ -118,7 +124,9 @@ def main() -> None:
     parser.add_argument("--timeouts", type=float, nargs="*", default=[0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--text-temperature", type=float, default=0.0)
     given = parser.parse_args()
+    temperatures = (given.temperature, given.text_temperature)
     torch.set_num_threads(1)
     dataset = datasets.load_dataset(str(given.turns_list))
     samples = dataset.samples[: given.turns]
@@ -135,7 +143,7 @@ def main() -> None:
     hop = round(codec.sample_rate / codec.step_rate)
     for name, heard in (("duplex", users), ("shuffled", shuffled(users, audios, hop, given.seed))):
         for eagerness in given.eagerness:
-            rows = Batch(model, heard, given.temperature, eagerness, given.seed).run()
+            rows = Batch(model, heard, temperatures, eagerness, given.seed).run()
             said = [
                 Audio(one.samples[: len(user.samples)], one.rate)
                 for one, user in zip(spoken(model, codec, rows), audios, strict=True)

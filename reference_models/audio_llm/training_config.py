@@ -106,8 +106,8 @@ class StageConfig(Section):
     )
     distil: Share = knob(
         0.0,
-        "Share of the loss that is the divergence from the text LLM on the transcript (Ultravox); the "
-        "rest is cross-entropy.",
+        "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); "
+        "the rest is cross-entropy.",
     )
     preference: PreferenceSection = knob(PreferenceSection(), "The pairs of the task `prefer`.")
     optimizer: StageOptimizer = knob(StageOptimizer(), "AdamW and the learning rate of the fusion.")

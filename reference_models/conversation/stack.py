@@ -19,11 +19,13 @@ _HERE = "speech_eval.reference_models.conversation"
 
 @dataclass(frozen=True)
 class Kind:
-    """A model of the stack: `module:attr` of the sections that read `model` and `training`, and of its trainer."""
+    """A model of the stack: `module:attr` of the sections that read `model` and `training`, and of its trainer, which
+    takes these `options` of the stack."""
 
     model: str
     training: str
     trainer: str
+    options: tuple[str, ...] = ("codec",)
 
 
 KINDS = {
@@ -31,6 +33,7 @@ KINDS = {
         f"{_HERE}.duplex.config:DuplexConfig",
         f"{_HERE}.duplex.config:DuplexTrainingConfig",
         f"{_HERE}.duplex.train:train_recipe",
+        options=("codec", "init"),
     ),
     "flow": Kind(
         f"{_HERE}.flow.config:FlowConfig",
@@ -68,8 +71,13 @@ def schema(recipe: ResolvedRecipe) -> Schema:
 
 
 def train_recipe(recipe: ResolvedRecipe, *arguments: Any, **options: Any) -> dict[str, Any]:
-    """Train what the recipe's `model.type` names; returns the card."""
-    trainer: Callable[..., dict[str, Any]] = load_attr(kind_of(recipe).trainer)
+    """Train what the recipe's `model.type` names; returns the card. Raises `BadInput` for an option of the stack that
+    its trainer does not take."""
+    kind = kind_of(recipe)
+    for option in STACK.options:
+        if option.name in options and option.name not in kind.options:
+            raise BadInput(f"--{option.name} is not for {recipe.name}.", "Leave it out.")
+    trainer: Callable[..., dict[str, Any]] = load_attr(kind.trainer)
     return trainer(recipe, *arguments, **options)
 
 

@@ -22,7 +22,9 @@ import yaml
 from speech_eval.audio import Audio, Samples
 from speech_eval.reference_models.data.voices import ASSISTANT, say
 
-DIALOGUES, USER_TURNS = "dialogues-en", "user-turns-en"
+DIALOGUES = "dialogues-en"
+USER_TURNS, KNOWN_TURNS = "user-turns-en", "user-turns-known-en"  # new voice and forms, or those of the dialogues
+SOURCES = (DIALOGUES, USER_TURNS, KNOWN_TURNS)
 USERS = ("hibari-low", "hibari-high")
 HELD_OUT_USER = "hibari-mid"
 FRAME = 0.08
@@ -77,12 +79,15 @@ def dialogue(seed: int, voice: str, manners: Manners = Manners()) -> Dialogue:
     return made
 
 
-def user_turn(seed: int, voice: str, pause: float, manners: Manners = Manners()) -> Dialogue:
-    """One user turn of a text that no dialogue has, with a pause of this length inside, and silence after it."""
+def user_turn(seed: int, voice: str, pause: float, *, known: bool = False) -> Dialogue:
+    """One user turn with a pause of this length inside and silence after it, of a form of request that no dialogue has,
+    or, if `known`, of one that they have."""
     draw = random.Random(seed)
-    scene = _Scene(draw, voice, manners)
+    scene = _Scene(draw, voice, Manners())
     topic = draw.choice(list(_grammar()["topics"].values()))
-    parts = _expand(draw.choice(topic["held_out"]), draw).split("|")
+    parts = _expand(draw.choice(topic["user" if known else "held_out"]), draw).split("|")
+    if len(parts) == 1:
+        return user_turn(seed + 1, voice, pause, known=known)
     cut = draw.randint(1, len(parts) - 1)
     end = scene.place([" ".join(parts[:cut]), " ".join(parts[cut:])], [pause], 0.2)
     return scene.mixed(end + _TAIL)
@@ -173,10 +178,12 @@ def recordings(source: str, count: int) -> Iterator[tuple[str, Audio, Audio | No
             text = " ".join(word for channel, word, _, _ in made.words if channel == _AGENT)
             yield f"dialogue-{number:05d}", left, right, f"{ASSISTANT} and {voice}", text, columns
         else:
-            made = user_turn(1_000_000 + number, HELD_OUT_USER, (0.3, 0.6, 0.9, 1.2)[number % 4])
+            known = source == KNOWN_TURNS
+            voice = USERS[number // 4 % len(USERS)] if known else HELD_OUT_USER
+            made = user_turn(1_000_000 * (1 + known) + number, voice, (0.3, 0.6, 0.9, 1.2)[number % 4], known=known)
             columns = {"turn_end": made.turn_ends[0], "pauses": [list(pause) for pause in made.pauses]}
             text = " ".join(word for _, word, _, _ in made.words)
-            yield f"turn-{number:05d}", Audio(made.user, RATE), None, HELD_OUT_USER, text, columns
+            yield f"turn-{number:05d}", Audio(made.user, RATE), None, voice, text, columns
 
 
 @cache

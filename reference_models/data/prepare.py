@@ -45,8 +45,7 @@ _VOICES = {
     NATURAL: _EVERY_THIRD,
     QUESTIONS: _EVERY_THIRD,
 }
-_CONVERSED = (dialogues.DIALOGUES, dialogues.USER_TURNS)
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *_CONVERSED)
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *dialogues.SOURCES)
 _GENERATED = 6000  # sentences without a limit: about six hours
 _DIALOGUES = 240  # without a limit: about an hour and a half
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
@@ -123,7 +122,7 @@ def _prepare(output: Path, wanted: list[str], plan: dict[str, Any], progress: Pr
 def _recordings(
     source: str, limit: int | None, output: Path, left_out: dict[str, str], progress: Progress
 ) -> Iterator[Recording]:
-    if source in _CONVERSED:
+    if source in dialogues.SOURCES:
         count = _DIALOGUES if limit is None else limit
         for number, (key, audio, right, speaker, words, columns) in enumerate(dialogues.recordings(source, count)):
             progress(source, number, count)

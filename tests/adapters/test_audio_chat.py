@@ -145,6 +145,7 @@ def test_an_answer_ends_at_the_last_position(spec: str, model: AudioChat) -> Non
         room_for("a", limit - 7, 8, model._model.config)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_prompt_and_the_command_succeeds(spec: str, tmp_path: Path) -> None:
     assert run(spec, "asr", tmp_path / "asr", metrics="wer[whisper-normalizer@20250625]") == 0
     manifest = json.loads((tmp_path / "asr" / "run" / "manifest.json").read_text())

@@ -197,6 +197,7 @@ def test_a_cascades_info_names_its_parts(tiny_llama: Path) -> None:
     assert info.weights_sha256 == other.weights_sha256 and info.revision != other.revision
 
 
+@pytest.mark.slow
 def test_a_system_prompt_reaches_the_model(smollm2: AudioLanguageModel) -> None:
     cascade = build("cascade:faster-whisper-tiny.en+smollm2,system=You are Captain Nemo of the Nautilus.")
     question = say("Who are you?")

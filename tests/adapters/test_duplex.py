@@ -197,6 +197,7 @@ def run(model: str, folder: Path, limit: int | None = None) -> dict[str, float |
 TIMEOUTS = [0.5, 0.8, 1.4]
 
 
+@pytest.mark.slow
 def test_with_the_timeout_false_cut_offs_fall_and_latency_grows(tmp_path: Path) -> None:
     eager, middling, patient = (run(f"vad-timeout,timeout={timeout}", tmp_path) for timeout in TIMEOUTS)
     assert [r["false-cut-offs"] for r in (eager, middling, patient)] == [50.0, 25.0, 0.0]

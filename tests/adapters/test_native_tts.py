@@ -94,6 +94,7 @@ def test_options_that_cannot_be_are_refused(spec: str, options: str) -> None:
         build(f"{spec.partition(',')[0]},{options}")
 
 
+@pytest.mark.slow
 def test_the_command_finishes_its_tasks(spec: str, tmp_path: Path) -> None:
     metrics = "wer[seed-tts-eval@2024-06]"
     assert run(spec, "seed-tts", tmp_path / "seed", metrics=metrics) == 0

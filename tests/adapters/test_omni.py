@@ -76,6 +76,7 @@ def test_an_unknown_speaker_is_refused(spec: str) -> None:
         build(f"{spec},speaker=Ethan")
 
 
+@pytest.mark.slow
 def test_the_command_finishes_its_tasks(spec: str, tmp_path: Path) -> None:
     assert run(spec, "asr", tmp_path / "asr", metrics="wer[whisper-normalizer@20250625]") == 0
     assert run(spec, "voicebench-openbookqa", tmp_path / "qa") == 0

@@ -44,6 +44,7 @@ def check_speech(audio: Audio, rate: int) -> None:
 # ---------------------------------------------------------------------------------------- all the engines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spec", "rate"), [("hibari", 24_000), ("espeak-ng", 22_050), ("kokoro", 24_000)])
 def test_a_sentence_becomes_speech_of_sane_length_and_level(spec: str, rate: int) -> None:
     check_speech(say(spec), rate)

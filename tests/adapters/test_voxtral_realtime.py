@@ -72,6 +72,7 @@ def test_in_real_time_it_hears_no_faster_than_one_speaks(folder: Path, model: Vo
     assert arrived[-1][1] == model.transcribe([request])[0]
 
 
+@pytest.mark.slow
 def test_the_command_finishes_its_tasks(folder: Path, tmp_path: Path) -> None:
     assert run(str(folder), "asr", tmp_path / "asr", metrics="wer[whisper-normalizer@20250625]") == 0
     assert run(f"{folder},realtime=true", "latency", tmp_path / "latency") == 0

@@ -60,6 +60,7 @@ def test_data_check_exits_2_on_problems(tmp_path: Path) -> None:
     assert done.exit_code == 2 and "none.wav" in json.loads(done.stdout)["problems"][0]
 
 
+@pytest.mark.slow
 def test_run_report_compare_verify_and_board_speak_json(tmp_path: Path) -> None:
     for name in ("noisy", "oracle"):
         said("run", "--model", name, "--tasks", "asr", "--limit", "25", "--output", str(tmp_path / name), "--json")
@@ -78,6 +79,7 @@ def test_report_formats(tmp_path: Path, format: str) -> None:
     assert done.exit_code == 0 and "noisy" in done.stdout and "wer" in done.stdout
 
 
+@pytest.mark.slow
 def test_reading_commands_import_no_torch(tmp_path: Path) -> None:
     for name in ("noisy", "oracle"):
         said("run", "--model", name, "--tasks", "asr", "--limit", "25", "--output", str(tmp_path / name), "--json")

@@ -112,12 +112,14 @@ def test_what_a_model_prints_never_reaches_the_json(folder: Path) -> None:
     assert all(text in done.stderr for text in ("module", "descriptor", "child", "asked"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["exit", "exit-in-constructor", "exit-in-info", "exit-in-close"])
 def test_a_model_that_exits_does_not_end_the_command_with_success(folder: Path, mode: str) -> None:
     done = cli(folder, "-m", f"model.py:Text,mode={mode}")
     assert done.returncode in (2, 3) and "tried to end the program (SystemExit: 0)" in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "codes", "message"),
     [

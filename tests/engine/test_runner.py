@@ -226,6 +226,7 @@ def test_json_is_one_object_and_nothing_else(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["runs"][0]["results"]["tasks"][0]["task"] == "asr"
 
 
+@pytest.mark.slow
 def test_exit_3_when_more_samples_fail_than_allowed(tmp_path: Path) -> None:
     words = ["run", "--model", "failing", "--tasks", "asr", "--limit", "10", "--output", str(tmp_path)]
     assert cli(*words).returncode == 3
@@ -254,6 +255,7 @@ def test_interrupt_exits_130_and_keeps_what_was_done(tmp_path: Path) -> None:
     assert len(RunDirectory(tmp_path / "run").outputs("asr")) >= 2
 
 
+@pytest.mark.slow
 def test_several_models_get_a_folder_each(tmp_path: Path) -> None:
     words = [
         "--model",

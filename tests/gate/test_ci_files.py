@@ -142,6 +142,7 @@ def test_gitlab_and_pre_commit_hold_a_run_against_the_stored_baseline(repository
         assert all(shell(repository, line, variables).returncode == 0 for line in file["after_script"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defect", "outcome"),
     [("ttfb=0.2", "pass"), ("ttfb=0.334", "regression"), ("silence=0.5", "regression")],

@@ -143,6 +143,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory]:
     return made | {"timed": RunDirectory(base / "timed")}
 
 
+@pytest.mark.slow
 def test_calibrate_proposes_margins_that_pass_its_own_runs(runs: dict[str, RunDirectory], tmp_path: Path) -> None:
     rules = tmp_path / "gates.yaml"
     words = [str(runs[name].path) for name in ("a", "b")]

@@ -81,6 +81,7 @@ def timed(folder: Path, names: str) -> None:
     runner.run_in_turns(jobs, Settings(limit=2, rounds=5, workers=1))
 
 
+@pytest.mark.slow
 def test_a_factor_judges_models_that_took_turns(tmp_path: Path) -> None:
     timed(tmp_path, "29")
     quick, slow = RunDirectory(tmp_path / "2"), RunDirectory(tmp_path / "9")
@@ -88,6 +89,7 @@ def test_a_factor_judges_models_that_took_turns(tmp_path: Path) -> None:
     assert judge(slow, [TTFA], quick).outcome == "regression"
 
 
+@pytest.mark.slow
 def test_a_factor_cannot_judge_models_that_were_timed_one_after_the_other(tmp_path: Path) -> None:
     for name in "29":
         timed(tmp_path, name)

@@ -208,6 +208,7 @@ def test_players_give_a_compressed_copy_inside_the_site(site: Path, runs: Path) 
         assert (info.format, info.subtype) == ("OGG", "OPUS") and 0.3 < info.duration < 0.8
 
 
+@pytest.mark.slow
 def test_long_audio_is_compressed_whole(tmp_path: Path) -> None:
     write_opus(tmp_path / "long.ogg", tone(0, seconds=75.0, rate=22050))
     assert soundfile.info(tmp_path / "long.ogg").duration == pytest.approx(75.0, abs=0.1)

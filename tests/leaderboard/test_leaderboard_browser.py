@@ -18,7 +18,7 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.leaderboard.build import PAGE_ROWS, build
 from speech_eval.records import SweepPoint
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")]
 
 DRAWN = "document.querySelector('[data-board] thead button')"
 PLAYERS = "document.documentElement?.dataset.players === 'ready'"

@@ -298,6 +298,7 @@ def test_runs_are_found_in_folders_of_folders(tmp_path: Path) -> None:
     assert sorted(run.results.model for run in find([tmp_path])[0]) == ["deep", "near"]
 
 
+@pytest.mark.slow
 def test_many_runs_are_built_by_several_processes_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,14 +11,17 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from support.listening_runs import TASK, codec_runs
+from support.listening_runs import TASK, codec_runs, write_recordings
 from support.raters import Rater, panel
 from support.serving import serving
 
+from speech_eval.adapters import spec as modelspec
 from speech_eval.analysis.listening.description import ANCHOR, REFERENCE, Key, read_key
 from speech_eval.analysis.listening.kinds import KINDS
 from speech_eval.audio import load
+from speech_eval.engine import session
 from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.settings import Settings
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.leaderboard.listening import headphones
 from speech_eval.leaderboard.listening.build import Built, Options, build
@@ -268,3 +271,19 @@ def test_many_raters_at_once_lose_nothing(served: tuple[int, Key, Path]) -> None
         thread.join()
     assert {file.stem for file in (folder / "answers").iterdir()} == {one.rater for one in given}
     assert read_key(folder) == key and key.task == TASK
+
+
+def test_voices_are_compared_with_the_prompt_that_the_synthesizer_had(tmp_path: Path) -> None:
+    write_recordings(tmp_path, 3)
+    lines = [json.loads(line) for line in (tmp_path / "set.jsonl").read_text().splitlines()]
+    for line, other in zip(lines, [*lines[1:], lines[0]], strict=True):
+        line |= {"prompt_audio": other["audio"], "prompt_text": other["text"]}
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = Settings(data=str(tmp_path / "set.jsonl"), metrics=("rtf[answer@1]",))
+    session.run(modelspec.parse("oracle"), ["seed-tts"], tmp_path / "run", settings)
+    made = build([tmp_path / "run"], tmp_path / "test", Options(kinds=("smos",), align=False))
+    sound = {line["id"]: load(tmp_path / line["prompt_audio"]).samples for line in lines}
+    shown = page_data(made)["trials"]
+    for name, trial in made.key.trials.items():
+        beside = load(made.page.parent / shown[name]["beside"]).samples
+        assert len(beside) == len(sound[trial.sample]) and abs(beside - sound[trial.sample]).max() < 1e-3

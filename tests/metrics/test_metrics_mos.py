@@ -42,6 +42,7 @@ def test_scores_are_those_of_the_original_code(number: str, golden: dict[str, fl
     assert scores(reader(number)) == pytest.approx(golden, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_scores_of_a_long_clip_leave_out_the_windows_that_the_original_loses() -> None:
     long = Audio(np.concatenate([reader(number).samples for number in ("0870", "0890", "0920")]), RATE)
     assert long.seconds > 18
@@ -68,6 +69,7 @@ def test_quiet_speech_gets_the_originals_value(decibels: int) -> None:
     assert scores(Audio(quiet, RATE))["bak"] == pytest.approx(bak)
 
 
+@pytest.mark.slow
 def test_any_rate_is_resampled() -> None:
     assert scores(reader("0870").resampled(24_000))["ovrl"] == pytest.approx(3.2424, abs=0.05)
 

@@ -52,6 +52,7 @@ def test_embeddings_are_those_of_the_original_code() -> None:
     assert ge2e[:8] == pytest.approx([0.00619, 0, 0.08827, 0, 0, 0.02538, 0, 0], abs=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", CLASSES)
 def test_one_speaker_is_more_like_herself_than_like_another(
     cls: type[CAMPlusPlusSimilarity | GE2ESimilarity],

@@ -202,12 +202,14 @@ def seconds(audio: Audio) -> int:
 PYTEST = "import speech_eval.tasks.asr\nimport tasks\n\n\ndef test_both():\n    assert tasks.MINE == 1\n"
 
 
+@pytest.mark.slow
 def test_pytest_in_a_users_folder_sees_both(project: Path) -> None:
     (project / "test_both.py").write_text(PYTEST, "utf-8")
     said = _command(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_both.py", cwd=project)
     assert "1 passed" in said
 
 
+@pytest.mark.slow
 def test_mypy_in_a_users_project_reads_our_types(project: Path) -> None:
     """The types are seen, not ignored: a float of ours returned as an int is an error."""
     (project / "uses.py").write_text(USES.replace("-> int", "-> float"), "utf-8")

@@ -93,6 +93,7 @@ def test_what_cannot_be_planned_is_named(options: dict[str, float], named: str) 
         power(**options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_runs_without_a_common_task_are_refused(runs: list[Path], tmp_path: Path) -> None:
     session.run(modelspec.parse("oracle"), ["token-bill"], tmp_path / "c", Settings(workers=1, limit=2))
     with pytest.raises(NotComparable, match="in common"):

@@ -73,6 +73,7 @@ def test_every_depth_keeps_its_sound_and_they_differ(swept: tuple[Path, Results]
     assert all(audio is not None and run.audio_path(audio).is_file() for audio in stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_depth_sounds_as_the_codec_with_so_many_codebooks_does(family: str, tmp_path: Path) -> None:
     path = save_tiny_codec(family, tmp_path / "model")
@@ -104,6 +105,7 @@ def test_recordings_are_encoded_once(mimi: Path, tmp_path: Path, monkeypatch: py
     assert calls == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_goes_on_and_ends_the_same(swept: tuple[Path, Results], mimi: Path, tmp_path: Path) -> None:
     folder, _ = swept
     runner.run(modelspec.parse(str(mimi)), ["codec-depth"], tmp_path, SETTINGS)

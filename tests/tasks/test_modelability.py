@@ -67,6 +67,7 @@ def learned(
     return bits(model, sequences, "", words[-1]) + names, spent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["flattened", "delay"])
 def test_what_can_be_predicted_costs_next_to_nothing_and_dice_cost_their_entropy(layout: str) -> None:
     longer = replace(TINY, passes=40)
@@ -181,6 +182,7 @@ def folders(tmp_path: Path) -> tuple[str, str]:
     return str(tmp_path / "train"), str(tmp_path / "eval")
 
 
+@pytest.mark.slow
 def test_a_codec_runs_through_the_task_and_does_not_train_twice(
     tmp_path: Path, folders: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_run_holds_the_sweep_and_verifies(run: Path) -> None:
     assert verify(run, Settings(workers=1)).differences == []
     own, policy = RunDirectory(run).results().tasks

@@ -217,6 +217,7 @@ def test_a_share_of_its_items_fails() -> None:
 # --------------------------------------------------------------------------------------------------- failing
 
 
+@pytest.mark.slow
 def test_the_same_ids_fail_through_every_interface() -> None:
     model = bound(FailingOracle(fail_rate=0.5))
     failed = failures(model, lambda key: model.transcribe([listen(key)]))

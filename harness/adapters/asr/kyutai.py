@@ -72,7 +72,8 @@ def _frame_by_frame(codec: Any, wave: Any, size: int) -> Iterator[None]:
     """Within it, each call of the codec encodes the next `size` samples of `wave` as what follows those before.
     Generation hands over its first frame twice, and each one without the state that Mimi needs for the codes of the
     whole."""
-    encode, state, frames = codec.encode, {}, iter(wave.split(size, dim=-1))
+    encode, frames = codec.encode, iter(wave.split(size, dim=-1))
+    state: dict[str, Any] = {}
 
     def encode_next(values: Any, **given: Any) -> Any:
         heard = encode(next(frames), use_streaming=True, **state)

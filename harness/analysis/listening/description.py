@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from speech_eval.analysis.listening.kinds import KINDS
 from speech_eval.engine import run_files
@@ -23,6 +23,8 @@ REFERENCE, ANCHOR, MID_ANCHOR, DEGRADED = "reference", "anchor 3.5 kHz", "anchor
 LARGEST_ANSWERS = 1 << 20  # bytes of a file of answers
 LONGEST_TEXT = 1000  # characters of one answer in free text
 MOST_TRIALS = 2000
+
+_SOUNDS = {"single": 1, "pair": 2, "many": 2}  # that a trial has at least
 
 Opaque = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,32}$")]
 
@@ -105,6 +107,23 @@ class Key(Record):
     trials: dict[Opaque, KeyTrial]
     forms: list[list[Step]]
     quietest: list[int]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Key:
+        for trial in self.trials.values():
+            if trial.kind not in KINDS or len(trial.sounds) < _SOUNDS[KINDS[trial.kind].style]:
+                raise ValueError(f"a trial of the kind '{brief(trial.kind, 20)}' lacks sounds")
+        for step in (step for form in self.forms for step in form):
+            if step.trial not in self.trials or not self._places(step):
+                raise ValueError(f"trial {step.trial} does not fit its form")
+        return self
+
+    def _places(self, step: Step) -> bool:
+        """Whether the order of a step places the sounds of its trial."""
+        trial = self.trials[step.trial]
+        if trial.kind == "abx":
+            return len(trial.sounds) == 4 and sorted(step.order[:2]) == [0, 1] and step.order[2:] in ([2], [3])
+        return sorted(step.order) == list(range(len(trial.sounds)))
 
 
 Grade = Annotated[int, Field(ge=0, le=100)]

@@ -40,7 +40,7 @@ class ReferenceDuplex(DuplexAgent):
         codec: str | None = None,
         temperature: float = 0.8,
         top_k: int = 50,
-        text_temperature: float = 0.8,
+        text_temperature: float = 0.0,
         eagerness: float = 0.0,
         seed: int = 0,
         device: str = "auto",

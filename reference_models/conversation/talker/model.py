@@ -67,9 +67,10 @@ class Talker(nn.Module):
         core, thinker = config.core, config.thinker.width
         self.core = LlamaForCausalLM(llama_config(core, len(self.tokenizer.vocabulary), core.tied))
         self.norms = nn.ModuleList(nn.LayerNorm(thinker) for _ in range(2))
-        self.enter = nn.ModuleList(nn.Linear(thinker, core.width, bias=False) for _ in range(2))
-        for layer in self.enter:  # as large as the embedding of a code
+        enter = [nn.Linear(thinker, core.width, bias=False) for _ in range(2)]
+        for layer in enter:  # as large as the embedding of a code
             nn.init.normal_(layer.weight, std=self.core.config.initializer_range * thinker**-0.5)
+        self.enter = nn.ModuleList(enter)
         self.ended = nn.Parameter(torch.zeros(core.width))
 
     @classmethod

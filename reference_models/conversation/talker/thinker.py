@@ -119,7 +119,8 @@ class Thinker:
         return [Thought(int(token), each) for token, each in zip(tokens, told, strict=True)]
 
     def _prompt(self, messages: list[dict[str, str]]) -> Tensor:
-        made = self._tokenizer.apply_chat_template(
+        made: Any = self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
-        return made["input_ids"].to(self.model.device)
+        ids: Tensor = made["input_ids"].to(self.model.device)
+        return ids

@@ -100,6 +100,7 @@ def test_a_reference_that_is_no_letter_is_refused() -> None:
         Choice().score(item("B", reference="E"))
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60))
 def test_any_text_is_one_of_the_options_or_nothing(text: str) -> None:
     assert {choice(text), original_choice(text)} <= {"A", "B", "C", "D", None}

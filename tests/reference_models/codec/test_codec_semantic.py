@@ -67,6 +67,7 @@ def test_every_teacher_gives_fifty_frames_a_second(name: str, teachers: dict[str
     assert torch.isfinite(features).all() and features.std(dim=-1).min() > 0
 
 
+@pytest.mark.slow
 def test_whisper_on_what_there_is_equals_whisper_on_thirty_seconds() -> None:
     teacher = Teacher(SemanticConfig(teacher="whisper-tiny.en"))
     wave = torch.from_numpy(announcer("agent-alreadyon").samples)[None, None]

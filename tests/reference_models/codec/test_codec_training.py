@@ -69,6 +69,7 @@ def test_a_balanced_run_resumes_bit_for_bit_too(tmp_path: Path) -> None:
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_batches_made_by_worker_processes_are_the_same(tmp_path: Path) -> None:
     batches = trainer(tmp_path).batches
     here, there = ([*batches.from_step(3, 6, workers)] for workers in (0, 1))

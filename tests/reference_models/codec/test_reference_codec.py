@@ -123,6 +123,7 @@ def test_a_checkpoint_whose_weights_do_not_fit_is_an_error(checkpoint: Path, tmp
         Codec.load(broken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["cosine", "ema"])
 def test_quality_does_not_fall_as_codebooks_are_added(quantizer: str) -> None:
     lookup = {"lookup": quantizer, "codebook_dim": 8 if quantizer == "cosine" else 32}

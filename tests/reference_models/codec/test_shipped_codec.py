@@ -31,6 +31,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyp
     return run
 
 
+@pytest.mark.slow
 def test_at_a_third_of_the_bits_it_is_as_intelligible_as_opus(evaluate) -> None:  # type: ignore[no-untyped-def]
     ours = numbers(evaluate("dac-16k-2k", "codec-reconstruction"), "codec-reconstruction")
     opus = numbers(evaluate("opus,bitrate=6000", "codec-reconstruction"), "codec-reconstruction")
@@ -38,6 +39,7 @@ def test_at_a_third_of_the_bits_it_is_as_intelligible_as_opus(evaluate) -> None:
     assert ours["stoi"] > opus["stoi"] and ours["stoi"] > 0.84
 
 
+@pytest.mark.slow
 def test_more_codebooks_are_nearer_to_the_recording(evaluate) -> None:  # type: ignore[no-untyped-def]
     results = evaluate("dac-16k-2k", "codec-depth")
     distances = [numbers(results, f"codec-depth@depth={depth}")["mel-distance"] for depth in (1, 2, 4)]

@@ -31,6 +31,7 @@ from speech_eval.reference_models.conversation.talker.thinker import Script, Thi
 from speech_eval.reference_models.conversation.talker.train import TalkerTrainer, read_by, train_recipe  # noqa: E402
 from speech_eval.reference_models.data.corpus import open_corpus  # noqa: E402
 from speech_eval.reference_models.data.token_shards import Shards, write_shards  # noqa: E402
+from speech_eval.reference_models.recipes.reproduce import train  # noqa: E402
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe, load  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import save_checkpoint  # noqa: E402
 
@@ -216,6 +217,11 @@ def test_every_size_of_the_recipe_can_be_built(size: str) -> None:
     made = recipe.read(TalkerConfig, {**recipe.model, "codec": codec})
     training = recipe.read(TalkerTrainingConfig, recipe.training)
     assert training.sequence <= made.core.positions
+
+
+def test_an_option_that_the_trainer_does_not_take_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"--init is not for conversation/talker\. Leave it out"):
+        train("conversation/talker", "smoke", tmp_path / "out", data=spoken_tones(tmp_path / "speech"), init="x")
 
 
 @pytest.mark.slow

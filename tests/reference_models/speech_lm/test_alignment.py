@@ -322,6 +322,7 @@ def test_what_comes_out_is_a_synthesizer_with_a_card(recipe: Callable[..., Resol
     assert model.synthesize([SynthesisRequest("a", "One.", seed=1)])[0].rate == 16_000
 
 
+@pytest.mark.slow
 def test_people_s_own_folder_needs_no_length_and_texts_that_cannot_be_measured_are_named(
     recipe: Callable[..., ResolvedRecipe], tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def verifier() -> Verifier:
     return Verifier(VerifierConfig(speaker="sim[ge2e@resemblyzer]", likelihood=True))
 
 
+@pytest.mark.slow
 def test_a_verifier_measures_words_voice_and_how_likely_the_text_is(verifier: Verifier) -> None:
     right = verifier.rewards(SAID, reader("0880"), reader("0880"))
     wrong = verifier.rewards("Seven green bottles on a wall.", reader("0880"), reader("0880"))

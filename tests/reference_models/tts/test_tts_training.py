@@ -87,6 +87,7 @@ def test_a_run_that_was_stopped_ends_up_the_same_bit_for_bit(layout: str, tmp_pa
     assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
     card = run("flat", tmp_path, overfit=True, steps=30, log_every=1)
     found = losses(tmp_path)
@@ -110,6 +111,7 @@ def two_stages() -> ResolvedRecipe:
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_in_the_codec_goes_on_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, said = two_stages(), list[str]()
     with pytest.raises(BadInput, match="no training state to resume from"):
@@ -132,6 +134,7 @@ def test_a_run_that_was_stopped_in_the_codec_goes_on_there(tmp_path: Path, monke
         train_recipe(recipe, voice(), tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_shards_are_written_anew_where_the_audio_was_mended_before_the_training(tmp_path: Path) -> None:
     config, training = settings("flat", steps=1)
     shutil.copytree(voice(), tmp_path / "data")
@@ -148,6 +151,7 @@ def test_shards_are_written_anew_where_the_audio_was_mended_before_the_training(
         train(config, training, tmp_path / "data", tmp_path / "out", resume=True)
 
 
+@pytest.mark.slow
 def test_a_training_may_start_from_a_checkpoint_with_its_layout_and_its_codec(tmp_path: Path) -> None:
     run("flat", tmp_path / "first", steps=30, log_every=1)
     recipe, said = two_stages(), list[str]()
