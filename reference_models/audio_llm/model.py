@@ -235,7 +235,7 @@ class AudioLLM(nn.Module):
         where = (self.fusion.norm.weight.device, self._dtype())
         if self._kept is None or changing or (self._kept[0][0].device, self._kept[0][0].dtype) != where:
             with torch.no_grad():
-                read = DynamicCache(config=self.llm.config)
+                read = self.empty_cache()
                 self.llm(inputs_embeds=self.embed(self.prompter.prefix)[None], past_key_values=read, use_cache=True)
                 self._kept = [(layer.keys, layer.values) for layer in read.layers]
         for index, (keys, values) in enumerate(self._kept):

@@ -90,6 +90,7 @@ def log_probs(model: AudioLLM, examples: Sequence[Example]) -> Tensor:
 def _pairs(
     model: AudioLLM, start: Start, spoken: Sequence[Spoken], section: PreferenceSection, seed: int
 ) -> list[tuple[Spoken, Pair]]:
+    both: list[tuple[str | None, str | None]]
     if section.pairs == "offline":
         with start.in_place(model):
             said = _answers(model, spoken, section, seed)

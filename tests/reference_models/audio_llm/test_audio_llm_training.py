@@ -18,13 +18,14 @@ from speech_eval.adapters.base import AudioLanguageModel, ChatRequest, SpeechRec
 from speech_eval.adapters.base import TranscriptionRequest as Request  # noqa: E402
 from speech_eval.audio import Audio, load  # noqa: E402
 from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
+from speech_eval.reference_models.audio_llm import building  # noqa: E402
 from speech_eval.reference_models.audio_llm.config import AudioLLMConfig  # noqa: E402
 from speech_eval.reference_models.audio_llm.features import FeatureStore, build_features  # noqa: E402
+from speech_eval.reference_models.audio_llm.preference import Start, preferred  # noqa: E402
 from speech_eval.reference_models.audio_llm.train import train  # noqa: E402
-from speech_eval.reference_models.audio_llm.training_config import AudioTrainingConfig  # noqa: E402
+from speech_eval.reference_models.audio_llm.training_config import AudioTrainingConfig, PreferenceSection  # noqa: E402
 from speech_eval.reference_models.data.corpus import open_corpus  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
-from speech_eval.reference_models.training.log import read_rows  # noqa: E402
 
 torch.set_num_threads(1)
 FAST = {"learning_rate": 5e-3, "betas": [0.9, 0.98], "warmup_steps": 5, "schedule": "cosine", "clip_norm": 1.0}
@@ -155,27 +156,28 @@ def test_a_run_stopped_inside_any_stage_goes_on_bit_for_bit(
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
 
 
-@pytest.mark.parametrize("pairs", ["offline", "online"])
-def test_the_better_transcript_becomes_likelier_than_the_worse(
-    world: World, spoken: Path, pairs: str, tmp_path: Path
-) -> None:
-    """From a model that was spoiled by noise: what it prefers, and its rate of errors on what it learned."""
-    stages: dict[str, Any] = {
-        "dpo": {"steps": 12, "learn": ["llm"], "mixture": {"prefer": 1}, "preference": {"pairs": pairs}}
-    }
-    stages["dpo"]["preference"] |= {"temperature": 1.5, "beta": 0.5}
-    config, training = configured(world, stages, ctc={"soft": False}, adapt={"type": "full"})
-    slow = training.stages.dpo.model_copy(
-        update={
-            "llm_optimizer": training.stages.dpo.llm_optimizer.model_copy(  # type: ignore[union-attr]
-                update={"learning_rate": 5e-4}
-            )
-        }
-    )
-    training = training.model_copy(update={"stages": training.stages.model_copy(update={"dpo": slow}), "log_every": 4})
-    train(config, training, world.store, tmp_path / "run", init=spoken)
-    rows = [row for row in read_rows(tmp_path / "run" / "log.jsonl") if "prefers" in row]
-    assert rows and rows[-1]["prefers"] > 0.9 and rows[-1]["margin"] > 0
+def test_the_better_transcript_becomes_likelier_than_the_worse(world: World, spoken: Path) -> None:
+    """The same pairs again and again: what was said at temperature 2 against the transcripts."""
+    model, _ = building.load(spoken)
+    parameters = model.freeze_except(["llm"])["llm"].values()
+    utterances = [world.store.split("train")[i] for i in range(5)]
+    section, start = PreferenceSection(temperature=2.0, beta=0.5), Start()
+    start.keep(model)
+    seeds = [s for s in range(12) if float(preferred(model, start, utterances, section, s)["pairs"]) >= 2]
+    optimizer = torch.optim.Adam(parameters, lr=1e-3)
+    found = []
+    for _ in range(10):
+        losses = preferred(model, start, utterances, section, seeds[0])
+        found.append({name: float(value.detach()) for name, value in losses.items()})
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+    first, last = found[0], found[-1]
+    assert first["pairs"] == last["pairs"] >= 2 and first["margin"] == pytest.approx(0, abs=1e-4)
+    assert first["loss"] == pytest.approx(0.6931, abs=1e-3) and last["loss"] < 0.4
+    assert last["prefers"] == 1.0 and last["margin"] > 1
+    online = section.model_copy(update={"pairs": "online"})
+    assert max(float(preferred(model, start, utterances, online, s)["pairs"]) for s in range(6)) >= 1
 
 
 def test_another_training_is_not_resumed(world: World, uninterrupted: Path) -> None:

@@ -1,0 +1,60 @@
+"""The audio LLM that the project trained, on sentences that it was not trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("hibari")
+
+from speech_eval.adapters import spec as modelspec  # noqa: E402
+from speech_eval.adapters.base import (  # noqa: E402
+    AudioLanguageModel,
+    ChatRequest,
+    SpeechRecognizer,
+    SpeechSynthesizer,
+    SynthesisRequest,
+    TranscriptionRequest,
+)
+from speech_eval.audio import Audio  # noqa: E402
+from speech_eval.reference_models import CHECKPOINTS  # noqa: E402
+from speech_eval.reference_models.speech_lm.recognition import Heard, error_rate  # noqa: E402
+
+torch.set_num_threads(1)
+SENTENCES = (
+    "She was happy to see her father again.",
+    "The old man walked to the river.",
+    "He gave the children a new book.",
+    "They have been working all night.",
+    "I want to go home now.",
+)
+
+
+def spoken(text: str) -> Audio:
+    voice = modelspec.resolve("hibari").build()
+    assert isinstance(voice, SpeechSynthesizer)
+    return voice.synthesize([SynthesisRequest("s", text)])[0]
+
+
+@pytest.mark.slow
+def test_sentences_of_common_words_are_heard() -> None:
+    model = modelspec.resolve("listen-135m").build()
+    assert isinstance(model, SpeechRecognizer) and isinstance(model, AudioLanguageModel)
+    audios = [spoken(text).resampled(16_000) for text in SENTENCES]
+    requests = [TranscriptionRequest(str(i), lambda audio=audio: audio) for i, audio in enumerate(audios)]  # type: ignore[misc]
+    heard = [Heard(text, said, "en") for text, said in zip(SENTENCES, model.transcribe(requests), strict=True)]
+    assert error_rate(heard) < LIMIT, heard
+    asked = [{"role": "user", "content": [{"type": "audio", "audio": audios[0]}]}]
+    assert model.reply([ChatRequest("q", asked, max_new_tokens=4)])[0].text
+
+
+def test_it_comes_with_the_package_without_encoder_and_llm() -> None:
+    folder: Path = CHECKPOINTS / "listen-135m"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 10e6
+    assert "No recorded speech" in (folder / "README.md").read_text("utf-8")
+
+
+LIMIT = 0.45
