@@ -58,6 +58,8 @@ def main() -> None:
     torch.set_num_threads(1)
     model, _ = building.load(args.checkpoint)
     held_out = conversations(Shards(args.checkpoint / "shards", HELD_OUT))[: args.conversations]
+    if not any(len(turns) > 1 for turns in held_out):
+        raise SystemExit(f"{args.checkpoint} has no held-out conversation: train on more of them.")
     scores: dict[str, list[list[tuple[float, float, float]]]] = {"agent": [], "user": []}
     for index, turns in enumerate(held_out):
         other = held_out[(index + 1) % len(held_out)]
@@ -67,7 +69,7 @@ def main() -> None:
             own[turn.document.speaker].append(three)
         for speaker, found in own.items():
             scores[speaker] += [found] if found else []
-    for speaker, found in scores.items():
+    for speaker, found in ((name, each) for name, each in scores.items() if each):
         alone, after, after_another = np.mean([three for each in found for three in each], axis=0)
         row = {"speaker": speaker, "turns": sum(map(len, found)), "alone": alone, "after_its_turns": after}
         row |= {"after_turns_of_another": after_another}

@@ -62,6 +62,6 @@ def train_recipe(
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=say)
     spec = codec or codec_of(recipe, corpus, output, progress, say)
     config = config.model_copy(update={"codec": CodecSection(spec=spec)})
-    turns = cut_turns(corpus, output / TURNS, say)
+    turns = cut_turns(corpus, output / TURNS, training.on_bad_data, say)
     options: dict[str, Any] = {"resume": resume, "overfit": overfit, "progress": progress, "say": say}
     return train(config, training, turns, output, name=recipe.name, trainer=ContextTrainer, **options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,14 @@ import numpy as np
 
 from speech_eval.audio import Audio, flac_bytes
 from speech_eval.cache import write_atomically
+from speech_eval.errors import SpeechEvalError
 from speech_eval.progress import Say
 from speech_eval.reference_models.conversation.duplex.channels import AGENT, USER, load_channels, turns_of, words_in
-from speech_eval.reference_models.data.corpus import Corpus
+from speech_eval.reference_models.conversation.duplex.layout import Word
+from speech_eval.reference_models.data.corpus import Clip, Corpus, LeftOut, report
 from speech_eval.reference_models.data.token_shards import Document, Shards
 from speech_eval.reference_models.speech_lm.tokenizer import Example, FrameTokenizer
+from speech_eval.reference_models.training.config import Policy
 
 NAMES = {AGENT: "agent", USER: "user"}
 MARK = "[user] "
@@ -43,29 +46,47 @@ class Turn:
         return (MARK if self.document.speaker == NAMES[USER] else "") + self.document.spoken
 
 
-def cut_turns(corpus: Corpus, output: Path, say: Say) -> Path:
+def cut_turns(corpus: Corpus, output: Path, on_bad: Policy, say: Say) -> Path:
     """Write an AudioFolder of the turns of every two-channel recording, in the order in which they begin; returns it.
-    A folder that is complete is kept. Raises `BadInput` naming a recording that does not tell its words."""
+    A folder that is complete is kept. Recordings that do not tell their words are left out by name. Raises `BadInput`
+    for the first of them if `on_bad` is stop, and where no conversation is left."""
     done = output / "metadata.jsonl"
     if done.is_file():
         return output
-    lines = []
+    lines: list[dict[str, str]] = []
+    left_out: list[LeftOut] = []
     for clip in corpus.clips:
-        rate = clip.rate
-        channels, words = load_channels(clip.path, rate), words_in(clip.sample)
-        turns = [(turn[0].start, channel, turn) for channel in (AGENT, USER) for turn in turns_of(words[channel], _GAP)]
-        for number, (start, channel, turn) in enumerate(sorted(turns, key=lambda item: item[:2])):
-            first, stop = (max(0, round(at * rate)) for at in (start - _BEFORE, turn[-1].end + _AFTER))
-            name = f"{clip.id}#{number:02d}"
-            file = f"{re.sub(r'[^A-Za-z0-9-]', '_', name)}.flac"
-            sound = np.ascontiguousarray(channels[channel].samples[first:stop])
-            write_atomically(output / file, flac_bytes(Audio(sound, rate)))
-            row = {"file_name": file, "id": name, "text": " ".join(word.text for word in turn)}
-            lines.append(row | {"speaker": NAMES[channel], "language": clip.sample.language, "split": clip.split})
+        try:
+            channels, words = load_channels(clip.path, clip.rate), words_in(clip.sample)
+        except SpeechEvalError as error:
+            left_out.append(LeftOut(clip.id, "words", error.problem.rstrip(".")))
+            continue
+        if len(channels) != len(NAMES):
+            left_out.append(LeftOut(clip.id, "channels", f"it has {len(channels)} channels, a conversation has 2"))
+            continue
+        lines += _written(clip, channels, words, output)
+    report(left_out, len(corpus.clips), "conversations", on_bad, say)
+    if not lines:
+        corpus.refuse("two-channel recording with words", left_out)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     write_atomically(done, text.encode())
-    say(f"{len(lines)} turns of {len(corpus.clips)} conversations")
+    say(f"{len(lines)} turns of {len(corpus.clips) - len(left_out)} conversations")
     return output
+
+
+def _written(
+    clip: Clip, channels: Sequence[Audio], words: Sequence[Sequence[Word]], output: Path
+) -> Iterator[dict[str, str]]:
+    """Write the turns of a conversation; their rows."""
+    turns = [(turn[0].start, channel, turn) for channel in (AGENT, USER) for turn in turns_of(words[channel], _GAP)]
+    for number, (start, channel, turn) in enumerate(sorted(turns, key=lambda item: item[:2])):
+        first, stop = (max(0, round(at * clip.rate)) for at in (start - _BEFORE, turn[-1].end + _AFTER))
+        name = f"{clip.id}#{number:02d}"
+        file = f"{re.sub(r'[^A-Za-z0-9-]', '_', name)}.flac"
+        sound = np.ascontiguousarray(channels[channel].samples[first:stop])
+        write_atomically(output / file, flac_bytes(Audio(sound, clip.rate)))
+        row = {"file_name": file, "id": name, "text": " ".join(word.text for word in turn)}
+        yield row | {"speaker": NAMES[channel], "language": clip.sample.language, "split": clip.split}
 
 
 def conversations(shards: Shards) -> list[list[Turn]]:

@@ -56,7 +56,7 @@ def two_channels(path: Path, count: int = 3) -> Path:
 
 def test_turns_are_cut_out_of_their_channel_in_the_order_they_begin(tmp_path: Path) -> None:
     corpus = open_corpus(two_channels(tmp_path / "talk"))
-    folder = cut_turns(corpus, tmp_path / "turns", lambda _: None)
+    folder = cut_turns(corpus, tmp_path / "turns", "stop", lambda _: None)
     write_shards(folder, str(save_codec(tmp_path / "codec", "csm")), tmp_path / "shards")
     held_out, train = (conversations(Shards(tmp_path / "shards", split)) for split in ("held-out", "train"))
     assert len(train) == 2 and [turn.conversation for turn in held_out[0]] == ["c2"] * 3
@@ -131,7 +131,7 @@ def test_training_learns_conversations(tmp_path: Path) -> None:
         "model": {
             "type": "csm-context",
             "layout": "csm",
-            "core": {"width": 32, "layers": 1, "heads": 2, "feed_forward": 64, "positions": 512},
+            "core": {"type": "llama", "width": 32, "layers": 1, "heads": 2, "feed_forward": 64, "positions": 512},
             "depth": {"width": 16, "layers": 1, "heads": 2, "feed_forward": 32, "share": 1.0},
         },
         "training": {"steps": 12, "batch_size": 1, "sequence": 400, "log_every": 4, "validate_every": 12}
