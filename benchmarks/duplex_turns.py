@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=48)
     parser.add_argument("--eagerness", type=float, nargs="*", default=[-4.0, -2.0, 0.0, 2.0, 4.0])
     parser.add_argument("--timeouts", type=float, nargs="*", default=[0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
-    parser.add_argument("--temperature", type=float, default=0.8)
+    parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--text-temperature", type=float, default=0.0)
     given = parser.parse_args()

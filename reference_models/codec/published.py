@@ -82,7 +82,7 @@ def from_dac(model: Any) -> Codec:
     return codec
 
 
-def _ours(codec: Codec) -> Iterator[nn.Module]:
+def _ours(codec: Any) -> Iterator[nn.Module]:
     """The layers with weights, as a waveform meets them, then the quantizer's."""
     for stack in (codec.encoder.layers, codec.decoder.layers):
         for layer in stack:
