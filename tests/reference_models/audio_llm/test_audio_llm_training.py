@@ -78,6 +78,7 @@ def model(spoken: Path) -> Any:
     return modelspec.resolve(str(spoken)).build()
 
 
+@pytest.mark.slow
 def test_it_says_back_what_it_was_overfitted_to(world: World, model: Any) -> None:
     assert isinstance(model, SpeechRecognizer)
     requests = [a_request(text, load(world.data / f"u{n}.wav", 16_000)) for n, text in enumerate(TEXTS[:5])]
@@ -87,6 +88,7 @@ def test_it_says_back_what_it_was_overfitted_to(world: World, model: Any) -> Non
     assert info.weights_sha256 and info.metadata["reading"] == "soft"
 
 
+@pytest.mark.slow
 def test_conversations_hold_several_recordings_and_turns(world: World, model: Any) -> None:
     assert isinstance(model, AudioLanguageModel)
     audio = load(world.data / "u1.wav", 16_000)
@@ -98,6 +100,7 @@ def test_conversations_hold_several_recordings_and_turns(world: World, model: An
     assert model.reply([ChatRequest("t", [{"role": "user", "content": "hi"}], max_new_tokens=2)])[0].text is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("samples", "named"),
     [
@@ -112,6 +115,7 @@ def test_audio_that_cannot_be_heard_is_named(model: Any, samples: int, named: st
         model.transcribe([a_request("x", silence)])
 
 
+@pytest.mark.slow
 def test_not_a_number_other_rates_and_other_languages(world: World, model: Any) -> None:
     broken = Audio(torch.full((8000,), float("nan")).numpy(), 16_000)
     with pytest.raises(BadInput, match="NaN or infinity"):
@@ -156,6 +160,7 @@ def test_a_run_stopped_inside_any_stage_goes_on_bit_for_bit(
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
 
 
+@pytest.mark.slow
 def test_the_better_transcript_becomes_likelier_than_the_worse(world: World, spoken: Path) -> None:
     """The same pairs again and again: what was said at temperature 2 against the transcripts."""
     model, _ = building.load(spoken)
