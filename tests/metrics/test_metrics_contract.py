@@ -79,6 +79,10 @@ FIELDS = {
     "choices": ["he was not an ill disposed young man", "he was not disposed"],
     "value": 4.5,
     "seconds": 2.99,
+    "question": "Who is it?",
+    "meta_info": "A man is described.",
+    "task_name": "speech_QA",
+    "category": "Questions",
 }
 # What the harness measures of an answer.
 _BOOK = CodebookRecord(

@@ -99,6 +99,7 @@ HUB: dict[str, Callable[[Path], object]] = {
     "ibm-granite/granite-3.3-8b-instruct": _save_text_llm,
     "lmsys/vicuna-13b-v1.1": _save_text_llm,
     "Qwen/Qwen2.5-7B-Instruct": _save_text_llm,
+    "HuggingFaceTB/SmolLM2-1.7B-Instruct": _save_text_llm,
 }
 
 

@@ -65,7 +65,7 @@ def speech_of(sequences: Sequences, codes: Codes) -> np.ndarray:
 @given(books=st.integers(1, 4), steps=st.integers(1, 12), seed=st.integers(0, 99))
 def test_a_language_models_sequence_gives_the_codes_back(layout: str, books: int, steps: int, seed: int) -> None:
     codes = random_codes((1,) * books, steps, [17] * books, seed)
-    sequences = Sequences.of(layout, codes)
+    sequences = Sequences.of(layout, codes, [18] * len(codes.codebooks))
     back = sequences.codes(speech_of(sequences, codes))
     assert all(np.array_equal(a, b) for a, b in zip(codes.codebooks, back, strict=True))
 
@@ -74,7 +74,7 @@ def test_a_language_models_sequence_gives_the_codes_back(layout: str, books: int
 @pytest.mark.parametrize("books", [1, 3])
 def test_every_token_of_speech_is_one_that_generation_may_draw(layout: str, books: int) -> None:
     codes = random_codes((1,) * books, 6, [17] * books)
-    sequences = Sequences.of(layout, codes)
+    sequences = Sequences.of(layout, codes, [18] * len(codes.codebooks))
     speech = speech_of(sequences, codes)
     ends = int(np.flatnonzero(speech[0] == sequences.end)[0])
     for step in range(speech.shape[1]):
@@ -85,7 +85,7 @@ def test_every_token_of_speech_is_one_that_generation_may_draw(layout: str, book
 @pytest.mark.parametrize("layout", ["flattened", "delay"])
 def test_exactly_the_codes_and_their_end_are_learned(layout: str) -> None:
     codes = random_codes((1, 1), 5, [17, 17])
-    tokens, targets = Sequences.of(layout, codes).targets("hello", codes.codebooks)
+    tokens, targets = Sequences.of(layout, codes, [18] * len(codes.codebooks)).targets("hello", codes.codebooks)
     assert tokens.shape == targets.shape
     assert (targets != -100).sum() == 2 * 5 + 1
 
@@ -99,7 +99,7 @@ def test_codebooks_that_do_not_nest_are_refused() -> None:
 
 def test_the_delay_layout_needs_one_frame_rate() -> None:
     with pytest.raises(BadInput, match="one frame rate"):
-        Sequences.of("delay", random_codes((1, 2), 4, [8, 8]))
+        Sequences.of("delay", random_codes((1, 2), 4, [8, 8]), [9, 9])
 
 
 def test_an_unfinished_block_is_an_error_when_taken_apart_and_cut_when_asked() -> None:
