@@ -82,6 +82,8 @@ FIELDS = {
     "question": "Who is it?",
     "meta_info": "A man is described.",
     "task_name": "speech_QA",
+    "task_identifier": "No Commas",
+    "instruction": "Speak in a low voice.",
     "category": "Questions",
 }
 # What the harness measures of an answer.
@@ -104,6 +106,7 @@ OWN = {
     "choice[voicebench]": {"text": "B"},
     "bbh[voicebench]": {"id": "navigate_1", "text": "yes"},
     "wer[open-asr-multilingual@E]": {"language": "de"},
+    "instructions[mmau-pro@960e93a]": {"metadata": {**FIELDS, "kwargs": {}}},
 }
 
 
@@ -172,7 +175,7 @@ def test_no_column_of_a_dataset_moves_a_number_that_it_does_not_feed(
 def _outcome(metric: Metric, strange: dict[str, object], folder: Path) -> object:
     """The score of the engine and the parts of a lost answer, or the error, with the columns of `strange` added."""
     item, directory = full_item(metric), RunDirectory(folder)
-    own = {name: value for name, value in FIELDS.items() if name in metric.columns}
+    own = {name: value for name, value in item.sample.metadata.items() if name in metric.columns}
     sample = item.sample.model_copy(update={"metadata": {**own, **strange}})
     audio = directory.write_audio("t", "s", item.audio())
     output = item.output.model_copy(update={"audio": audio})

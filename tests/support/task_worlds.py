@@ -5,6 +5,8 @@ A task that is new needs no line here unless it wants fields that the rows below
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import re
@@ -93,9 +95,9 @@ RULED = [
 INSTRUCTED = [
     {"question": "What is said?", "task_identifier": rule, "kwargs": given}
     for rule, given in (
-        ("No Commas", {}),
-        ("Number Words (at most)", {"N": 5}),
         ("Forbidden Words", {"forbidden_words": "moon"}),
+        ("Number Words (at most)", {"N": 5}),
+        ("No Commas", {}),
         ("All Lowercase", {}),
     )
 ]
@@ -338,6 +340,13 @@ class Seats:
         self._pool.shutdown(cancel_futures=True)
 
 
+def _is_speech(content: list[dict[str, Any]]) -> bool:
+    """Whether the sound of a request is no noise: of noise, neighboring samples are unlike each other."""
+    (sound,) = (part["input_audio"]["data"] for part in content if part["type"] == "input_audio")
+    samples, _ = soundfile.read(io.BytesIO(base64.b64decode(sound)))
+    return bool(samples[1:] @ samples[:-1] > 0.3 * samples @ samples)
+
+
 class _Judge(BaseHTTPRequestHandler):
     """Rates an answer 5, or says yes, if it is one of those in `TEXTS`; else 1, or no. Of two answers, 10 or 1 each."""
 
@@ -353,7 +362,7 @@ class _Judge(BaseHTTPRequestHandler):
         pair = re.search(r"First answer: (.*)\nSecond answer: (.*)", said)
         verdict = ("Yes" if good else "No") if "Yes or No" in said else ("5" if good else "1")
         if "一致性" in said:
-            verdict = json.dumps({"一致性": "low voice" in said}, ensure_ascii=False)
+            verdict = json.dumps({"一致性": "low voice" in said and _is_speech(content)}, ensure_ascii=False)
         if "winner" in said:
             sounds = {part["input_audio"]["data"] for part in content if part["type"] == "input_audio"}
             verdict = json.dumps({"winner": 0 if len(sounds) == 1 else 1})
