@@ -156,7 +156,7 @@ def test_runs_under_different_conditions_are_not_compared(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--tasks", "asr", "--under", "babel=3"), "no condition 'babel'"),
+        (("--tasks", "asr", "--under", "babel=3"), "no condition 'babel=3'"),
         (("--tasks", "latency", "--under", "babble=3"), "recordings of latency are not changed"),
         (("--tasks", "asr", "--under", "babble=3", "--limit", "2"), "too few recordings"),
     ],
