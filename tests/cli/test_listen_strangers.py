@@ -107,6 +107,11 @@ def built(folder: Path, kind: str) -> Built:
 # ------------------------------------------------------------------------------------------ keys and answers
 
 
+def test_a_run_is_given_once(folder: Path) -> None:
+    said = refused("listen", "import", folder / "test", folder / "run-0", folder / "run-0")
+    assert "run-0 is given twice" in said
+
+
 def first(kind: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda key: next(trial for trial in key["trials"].values() if trial["kind"] == kind)
 

@@ -73,7 +73,10 @@ class Instructions(Metric):
 
 def _instruction(sample: Sample) -> tuple[str, dict[str, Any]]:
     rule, given = str(sample.metadata.get("task_identifier")), sample.metadata.get("kwargs") or {}
-    given = parse_json(given) if isinstance(given, str) else given
+    try:
+        given = parse_json(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise BadData(f"Sample {sample.id}: its `kwargs` are not JSON ({error}).", "Correct them.") from error
     if rule not in RULES or not isinstance(given, dict):
         raise BadData(f"Sample {sample.id}: MMAU-Pro has no instruction '{rule}'.", "Correct its `task_identifier`.")
     return rule, {**given, "question": sample.metadata.get("question")}
