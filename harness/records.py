@@ -305,12 +305,6 @@ class SweepPoint(Record):
         return int(self.value or 0)
 
 
-def _check_condition(name: str, under: str, sweep: SweepPoint | None) -> None:
-    """Raises `ValueError` where a task under a condition does not stand under the name that says so."""
-    if under and (sweep is None or name != f"{sweep.task}@{under}"):
-        raise ValueError(f"the condition {under[:60]!r} is not that of the task {name[:60]!r}")
-
-
 class TaskResult(Record):
     """All numbers of one task for one model, or of one point of its sweep: then `task` is `codec-depth@depth=4`.
 
@@ -335,11 +329,6 @@ class TaskResult(Record):
     conditions: dict[str, int | bool] = Field(default_factory=dict)
     counts: Counts
     metrics: list[MetricResult]
-
-    @model_validator(mode="after")
-    def _named(self) -> TaskResult:
-        _check_condition(self.task, self.under, self.sweep)
-        return self
 
 
 class Results(Record):
@@ -509,9 +498,3 @@ class Manifest(Record):
     environment: Environment
     plugins: list[PluginRecord] = Field(default_factory=list)
     events: list[Event] = Field(default_factory=list)
-
-    @model_validator(mode="after")
-    def _named(self) -> Manifest:
-        for name, record in self.tasks.items():
-            _check_condition(name, record.under, record.sweep)
-        return self
