@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -93,6 +94,15 @@ class Handler(SimpleHTTPRequestHandler):
         """Log nothing: a page with players makes hundreds of requests."""
 
 
+class _Server(ThreadingHTTPServer):
+    """A server that says nothing where a browser breaks a connection off, as each does when it seeks in audio."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Show what went wrong, unless the other side went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
     while length > 0 and (block := source.read(min(_BLOCK, length))):
         target.write(block)
@@ -112,7 +122,7 @@ def server(site: Path, port: int = 0) -> ThreadingHTTPServer:
 def bound(handler: type[Handler], folder: Path, port: int) -> ThreadingHTTPServer:
     """A server of the files in `folder` for this machine alone."""
     try:
-        return ThreadingHTTPServer((HOST, port), functools.partial(handler, directory=str(folder)))
+        return _Server((HOST, port), functools.partial(handler, directory=str(folder)))
     except OSError as error:
         raise BadInput(f"Port {port} cannot be used ({error.strerror}).", "Choose another --port.") from error
 

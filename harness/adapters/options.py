@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from speech_eval.errors import BadInput
 
@@ -35,6 +35,25 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in allowed:
         raise _refusal(name, value, f"one of {', '.join(allowed)}", allowed[0])
     return value
+
+
+def flags(cls: type) -> set[str]:
+    """The names of the options of a class and its bases that are true or false, by their annotations."""
+    made = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base) and base is not object]
+    return {
+        name
+        for init in made
+        for name, annotation in getattr(init, "__annotations__", {}).items()
+        if annotation in (bool, bool | None, "bool", "bool | None")
+    }
+
+
+def check_flags(cls: type, options: Mapping[str, object]) -> None:
+    """Raises `BadInput` for an option that is true or false and was given another value: a text such as `no` would
+    otherwise count as true."""
+    for name in sorted(flags(cls) & options.keys()):
+        if not isinstance(options[name], bool) and options[name] is not None:
+            raise _refusal(name, options[name], "true or false", "true")
 
 
 def _range(low: float, high: float | None, above: bool = False) -> str:

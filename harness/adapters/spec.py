@@ -29,7 +29,7 @@ from typing import Any
 from speech_eval.adapters import checkpoints
 from speech_eval.adapters.base import Adapter, interfaces_of
 from speech_eval.adapters.catalog import MODELS, SCHEMES, Target
-from speech_eval.adapters.options import whole
+from speech_eval.adapters.options import check_flags, whole
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.records import ModelInfo
 from speech_eval.registry import load_file
@@ -254,6 +254,7 @@ def resolve(model: str | ModelSpec | Adapter, *, trust_remote_code: bool = False
     if batch_size is not None:
         whole("batch_size", batch_size)
     cls, keywords = _target(spec.target, options, trust_remote_code)
+    check_flags(cls, keywords)
     _code(cls)
     return ResolvedModel(spec, cls, keywords, batch_size)
 

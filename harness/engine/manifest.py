@@ -128,10 +128,14 @@ def record_of(name: str, records: Mapping[str, TaskRecord]) -> TaskRecord | None
 
 
 def recorded(name: str, record: TaskRecord) -> Task:
-    """The task behind a record, at its point if it is one of a sweep's."""
+    """The task behind a record, at its point if it is one of a sweep's. Raises `UnknownName` for a task or condition
+    that does not exist here."""
     task = TASKS.get(record.task_name(name))().asked(record.ask)
     if record.under:
-        return task.under(conditions.parse(record.under))
+        try:
+            return task.under(conditions.parse(record.under))
+        except BadInput as error:
+            raise UnknownName(error.problem, "Make the run again with `speech-eval run`.") from error
     return task.at(record.sweep.count) if record.sweep else task
 
 

@@ -74,6 +74,14 @@ class Planned:
             )
         return found
 
+    def lacks_babble(self, invalid: Container[str]) -> str:
+        """Why the samples that are not `invalid` are too few for the task's babble; empty where they are not."""
+        if not self.task.condition.takes_others:
+            return ""
+        sound = replace(self.dataset, samples=tuple(s for s in self.dataset.samples if s.id not in invalid))
+        problem = under.obstacle(self.task, self.interface, sound, self.task.condition, hears=self.hears)
+        return problem and f"{problem}: {len(sound)} of {len(self.dataset)} samples have sound data."
+
     def limit(self, settings: Settings) -> int | None:
         """The number of samples that the run was limited to."""
         return self.dataset.limit if isinstance(settings.limit, float) else settings.limit

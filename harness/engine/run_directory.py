@@ -51,6 +51,8 @@ from speech_eval.records import (
     ScoreStatus,
     Status,
     StoredAudio,
+    TaskRecord,
+    TaskResult,
     Transcript,
 )
 
@@ -299,7 +301,9 @@ class RunDirectory:
     # --------------------------------------------------------------------------------------- single files
 
     def manifest(self) -> Manifest:
-        return read_json(self.path, MANIFEST, Manifest)
+        found = read_json(self.path, MANIFEST, Manifest)
+        _check_conditions(self.path / MANIFEST, found.tasks.items())
+        return found
 
     def has_manifest(self) -> bool:
         return run_files.exists(self.path, MANIFEST)
@@ -308,7 +312,9 @@ class RunDirectory:
         run_files.replace(self.path, MANIFEST, _indented(manifest))
 
     def results(self) -> Results:
-        return read_json(self.path, RESULTS, Results)
+        found = read_json(self.path, RESULTS, Results)
+        _check_conditions(self.path / RESULTS, [(result.task, result) for result in found.tasks])
+        return found
 
     def has_results(self) -> bool:
         return run_files.exists(self.path, RESULTS)
@@ -436,6 +442,16 @@ def read_json(root: Path, relative: str, model: type[R]) -> R:
             if relative == RESULTS
             else "Make the run again with `speech-eval run`.",
         ) from error
+
+
+def _check_conditions(path: Path, tasks: Iterable[tuple[str, TaskRecord | TaskResult]]) -> None:
+    """Raise `BadInput` where a task under a condition does not stand under the name that says so."""
+    for name, task in tasks:
+        if task.under and (task.sweep is None or name != f"{task.sweep.task}@{task.under}"):
+            raise BadInput(
+                f"{path}: the condition '{brief(task.under, 60)}' is not that of the task '{brief(name, 60)}'.",
+                "Make the run again with `speech-eval run`.",
+            )
 
 
 def _schema_version(data: bytes, default: object) -> object:

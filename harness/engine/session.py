@@ -41,6 +41,7 @@ from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.metrics import judge as judges
+from speech_eval.metrics import listening as listeners
 from speech_eval.progress import Progress, Say, labeled, silent, unsaid
 from speech_eval.records import Output, Results, Sample
 
@@ -250,6 +251,8 @@ def _defects(item: Planned, directory: RunDirectory, fresh: bool, say: Say, prog
     """Why samples that were not asked yet are invalid, by id, of a run that goes on or begins (`fresh`)."""
     asked = {} if fresh else directory.outputs(item.task.name)
     found = item.defects(asked, progress)
+    if problem := item.lacks_babble(found.keys() | {key for key, held in asked.items() if held.status == "invalid"}):
+        raise BadInput(problem, "Give data with more sound recordings, or --under noise=DB.")
     if found:
         first = next(iter(found.values()))
         say(f"{item.task.name}: {len(found)} of {len(item.dataset)} samples have defective data, not counted: {first}")
@@ -329,6 +332,8 @@ def rescore(run: Path | RunDirectory, settings: Settings, progress: Progress = s
         asked = judges.configured() is not None
         votes = {name: {} if asked else votes_of(directory, item.task, item.metrics) for name, item in items.items()}
         if all(scored(directory, item.task, item.metrics, item.dataset) for item in items.values()):
+            for name in items:
+                directory.ratings(name)  # raises while nothing is forgotten yet
             for item in items.values():
                 forget_scores(directory, item.task, item.metrics)
         tasks = {}
@@ -352,7 +357,7 @@ def rate(directory: RunDirectory, ratings: Mapping[str, Sequence[Rating]]) -> Re
         for name, given in ratings.items():
             held = {rating.line() for rating in directory.ratings(name)}
             directory.append("ratings", name, [rating for rating in given if rating.line() not in held])
-            metrics = tuple(sorted({rating.metric for rating in directory.ratings(name) if rating.value is not None}))
+            metrics = tuple(sorted({r.metric for r in directory.ratings(name) if r.value is not None} & listeners.IDS))
             if not metrics:
                 continue
             settings = Settings(metrics=metrics)

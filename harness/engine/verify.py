@@ -17,6 +17,7 @@ from speech_eval.cache import file_sha256
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.settings import Settings
+from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record, Results
 
@@ -50,7 +51,11 @@ def verify(path: Path, settings: Settings, progress: Progress = silent) -> Verif
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="speech-eval-", ignore_cleanup_errors=True) as folder:
         copy = RunDirectory(Path(folder) / "run", copy_of=directory)
         directory.copy_to(copy, ("samples", "outputs", "ratings", "scores"))
-        recomputed = runner.rescore(copy, settings, progress)
+        try:
+            recomputed = runner.rescore(copy, settings, progress)
+        except BadInput as error:  # names the copy, which is gone when it is read
+            problem = error.problem.replace(str(copy.path), str(directory.path))
+            raise type(error)(problem, error.remedy) from error
     differences += _differences(published, recomputed)
     return Verification(
         run=str(path),

@@ -56,7 +56,10 @@ def winner(reply: str) -> int | None:
 
 def original_winner(reply: str) -> Any:
     """The winner of a reply as the original has it: JSON, repaired, with all six keys; None for another."""
-    read = require("json_repair", EXTRA, "json-repair").loads(reply)
+    try:
+        read = require("json_repair", EXTRA, "json-repair").loads(reply)
+    except (RecursionError, ValueError):  # nested too deeply, or with a number of thousands of digits
+        return None
     whole = isinstance(read, dict) and all(key in read for key in _KEYS)
     return read["winner"] if whole and read["winner"] in (0, 1, 2) else None
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.judge import prove
 from speech_eval.metrics.voicebench.replies import Replies, Style, asked_judge, judge_identity, recorded_replies
 from speech_eval.records import Sample
+from speech_eval.text.files import parse_json
 
 RATE = 16_000  # Hz of what the judge hears
 KEY = "一致性"  # of the verdict in the judge's JSON
 _STYLE = Style(votes=1, temperature=0.0, max_tokens=8192, system=False, board="gemini-2.5-pro")
-_FENCED = re.compile(r"```json\s*(.*?)\s*```", re.DOTALL)
-_FLAT = re.compile(r'\{(?:[^{}]|"(?:\\.|[^"\\])*")*\}')
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"')
 _VERDICT = re.compile(rf'"{KEY}"\s*:\s*"?(true|false|yes|no|是|否|1|0)\b', re.IGNORECASE)
 _YES = ("true", "yes", "是", "1")
 
@@ -45,17 +45,46 @@ def original_verdict(reply: str) -> Any:
 
 
 def _parsed(reply: str) -> Any:
-    fenced = _FENCED.search(reply)
-    candidates = [(fenced[1], True)] if fenced else []
-    candidates += [(match, False) for match in _FLAT.findall(reply)] + [(reply.strip(), True)]
+    fenced, closed, _ = reply.partition("```json")[2].partition("```")
+    candidates = [(fenced.strip(), True)] if closed else []
+    candidates += [(text, False) for text in flat_objects(reply)] + [(reply.strip(), True)]
     for text, whatever in candidates:
         try:
-            found = json.loads(text)
+            found = parse_json(text)
         except ValueError:
             continue
         if whatever or KEY in found:
             return found
     return None
+
+
+def flat_objects(text: str) -> Iterator[str]:
+    """What the original's pattern of a flat object finds: a brace, characters that are none or strings, and the closing
+    brace. As a pattern it takes a time that doubles with every quote; here no place is tried twice."""
+    tried: set[int] = set()
+    start = text.find("{")
+    while start >= 0:
+        end = _end(text, start + 1, tried)
+        if end:
+            yield text[start:end]
+        start = text.find("{", end or start + 1)
+
+
+def _end(text: str, place: int, tried: set[int]) -> int:
+    """Where the object ends that goes on at `place`; 0 where it does not end. A quote is first tried as itself, then as
+    the beginning of a string."""
+    waiting = [place]
+    while waiting:
+        place = waiting.pop()
+        if place in tried or place == len(text) or text[place] == "{":
+            continue
+        if text[place] == "}":
+            return place + 1
+        tried.add(place)
+        if text[place] == '"' and (string := _STRING.match(text, place)):
+            waiting.append(string.end())
+        waiting.append(place + 1)
+    return 0
 
 
 class InstructTTS(Metric):

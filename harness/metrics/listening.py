@@ -6,7 +6,7 @@ by sample. Samples that nobody rated are in no number: a test asks about some sa
 
 from __future__ import annotations
 
-from math import fsum
+from math import fsum, inf
 from typing import Literal, NoReturn
 
 from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
@@ -28,10 +28,18 @@ class _Rated(Metric):
     needs = frozenset({"ratings"})
 
     def score(self, item: ScoringItem) -> Value:
-        """Raises `BadData` for a sample that nobody rated."""
+        """Raises `BadData` for a sample that nobody rated, and for a vote that the scale does not have."""
         votes = dict(item.ratings or {})
         if not votes:
             self.failure(item.sample)
+        summary = self.summaries[0]
+        low, high = summary.bounds or (-inf, inf)
+        for vote in (summary.scale * given for given in votes.values()):
+            if not low <= vote <= high:
+                raise BadData(
+                    f"Sample {item.sample.id} has a vote of {vote:g} on a scale from {low:g} to {high:g}.",
+                    "Remove its lines from the folder ratings of the run, and import the answers again.",
+                )
         named = {f"{_BY}{rater}": float(vote) for rater, vote in sorted(votes.items())}
         return Value({"sum": fsum(named.values()), "votes": float(len(votes)), **named})
 

@@ -80,6 +80,7 @@ KINDS = {
 
 
 _CLEAN = "clean"
+_LONGEST_SHOWN = 60  # characters of what is no condition
 
 
 @dataclass(frozen=True)
@@ -139,22 +140,25 @@ def parse(text: str) -> Condition:
 
 
 def _step(text: str) -> Step:
-    name, given, value = text.partition("=")
+    shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    name, given, value = map(str.strip, text.partition("="))
+    if name == _CLEAN:
+        raise BadInput(f"'{shown}' is the recording as it is, and joins no other condition.", f"Write {_CLEAN} alone.")
     if name not in KINDS:
         known = ", ".join(map(usage, KINDS))
-        raise BadInput(f"There is no condition '{name}'.", f"Use {_CLEAN}, {known}; join several with +.")
+        raise BadInput(f"There is no condition '{shown}'.", f"Use {_CLEAN}, {known}; join several with +.")
     values = KINDS[name].values
     if values is None:
         if given:
             raise BadInput(f"The condition '{name}' has no value.", f"Write {name}.")
         return Step(name)
     try:
-        number = float(value)
+        number = float(f"{float(value):g}") + 0.0  # as its name says it, and 0 for -0
     except ValueError:
         number = np.nan
     if not values.low <= number <= values.high:
         raise BadInput(
-            f"The condition '{text}' needs a number from {values.low:g} to {values.high:g} {values.unit}.",
+            f"The condition '{shown}' needs a number from {values.low:g} to {values.high:g} {values.unit}.",
             f"Write {usage(name)}, such as {name}={values.example:g}.",
         )
     return Step(name, number)

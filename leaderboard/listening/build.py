@@ -8,7 +8,9 @@ TEST/answers/    one file per rater
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -37,7 +39,7 @@ from speech_eval.errors import BadInput
 from speech_eval.leaderboard.export import write_script, write_text
 from speech_eval.leaderboard.listening import headphones
 from speech_eval.leaderboard.listening.material import VOICE, Item, Material, Needs, material
-from speech_eval.leaderboard.load import find
+from speech_eval.leaderboard.load import find, reasons
 from speech_eval.leaderboard.recordings import Choice
 
 _HERE = Path(__file__).parent
@@ -86,8 +88,12 @@ def build(runs: Sequence[Path], out: Path, options: Options) -> Built:
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} is not an empty folder.", "Choose a new --output.")
-    found = find([Path(run) for run in runs])[0]
+    found, skipped = find([Path(run) for run in runs])
+    if any(out.resolve().is_relative_to(run.path.resolve()) for run in found):
+        raise BadInput(f"{out} lies in a run, which holds nothing else.", "Choose another --output.")
     if len(found) == 1 and any(kind.style == "pair" for kind in kinds):
+        if skipped:
+            raise BadInput(f"Only one run can be heard. {reasons(skipped)}", "Give two, or that one alone.")
         options = replace(options, reference=True)  # a single system is compared with the recordings
     made = material(
         found,
@@ -98,7 +104,26 @@ def build(runs: Sequence[Path], out: Path, options: Options) -> Built:
         align=options.align,
         seed=options.seed,
     )
-    return _Writer(out, made, options).write(kinds)
+    notes = [f"{run.path} is not in the test: {run.reason}" for run in skipped]
+    with _whole(out):
+        written = _Writer(out, made, options).write(kinds)
+    return replace(written, notes=[*notes, *written.notes])
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[None]:
+    """Remove what was written into the empty or missing folder `out` where the block ends with an error."""
+    fresh = not out.exists()
+    try:
+        yield
+    except BaseException:
+        for name in (PAGE, ANSWERS):
+            shutil.rmtree(out / name, ignore_errors=True)
+        with suppress(OSError):
+            (out / KEY).unlink(missing_ok=True)
+            if fresh:
+                out.rmdir()
+        raise
 
 
 def _needs(kinds: Sequence[Kind], options: Options) -> Needs:

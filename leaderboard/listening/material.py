@@ -14,6 +14,7 @@ from speech_eval.analysis.listening.description import ANCHOR, DEGRADED, MID_ANC
 from speech_eval.audio import Audio, load
 from speech_eval.cache import file_sha256
 from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.engine.run_files import brief
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.leaderboard.load import Run
 from speech_eval.leaderboard.media import loudness
@@ -27,6 +28,8 @@ PEAK = -1.0  # dBFS
 LONGEST = 12.0  # seconds of a sound, after BS.1534
 _NOISE = 5.0  # dB by which the noise of an attention check is above the speech
 VOICE = "voice"  # what a speaker is compared with
+_NO_SYSTEMS = (REFERENCE, ANCHOR, MID_ANCHOR, DEGRADED, VOICE)
+_LONGEST_LABEL = 100  # characters
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,14 @@ def _task(runs: Sequence[Run], asked: str | None) -> str:
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """What tables call the runs, with the folder's name where two are called the same."""
-    names = [run.results.name for run in runs]
-    return [
-        f"{name} ({run.path.name})" if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)
-    ]
+    """What tables call the runs, with the folder's name where two are called the same, or one as what is no system; and
+    with a number where that does not tell them apart."""
+    names = [brief(run.results.name, _LONGEST_LABEL) for run in runs]
+    found: list[str] = []
+    for run, name in zip(runs, names, strict=True):
+        label = f"{name} ({run.path.name})" if names.count(name) > 1 or name in _NO_SYSTEMS else name
+        found.append(label if label not in found else f"{label} {len(found) + 1}")
+    return found
 
 
 def _item(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
@@ -16,6 +17,7 @@ from speech_eval.errors import BadInput
 from speech_eval.leaderboard.serve import HOST, Handler, bound
 
 MOST_FILES = 10_000
+_SIZE = re.compile(r"\d{1,12}", re.ASCII)
 
 
 class _Listening(Handler):
@@ -36,7 +38,7 @@ class _Listening(Handler):
         if self.path != "/answers":
             return self._reply(HTTPStatus.NOT_FOUND, {"error": "Answers go to /answers."})
         size = self.headers.get("Content-Length", "")
-        if not (size.isascii() and size.isdigit()) or int(size) > LARGEST_ANSWERS:
+        if not _SIZE.fullmatch(size) or int(size) > LARGEST_ANSWERS:
             self.close_connection = True
             return self._reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": "Too large, or of unknown size."})
         data = self.rfile.read(int(size))

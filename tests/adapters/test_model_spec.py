@@ -134,3 +134,31 @@ def test_an_exception_in_info_names_the_model() -> None:
     model = resolve(Nameless())
     with pytest.raises(SpeechEvalError, match=r"Nameless\.info\(\) failed \(KeyError: 'name'\)"):
         model.describe(model.build())
+
+
+GUEST = """
+from speech_eval import ModelInfo, SpeechRecognizer
+
+class Guest(SpeechRecognizer):
+    def __init__(self, trust_remote_code: bool = False, thinks: bool | None = None):
+        self.trusts = trust_remote_code
+    def info(self):
+        return ModelInfo(name="guest")
+    def transcribe(self, requests):
+        return ["" for _ in requests]
+"""
+
+
+@pytest.mark.parametrize("value", ["no", "False", "off", "0", "1", "[true]"])
+def test_what_is_true_or_false_is_never_another_word(tmp_path: Path, value: str) -> None:
+    (tmp_path / "guest.py").write_text(GUEST)
+    (tmp_path / "stated.py").write_text("from __future__ import annotations\n" + GUEST)
+    for file in ("guest.py", "stated.py"):
+        for name in ("trust_remote_code", "thinks"):
+            with pytest.raises(BadInput, match=rf"{name} must be true or false, got .*\. Use {name}=true"):
+                resolve(f"{tmp_path / file}:Guest,{name}={value}")
+        kept = resolve(f"{tmp_path / file}:Guest,trust_remote_code=false,thinks=null").build()
+        assert getattr(kept, "trusts", None) is False
+    for entry in ("moonshine-streaming", "kyutai-stt", "voxtral-realtime"):
+        with pytest.raises(BadInput, match="realtime must be true or false"):
+            resolve(f"{entry},path=x,realtime={value}")

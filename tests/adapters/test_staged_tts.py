@@ -129,10 +129,18 @@ def test_speecht5_speaks_in_the_voice_of_an_x_vector(folder: Path, tmp_path: Pat
     np.save(tmp_path / "voice.npy", np.random.default_rng(0).standard_normal(8))
     np.save(tmp_path / "wrong.npy", np.zeros(3))
     np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
+    np.save(tmp_path / "words.npy", np.array(["a"]))
+    np.savez(tmp_path / "archive.npz", voice=np.zeros(8))
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+    (tmp_path / "empty.npy").touch()
+    np.save(tmp_path / "huge.npy", np.zeros(8))
+    whole = (tmp_path / "huge.npy").read_bytes()
+    (tmp_path / "huge.npy").write_bytes(whole.replace(b"(8,), }" + b" " * 14, b"(99999999999999,), }", 1))
     plain, voiced = (build(f"{directory},max_seconds=0.6{more}") for more in ("", f",speaker={tmp_path}/voice.npy"))
     one, other = (model.synthesize([say("hello", 1)])[0].samples for model in (plain, voiced))
     assert not np.array_equal(one, other) and plain.info().metadata["speaker"] == "zeros"
-    for name, message in (("wrong", "takes 8 finite ones"), ("pickled", "not a readable array")):
+    unreadable = dict.fromkeys(("pickled", "words", "archive", "empty", "huge", "absent"), "not a readable array")
+    for name, message in {"wrong": "takes 8 finite ones", **unreadable}.items():
         with pytest.raises(BadInput, match=message):
             build(f"{directory},speaker={tmp_path}/{name}.npy")
     with pytest.raises(BadInput, match="letters"):

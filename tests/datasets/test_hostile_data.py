@@ -15,7 +15,8 @@ from support.data_files import clip
 
 from speech_eval import datasets
 from speech_eval.datasets import hub
-from speech_eval.datasets.catalog import HubSource
+from speech_eval.datasets.catalog import Choice, HubSource
+from speech_eval.datasets.formats.choice import layout
 from speech_eval.datasets.formats.imported import Part
 from speech_eval.errors import BadAudio, BadInput
 
@@ -112,3 +113,12 @@ def test_a_row_of_the_hub_names_no_file_of_this_machine(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match="not among its files"):
             hub.downloaded(source, str(tmp_path / "private.wav"))
     assert hub.downloaded(source, str(tmp_path / "repo" / "a.wav")).is_file()
+
+
+@pytest.mark.parametrize("value", ["[1, 2]", "not JSON", 5, "[" * 50_000])
+def test_a_column_that_holds_no_object_is_said(value: object) -> None:
+    prepare = layout(Choice(protocol="p", question="q", answer="a", choices=("c",), unpack=("inside",)))
+    with pytest.raises(BadInput, match="inside holds no object"):
+        prepare({"q": "?", "a": "x", "c": ["x", "y"], "inside": value})
+    with pytest.raises(BadInput, match="c holds no options"):
+        prepare({"q": "?", "a": "x", "c": 5, "inside": "{}"})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import math
+import socket
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -247,6 +249,26 @@ def test_values_out_of_range_twice_answered_and_garbage_are_refused(served: tupl
     for data in (b"{", b"[]", b"\xff\xfe", b'{"schema_version":NaN}'):
         assert ask(port, "POST", "/answers", data)[0] == 400
     assert not list((folder / "answers").iterdir())
+
+
+def test_what_a_client_sends_wrong_or_breaks_off_is_no_traceback(
+    served: tuple[int, Key, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    port, _, folder = served
+    host = f"Host: 127.0.0.1:{port}\r\n"
+    for size in ("9" * 5000, "-5", "", "²", "1048577", "0x10"):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(f"POST /answers HTTP/1.0\r\n{host}Content-Length: {size}\r\n\r\n".encode("latin-1"))
+            assert b" 413 " in client.recv(100)
+    (folder / "page" / "long.wav").write_bytes(bytes(32 << 20))  # more than the system keeps for a slow client
+    for _ in range(3):
+        client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
+        client.sendall(f"GET /long.wav HTTP/1.0\r\n{host}\r\n".encode())
+        client.recv(1)
+        client.close()
+    assert ask(port, "GET", "/form")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_only_the_page_is_served_and_only_to_this_machine(served: tuple[int, Key, Path]) -> None:

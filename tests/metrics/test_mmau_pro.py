@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from speech_eval.errors import BadInput
 from speech_eval.metrics.mmau_pro.metrics import original_scores, overall
 from speech_eval.metrics.mmau_pro.rules import RULES, follows
 from speech_eval.metrics.records_file import evaluate
@@ -63,3 +64,10 @@ def test_an_empty_answer_follows_nothing(tmp_path: Path) -> None:
     rows = [{"task_identifier": "No Commas", "response": answer} for answer in ("a dog", " ")]
     found = scored("instructions[mmau-pro@960e93a]", tmp_path, *rows)["aggregate"]
     assert (found["strict"]["followed"], found["compat"]["followed"]) == (50.0, 100.0)
+
+
+@pytest.mark.parametrize("kwargs", ["not JSON", "[" * 50_000, "[1]", '{"N": "many"}', '{"N": [1]}'])
+def test_arguments_that_are_none_are_a_fault_of_the_data(tmp_path: Path, kwargs: str) -> None:
+    row = {"task_identifier": "Number Words (at least)", "response": "a dog", "kwargs": kwargs}
+    with pytest.raises(BadInput, match="Sample 0"):
+        scored("instructions[mmau-pro@960e93a]", tmp_path, row)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from support.task_worlds import recordings
 from typer.testing import CliRunner
 
@@ -14,6 +15,7 @@ from speech_eval import load_run, score
 from speech_eval.analysis.aligned import obstacles
 from speech_eval.cli.main import app
 from speech_eval.engine.run_directory import RunDirectory
+from speech_eval.errors import BadInput
 from speech_eval.leaderboard.boards import boards
 from speech_eval.leaderboard.charts import charts
 from speech_eval.leaderboard.load import find
@@ -156,7 +158,7 @@ def test_runs_under_different_conditions_are_not_compared(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--tasks", "asr", "--under", "babel=3"), "no condition 'babel'"),
+        (("--tasks", "asr", "--under", "babel=3"), "no condition 'babel=3'"),
         (("--tasks", "latency", "--under", "babble=3"), "recordings of latency are not changed"),
         (("--tasks", "asr", "--under", "babble=3", "--limit", "2"), "too few recordings"),
     ],
@@ -168,3 +170,48 @@ def test_what_cannot_be_asked_so_is_said(folder: Path, words: tuple[str, ...], m
 def test_a_model_that_does_not_hear_has_no_conditions(folder: Path) -> None:
     said = run(folder, "--tasks", "asr", "--under", "telephone", model="oracle", refused=True)
     assert "given no recording" in said
+
+
+def test_recordings_that_are_defects_of_the_data_make_no_babble_and_no_failure(folder: Path) -> None:
+    for number in (1, 2):
+        soundfile.write(folder / "data" / f"{number}.wav", np.zeros(16_000), 16_000)
+    told = run(folder, "--tasks", "asr", "--under", "clean,babble=5", refused=True)
+    assert "too few recordings to make babble of: 2 of 4 samples have sound data" in told
+    assert not (folder / "heard.jsonl").exists()
+
+
+def rename(path: Path, under: str) -> None:
+    """Let the run say that its only task was asked under another condition."""
+    for name in ("manifest.json", "results.json"):
+        data = json.loads((path / name).read_text())
+        tasks = data["tasks"] if isinstance(data["tasks"], list) else list(data["tasks"].values())
+        tasks[0]["under"] = under
+        (path / name).write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("under", ["noise=6", "<b>\u202e", "x" * 5000])
+def test_a_run_whose_condition_is_not_that_of_its_task_is_left_out(folder: Path, under: str) -> None:
+    run(folder, "--tasks", "asr", "--under", "noise=5")
+    run(folder, "--tasks", "asr", to="sound")
+    rename(folder / "run", under)
+    for command in ("verify", "score", "report"):
+        with pytest.raises(BadInput, match=r"run/(manifest|results)\.json: .*condition") as caught:
+            CliRunner().invoke(app, [command, str(folder / "run")], catch_exceptions=False)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+    words = ["leaderboard", "build", str(folder / "run"), str(folder / "sound"), "-o", str(folder / "site")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0 and "left out: run" in done.output
+
+
+def test_a_condition_that_does_not_exist_here_names_the_run(folder: Path) -> None:
+    run(folder, "--tasks", "asr", "--under", "noise=5")
+    for file in ("manifest.json", "results.json"):
+        path = folder / "run" / file
+        path.write_text(path.read_text().replace("noise=5", "nose=5"))
+    for kind in ("samples", "outputs", "scores"):
+        (file,) = (folder / "run" / kind).glob("*.jsonl")
+        text = file.read_text().replace("noise=5", "nose=5")
+        file.with_name(file.name.replace("noise", "nose")).write_text(text)
+    with pytest.raises(BadInput, match=r"no condition 'nose=5'") as caught:
+        CliRunner().invoke(app, ["verify", str(folder / "run")], catch_exceptions=False)
+    assert str(folder / "run") in str(caught.value)

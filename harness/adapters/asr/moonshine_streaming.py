@@ -19,7 +19,7 @@ class MoonshineStreaming(Seq2Seq):
     recording. With `realtime`, it hears no faster than the recording was spoken."""
 
     def __init__(self, path: str, step_seconds: float = 0.5, realtime: bool = False, **options: Any) -> None:
-        self._step = number("step_seconds", step_seconds, above=True, unit="seconds")
+        self._step = number("step_seconds", step_seconds, 0.02, 60, unit="seconds")
         self._realtime = realtime
         super().__init__(path, **options)
 

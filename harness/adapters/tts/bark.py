@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from speech_eval.adapters.tts.native import NativeTTS, Utterance, Voice
+from speech_eval.adapters.tts.native import NativeTTS, Utterance, Voice, read_array
 from speech_eval.errors import BadInput, require
 
 _VOICES = "speaker_embeddings_path.json"
@@ -52,7 +52,7 @@ class Bark(NativeTTS):
             if not file.is_file() and self._checkpoint.revision:
                 hub = require("huggingface_hub", self.extra)
                 file = Path(hub.hf_hub_download(self._checkpoint.name, relative, revision=self._checkpoint.revision))
-            return np.load(file, allow_pickle=False).astype(np.int64)
+            return read_array(file).astype(np.int64)
         except (OSError, ValueError) as error:
             raise BadInput(
                 f"{file}: not a readable voice ({error}).", "Copy the checkpoint again, complete."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest
 from speech_eval.adapters.chat.generation import place
@@ -34,6 +35,17 @@ class Utterance:
     wave: Any
     frames: int
     stopped: bool
+
+
+def read_array(file: str | Path) -> NDArray[Any]:
+    """The array of numbers of a file of `numpy.save`. Raises `ValueError` or `OSError` for any other file."""
+    try:
+        found = np.load(file, allow_pickle=False)
+    except (EOFError, MemoryError) as error:  # it is empty, or states a size that it cannot have
+        raise ValueError("it is not whole") from error
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+        raise ValueError("it holds no array of numbers")
+    return found
 
 
 class NativeTTS(SpeechSynthesizer):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from speech_eval.adapters.tts.native import Utterance, Voice, WithCodec
+from speech_eval.adapters.tts.native import Utterance, Voice, WithCodec, read_array
 from speech_eval.errors import BadInput, require
 
 
@@ -35,7 +35,7 @@ class SpeechT5(WithCodec):
         if speaker is None:
             return self._torch.zeros(1, size)
         try:
-            vector = np.asarray(np.load(speaker, allow_pickle=False), dtype=np.float32).reshape(-1)
+            vector = read_array(speaker).astype(np.float32).reshape(-1)
         except (OSError, ValueError) as error:
             raise BadInput(
                 f"speaker={speaker}: not a readable array ({error}).", "Use a file of numpy.save."

@@ -24,7 +24,8 @@ LARGEST_ANSWERS = 1 << 20  # bytes of a file of answers
 LONGEST_TEXT = 1000  # characters of one answer in free text
 MOST_TRIALS = 2000
 
-_SOUNDS = {"single": 1, "pair": 2, "many": 2}  # that a trial has at least
+_COUNTS = "the file with more answers counts, else the first"
+_BOM = b"\xef\xbb\xbf"  # what some editors put before a text
 
 Opaque = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,32}$")]
 
@@ -84,6 +85,18 @@ class KeyTrial(Record):
     practice: bool = False
     check: bool = False
 
+    def complete(self) -> bool:
+        """Whether it has the sounds that its kind presents, each of another condition, and no check that its kind does
+        not have."""
+        if self.kind not in KINDS:
+            return False
+        kind, names = KINDS[self.kind], [sound.condition for sound in self.sounds]
+        if kind.style == "many":
+            return REFERENCE in names and 2 <= len(set(names)) == len(names) and not self.check
+        number = 1 if kind.style == "single" else 2
+        copies = 2 if self.kind == "abx" else 1  # X is one of two files of its own
+        return len(set(names)) == number and names == names[:number] * copies and not (self.check and not kind.metric)
+
 
 class System(Record):
     """One system of the test: what tables call it, its model, and the run and task that it is of."""
@@ -111,8 +124,14 @@ class Key(Record):
     @model_validator(mode="after")
     def _consistent(self) -> Key:
         for trial in self.trials.values():
-            if trial.kind not in KINDS or len(trial.sounds) < _SOUNDS[KINDS[trial.kind].style]:
+            if not trial.complete():
                 raise ValueError(f"a trial of the kind '{brief(trial.kind, 20)}' lacks sounds")
+        labels = [system.label for system in self.systems]
+        sounds = [sound for trial in self.trials.values() for sound in trial.sounds]
+        if any(sound.condition in labels and not sound.output for sound in sounds) or len({*labels}) < len(labels):
+            raise ValueError("its systems and their outputs cannot be told apart")
+        if not self.forms:
+            raise ValueError("it has no form")
         for step in (step for form in self.forms for step in form):
             if step.trial not in self.trials or not self._places(step):
                 raise ValueError(f"trial {step.trial} does not fit its form")
@@ -122,7 +141,7 @@ class Key(Record):
         """Whether the order of a step places the sounds of its trial."""
         trial = self.trials[step.trial]
         if trial.kind == "abx":
-            return len(trial.sounds) == 4 and sorted(step.order[:2]) == [0, 1] and step.order[2:] in ([2], [3])
+            return sorted(step.order[:2]) == [0, 1] and step.order[2:] in ([2], [3])
         return sorted(step.order) == list(range(len(trial.sounds)))
 
 
@@ -151,6 +170,11 @@ class Answers(Record):
     complete: bool
     answers: list[Answer] = Field(max_length=MOST_TRIALS)
 
+    def is_part_of(self, other: Answers) -> bool:
+        """Whether these answers are among those of `other`, as when a rater hands in first a part and then all."""
+        said = {answer.trial: answer.value for answer in other.answers}
+        return self.form == other.form and all(said.get(own.trial) == own.value for own in self.answers)
+
 
 def read_key(folder: Path) -> Key:
     """The key of the test in `folder`. Raises `BadInput` where there is none."""
@@ -169,7 +193,7 @@ def read_answers(data: bytes, key: Key) -> Answers:
     if len(data) > LARGEST_ANSWERS:
         raise BadInput(f"over {LARGEST_ANSWERS >> 10} KiB, the most that a file of answers has.")
     try:
-        found = Answers.model_validate_json(data)
+        found = Answers.model_validate_json(data.removeprefix(_BOM))
     except ValidationError as error:
         raise BadInput(f"not a file of answers ({first_problem(error)}).") from error
     if found.test != key.test:
@@ -189,7 +213,8 @@ def read_answers(data: bytes, key: Key) -> Answers:
 
 def collect(folder: Path, key: Key, more: Sequence[Path] = ()) -> tuple[list[Answers], list[str]]:
     """The answers in the test's folder and in `more` (files, or folders of them), the fullest of each rater; and why
-    files were left out. Raises `BadInput` for a path that does not exist."""
+    files were left out, and which contradict another of the same rater. Raises `BadInput` for a path that does not
+    exist."""
     found: dict[str, Answers] = {}
     problems: list[str] = []
     for path in (folder / ANSWERS, *more):
@@ -202,12 +227,16 @@ def collect(folder: Path, key: Key, more: Sequence[Path] = ()) -> tuple[list[Ans
             except BadInput as error:
                 problems.append(f"{brief(file.name)}: {brief(error.problem)}")
                 continue
-            if one.rater not in found or len(one.answers) >= len(found[one.rater].answers):
-                found[one.rater] = one
+            known = found.setdefault(one.rater, one)
+            part, whole = sorted((known, one), key=lambda given: len(given.answers))
+            found[one.rater] = whole if len(whole.answers) > len(known.answers) else known
+            if not part.is_part_of(whole):
+                problems.append(f"{brief(file.name)}: rater {one.rater} gave other answers in another file: {_COUNTS}.")
     return [found[rater] for rater in sorted(found)], problems
 
 
 def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong, in one line without the value."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return f"{brief(' '.join(map(str, first['loc'])), 80)}: {brief(first['msg'])}"
+    place = brief(" ".join(map(str, first["loc"])), 80)
+    return f"{place}: {brief(first['msg'])}" if place else brief(first["msg"])

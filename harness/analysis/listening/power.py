@@ -19,6 +19,8 @@ from speech_eval.records import Record
 from speech_eval.statistics.crossed import Components, components
 from speech_eval.statistics.power import raters_needed
 
+_LARGEST = 1e6  # difference, deviation or number of samples
+
 
 class PlannedRaters(Record):
     """How the difference of two systems varies, as standard deviations of one rater's difference on one sample: between
@@ -69,8 +71,11 @@ def of_deviations(
 ) -> RaterPower:
     """From stated standard deviations of the difference."""
     _check(difference=difference, samples=samples, alpha=alpha, power=power)
-    if min(rater, sample, vote) < 0 or vote == 0:
-        raise BadInput("Deviations are not below 0, and that of votes is above 0.", "Give such ones.")
+    if not (min(rater, sample) >= 0 and vote > 0 and max(rater, sample, vote) <= _LARGEST):
+        raise BadInput(
+            f"Deviations are from 0 to {_LARGEST:g}, and that of votes is above 0.",
+            "Give those of answers to a like test, such as --vote-deviation 0.8.",
+        )
     variances = Components(rater**2, sample**2, vote**2)
     planned = _planned("", "", "", variances, difference, samples, alpha, power)
     return RaterPower(difference=difference, samples=samples, alpha=alpha, power=power, numbers=[planned])
@@ -117,10 +122,13 @@ def _planned(
 
 
 def _check(*, difference: float, samples: int, alpha: float, power: float) -> None:
-    if not difference > 0:
-        raise BadInput(f"difference={difference:g} is not above 0.", "Give the difference to find, such as 0.2.")
-    if samples < 2:
-        raise BadInput(f"samples={samples} is too few.", "Give 2 or more.")
+    if not 0 < difference <= _LARGEST:
+        raise BadInput(
+            f"difference={difference:g} is not above 0 and at most {_LARGEST:g}.",
+            "Give the difference to find, such as 0.2.",
+        )
+    if not 2 <= samples <= _LARGEST:
+        raise BadInput(f"{samples} samples are too few or too many.", f"Give 2 to {_LARGEST:g}.")
     for name, value in (("alpha", alpha), ("power", power)):
         if not 0 < value < 1:
             raise BadInput(f"{name}={value:g} is not a number between 0 and 1.", "Give a number between 0 and 1.")

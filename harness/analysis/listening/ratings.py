@@ -22,10 +22,12 @@ def system_of(key: Key, run: RunDirectory, taken: Sequence[str] = ()) -> str:
     if key.task not in run.manifest().tasks:
         raise BadInput(f"{run.path} has no task '{key.task}'.", "Give the runs that the test was built from.")
     held = {name: output.digest() for name, output in run.outputs(key.task).items()}
-    for system in key.systems:
-        heard = digests(key, system.label)
-        if system.label not in taken and heard and all(held.get(name) == digest for name, digest in heard.items()):
-            return system.label
+    heard = {system.label: digests(key, system.label) for system in key.systems}
+    own = [label for label, found in heard.items() if found and found.items() <= held.items()]
+    if free := [label for label in own if label not in taken]:
+        return free[0]
+    if own:
+        raise BadInput(f"{run.path} is given twice, or holds what another run holds.", "Give each run once.")
     raise BadInput(
         f"{run.path} holds other outputs than those heard in the test {key.test}.",
         "Give the runs that the test was built from, unchanged.",

@@ -32,7 +32,10 @@ def _unpacked(row: Mapping[str, Any], about: Choice) -> Mapping[str, Any]:
     inside: dict[str, Any] = {}
     for name in about.unpack:
         value = row.get(name)
-        inside |= parse_json(value) if isinstance(value, str) else value or {}
+        try:
+            inside |= parse_json(value) if isinstance(value, str) else value or {}
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"the column {name} holds no object.", "Correct the data.") from error
     found = {**inside, **{name: value for name, value in row.items() if name not in about.unpack}}
     if about.question not in found and not about.options:
         _given(found, about.question)
@@ -44,6 +47,8 @@ def _choices(row: Mapping[str, Any], about: Choice) -> list[str] | str:
         return list(about.options)
     if len(about.choices) == 1:
         value = _given(row, about.choices[0])
+        if not isinstance(value, str | list | tuple):
+            raise BadInput(f"the column {about.choices[0]} holds no options.", "Correct the data.")
         return value if isinstance(value, str) else [str(option) for option in value]
     return [str(row[name]) for name in about.choices if row.get(name) is not None]
 

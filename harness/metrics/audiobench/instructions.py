@@ -7,7 +7,7 @@ import re
 from speech_eval.metrics.audiobench.rules import RULES, SOURCE, follows, says_nothing
 from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Unscorable, Value
 from speech_eval.metrics.judge import prove
-from speech_eval.metrics.voicebench.replies import Style, judge_identity, judge_replies
+from speech_eval.metrics.voicebench.replies import Style, bounded, judge_identity, judge_replies
 from speech_eval.records import Sample
 
 _STYLE = Style(votes=1, temperature=0.7, max_tokens=512, system=False, board="Meta-Llama-3-70B-Instruct")
@@ -84,10 +84,10 @@ class AudioInstructions(Metric):
 
 
 def original_rating(reply: str) -> float | None:
-    """The whole number after the last colon of the first line; None for another reply."""
+    """The whole number after the last colon of the first line; None for another reply, and beyond what means are of."""
     try:
-        return float(int(reply.split("\n")[0].split(":")[-1].strip()))
-    except ValueError:
+        return bounded(float(int(reply.split("\n")[0].split(":")[-1].strip())))
+    except (ValueError, OverflowError):
         return None
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from speech_eval.metrics.base import Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.judge import prove
-from speech_eval.metrics.voicebench.replies import Style, judge_identity, judge_replies
+from speech_eval.metrics.voicebench.replies import Style, bounded, judge_identity, judge_replies
 from speech_eval.records import Sample
 
 _STYLE = Style(votes=1, temperature=0.7, max_tokens=500, system=False)
@@ -76,7 +76,7 @@ class AudioBenchJudge(Metric):
         return Value(
             parts={"rating": (ours or 0.0) / self.most, "read": float(ours is not None)},
             compat={
-                "rating": 0.0 if theirs is None else theirs / self.most if math.isfinite(theirs) else math.nan,
+                "rating": 0.0 if theirs is None else math.nan if bounded(theirs) is None else theirs / self.most,
                 "read": float(theirs is not None),
             },
             detail={"scores": list(replies.texts), "judge": replies.judge, "rating": ours},

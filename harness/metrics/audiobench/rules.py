@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
+
+from speech_eval.text.files import parse_json
 
 SOURCE = "AudioLLMs/AudioBench at e991641: src/dataset_src/eval_methods/eval_llama_3_70b_combined.py"
 _BRACKETS = {"()": ("(", ")"), "[]": ("[", "]"), "{}": ("{", "}"), "<>": ("<", ">")}
@@ -71,7 +72,7 @@ def _roman(text: str) -> int:
 
 _MARKS: dict[str, tuple[str, Callable[[str], int]]] = {
     "0": (r"-", len),
-    "1": (r"\d+\.", int),
+    "1": (r"\d{1,1000}\.", int),
     "2": (r"[IVXLCDM]+\.", _roman),
     "3": (r"[A-Z]\.", ord),
 }
@@ -98,10 +99,10 @@ def _object(text: str) -> Any:
     if start == -1 or end < start:
         return None
     inner = re.sub(r"\\{2,}", r"\\", text[start : end + 1])
-    for form in (inner, re.sub(r"(\w+):", r'"\1":', inner.replace('\\"', '"'))):
+    for form in (inner, re.sub(r"\b(\w+):", r'"\1":', inner.replace('\\"', '"'))):
         try:
-            return json.loads(form)
-        except json.JSONDecodeError:
+            return parse_json(form)
+        except ValueError:
             continue
     return None
 

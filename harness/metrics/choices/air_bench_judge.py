@@ -11,7 +11,7 @@ from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Unsc
 from speech_eval.metrics.choices.protocols import defined_mean
 from speech_eval.metrics.judge import prove
 from speech_eval.metrics.voicebench.records import field
-from speech_eval.metrics.voicebench.replies import RECORDED, Style, judge_identity, judge_replies
+from speech_eval.metrics.voicebench.replies import RECORDED, Style, bounded, judge_identity, judge_replies
 from speech_eval.records import Sample
 from speech_eval.statistics.summaries import Floats
 
@@ -45,13 +45,16 @@ _COLUMNS = ("normal", "normals", "swapped", "swaps", "group")
 
 
 def original_pair(reply: str) -> _Pair | None:
-    """The two whole numbers, none above 10, of a reply that is nothing else; None for another."""
+    """The two whole numbers, none above 10, of a reply that is nothing else; None for another, and where no mean could
+    be taken of them."""
     parts = reply.strip().replace("\n", "").split(" ")
     try:
-        first, second = (int(part) for part in parts)
-    except ValueError:
+        first, second = (bounded(float(int(part))) for part in parts)
+    except (ValueError, OverflowError):
         return None
-    return (first, second) if first <= MOST and second <= MOST else None
+    if first is None or second is None or max(first, second) > MOST:
+        return None
+    return first, second
 
 
 def pair(reply: str) -> _Pair | None:

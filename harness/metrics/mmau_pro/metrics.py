@@ -9,7 +9,7 @@ from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Unsc
 from speech_eval.metrics.judge import prove
 from speech_eval.metrics.mmau_pro.rules import RULES, SOURCE, follows
 from speech_eval.metrics.voicebench.ifeval import IFEval
-from speech_eval.metrics.voicebench.replies import Style, judge_identity, judge_replies
+from speech_eval.metrics.voicebench.replies import Style, bounded, judge_identity, judge_replies
 from speech_eval.records import Sample
 from speech_eval.text.files import parse_json
 
@@ -57,7 +57,10 @@ class Instructions(Metric):
         if item.hypothesis is None and item.output.status != "empty":
             raise Unscorable(f"Sample {item.sample.id} has no answer in text.", "Name a recognizer for speech answers.")
         answer, (rule, given) = item.hypothesis or "", _instruction(item.sample)
-        kept = float(follows(rule, given, answer))
+        try:
+            kept = float(follows(rule, given, answer))
+        except (ValueError, TypeError, OverflowError) as error:  # of numbers in the data that are none
+            raise BadData(f"Sample {item.sample.id}: {error} in its instruction.", "Correct its `kwargs`.") from error
         ours = kept if answer.strip() else 0.0
         return Value(parts={"followed": ours}, compat={"followed": kept}, detail={"instruction": rule})
 
@@ -70,7 +73,10 @@ class Instructions(Metric):
 
 def _instruction(sample: Sample) -> tuple[str, dict[str, Any]]:
     rule, given = str(sample.metadata.get("task_identifier")), sample.metadata.get("kwargs") or {}
-    given = parse_json(given) if isinstance(given, str) else given
+    try:
+        given = parse_json(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise BadData(f"Sample {sample.id}: its `kwargs` are not JSON ({error}).", "Correct them.") from error
     if rule not in RULES or not isinstance(given, dict):
         raise BadData(f"Sample {sample.id}: MMAU-Pro has no instruction '{rule}'.", "Correct its `task_identifier`.")
     return rule, {**given, "question": sample.metadata.get("question")}
@@ -83,7 +89,8 @@ def original_scores(reply: str) -> dict[str, float]:
     for name in (*_CRITERIA, "overall"):
         decimals = r"(?:\.\d+)?" if name == "overall" else ""
         match = re.search(rf"{name}:\s*(\d+{decimals})", reply, re.IGNORECASE)
-        found[name] = float(match[1]) if match else NEUTRAL
+        score = bounded(float(match[1])) if match else None
+        found[name] = NEUTRAL if score is None else score
     if found["overall"] == NEUTRAL:
         found["overall"] = sum(found[name] for name in _CRITERIA) / len(_CRITERIA)
     return found

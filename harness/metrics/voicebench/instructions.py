@@ -7,7 +7,6 @@ one at random; `drawn` enumerates the draws with their chances.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from speech_eval.errors import require
+from speech_eval.text.files import parse_json
 
 Arguments = dict[str, Any]
 EXTRA = "voicebench"
@@ -152,7 +152,7 @@ def _json(text: str) -> bool:
     for fence in ("```json", "```Json", "```JSON", "```"):
         body = body.removeprefix(fence)
     try:
-        json.loads(body.removesuffix("```").strip())
+        parse_json(body.removesuffix("```").strip())
     except ValueError:
         return False
     return True

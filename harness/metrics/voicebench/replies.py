@@ -21,7 +21,13 @@ _OFFICIAL = {
     "voicebench-system": "7dfaae7e",
     "air-bench-chat": "97e59e50",
 }
+_LARGEST = 1e9  # of a number in a reply that a mean is taken of
 SYSTEM = "You are a careful and impartial judge of answers."
+
+
+def bounded(number: float) -> float | None:
+    """A number that a reply states; None for one so large that means of it are no numbers."""
+    return number if abs(number) <= _LARGEST else None
 
 
 @dataclass(frozen=True)
