@@ -30,6 +30,7 @@ FOREIGN = {
 }
 # A command in a text, not a sentence about the project: at the start of a line, in backticks, or after such a word.
 COMMAND = re.compile(r"(?:^\s*|[`(]|: +|\b(?:with|use|run|by) )speech-eval((?: +[a-z][a-z-]*)+)", re.MULTILINE | re.I)
+SCRIPT = re.compile(r"`python (benchmarks/\w+\.py)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
@@ -88,9 +89,21 @@ def test_commands_and_options_in_the_pages_exist() -> None:
     """In blocks and in backticks; prose may say that speech-eval does something."""
     code = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
     wrong = {
-        (path.name, name) for path in PAGES for text in code.findall(path.read_text("utf-8")) for name in unknown(text)
+        (path.name, name)
+        for path in PAGES
+        for text in code.findall(path.read_text("utf-8"))
+        for name in _unknown_to_script(text)
     }
     assert not wrong
+
+
+def _unknown_to_script(text: str) -> list[str]:
+    """As `unknown`; of a call of a benchmark, the options that its source does not name."""
+    script = SCRIPT.match(text)
+    if script is None:
+        return unknown(text)
+    source = (ROOT / script[1]).read_text("utf-8")
+    return [option for option in OPTION.findall(text) if f'"{option}"' not in source]
 
 
 def test_every_command_prints_json() -> None:

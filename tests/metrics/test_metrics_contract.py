@@ -83,6 +83,8 @@ FIELDS = {
     "meta_info": "A man is described.",
     "task_name": "speech_QA",
     "task_identifier": "No Commas",
+    "rule": "4",
+    "rule_content": "",
     "instruction": "Speak in a low voice.",
     "category": "Questions",
 }
