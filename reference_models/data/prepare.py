@@ -89,6 +89,11 @@ def prepare(
             f"No source is named {', '.join(unknown) or 'at all'}.",
             f"Use some of: {', '.join((*SOURCES, *_SPOKEN_BY_HIBARI))}.",
         )
+    if {GENERATED, SEVERAL} <= set(wanted):
+        raise BadInput(
+            f"{GENERATED} and {SEVERAL} are the same sentences under the same ids, half of them in the same voice.",
+            "Take one of them, or prepare each into a folder of its own.",
+        )
     plan = {"sources": wanted, "held_out_source": held_out_source, "limit": limit}
     output.mkdir(parents=True, exist_ok=True)
     with FileLock(output / ".lock"):  # several processes of one training may ask at once

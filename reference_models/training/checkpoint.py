@@ -43,7 +43,7 @@ def load_checkpoint(directory: Path, kind: str) -> tuple[dict[str, Any], State, 
     if described["kind"] != kind:
         raise BadInput(
             f"{directory} is a checkpoint of kind '{described['kind']}', not '{kind}'.",
-            f"Give a directory that was trained by a {kind} recipe.",
+            f"Give a checkpoint of kind '{kind}'.",
         )
     return described["config"], load_tensors(directory / WEIGHTS), described["card"]
 
@@ -91,6 +91,12 @@ def load_tensors(file: Path) -> State:
         return load_file(file)
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{file}: broken or truncated weights ({error}).", "Copy the checkpoint again.") from error
+
+
+def mismatch(error: Exception) -> str:
+    """What a failed `load_state_dict` found first, in one short line."""
+    lines = [line.strip() for line in str(error).splitlines()] or [""]
+    return lines[lines[0].startswith("Error(s)") and len(lines) > 1][:200].rstrip(" .")
 
 
 def render_card(kind: str, config: dict[str, Any], card: dict[str, Any]) -> str:

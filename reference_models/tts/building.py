@@ -11,7 +11,7 @@ from torch import nn
 
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.tokenizer import StreamTokenizer
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 from speech_eval.reference_models.tts.config import HubCore, TTSConfig
 from speech_eval.reference_models.tts.frame_lm import FrameLM
@@ -56,9 +56,9 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     try:
         model.load_state_dict(_ours(model, state))
     except RuntimeError as error:
-        first_line = str(error).splitlines()[0]
         raise BadInput(
-            f"{directory}: the weights belong to another configuration ({first_line}).", "Copy the checkpoint again."
+            f"{directory}: the weights belong to another configuration ({mismatch(error)}).",
+            "Copy the checkpoint again.",
         ) from error
     return model.eval(), card
 

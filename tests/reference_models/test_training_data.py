@@ -172,6 +172,12 @@ def test_an_unknown_source_is_named(tmp_path: Path) -> None:
         prepare(tmp_path, ("librispeech",))
 
 
+def test_sources_that_share_ids_are_not_prepared_into_one_folder(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="hibari-generated and hibari-voices are the same sentences"):
+        prepare(tmp_path / "both", ("hibari-generated", "hibari-voices"), limit=1)
+    assert not (tmp_path / "both").exists()
+
+
 # --------------------------------------------------------------------------------------------- segments
 
 

@@ -98,6 +98,15 @@ def test_features_of_other_data_or_another_encoder_are_refused_by_name() -> None
         FeatureStore.open(speech())
 
 
+def test_features_are_those_of_the_layer_that_is_asked_for(tmp_path: Path) -> None:
+    one = dataclasses.replace(corpus(), clips=corpus().clips[:1])
+    store = build_features(one, ENCODER, tmp_path / "first", layer=1)
+    assert store.plan["encoder"]["layer"] == 1
+    assert not np.allclose(store[0].features, FeatureStore.open(built())[0].features)
+    with pytest.raises(BadInput, match=r"has the hidden states 0 to 4, not 5"):
+        build_features(one, ENCODER, tmp_path / "none", layer=5)
+
+
 def test_stores_of_one_encoder_are_united_and_an_utterance_is_in_one_of_them(tmp_path: Path) -> None:
     *four, fifth = [clip for clip in corpus().clips if clip.sample.text]
     for name, clips in (("a", tuple(four)), ("b", (fifth,))):

@@ -104,9 +104,9 @@ def test_conversations_hold_several_recordings_and_turns(world: World, model: An
 @pytest.mark.parametrize(
     ("samples", "named"),
     [
-        (0, "audio has no samples"),
-        (100, "too short to hear"),
-        (40 * 16_000, "40 s of audio; this model was made for up to 30 s"),
+        (0, "x: the audio has no samples"),
+        (100, "x: 100 samples are too short to hear"),
+        (40 * 16_000, "x: 40 s of audio; this model was made for up to 30 s"),
     ],
 )
 def test_audio_that_cannot_be_heard_is_named(model: Any, samples: int, named: str) -> None:
@@ -183,6 +183,14 @@ def test_the_better_transcript_becomes_likelier_than_the_worse(world: World, spo
     assert last["prefers"] == 1.0 and last["margin"] > 1
     online = section.model_copy(update={"pairs": "online"})
     assert max(float(preferred(model, start, utterances, online, s)["pairs"]) for s in range(6)) >= 1
+
+
+def test_features_of_another_layer_are_refused(world: World, tmp_path: Path) -> None:
+    stages: dict[str, Any] = {"warmup": {"steps": 1, "mixture": {"transcribe": 1}}}
+    config, training = configured(world, stages)
+    other = config.model_copy(update={"encoder": config.encoder.model_copy(update={"layer": 0})})
+    with pytest.raises(BadInput, match=r"holds layer -1 of .*; the recipe's is 0"):
+        train(other, training, world.store, tmp_path / "run")
 
 
 def test_another_training_is_not_resumed(world: World, uninterrupted: Path) -> None:
