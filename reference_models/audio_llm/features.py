@@ -22,7 +22,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from speech_eval.audio import Samples, load
-from speech_eval.cache import write_atomically
+from speech_eval.cache import make_folder, write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.audio_llm.augment import AugmentSection
@@ -218,7 +218,7 @@ def build_features(
         **({"augment": augment.model_dump(mode="json")} if augment else {}),
     }
     reader = _Reader(clips, augment)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with FileLock(output / ".lock"):  # several processes of one training may ask at once
         _begin(output, plan, renew, say)
         if not (output / SUMMARY).is_file():

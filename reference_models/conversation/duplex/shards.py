@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from speech_eval.adapters.base import AudioCodec
-from speech_eval.cache import write_atomically
+from speech_eval.cache import make_folder, write_atomically
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.conversation.duplex.channels import AGENT, USER, load_channels, words_in
@@ -61,7 +61,7 @@ def write_dialogues(
     codec = load_codec(codec_spec)
     TwoWayStream(SpeechCodec(codec))  # raises for a codec that no conversation could be held through
     plan = {"version": _VERSION, "data": corpus.identity(), "codec_sha256": codec.info().weights_sha256}
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with FileLock(output / ".lock"):  # several processes of one training may ask at once
         done = output / SUMMARY
         if done.is_file():

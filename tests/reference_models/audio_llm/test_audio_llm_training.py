@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from pydantic import ValidationError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -26,6 +28,7 @@ from speech_eval.reference_models.audio_llm.train import train  # noqa: E402
 from speech_eval.reference_models.audio_llm.training_config import AudioTrainingConfig, PreferenceSection  # noqa: E402
 from speech_eval.reference_models.data.corpus import open_corpus  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
+from speech_eval.reference_models.training.config import first_problem  # noqa: E402
 
 torch.set_num_threads(1)
 FAST = {"learning_rate": 5e-3, "betas": [0.9, 0.98], "warmup_steps": 5, "schedule": "cosine", "clip_norm": 1.0}
@@ -237,6 +240,19 @@ def test_a_stage_that_cannot_be_is_named(
     config, training = configured(world, stages, **model)
     with pytest.raises(SpeechEvalError, match=named):
         train(config, training, world.store, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("stages", "named"),
+    [
+        ({"aling": {}}, r"'stages.aling': .* \(did you mean 'align'\?\)"),
+        ({"align": {"steps": 1, "mixtur": {"ctc": 1}}}, r"'stages.align.mixtur': .* \(did you mean 'mixture'\?\)"),
+    ],
+)
+def test_a_misspelled_key_of_a_stage_is_named_where_it_stands(stages: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        AudioTrainingConfig.model_validate({"stages": stages})
+    assert re.search(named, first_problem(error.value)), first_problem(error.value)
 
 
 def test_steps_are_the_sum_of_the_stages_and_a_recipe_needs_one(world: World) -> None:
