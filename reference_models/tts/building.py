@@ -43,14 +43,19 @@ def build(config: TTSConfig) -> TokenLM:
     return _speaking(config, lm, tokenizer)
 
 
+def read_config(directory: Path, described: dict[str, Any]) -> TTSConfig:
+    """The configuration that a checkpoint directory describes. Raises `BadInput` for one that is none."""
+    try:
+        return TTSConfig.model_validate(described)
+    except ValidationError as error:
+        raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
+
+
 def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     """The model of a checkpoint directory, in evaluation mode on the CPU, and its card. Raises `BadInput` where the
     directory is not such a checkpoint, or its table of ids differs from the one its configuration gives."""
     described, state, card = load_checkpoint(directory, "tts")
-    try:
-        config = TTSConfig.model_validate(described)
-    except ValidationError as error:
-        raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
+    config = read_config(directory, described)
     model = _empty(config, directory)
     model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
     try:

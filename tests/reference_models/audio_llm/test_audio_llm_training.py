@@ -246,7 +246,10 @@ def test_a_stage_that_cannot_be_is_named(
     ("stages", "named"),
     [
         ({"aling": {}}, r"'stages.aling': .* \(did you mean 'align'\?\)"),
-        ({"align": {"steps": 1, "mixtur": {"ctc": 1}}}, r"'stages.align.mixtur': .* \(did you mean 'mixture'\?\)"),
+        (
+            {"align": {"steps": 1, "mixture": {"ctc": 1}, "batchsize": 2}},
+            r"'stages.align.batchsize': .* \(did you mean 'batch_size'\?\)",
+        ),
     ],
 )
 def test_a_misspelled_key_of_a_stage_is_named_where_it_stands(stages: dict[str, Any], named: str) -> None:
