@@ -38,6 +38,12 @@ def _hashed(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> str:
 TEMPORARY = re.compile(r"\.speech-eval-[0-9a-f]{16}\.tmp")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if they are not there. Raises `SpeechEvalError` naming one that cannot be."""
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a kill, sees the old content or the whole new one.
 

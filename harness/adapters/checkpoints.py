@@ -311,9 +311,13 @@ def choose_device(device: str) -> str:
     torch = require("torch", "asr")
     if device != "auto":
         try:
-            return str(torch.device(device))
+            wanted = torch.device(device)
         except RuntimeError as error:
             raise BadInput(f"device={device} is not a device.", "Use auto, cpu, cuda or cuda:1.") from error
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if wanted.type == "cuda" and (wanted.index or 0) >= gpus:
+            raise BadInput(f"device={device}: PyTorch sees {gpus} CUDA devices here.", "Use device=auto or device=cpu.")
+        return str(wanted)
     if not torch.cuda.is_available():
         return "cpu"
     rank = os.environ.get("LOCAL_RANK")

@@ -18,6 +18,8 @@ outermost brackets are removed, and brackets nest:
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import logging
 import re
 from collections.abc import Mapping
@@ -128,15 +130,26 @@ class ResolvedModel:
             raise
         except TypeError as error:
             logger.info("load: %s failed", self.redacted, exc_info=error)
-            raise BadInput(
-                f"{self.redacted}: {self._reason(error)}.", "Check the options after the model's name."
-            ) from error
+            raise self._unfit(error) from error
         except Exception as error:
             logger.info("load: %s failed", self.redacted, exc_info=error)
             raise BadInput(
                 f"{self.redacted}: the model could not be loaded ({self._reason(error)}).",
                 "Check that the checkpoint is complete and of the architecture its config names; -v shows where.",
             ) from error
+
+    def _unfit(self, error: TypeError) -> BadInput:
+        """What is wrong with the options, in their own words."""
+        inits = [vars(cls)["__init__"] for cls in self.adapter_class.__mro__ if "__init__" in vars(cls)]
+        known = dict.fromkeys(name for init in inits[:-1] for name in inspect.signature(init).parameters)
+        options = [name for name in known if name not in ("self", "args", "kwargs", "options")]
+        if found := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+            near = difflib.get_close_matches(found[1], options, n=1)
+            hint = f"Did you mean '{near[0]}'?" if near else f"It has: {', '.join(options)}."
+            return BadInput(f"{self.redacted}: there is no option '{found[1]}'.", hint)
+        if found := re.search(r"missing \d+ required .*?'(\w+)'", str(error)):
+            return BadInput(f"{self.redacted} needs the option '{found[1]}'.", f"Write {self.redacted},{found[1]}=….")
+        return BadInput(f"{self.redacted}: {self._reason(error)}.", "Check the options after the model's name.")
 
     def _reason(self, error: Exception) -> str:
         return reason(error, *self.spec.secrets)

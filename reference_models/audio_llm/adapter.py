@@ -15,7 +15,7 @@ from speech_eval.adapters.base import (
 )
 from speech_eval.adapters.checkpoints import choose_device, combined_digest, weights_digest
 from speech_eval.adapters.options import number, whole
-from speech_eval.audio import Audio
+from speech_eval.audio import Audio, check_waveform
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
 
@@ -96,6 +96,8 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
     def transcribe(self, requests: Sequence[TranscriptionRequest]) -> list[str]:
         """One transcript per request. Raises `BadInput` for a language that it was not trained on, for audio that is
         longer than it takes, empty, or not finite."""
+        if not requests:
+            return []
         heard = self._heard([(request.id, self._speech(request)) for request in requests])
         if self._reading == "ctc":
             return [self._ctc(features) for features in heard]
@@ -185,10 +187,10 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
 
         waves = []
         for name, audio in recordings:
-            samples = audio.resampled(self._encoder.rate).samples
-            check_seconds(len(samples), self._model.config.longest_seconds, name)
-            waves.append(samples)
-        found: list[Any] = self._encoder(waves)
+            if audio.rate > 0:
+                check_seconds(len(audio.samples) / audio.rate, self._model.config.longest_seconds, name)
+            waves.append(check_waveform(audio.samples, audio.rate, name).resampled(self._encoder.rate).samples)
+        found: list[Any] = self._encoder(waves, [name for name, _ in recordings])
         return found
 
     def _greedy(self, most: int) -> Decoding:

@@ -13,11 +13,12 @@ from speech_eval.errors import BadInput
 from speech_eval.reference_models.audio_llm.config import AudioLLMConfig
 from speech_eval.reference_models.audio_llm.model import AudioLLM
 from speech_eval.reference_models.audio_llm.text_llm import load_llm
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 
 KIND = "audio-llm"
 _TOKENS = "ctc.tokens"
+_WIDEST = 1 << 16  # features of an encoder
 
 
 def build(config: AudioLLMConfig, dim: int, tokens: Tensor | None = None) -> AudioLLM:
@@ -44,12 +45,13 @@ def load(directory: Path) -> tuple[AudioLLM, dict[str, Any]]:
     """The model of a checkpoint directory, in evaluation mode on the CPU, and its card. Raises `BadInput` where the
     directory is not such a checkpoint."""
     described, state, card = load_checkpoint(directory, KIND)
+    dim = described.pop("dim", None)
+    if type(dim) is not int or not 0 < dim <= _WIDEST:
+        raise BadInput(f"{directory}: configuration 'dim': {dim!r:.40} is no width of features.", "Train it again.")
     try:
-        dim = int(described.pop("dim"))
         config = AudioLLMConfig.model_validate(described)
-    except (KeyError, ValueError) as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else repr(error)
-        raise BadInput(f"{directory}: configuration {problem}.", "Train it again.") from None
+    except ValidationError as error:
+        raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
     model = build(config, dim, state.get(_TOKENS))
     restore(model, state, directory)
     return model.eval(), card
@@ -61,7 +63,7 @@ def restore(model: AudioLLM, state: dict[str, Tensor], directory: Path) -> None:
         model.learned().load_state_dict({name: _wide(tensor) for name, tensor in state.items()})
     except RuntimeError as error:
         raise BadInput(
-            f"{directory}: the weights belong to another configuration ({str(error).splitlines()[0]}).",
+            f"{directory}: the weights belong to another configuration ({mismatch(error)}).",
             "Copy the checkpoint again.",
         ) from error
 

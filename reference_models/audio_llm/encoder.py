@@ -37,16 +37,20 @@ class SpeechEncoder(nn.Module):
     def __init__(self, spec: str, layer: int = -1, dtype: str = "float32") -> None:
         super().__init__()
         pretrained = load_encoder(spec)
+        last = int(pretrained.model.config.num_hidden_layers)
+        if not -1 - last <= layer <= last:
+            raise BadInput(f"{spec} has the hidden states 0 to {last}, not {layer}.", "Correct model.encoder.layer.")
         self.spec, self.layer, self.kind, self.dim = spec, layer, pretrained.kind, pretrained.dim
         self.weights_sha256 = pretrained.weights_sha256
         self.extract = pretrained.extract
         self.model = pretrained.model.to(parse_dtype(dtype)).eval()
 
     @torch.no_grad()
-    def forward(self, waves: Sequence[Samples]) -> list[Tensor]:
+    def forward(self, waves: Sequence[Samples], names: Sequence[str] = ()) -> list[Tensor]:
         """Features [frames, dim] float32 of each waveform, as many frames as it lasts. Raises `BadAudio` for a waveform
-        that is empty, shorter than 25 ms, or not finite."""
-        pieces = [(index, piece) for index, wave in enumerate(waves) for piece in self._chunks(index, wave)]
+        that is empty, shorter than 25 ms, or not finite, by its name if `names` are given."""
+        called = names or [f"recording {index}" for index in range(len(waves))]
+        pieces = [(index, piece) for index, wave in enumerate(waves) for piece in self._chunks(called[index], wave)]
         by_length: dict[int, list[int]] = defaultdict(list)
         for number, (_, piece) in enumerate(pieces):
             by_length[_padded(len(piece))].append(number)
@@ -58,10 +62,10 @@ class SpeechEncoder(nn.Module):
                 found |= {n: states[row, : frames_of(len(pieces[n][1]))] for row, n in enumerate(batch)}
         return [torch.cat([found[n] for n, (owner, _) in enumerate(pieces) if owner == i]) for i in range(len(waves))]
 
-    def _chunks(self, index: int, wave: Samples) -> list[Samples]:
-        samples = check_waveform(wave, RATE, f"recording {index}").samples
+    def _chunks(self, name: str, wave: Samples) -> list[Samples]:
+        samples = check_waveform(wave, RATE, name).samples
         if len(samples) < _SHORTEST:
-            raise BadAudio(f"recording {index}: {len(samples)} samples are too short to hear.", "Leave it out.")
+            raise BadAudio(f"{name}: {len(samples)} samples are too short to hear.", "Leave it out.")
         step = CHUNK_SECONDS * RATE
         starts = [at for at in range(0, len(samples), step) if at == 0 or len(samples) - at >= _SHORTEST]
         return [samples[at : at + step] for at in starts]
@@ -89,10 +93,10 @@ def _padded(samples: int) -> int:
     return min(whole, max(samples, CHUNK_SECONDS * RATE))
 
 
-def check_seconds(samples: int, longest: float, what: str) -> None:
+def check_seconds(seconds: float, longest: float, what: str) -> None:
     """Raise `BadInput` for audio of more than `longest` seconds."""
-    if samples > longest * RATE:
+    if seconds > longest:
         raise BadInput(
-            f"{what}: {samples / RATE:.0f} s of audio; this model was made for up to {longest:g} s.",
+            f"{what}: {seconds:.0f} s of audio; this model was made for up to {longest:g} s.",
             "Cut it into shorter recordings.",
         )

@@ -22,7 +22,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from speech_eval.audio import Samples, load
-from speech_eval.cache import write_atomically
+from speech_eval.cache import make_folder, write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.audio_llm.augment import AugmentSection
@@ -189,6 +189,7 @@ def build_features(
     progress: Progress = silent,
     say: Say = unsaid,
     *,
+    layer: int = -1,
     dtype: str = "bfloat16",
     device: str = "cpu",
     augment: AugmentSection | None = None,
@@ -203,7 +204,7 @@ def build_features(
     wordless = without_words(corpus.clips)
     report(wordless, len(corpus.clips), "texts", "skip", say)
     clips = _chosen(corpus, wordless)
-    encoder = SpeechEncoder(encoder_spec, dtype=dtype).to(device)
+    encoder = SpeechEncoder(encoder_spec, layer, dtype).to(device)
     plan = {
         "version": _VERSION,
         "data": corpus.identity(),
@@ -217,7 +218,7 @@ def build_features(
         **({"augment": augment.model_dump(mode="json")} if augment else {}),
     }
     reader = _Reader(clips, augment)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with FileLock(output / ".lock"):  # several processes of one training may ask at once
         _begin(output, plan, renew, say)
         if not (output / SUMMARY).is_file():
@@ -275,7 +276,8 @@ class _Reader:
 def _write(encoder: SpeechEncoder, reader: _Reader, clips: Sequence[Clip], output: Path, number: int) -> None:
     """One file of features and its lines; the lines last, so that a file with lines is whole."""
     recordings = [reader(clip) for clip in clips]
-    features = [found.cpu().numpy().astype(np.float16) for found in encoder([samples for samples, _ in recordings])]
+    heard = encoder([samples for samples, _ in recordings], [clip.id for clip in clips])
+    features = [found.cpu().numpy().astype(np.float16) for found in heard]
     buffer = io.BytesIO()
     np.save(buffer, np.concatenate(features), allow_pickle=False)
     write_atomically(_file(output, number, "npy"), buffer.getvalue())

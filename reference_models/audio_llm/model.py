@@ -171,6 +171,8 @@ class AudioLLM(nn.Module):
         return Rows(embeddings, mask, labels.to(embeddings.device), audio, examples[0].examples)
 
     def _row(self, example: Example, heard: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
+        if not example.segments:
+            raise BadInput(f"{example.id}: there is nothing to read.", "Give at least one message.")
         parts, labels = [], []
         for segment in example.segments:
             part = next(heard) if isinstance(segment, Heard) else self.embed(segment.ids)

@@ -76,8 +76,8 @@ def train_recipe(
     corpus: Corpus | None = None
     if features is None:
         corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
-        spec, folder = config.encoder.spec, output / FEATURES
-        store = build_features(corpus, spec, folder, progress, first_says(say), renew=not resume)
+        ear, folder = config.encoder, output / FEATURES
+        store = build_features(corpus, ear.spec, folder, progress, first_says(say), layer=ear.layer, renew=not resume)
     else:
         store = FeatureStore.open(features)
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "init": start}
@@ -145,7 +145,13 @@ class AudioTrainer:
                 "Give features of the same encoder, or leave --features out.",
             )
         encoder = store.plan["encoder"]
-        told = {"weights_sha256": encoder["weights_sha256"], "layer": encoder["layer"]}
+        if encoder["layer"] != config.encoder.layer:
+            raise BadInput(
+                f"{store.folder} holds layer {encoder['layer']} of {store.encoder}; the recipe's is "
+                f"{config.encoder.layer}.",
+                "Correct model.encoder.layer, or leave --features out.",
+            )
+        told = {"weights_sha256": encoder["weights_sha256"]}
         config = config.model_copy(update={"encoder": config.encoder.model_copy(update=told)})
         if any(stage.word_times or "interleave" in stage.mixture for _, stage in training.stages.planned()):
             store = add_word_times(store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig, Section, knob
 
@@ -162,7 +162,10 @@ class AudioTrainingConfig(RunConfig):
     @classmethod
     def _sum_of_steps(cls, values: Any) -> Any:
         if isinstance(values, Mapping) and isinstance(values.get("stages"), StagesSection | Mapping):
-            stages = StagesSection.model_validate(values["stages"])
+            try:
+                stages = StagesSection.model_validate(values["stages"])
+            except ValidationError:  # the validation of `stages` itself names the key
+                return {**values, "steps": 1}
             return {**values, "steps": max(1, sum(stage.steps for _, stage in stages.planned()))}
         return values
 

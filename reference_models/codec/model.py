@@ -21,7 +21,7 @@ from speech_eval.reference_models.codec.layers import Transformer
 from speech_eval.reference_models.codec.quantizers import Quantized, Spread, build_quantizer
 from speech_eval.reference_models.codec.semantic import SemanticFusion
 from speech_eval.reference_models.codec.streaming import Conv1d, ConvTranspose1d, Pass, StreamState
-from speech_eval.reference_models.training.checkpoint import load_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch
 
 
 @dataclass
@@ -78,8 +78,9 @@ class Codec(nn.Module):
                 codec.remove_weight_norm()
             codec.load_state_dict(state)
         except (ValueError, RuntimeError) as error:
-            first = " ".join(str(error).split("\n\t")[:2])
-            raise BadInput(f"{directory}: {first}", "Use a checkpoint as training wrote it, complete.") from error
+            raise BadInput(
+                f"{directory}: {mismatch(error)}.", "Use a checkpoint as training wrote it, complete."
+            ) from error
         return codec, card
 
     @property

@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from speech_eval.audio import load
-from speech_eval.cache import file_sha256_once, write_atomically
+from speech_eval.cache import file_sha256_once, make_folder, write_atomically
 from speech_eval.datasets import Dataset
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress
@@ -57,7 +57,7 @@ def inspected(rows: Sequence[Row], output: Path | None, progress: Progress) -> t
     """The digest of the rows, and the facts of each, which are kept in `output`. Of several processes, one reads."""
     digest = _digest(rows)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
     lock: AbstractContextManager[Any] = nullcontext() if output is None else FileLock(output / f".{KEPT}.lock")
     with lock:
         kept = None if output is None else _kept(output / KEPT, digest)

@@ -21,7 +21,7 @@ from filelock import FileLock
 from speech_eval import datasets
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio, flac_bytes, load
-from speech_eval.cache import file_sha256, write_atomically
+from speech_eval.cache import file_sha256, make_folder, write_atomically
 from speech_eval.errors import BadAudio, BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
@@ -89,8 +89,13 @@ def prepare(
             f"No source is named {', '.join(unknown) or 'at all'}.",
             f"Use some of: {', '.join((*SOURCES, *_SPOKEN_BY_HIBARI))}.",
         )
+    if {GENERATED, SEVERAL} <= set(wanted):
+        raise BadInput(
+            f"{GENERATED} and {SEVERAL} are the same sentences under the same ids, half of them in the same voice.",
+            "Take one of them, or prepare each into a folder of its own.",
+        )
     plan = {"sources": wanted, "held_out_source": held_out_source, "limit": limit}
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with FileLock(output / ".lock"):  # several processes of one training may ask at once
         return _prepare(output, wanted, plan, progress)
 

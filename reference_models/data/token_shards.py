@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.audio import load
-from speech_eval.cache import write_atomically
+from speech_eval.cache import make_folder, write_atomically
 from speech_eval.errors import BadInput, require
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.data.corpus import (
@@ -94,7 +94,7 @@ def write_shards(
         "frontend": text,
         "language": language,
     }
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with FileLock(output / ".lock"):  # several processes of one training may ask at once
         done = output / SUMMARY
         if done.is_file():

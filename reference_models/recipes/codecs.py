@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from speech_eval.cache import write_atomically
+from speech_eval.cache import make_folder, write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say
 from speech_eval.reference_models.data.corpus import Corpus
@@ -31,7 +31,7 @@ def bundled(spec: str, output: Path) -> str:
     if not (Path(target) / DESCRIPTION).is_file():
         return spec
     if Path(target).resolve() != (output / CODEC).resolve():
-        (output / CODEC).mkdir(parents=True, exist_ok=True)
+        make_folder(output / CODEC)
         for file in (DESCRIPTION, WEIGHTS, "README.md"):
             if (Path(target) / file).is_file():
                 write_atomically(output / CODEC / file, (Path(target) / file).read_bytes())

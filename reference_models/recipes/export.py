@@ -18,8 +18,9 @@ def export(checkpoint: str, output: Path, *, push_to_hub: str | None = None, say
     Raises `BadInput` for a folder that is not empty, and for a checkpoint that its stack cannot export.
     """
     directory = find_checkpoint(checkpoint, "export")
-    if output.exists() and any(output.iterdir()):
-        raise BadInput(f"{output} is not empty.", "Name a new folder with --output.")
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        state = "not empty" if output.is_dir() else "a file"
+        raise BadInput(f"{output} is {state}.", "Name a new folder with --output.")
     kind = read_description(directory)["kind"]
     stack = next((stack for stack in stacks().values() if stack.kind == kind), None)
     if stack is None or stack.exporter is None:

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
+from speech_eval.adapters import spec as modelspec
+from speech_eval.adapters.catalog import MODELS
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.frontend import Frontend, symbols
 from speech_eval.reference_models.speech_lm.layouts import pattern, ratios_of
@@ -28,9 +30,16 @@ class CodecSection(Section):
     sample_rate: int = knob(0, "Samples per second.")
 
     def seen_from(self, directory: Path) -> str:
-        """The model spec as seen from here: a path below the checkpoint `directory`, or the spec itself."""
+        """The model spec as seen from here: a path below the checkpoint `directory`, or the spec itself. Raises
+        `BadInput` for one that would run code or ask a server: a checkpoint may come from a stranger."""
         target, comma, options = self.spec.partition(",")
         beside = directory / target
+        if not _is_data(self.spec, beside):
+            raise BadInput(
+                f"{directory} names the codec '{modelspec.redact(self.spec)}', which is neither a folder, a model of "
+                "the catalog nor of the hub. It is not used: a checkpoint may come from a stranger.",
+                "If you trust it, name the codec yourself: codec=SPEC.",
+            )
         return f"{beside}{comma}{options}" if beside.is_dir() else self.spec
 
     def check_weights(self, digest: str | None, directory: Path) -> None:
@@ -41,6 +50,14 @@ class CodecSection(Section):
                 f"other weights ({str(digest)[:12]}).",
                 "Name the codec it was trained with: codec=SPEC.",
             )
+
+
+def _is_data(spec: str, beside: Path) -> bool:
+    """Whether a codec's spec names weights alone, without code of its own or an address in its options."""
+    parsed = modelspec.parse(spec)
+    known = parsed.target in MODELS or parsed.target.startswith("hf:") or Path(parsed.target).is_dir()
+    plain = not any(name == "trust_remote_code" or ":" in str(value) for name, value in parsed.options.items())
+    return plain and (known or beside.is_dir())
 
 
 class SequenceConfig(Section):

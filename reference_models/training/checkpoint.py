@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch import Tensor
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.reference_models import CHECKPOINTS
+from speech_eval.reference_models.training.config import first_problem
 from speech_eval.text.files import parse_json
 
 FORMAT = 1
@@ -43,7 +45,7 @@ def load_checkpoint(directory: Path, kind: str) -> tuple[dict[str, Any], State, 
     if described["kind"] != kind:
         raise BadInput(
             f"{directory} is a checkpoint of kind '{described['kind']}', not '{kind}'.",
-            f"Give a directory that was trained by a {kind} recipe.",
+            f"Give a checkpoint of kind '{kind}'.",
         )
     return described["config"], load_tensors(directory / WEIGHTS), described["card"]
 
@@ -91,6 +93,14 @@ def load_tensors(file: Path) -> State:
         return load_file(file)
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{file}: broken or truncated weights ({error}).", "Copy the checkpoint again.") from error
+
+
+def mismatch(error: Exception) -> str:
+    """What a failed validation or `load_state_dict` found first, in one short line."""
+    if isinstance(error, ValidationError):
+        return f"configuration {first_problem(error)}"
+    lines = [line.strip() for line in str(error).splitlines()] or [""]
+    return lines[lines[0].startswith("Error(s)") and len(lines) > 1][:200].rstrip(" .")
 
 
 def render_card(kind: str, config: dict[str, Any], card: dict[str, Any]) -> str:

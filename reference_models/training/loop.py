@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from speech_eval.cache import make_folder
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig
@@ -154,7 +155,7 @@ class Loop(Generic[Log]):
         if not self.accelerator.is_main_process:
             return
         row = {"step": log.step, "seconds": round(log.seconds, 1), **row}
-        self.output.mkdir(parents=True, exist_ok=True)
+        make_folder(self.output)
         append_row(self.output / LOG, row)
         rows = read_rows(self.output / LOG)
         picture = write_curves(self.output, self.name, rows, self.config.steps, finished=self.ended)

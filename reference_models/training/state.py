@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
+from speech_eval.reference_models.training.checkpoint import mismatch
 from speech_eval.text.files import parse_json
 
 FILE = "training.safetensors"
@@ -58,7 +59,7 @@ def load_training(
             module.load_state_dict(own)
         except (RuntimeError, KeyError) as error:
             raise BadInput(
-                f"{folder / FILE}: '{name}' belongs to another configuration ({str(error).splitlines()[0]}).",
+                f"{folder / FILE}: '{name}' belongs to another configuration ({mismatch(error)}).",
                 "Resume with the recipe, size and options it was started with.",
             ) from error
     for name, optimizer in optimizers.items():

@@ -11,7 +11,7 @@ from torch import nn
 
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.tokenizer import StreamTokenizer
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 from speech_eval.reference_models.tts.config import HubCore, TTSConfig
 from speech_eval.reference_models.tts.frame_lm import FrameLM
@@ -43,22 +43,27 @@ def build(config: TTSConfig) -> TokenLM:
     return _speaking(config, lm, tokenizer)
 
 
+def read_config(directory: Path, described: dict[str, Any]) -> TTSConfig:
+    """The configuration that a checkpoint directory describes. Raises `BadInput` for one that is none."""
+    try:
+        return TTSConfig.model_validate(described)
+    except ValidationError as error:
+        raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
+
+
 def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     """The model of a checkpoint directory, in evaluation mode on the CPU, and its card. Raises `BadInput` where the
     directory is not such a checkpoint, or its table of ids differs from the one its configuration gives."""
     described, state, card = load_checkpoint(directory, "tts")
-    try:
-        config = TTSConfig.model_validate(described)
-    except ValidationError as error:
-        raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
+    config = read_config(directory, described)
     model = _empty(config, directory)
     model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
     try:
         model.load_state_dict(_ours(model, state))
     except RuntimeError as error:
-        first_line = str(error).splitlines()[0]
         raise BadInput(
-            f"{directory}: the weights belong to another configuration ({first_line}).", "Copy the checkpoint again."
+            f"{directory}: the weights belong to another configuration ({mismatch(error)}).",
+            "Copy the checkpoint again.",
         ) from error
     return model.eval(), card
 

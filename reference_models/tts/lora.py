@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from speech_eval.cache import make_folder
 from speech_eval.errors import BadInput, SpeechEvalError, require
 from speech_eval.reference_models.tts.training_config import LoRAConfig
 
@@ -71,7 +72,7 @@ def save_adapter(model: nn.Module, config: LoRAConfig, folder: Path) -> None:
     }
     if not tensors:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     peft.LoraConfig(
         r=config.rank,

@@ -33,7 +33,7 @@ from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
 from speech_eval.reference_models.training.state import resumes
 from speech_eval.reference_models.tts import lora
-from speech_eval.reference_models.tts.building import build, save, start_from
+from speech_eval.reference_models.tts.building import build, read_config, save, start_from
 from speech_eval.reference_models.tts.card import card
 from speech_eval.reference_models.tts.check import recognize_packed, refuse_garbage
 from speech_eval.reference_models.tts.config import TTSConfig
@@ -107,7 +107,7 @@ def _start(init: str, codec: str | None, say: Say) -> tuple[Path, TTSConfig]:
     directory = find_checkpoint(init, "--init")
     if codec is not None:
         raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
-    config = TTSConfig.model_validate(load_checkpoint(directory, "tts")[0])
+    config = read_config(directory, load_checkpoint(directory, "tts")[0])
     say(f"starting from {directory}, with its architecture, its frontend and its codec")
     codec_seen = CodecSection(spec=config.codec.seen_from(directory))
     learned = config.languages or (config.language,)

@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from speech_eval.adapters.checkpoints import choose_device  # noqa: E402
+from speech_eval.errors import BadInput  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -22,4 +23,8 @@ def test_every_process_of_torchrun_takes_its_own_gpu(
     if rank is not None:
         monkeypatch.setenv("LOCAL_RANK", rank)
     assert choose_device("auto") == device
-    assert choose_device("cuda:1") == "cuda:1" and choose_device("cpu") == "cpu"
+    assert choose_device("cpu") == "cpu"
+    if gpus > 1:
+        assert choose_device("cuda:1") == "cuda:1"
+    with pytest.raises(BadInput, match=f"PyTorch sees {gpus} CUDA devices"):
+        choose_device(f"cuda:{gpus}")

@@ -189,7 +189,7 @@ def test_a_run_directory_refuses_another_model_seed_or_limit(tmp_path: Path) -> 
         (["--model", "noisy", "--tasks", "asrr"], "Did you mean asr"),
         (["--model", "noisy", "--tasks", ""], "No task is named"),
         (["--model", "noisy,error_rate=2", "--tasks", "asr"], "error_rate must be a number from 0 to 1, got 2"),
-        (["--model", "noisy,color=red", "--tasks", "asr"], "Check the options"),
+        (["--model", "noisy,color=red", "--tasks", "asr"], "there is no option 'color'"),
         (["--model", "noisy,what", "--tasks", "asr"], "is not key=value"),
         (["--model", "no/such/dir", "--tasks", "asr"], "neither a directory nor a model spec"),
         (["--model", "nofile.py:Model", "--tasks", "asr"], "no such Python file"),

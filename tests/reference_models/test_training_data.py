@@ -14,7 +14,7 @@ from support.codec_training_fixture import speech  # noqa: E402
 from speech_eval import datasets  # noqa: E402
 from speech_eval.adapters.tts.hibari import Hibari  # noqa: E402
 from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
-from speech_eval.errors import BadAudio, BadInput  # noqa: E402
+from speech_eval.errors import BadAudio, BadInput, SpeechEvalError  # noqa: E402
 from speech_eval.metrics.codec.pitch import f0  # noqa: E402
 from speech_eval.reference_models.data.corpus import Clip, open_corpus  # noqa: E402
 from speech_eval.reference_models.data.natural import evaluated_on, natural_sentences, spoken_words  # noqa: E402
@@ -170,6 +170,21 @@ def test_a_source_whose_speaker_is_trained_on_cannot_be_held_out(tmp_path: Path)
 def test_an_unknown_source_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No source is named librispeech"):
         prepare(tmp_path, ("librispeech",))
+
+
+def test_sources_that_share_ids_are_not_prepared_into_one_folder(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="hibari-generated and hibari-voices are the same sentences"):
+        prepare(tmp_path / "both", ("hibari-generated", "hibari-voices"), limit=1)
+    assert not (tmp_path / "both").exists()
+
+
+def test_an_output_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SpeechEvalError, match="file/out: cannot be written"):
+        prepare(tmp_path / "file" / "out", ("asterisk-en",), limit=1)
+    with pytest.raises(SpeechEvalError, match="file: cannot be written"):
+        open_corpus(speech(), tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 # --------------------------------------------------------------------------------------------- segments

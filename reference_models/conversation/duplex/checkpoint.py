@@ -11,7 +11,7 @@ from speech_eval.errors import BadInput
 from speech_eval.reference_models.conversation.duplex.config import DuplexConfig
 from speech_eval.reference_models.conversation.duplex.model import DuplexLM
 from speech_eval.reference_models.conversation.duplex.pieces import Pieces
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 
 KIND = "duplex"
@@ -31,25 +31,35 @@ def start_from(directory: Path, config: DuplexConfig) -> tuple[DuplexLM, Pieces]
         model.load_state_dict(state)
     except RuntimeError as error:
         raise BadInput(
-            f"{directory}: the model has other codebooks than the codec {config.codec.spec}.",
-            "Train through a codec with the same codebooks.",
+            f"--init: {directory} does not fit the codec {config.codec.spec} ({mismatch(error)}).",
+            "Train through a codec with the same codebooks, or leave --init out.",
         ) from error
     return model, Pieces.load(directory)
+
+
+def config_of(directory: Path) -> DuplexConfig:
+    """The configuration of a checkpoint directory. Raises `BadInput` for another directory."""
+    return _config(directory, load_checkpoint(directory, KIND)[0])
+
+
+def _config(directory: Path, described: dict[str, Any]) -> DuplexConfig:
+    try:
+        return DuplexConfig.model_validate(described)
+    except ValidationError as error:
+        raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
 
 
 def load(directory: Path) -> tuple[DuplexLM, Pieces, dict[str, Any]]:
     """The model in evaluation mode on the CPU, its pieces and its card. Raises `BadInput` for another directory, and
     where the files do not belong together."""
     described, state, card = load_checkpoint(directory, KIND)
+    model = DuplexLM(_config(directory, described))
     try:
-        model = DuplexLM(DuplexConfig.model_validate(described))
         model.load_state_dict(state)
-    except ValidationError as error:
-        raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
     except RuntimeError as error:
-        first = str(error).splitlines()[0]
         raise BadInput(
-            f"{directory}: the weights belong to another configuration ({first}).", "Copy the checkpoint again."
+            f"{directory}: the weights belong to another configuration ({mismatch(error)}).",
+            "Copy the checkpoint again.",
         ) from error
     pieces = Pieces.load(directory)
     if len(pieces) != model.config.pieces:

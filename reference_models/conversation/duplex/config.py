@@ -22,9 +22,12 @@ class DuplexConfig(Section):
     depth: DepthCore = knob(DepthCore(share=1.0), "The transformer that writes the agent's codes after the text.")
     monologue: bool = knob(True, "Write the agent's words along its codes (inner monologue); else only padding.")
     pieces: Annotated[int, Field(ge=256)] = knob(512, "Pieces of words in the text vocabulary, the 256 bytes included.")
-    acoustic_delay: NonNegativeInt = knob(1, "Frames by which the agent's acoustic codebooks are late.")
+    acoustic_delay: NonNegativeInt = knob(1, "Frames by which the agent's acoustic codebooks are late.", le=250)
     text_delay: int = knob(
-        0, "Frames by which words are written after their sound (recognition), or before it if negative (synthesis)."
+        0,
+        "Frames by which words are written after their sound (recognition), or before it if negative (synthesis).",
+        ge=-250,
+        le=250,
     )
     codec: CodecSection = knob(
         CodecSection(spec=""), "The codec, as the recipe's part `codec` gives it.", filled_in=True

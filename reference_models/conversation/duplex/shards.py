@@ -19,14 +19,14 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from speech_eval.adapters.base import AudioCodec
-from speech_eval.cache import write_atomically
+from speech_eval.cache import make_folder, write_atomically
 from speech_eval.errors import BadInput, SpeechEvalError
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.conversation.duplex.channels import AGENT, USER, load_channels, words_in
 from speech_eval.reference_models.conversation.duplex.layout import Word
 from speech_eval.reference_models.data.corpus import Clip, Corpus, LeftOut, report
 from speech_eval.reference_models.data.splits import HELD_OUT, TRAIN
-from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
+from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, TwoWayStream, load_codec
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.training.config import Policy
@@ -59,8 +59,9 @@ def write_dialogues(
     are kept; with `renew`, others are written anew. Raises `BadInput` naming what differs without `renew`, and where
     there is no dialogue to train on."""
     codec = load_codec(codec_spec)
+    TwoWayStream(SpeechCodec(codec))  # raises for a codec that no conversation could be held through
     plan = {"version": _VERSION, "data": corpus.identity(), "codec_sha256": codec.info().weights_sha256}
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with FileLock(output / ".lock"):  # several processes of one training may ask at once
         done = output / SUMMARY
         if done.is_file():
@@ -118,7 +119,8 @@ def _encoded(clip: Clip, codec: SpeechCodec) -> Dialogue | LeftOut:
         words = words_in(clip.sample)
         channels = load_channels(clip.path, codec.sample_rate)
     except SpeechEvalError as error:
-        return LeftOut(clip.id, "words" if isinstance(error, BadInput) else "unreadable", error.problem.rstrip("."))
+        kind = "words" if isinstance(error, BadInput) else "unreadable"
+        return LeftOut(clip.id, kind, error.problem.rstrip(".").removeprefix(f"{clip.id}: "))
     if len(channels) != 2:
         return LeftOut(clip.id, "channels", f"it has {len(channels)} channels, a dialogue has 2")
     codes = np.stack([np.stack(codec.encode(channels[which])) for which in (AGENT, USER)])

@@ -27,7 +27,7 @@ from speech_eval.reference_models.recipes.codecs import bundled, codec_of
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.training.card import training_facts
-from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint, read_description
+from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
@@ -76,7 +76,7 @@ def train_recipe(
     section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": bundled(spec, output)})
     start = None if init is None else find_checkpoint(init, "--init")
     if start is not None:
-        config = DuplexConfig.model_validate(read_description(start)["config"])
+        config = checkpoint.config_of(start)
         say(f"starting from {start}, with its architecture and its pieces of words")
     config = config.model_copy(update={"codec": section})
     trainer = DuplexTrainer(config, training, corpus, output, name=recipe.name, overfit=overfit, init=start, say=say)

@@ -28,7 +28,7 @@ from speech_eval.reference_models.codec.streaming import StreamState
 from speech_eval.reference_models.conversation.flow.config import FlowConfig
 from speech_eval.reference_models.conversation.flow.matching import bent, between, follow
 from speech_eval.reference_models.conversation.flow.velocity import VelocityNetwork
-from speech_eval.reference_models.training.checkpoint import load_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch
 from speech_eval.reference_models.training.precision import in_float32
 
 KIND = "flow"
@@ -63,8 +63,9 @@ class Detokenizer(nn.Module):
             model = cls(FlowConfig.model_validate(plain))
             model.load_state_dict(state)
         except (ValueError, RuntimeError) as error:
-            first = " ".join(str(error).split("\n\t")[:2])
-            raise BadInput(f"{directory}: {first}", "Use a checkpoint as training wrote it, complete.") from error
+            raise BadInput(
+                f"{directory}: {mismatch(error)}.", "Use a checkpoint as training wrote it, complete."
+            ) from error
         return model.eval(), card
 
     @in_float32

@@ -28,7 +28,7 @@ from speech_eval.reference_models.conversation.talker.thinker import Script
 from speech_eval.reference_models.speech_lm.frames import llama_config
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer
-from speech_eval.reference_models.training.checkpoint import load_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch
 
 KIND = "talker"
 NOTHING, END = -1, -2  # at a position where no text is told, and where the text is known to have ended
@@ -81,8 +81,9 @@ class Talker(nn.Module):
             model = cls(TalkerConfig.model_validate(plain))
             model.load_state_dict(state)
         except (ValidationError, RuntimeError) as error:
-            first = " ".join(str(error).split("\n\t")[:2])
-            raise BadInput(f"{directory}: {first}", "Use a checkpoint as training wrote it, complete.") from error
+            raise BadInput(
+                f"{directory}: {mismatch(error)}.", "Use a checkpoint as training wrote it, complete."
+            ) from error
         return model.eval(), card
 
     def embed(self, ids: Tensor, told: Tensor, due: Tensor) -> Tensor:

@@ -69,12 +69,12 @@ def test_a_stopped_build_goes_on_and_a_finished_one_computes_nothing(
     heard: list[int] = []
     hear = SpeechEncoder.forward
 
-    def counted(self: SpeechEncoder, waves: list[object]) -> object:
+    def counted(self: SpeechEncoder, waves: list[object], names: list[str]) -> object:
         if len(heard) == 1 and not (tmp_path / "stopped").exists():
             (tmp_path / "stopped").touch()
             raise KeyboardInterrupt
         heard.append(len(waves))
-        return hear(self, waves)  # type: ignore[arg-type]
+        return hear(self, waves, names)  # type: ignore[arg-type]
 
     monkeypatch.setattr(SpeechEncoder, "forward", counted)
     part = dataclasses.replace(corpus(), clips=tuple(clip for clip in corpus().clips if clip.sample.text))
@@ -96,6 +96,15 @@ def test_features_of_other_data_or_another_encoder_are_refused_by_name() -> None
         build_features(corpus(), "whisper-base", built())
     with pytest.raises(BadInput, match=r"holds no features\.json"):
         FeatureStore.open(speech())
+
+
+def test_features_are_those_of_the_layer_that_is_asked_for(tmp_path: Path) -> None:
+    one = dataclasses.replace(corpus(), clips=corpus().clips[:1])
+    store = build_features(one, ENCODER, tmp_path / "first", layer=1)
+    assert store.plan["encoder"]["layer"] == 1
+    assert not np.allclose(store[0].features, FeatureStore.open(built())[0].features)
+    with pytest.raises(BadInput, match=r"has the hidden states 0 to 4, not 5"):
+        build_features(one, ENCODER, tmp_path / "none", layer=5)
 
 
 def test_stores_of_one_encoder_are_united_and_an_utterance_is_in_one_of_them(tmp_path: Path) -> None:

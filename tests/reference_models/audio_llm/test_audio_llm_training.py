@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from pydantic import ValidationError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -26,6 +28,7 @@ from speech_eval.reference_models.audio_llm.train import train  # noqa: E402
 from speech_eval.reference_models.audio_llm.training_config import AudioTrainingConfig, PreferenceSection  # noqa: E402
 from speech_eval.reference_models.data.corpus import open_corpus  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
+from speech_eval.reference_models.training.config import first_problem  # noqa: E402
 
 torch.set_num_threads(1)
 FAST = {"learning_rate": 5e-3, "betas": [0.9, 0.98], "warmup_steps": 5, "schedule": "cosine", "clip_norm": 1.0}
@@ -104,9 +107,9 @@ def test_conversations_hold_several_recordings_and_turns(world: World, model: An
 @pytest.mark.parametrize(
     ("samples", "named"),
     [
-        (0, "audio has no samples"),
-        (100, "too short to hear"),
-        (40 * 16_000, "40 s of audio; this model was made for up to 30 s"),
+        (0, "x: the audio has no samples"),
+        (100, "x: 100 samples are too short to hear"),
+        (40 * 16_000, "x: 40 s of audio; this model was made for up to 30 s"),
     ],
 )
 def test_audio_that_cannot_be_heard_is_named(model: Any, samples: int, named: str) -> None:
@@ -185,6 +188,14 @@ def test_the_better_transcript_becomes_likelier_than_the_worse(world: World, spo
     assert max(float(preferred(model, start, utterances, online, s)["pairs"]) for s in range(6)) >= 1
 
 
+def test_features_of_another_layer_are_refused(world: World, tmp_path: Path) -> None:
+    stages: dict[str, Any] = {"warmup": {"steps": 1, "mixture": {"transcribe": 1}}}
+    config, training = configured(world, stages)
+    other = config.model_copy(update={"encoder": config.encoder.model_copy(update={"layer": 0})})
+    with pytest.raises(BadInput, match=r"holds layer -1 of .*; the recipe's is 0"):
+        train(other, training, world.store, tmp_path / "run")
+
+
 def test_another_training_is_not_resumed(world: World, uninterrupted: Path) -> None:
     config, training = staged(world)
     changed = training.model_copy(update={"hold_back": 0.5})
@@ -229,6 +240,22 @@ def test_a_stage_that_cannot_be_is_named(
     config, training = configured(world, stages, **model)
     with pytest.raises(SpeechEvalError, match=named):
         train(config, training, world.store, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("stages", "named"),
+    [
+        ({"aling": {}}, r"'stages.aling': .* \(did you mean 'align'\?\)"),
+        (
+            {"align": {"steps": 1, "mixture": {"ctc": 1}, "batchsize": 2}},
+            r"'stages.align.batchsize': .* \(did you mean 'batch_size'\?\)",
+        ),
+    ],
+)
+def test_a_misspelled_key_of_a_stage_is_named_where_it_stands(stages: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        AudioTrainingConfig.model_validate({"stages": stages})
+    assert re.search(named, first_problem(error.value)), first_problem(error.value)
 
 
 def test_steps_are_the_sum_of_the_stages_and_a_recipe_needs_one(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from speech_eval.adapters.base import (  # noqa: E402
     TranscriptionRequest,
 )
 from speech_eval.audio import Audio  # noqa: E402
+from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.reference_models import CHECKPOINTS  # noqa: E402
 from speech_eval.reference_models.speech_lm.recognition import Heard, error_rate  # noqa: E402
 
@@ -55,6 +58,23 @@ def test_it_comes_with_the_package_without_encoder_and_llm() -> None:
     folder: Path = CHECKPOINTS / "listen-135m"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 10e6
     assert "No recorded speech" in (folder / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("dim", [[1], 0, -3, 10**13, "512", None])
+def test_a_width_that_is_none_is_named(dim: object, tmp_path: Path) -> None:
+    folder = shutil.copytree(CHECKPOINTS / "listen-135m", tmp_path / "model")
+    described = json.loads((folder / "reference.json").read_text("utf-8"))
+    described["config"]["dim"] = dim
+    (folder / "reference.json").write_text(json.dumps(described))
+    with pytest.raises(BadInput, match=r"'dim': .* is no width of features"):
+        modelspec.resolve(str(folder)).build()
+
+
+def test_an_option_that_does_not_exist_is_named_with_those_that_do() -> None:
+    with pytest.raises(BadInput, match=r"there is no option 'reding'\. Did you mean 'reading'\?"):
+        modelspec.resolve("listen-135m,reding=ctc").build()
+    with pytest.raises(BadInput, match=r"needs the option 'path'\. Write thinker-talker,path="):
+        modelspec.resolve("thinker-talker").build()
 
 
 LIMIT = 0.45

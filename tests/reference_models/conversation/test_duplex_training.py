@@ -133,9 +133,21 @@ def test_recordings_that_are_no_dialogues_are_named(tmp_path: Path) -> None:
     said: list[str] = []
     card = train_recipe(recipe(save_codec(tmp_path / "codec"), 1), data, tmp_path / "out", say=said.append)
     text = "\n".join(said)
-    assert "left out 1 (channels): it has 1 channels, a dialogue has 2" in text
+    assert (
+        "left out 3 (words): neither" in text and "left out 1 (channels): it has 1 channels, a dialogue has 2" in text
+    )
     assert "row 0 of 'words' is [3, 'who', 0.0, 1.0]" in text and "neither 'words' nor 'turns'" in text
     assert card["trouble"]["left_out"] == 3 and card["data"]["dialogues"]["train"]["dialogues"] == 1
+
+
+def test_a_start_or_a_codec_of_another_kind_is_refused_before_training(tmp_path: Path) -> None:
+    data, trained = dialogues(tmp_path / "data"), recipe(save_codec(tmp_path / "codec"), 1)
+    with pytest.raises(BadInput, match="is a checkpoint of kind 'audio-llm', not 'duplex'"):
+        train_recipe(trained, data, tmp_path / "out", init="listen-135m")
+    with pytest.raises(BadInput, match="does not fit the codec"):
+        train_recipe(trained, data, tmp_path / "out", init="duplex-small")
+    with pytest.raises(BadInput, match="does not stream in both directions"):
+        train_recipe(trained, data, tmp_path / "other", codec="dac-16k-2k")
 
 
 def test_turns_without_word_times_are_aligned_by_letters(tmp_path: Path) -> None:

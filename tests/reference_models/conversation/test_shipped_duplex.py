@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,6 +15,7 @@ pytest.importorskip("hibari")
 from speech_eval.adapters.spec import resolve  # noqa: E402
 from speech_eval.audio import Audio  # noqa: E402
 from speech_eval.engine.generate.conversation import converse  # noqa: E402
+from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.metrics.dialogue.turn_segments import turn_of  # noqa: E402
 from speech_eval.reference_models import CHECKPOINTS  # noqa: E402
 from speech_eval.reference_models.conversation.duplex.adapter import ReferenceDuplex  # noqa: E402
@@ -38,3 +43,40 @@ def test_weights_and_card_come_with_the_package(name: str) -> None:
     assert "apache-2.0" in (folder / "README.md").read_text("utf-8")
     info = resolve(name).build().info()
     assert info.weights_sha256 and info.license.startswith("apache-2.0")
+
+
+def of_a_stranger(name: str, folder: Path, part: str, value: object) -> str:
+    """A shipped checkpoint with another value in its configuration."""
+    shutil.copytree(CHECKPOINTS / name, folder)
+    described = json.loads((folder / "reference.json").read_text("utf-8"))
+    place, _, key = part.rpartition(".")
+    (described["config"][place] if place else described["config"])[key] = value
+    (folder / "reference.json").write_text(json.dumps(described))
+    return str(folder)
+
+
+@pytest.mark.parametrize("name", ["duplex-small", "llasa-3m-en"])
+@pytest.mark.parametrize(
+    "codec", ["{}/code.py:Codec", "[{}/code.py:Codec]", "xcodec2,path={},trust_remote_code=true", "openai:{}#m", "{}/x"]
+)
+def test_a_codec_that_a_checkpoint_names_runs_no_code(name: str, codec: str, tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    spec = of_a_stranger(name, tmp_path / "model", "codec.spec", codec.format(tmp_path))
+    with pytest.raises(BadInput, match="neither a folder, a model of the catalog nor of the hub"):
+        resolve(spec).build()
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "named"),
+    [
+        ("acoustic_delay", 10**9, "'acoustic_delay': Input should be less"),
+        ("text_delay", -(10**9), "'text_delay': Input should be greater"),
+        ("pieces", 999, r"size mismatch for embeddings\.0"),
+        ("codec.codebook_sizes", [512], "belong to another configuration .Unexpected key"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_one_line(part: str, value: object, named: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=named) as error:
+        resolve(of_a_stranger("duplex-small", tmp_path / "model", part, value)).build()
+    assert "\n" not in str(error.value)

@@ -128,6 +128,10 @@ def test_a_codec_is_exported_with_its_card(tmp_path: Path) -> None:
     assert np.allclose(*heard, atol=1e-5)
     again = CliRunner().invoke(app, ["export", "dac-16k-2k", "-o", str(tmp_path / "codec")])
     assert isinstance(again.exception, BadInput) and "is not empty" in str(again.exception)
+    (tmp_path / "file").write_text("mine")
+    onto = CliRunner().invoke(app, ["export", "dac-16k-2k", "-o", str(tmp_path / "file")])
+    assert isinstance(onto.exception, BadInput) and "is a file" in str(onto.exception)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_without_a_network_pushing_ends_in_a_line_that_names_the_repository(
