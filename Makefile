@@ -1,4 +1,4 @@
-# For a newcomer: `make demo` and `make test` (`make test-fast`: under three minutes), and `make docs` for the site.
+# For a newcomer: `make demo` and `make test` (`make test-fast`: without the slow ones), and `make docs` for the site.
 # Each builds .venv from the pinned set first.
 
 PYTHON ?= python3
