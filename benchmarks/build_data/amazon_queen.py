@@ -9,12 +9,78 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from speech_eval.assets import store as assets
+from speech_eval.assets.bundles import members
+from speech_eval.audio import load as load_audio
+from speech_eval.records import DatasetInfo, Sample
+
+QUEEN = "flight-of-the-amazon-queen"
+ASSET: dict[str, Any] = {
+    "name": QUEEN,
+    "role": "recordings",
+    "kind": "deb",
+    "license": "Flight of the Amazon Queen license",
+    "source": "Flight of the Amazon Queen, (c) 1995 John Passfield and Steven Stamatiadis",
+    "description": "Acted dialogue of an adventure game in English, many voices, 11 kHz MP3.",
+    "bundles": {"queen.1c": "voices"},
+    "packages": [
+        (
+            QUEEN,
+            "1.0.0-9",
+            f"{QUEEN}_1.0.0-9_all.deb",
+            {
+                f"usr/share/scummvm/{QUEEN}/queen.1c": "queen.1c",
+                f"usr/share/doc/{QUEEN}/copyright": "copyright",
+                f"usr/share/doc/{QUEEN}/readme.txt.gz": "readme.txt.gz",
+            },
+        )
+    ],
+}
+"""What manifests.py pins."""
 
 _HEADER = 20  # bytes before the data of a dialogue file
 _COMMAND = re.compile(r"\*(?:XY\d\d\([^)]*\)|[A-Z0-9]{0,2})")
 _FIRST_REMARK = 41  # remarks below are answers to commands, whose texts lie elsewhere
 _REMARKS = "QUEEN2.JAS"
+
+
+def dialogues(spoken_text: Callable[[str], str | None]) -> tuple[DatasetInfo, list[Sample]]:
+    """The manifest of the acted dialogue, with texts from its own files; `spoken_text` is manifests.py's."""
+    asset = assets.ASSETS[QUEEN]
+    folder = assets.ensure(asset.name)
+    samples = []
+    for name, (raw, speaker) in sorted(texts(dict(members(folder / "queen.1c"))).items()):
+        text, path = spoken_text(raw), f"voices/{name.removesuffix('.SB')}.mp3"
+        if text is None or not (folder / path).is_file():
+            continue
+        samples.append(
+            Sample(
+                id=f"queen-{name.removesuffix('.SB').lower()}",
+                text=text,
+                language="en",
+                audio=f"{asset.name}/{path}",
+                speaker=speaker,
+                metadata={"seconds": round(load_audio(folder / path).seconds, 2)},
+            )
+        )
+    info = DatasetInfo(
+        name="amazon-queen-en",
+        version="1",
+        description="Acted dialogue of an adventure game, many voices, 11 kHz MP3 (speech below 4 kHz). Includes the "
+        "recordings whose text is in the dialogue files: two or more words of two or more letters, no digits or "
+        "symbols; greetings and answers to commands are left out. `speaker` is the character, where the files name "
+        "it; several share an actor.",
+        languages=["en"],
+        license=asset.license,
+        source="Flight of the Amazon Queen 1.0.0 (Debian)",
+        attribution="Flight of the Amazon Queen, (c) 1995 John Passfield and Steven Stamatiadis. The texts are an "
+        "extract from the game, a modified version under the terms of its license.",
+        assets=[asset.name],
+    )
+    return info, samples
 
 
 def texts(files: Mapping[str, bytes]) -> dict[str, tuple[str, str | None]]:

@@ -17,12 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from amazon_queen import texts as amazon_queen_texts
+import amazon_queen
 from turn_taking import dialogues
 
 from speech_eval.assets import archives
 from speech_eval.assets import store as assets
-from speech_eval.assets.bundles import members
 from speech_eval.assets.store import Archive, Asset
 from speech_eval.audio import load as load_audio
 from speech_eval.cache import file_sha256
@@ -230,9 +229,6 @@ TEXTS: list[dict[str, Any]] = [
 ]
 
 
-QUEEN = "flight-of-the-amazon-queen"
-
-
 def _recordings() -> list[dict[str, Any]]:
     clips = [f"{_CLIP}-{number}.wav" for number in ("0870", "0880", "0890", "0920", "0930")]
     members = {f"{_LIBRIVOX}/{name}": name for name in (*clips, "transcription", "fileids")}
@@ -248,29 +244,7 @@ def _recordings() -> list[dict[str, Any]]:
             "packages": [("pocketsphinx", "5.1.1", "pocketsphinx-5.1.1.tar.gz", members)],
         }
     ]
-    found.append(
-        {
-            "name": QUEEN,
-            "role": "recordings",
-            "kind": "deb",
-            "license": "Flight of the Amazon Queen license",
-            "source": "Flight of the Amazon Queen, (c) 1995 John Passfield and Steven Stamatiadis",
-            "description": "Acted dialogue of an adventure game in English, many voices, 11 kHz MP3.",
-            "bundles": {"queen.1c": "voices"},
-            "packages": [
-                (
-                    QUEEN,
-                    "1.0.0-9",
-                    f"{QUEEN}_1.0.0-9_all.deb",
-                    {
-                        f"usr/share/scummvm/{QUEEN}/queen.1c": "queen.1c",
-                        f"usr/share/doc/{QUEEN}/copyright": "copyright",
-                        f"usr/share/doc/{QUEEN}/readme.txt.gz": "readme.txt.gz",
-                    },
-                )
-            ],
-        }
-    )
+    found.append(amazon_queen.ASSET)
     for language, (folder, _, locale, license, holder) in ASTERISK.items():
         text, audio = f"asterisk-core-sounds-{language}", f"asterisk-core-sounds-{language}-g722"
         doc = "usr/share/doc"
@@ -398,42 +372,6 @@ def asterisk(language: str) -> tuple[DatasetInfo, list[Sample]]:
     return info, samples
 
 
-def amazon_queen() -> tuple[DatasetInfo, list[Sample]]:
-    """The manifest of the acted dialogue, with texts from its own files."""
-    asset = assets.ASSETS[QUEEN]
-    folder = assets.ensure(asset.name)
-    samples = []
-    for name, (raw, speaker) in sorted(amazon_queen_texts(dict(members(folder / "queen.1c"))).items()):
-        text, path = spoken_text(raw), f"voices/{name.removesuffix('.SB')}.mp3"
-        if text is None or not (folder / path).is_file():
-            continue
-        samples.append(
-            Sample(
-                id=f"queen-{name.removesuffix('.SB').lower()}",
-                text=text,
-                language="en",
-                audio=f"{asset.name}/{path}",
-                speaker=speaker,
-                metadata={"seconds": round(load_audio(folder / path).seconds, 2)},
-            )
-        )
-    info = DatasetInfo(
-        name="amazon-queen-en",
-        version="1",
-        description="Acted dialogue of an adventure game, many voices, 11 kHz MP3 (speech below 4 kHz). Includes the "
-        "recordings whose text is in the dialogue files: two or more words of two or more letters, no digits or "
-        "symbols; greetings and answers to commands are left out. `speaker` is the character, where the files name "
-        "it; several share an actor.",
-        languages=["en"],
-        license=asset.license,
-        source="Flight of the Amazon Queen 1.0.0 (Debian)",
-        attribution="Flight of the Amazon Queen, (c) 1995 John Passfield and Steven Stamatiadis. The texts are an "
-        "extract from the game, a modified version under the terms of its license.",
-        assets=[asset.name],
-    )
-    return info, samples
-
-
 def librivox() -> tuple[DatasetInfo, list[Sample]]:
     """The manifest of the five sentences in the test data of PocketSphinx."""
     asset = assets.ASSETS["librivox-pocketsphinx"]
@@ -497,7 +435,13 @@ def sentences() -> tuple[DatasetInfo, list[Sample]]:
 
 def write_manifests(folder: Path) -> None:
     """Write every bundled manifest into `folder`."""
-    for info, samples in (*map(asterisk, ASTERISK), amazon_queen(), librivox(), sentences(), dialogues(librivox()[1])):
+    for info, samples in (
+        *map(asterisk, ASTERISK),
+        amazon_queen.dialogues(spoken_text),
+        librivox(),
+        sentences(),
+        dialogues(librivox()[1]),
+    ):
         lines = "".join(record.line() + "\n" for record in (info, *samples))
         (folder / f"{info.name}.jsonl").write_text(lines, encoding="utf-8")
 

@@ -11,7 +11,14 @@ from speech_eval.audio import Audio
 from speech_eval.errors import require
 from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.judge import digest, prove
-from speech_eval.metrics.voicebench.replies import Replies, Style, asked_judge, judge_identity, recorded_replies
+from speech_eval.metrics.voicebench.replies import (
+    Replies,
+    Style,
+    asked_judge,
+    asked_votes,
+    judge_identity,
+    recorded_replies,
+)
 from speech_eval.records import Sample
 
 RATE = 16_000  # Hz of what the judge hears
@@ -118,14 +125,7 @@ class EmergentTTS(Metric):
         told = re.sub(r"\{(text|category|criterion)\}", lambda match: slots[match[1]], template)
         sounds = [item.audio(RATE), item.reference(RATE)]
         content = [_said(told), *_system(1, sounds[own - 1]), *_system(2, sounds[2 - own])]
-        asked = judge.ask(
-            [{"role": "user", "content": content}],
-            votes=_STYLE.votes,
-            temperature=_STYLE.temperature,
-            top_p=0.95,
-            max_tokens=_STYLE.max_tokens,
-        )
-        return Replies(tuple(reply.strip() for reply in asked), self.scorer())
+        return Replies(tuple(asked_votes(judge, [{"role": "user", "content": content}], _STYLE)), self.scorer())
 
     def failure(self, sample: Sample) -> dict[str, float]:
         return _parts(None, 1)

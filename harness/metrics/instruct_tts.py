@@ -8,7 +8,14 @@ from typing import Any
 
 from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.judge import prove
-from speech_eval.metrics.voicebench.replies import Replies, Style, asked_judge, judge_identity, recorded_replies
+from speech_eval.metrics.voicebench.replies import (
+    Replies,
+    Style,
+    asked_judge,
+    asked_votes,
+    judge_identity,
+    recorded_replies,
+)
 from speech_eval.records import Sample
 from speech_eval.text.files import parse_json
 
@@ -132,14 +139,7 @@ class InstructTTS(Metric):
             raise BadData(f"Sample {item.sample.id} has no instruction.", "Give the column `instruction`.")
         told = judge.prompt("instruct-tts", PROMPT).replace("{instruction}", instruction)
         content = [{"type": "text", "text": told}, {"type": "audio", "audio": item.audio(RATE)}]
-        asked = judge.ask(
-            [{"role": "user", "content": content}],
-            votes=_STYLE.votes,
-            temperature=_STYLE.temperature,
-            top_p=0.95,
-            max_tokens=_STYLE.max_tokens,
-        )
-        return Replies(tuple(reply.strip() for reply in asked), self.scorer())
+        return Replies(tuple(asked_votes(judge, [{"role": "user", "content": content}], _STYLE)), self.scorer())
 
     def failure(self, sample: Sample) -> dict[str, float]:
         return {"followed": 0.0, "judged": 1.0, "unparsed": 1.0}

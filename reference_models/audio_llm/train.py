@@ -34,8 +34,8 @@ from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says, sum_gradients
 from speech_eval.reference_models.training.log import RunLog
-from speech_eval.reference_models.training.loop import Loop, Values, adamw_of, refuse_existing, reseed, update
-from speech_eval.reference_models.training.state import read_facts, resumes
+from speech_eval.reference_models.training.loop import Loop, Values, adamw_of, goes_on, reseed, update
+from speech_eval.reference_models.training.state import read_facts
 
 FEATURES = "features"  # the folder of the stored features in the output
 
@@ -69,9 +69,7 @@ def train_recipe(
     be used."""
     training = recipe.read(AudioTrainingConfig, recipe.training)
     config = recipe.read(AudioLLMConfig, recipe.model)
-    resume = resume and resumes(output)
-    if not resume:
-        refuse_existing(output)
+    resume = goes_on(output, resume)
     start = None if init is None else find_checkpoint(init, "--init")
     corpus: Corpus | None = None
     if features is None:
@@ -110,15 +108,7 @@ def train(
     loop = trainer.loop
     loop.start(resume)
     trainer.introduce()
-    for number, batch in loop.steps(trainer.batches, stop_at, progress):
-        loop.record(trainer.step(number, batch))
-        if loop.reports:
-            trainer.report()
-        if trainer.stage_ends() or loop.validates:
-            loop.alone(trainer.validate)
-        if loop.saves:
-            loop.save(trainer.checkpoint)
-    return loop.card or trainer.checkpoint()
+    return loop.run(trainer, trainer.batches, stop_at, progress, validates=trainer.stage_ends)
 
 
 class AudioTrainer:

@@ -115,15 +115,7 @@ def train(
     loop = trainer.loop
     loop.start(resume)
     trainer.introduce()
-    for number, batch in loop.steps(trainer.batches_of, stop_at, progress):
-        loop.record(trainer.step(number, batch))
-        if loop.reports:
-            trainer.report()
-        if loop.validates:
-            loop.alone(trainer.validate)
-        if loop.saves:
-            loop.save(trainer.checkpoint)
-    return loop.card or trainer.checkpoint()
+    return loop.run(trainer, trainer.batches_of, stop_at, progress)
 
 
 class CodecTrainer:

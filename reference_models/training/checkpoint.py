@@ -8,6 +8,8 @@ README.md           the card for people
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,16 @@ def load_tensors(file: Path) -> State:
         return load_file(file)
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{file}: broken or truncated weights ({error}).", "Copy the checkpoint again.") from error
+
+
+@contextmanager
+def fitting(directory: Path) -> Iterator[None]:
+    """Around the building of a model from the files of `directory`: raises `BadInput` where they do not fit."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:  # pydantic's, torch's
+        remedy = "Use a checkpoint as training wrote it, complete."
+        raise BadInput(f"{directory}: {mismatch(error)}.", remedy) from error
 
 
 def mismatch(error: Exception) -> str:

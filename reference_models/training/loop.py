@@ -1,15 +1,7 @@
 """The loop of every training run: numbering, the clock, reports, pictures, validation times, and the state on disk.
 
-A stack writes its steps where it loops:
-
-    for number, batch in loop.steps(batches, stop_at, progress):
-        loop.record(step(number, batch))
-        if loop.reports:
-            loop.report(loop.means())
-        if loop.validates:
-            loop.alone(validate)
-        if loop.saves:
-            loop.save(checkpoint)
+A stack gives `Loop.run` its trainer: what a step does, and how it is reported, validated and saved. Where steps have
+no batches of their own, `Loop.steps` is looped over instead.
 """
 
 from __future__ import annotations
@@ -19,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
@@ -43,8 +35,25 @@ from speech_eval.reference_models.training.state import FILE, Stateful, load_tra
 _MAX_BAD_STEPS = 10  # in a row, before training stops under the policy `skip`
 
 Batch = TypeVar("Batch")
+Read = TypeVar("Read", contravariant=True)
 Log = TypeVar("Log", bound=RunLog)
 Values = dict[str, float]
+
+
+class Trainer(Protocol[Read]):
+    """What a stack does at each step of `Loop.run`."""
+
+    def step(self, number: int, batch: Read, /) -> Values:
+        """Learn from a batch; numbers for the log, none for a step that was skipped."""
+
+    def report(self) -> None:
+        """Give the numbers since the last report to `Loop.report`."""
+
+    def validate(self) -> None:
+        """Measure on what is held out, in the first process."""
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Write the checkpoint directory; its card."""
 
 
 class Loop(Generic[Log]):
@@ -178,24 +187,51 @@ class Loop(Generic[Log]):
         minutes = self.config.minutes
         return (left if minutes is None else min(left, 60 * minutes - self.log.seconds)) / 60
 
+    def run(
+        self,
+        trainer: Trainer[Batch],
+        batches: Callable[[int, int], Iterable[Batch]],
+        stop_at: int | None = None,
+        progress: Progress = silent,
+        validates: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """The steps from where the run is to the last, or to `stop_at`, on `batches` as `steps` takes them. It also
+        validates where `validates` says so. Returns the card."""
+        for number, batch in self.steps(batches, stop_at, progress):
+            self.record(trainer.step(number, batch))
+            if self.reports:
+                trainer.report()
+            if validates() or self.validates:
+                self.alone(trainer.validate)
+            if self.saves:
+                self.save(trainer.checkpoint)
+        return self.card or trainer.checkpoint()
+
     # ------------------------------------------------------------------------------------------- state
 
     def start(self, resume: bool) -> None:
         """Go back to the saved state if `resume`, unless the run was interrupted before its training. Raises `BadInput`
         for a resume without anything to resume or of another run, and for a start over an existing one."""
-        if resume and resumes(self.output):
+        if goes_on(self.output, resume):
             facts = load_training(self.output, self.parts, self.optimizers)
             check_identity(self.output, facts["identity"], self.identity)
             for name, value in facts["log"].items():
                 setattr(self.log, name, value)
-        elif not resume:
-            refuse_existing(self.output)
 
     def save(self, checkpoint: Callable[[], dict[str, Any]]) -> None:
         """Save the state, and the checkpoint directory, whose card `checkpoint()` returns."""
         facts = {"identity": self.identity, "log": asdict(self.log), "finished": self.done() >= 1.0}
         self.alone(lambda: save_training(self.output, self.parts, self.optimizers, facts))
         self.card = checkpoint()
+
+
+def goes_on(output: Path, resume: bool) -> bool:
+    """Whether a run in `output` goes on from a saved state: if `resume`, unless it was interrupted before its training.
+    Raises `BadInput` for a resume without anything to resume, and for a start over an existing run."""
+    if resume:
+        return resumes(output)
+    refuse_existing(output)
+    return False
 
 
 def refuse_existing(output: Path) -> None:

@@ -28,8 +28,8 @@ from speech_eval.reference_models.speech_lm.rl.verifiers import Verifier
 from speech_eval.reference_models.speech_lm.sampling import Sampling
 from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, first_says
-from speech_eval.reference_models.training.loop import Loop, refuse_existing
-from speech_eval.reference_models.training.state import FILE, resumes
+from speech_eval.reference_models.training.loop import Loop, goes_on
+from speech_eval.reference_models.training.state import FILE
 from speech_eval.reference_models.tts import building
 from speech_eval.reference_models.tts.lines import Lines
 
@@ -55,9 +55,7 @@ def train_recipe(
     resume without anything to resume, for a start over a run, and naming a key of the recipe that cannot be used.
     """
     config = recipe.read(AlignmentConfig, recipe.training)
-    resume = resume and resumes(output)
-    if not resume:
-        refuse_existing(output)
+    resume = goes_on(output, resume)
     say = first_says(say)
     corpus = open_corpus(data, output, on_bad=config.on_bad_data, progress=progress, say=say)
     start = start_of(config.start, corpus, output, progress, say)

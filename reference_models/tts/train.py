@@ -30,8 +30,7 @@ from speech_eval.reference_models.speech_lm.tokenizer import Example
 from speech_eval.reference_models.training.checkpoint import DESCRIPTION, find_checkpoint, load_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
-from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
-from speech_eval.reference_models.training.state import resumes
+from speech_eval.reference_models.training.loop import Loop, Values, adamw, goes_on, reseed
 from speech_eval.reference_models.tts import lora
 from speech_eval.reference_models.tts.building import build, read_config, save, start_from
 from speech_eval.reference_models.tts.card import card
@@ -80,9 +79,7 @@ def train_recipe(
                 f"{recipe.name} has its start and that one's codec.", "Leave out --codec, --init and --force."
             )
         return align.train_recipe(recipe, data, output, resume=resume, overfit=overfit, progress=progress, say=say)
-    resume = resume and resumes(output)
-    if not resume:
-        refuse_existing(output)
+    resume = goes_on(output, resume)
     training = recipe.read(TTSTrainingConfig, recipe.training)
     config = recipe.read(TTSConfig, {**recipe.model, "codec": {"spec": codec or CODEC}})
     start: Path | None = None
@@ -139,9 +136,7 @@ def train(
     card. Raises `BadInput` for a resume without anything to resume, for a start over a run and for shards without
     speech, `TrainingStopped` for losses that are not finite.
     """
-    resume = resume and resumes(output)
-    if not resume:
-        refuse_existing(output)
+    resume = goes_on(output, resume)
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     spec = config.codec.spec
     config = encode(
@@ -159,15 +154,7 @@ def finish(trainer: TTSTrainer, stop_at: int | None = None, progress: Progress =
     """The loop: from where the trainer is to the last step, or to `stop_at`. Returns the card."""
     loop = trainer.loop
     trainer.introduce()
-    for number, batches in loop.steps(trainer.batches_of, stop_at, progress):
-        loop.record(trainer.step(number, batches))
-        if loop.reports:
-            trainer.report()
-        if loop.validates:
-            loop.alone(trainer.validate)
-        if loop.saves:
-            loop.save(trainer.checkpoint)
-    return loop.card or trainer.checkpoint()
+    return loop.run(trainer, trainer.batches_of, stop_at, progress)
 
 
 def encode(config: TTSConfig, data: Data, output: Path, *, say: Say, **options: Any) -> TTSConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from speech_eval.errors import BadInput
 from speech_eval.metrics import judge as judges
@@ -86,14 +87,16 @@ def judge_replies(
     for order in orders:
         slots = {"prompt": question(sample), "response": response(item), "reference": sample.text or "", **order}
         text = re.sub(rf"\{{({'|'.join(slots)})\}}", lambda match: slots[match[1]], template)  # noqa: B023 - used now
-        asked += judge.ask(
-            [*told, {"role": "user", "content": text}],
-            votes=style.votes,
-            temperature=style.temperature,
-            top_p=0.95,
-            max_tokens=style.max_tokens,
-        )
-    return Replies(tuple(reply.strip() for reply in asked), judge_identity(name, prompt, style))
+        asked += asked_votes(judge, [*told, {"role": "user", "content": text}], style)
+    return Replies(tuple(asked), judge_identity(name, prompt, style))
+
+
+def asked_votes(judge: judges.Judge, messages: list[dict[str, Any]], style: Style) -> list[str]:
+    """The replies of a judge to one conversation, without the space around them."""
+    asked = judge.ask(
+        messages, votes=style.votes, temperature=style.temperature, top_p=0.95, max_tokens=style.max_tokens
+    )
+    return [reply.strip() for reply in asked]
 
 
 def recorded_replies(sample: Sample) -> Replies | None:

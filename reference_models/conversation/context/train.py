@@ -17,8 +17,7 @@ from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import FrameTokenizer
 from speech_eval.reference_models.training.distributed import first_says
-from speech_eval.reference_models.training.loop import refuse_existing
-from speech_eval.reference_models.training.state import resumes
+from speech_eval.reference_models.training.loop import goes_on
 from speech_eval.reference_models.tts.train import TTSTrainer, train
 from speech_eval.reference_models.tts.training_config import TTSTrainingConfig
 
@@ -53,9 +52,7 @@ def train_recipe(
 ) -> dict[str, Any]:
     """From two-channel recordings to a checkpoint: the codec of the recipe (or `codec`, a model spec), turns, training.
     Raises `BadInput` naming a key that cannot be used, and as `tts.train.train` does."""
-    resume = resume and resumes(output)
-    if not resume:
-        refuse_existing(output)
+    resume = goes_on(output, resume)
     say = first_says(say)
     training = recipe.read(TTSTrainingConfig, recipe.training)
     config = recipe.read(ContextConfig, {**recipe.model, "codec": {"spec": codec or "codec"}}).speech_lm()

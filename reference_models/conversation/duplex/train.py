@@ -30,8 +30,7 @@ from speech_eval.reference_models.training.card import training_facts
 from speech_eval.reference_models.training.checkpoint import WEIGHTS, find_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
-from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed
-from speech_eval.reference_models.training.state import resumes
+from speech_eval.reference_models.training.loop import Loop, Values, adamw, goes_on, reseed
 
 SHARDS = "shards"  # folder of a checkpoint
 
@@ -64,9 +63,7 @@ def train_recipe(
     would. Returns the card. Raises `BadInput` for data without dialogues and
     for a resume of another training.
     """
-    resume = resume and resumes(output)
-    if not resume:
-        refuse_existing(output)
+    resume = goes_on(output, resume)
     config, training = recipe.read(DuplexConfig, recipe.model), recipe.read(DuplexTrainingConfig, recipe.training)
     say = first_says(say)
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=say)
@@ -137,15 +134,7 @@ class DuplexTrainer:
         loop, splits = self.loop, self.dialogues.summary["splits"]
         parameters = sum(p.numel() for p in self.model.parameters()) / 1e6
         self.say(f"{self.name}: {parameters:.2f} M parameters, {splits['train']['hours']:g} h of dialogues")
-        for number, batch in loop.steps(self.batches_of, stop_at, progress):
-            loop.record(self.step(number, batch))
-            if loop.reports:
-                self.report()
-            if loop.validates:
-                loop.alone(self.validate)
-            if loop.saves:
-                loop.save(self.checkpoint)
-        return loop.card or self.checkpoint()
+        return loop.run(self, self.batches_of, stop_at, progress)
 
     def batches_of(self, start: int, stop: int) -> Iterator[RowBatch]:
         """The batch of each of the steps `start` to `stop`."""

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech_eval.errors import BadInput
 from speech_eval.reference_models.codec.decoder import build_decoder
 from speech_eval.reference_models.codec.layers import Transformer
 from speech_eval.reference_models.codec.losses import MelLoss
@@ -28,7 +27,7 @@ from speech_eval.reference_models.codec.streaming import StreamState
 from speech_eval.reference_models.conversation.flow.config import FlowConfig
 from speech_eval.reference_models.conversation.flow.matching import bent, between, follow
 from speech_eval.reference_models.conversation.flow.velocity import VelocityNetwork
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch
+from speech_eval.reference_models.training.checkpoint import fitting, load_checkpoint
 from speech_eval.reference_models.training.precision import in_float32
 
 KIND = "flow"
@@ -59,13 +58,9 @@ class Detokenizer(nn.Module):
     def load(cls, directory: Path) -> tuple[Detokenizer, dict[str, Any]]:
         """The model of a checkpoint directory and its card, on the CPU. Raises `BadInput` for one that does not fit."""
         plain, state, card = load_checkpoint(directory, KIND)
-        try:
+        with fitting(directory):
             model = cls(FlowConfig.model_validate(plain))
             model.load_state_dict(state)
-        except (ValueError, RuntimeError) as error:
-            raise BadInput(
-                f"{directory}: {mismatch(error)}.", "Use a checkpoint as training wrote it, complete."
-            ) from error
         return model.eval(), card
 
     @in_float32

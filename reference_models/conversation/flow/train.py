@@ -32,8 +32,8 @@ from speech_eval.reference_models.speech_lm.codec_stream import load_codec, prob
 from speech_eval.reference_models.training.card import training_facts
 from speech_eval.reference_models.training.checkpoint import save_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
-from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed, update
-from speech_eval.reference_models.training.state import EMA, resumes
+from speech_eval.reference_models.training.loop import Loop, Values, adamw, goes_on, reseed, update
+from speech_eval.reference_models.training.state import EMA
 
 _MEASURED = 8  # batches from which the mean and the deviation of the mel bands are learned
 _VALIDATED_WITH = (4, 0.7)  # evaluations and guidance of a validation
@@ -52,9 +52,7 @@ def train_recipe(
 ) -> dict[str, Any]:
     """From data to a checkpoint: the codec of the recipe (or `codec`, a model spec), then the detokenizer of its codes.
     Raises `BadInput` naming a key that cannot be used, for a resume without a run and for a start over one."""
-    resume = resume and resumes(output)
-    if not resume:
-        refuse_existing(output)
+    resume = goes_on(output, resume)
     training = recipe.read(FlowTrainingConfig, recipe.training)
     corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
     spec = codec or codec_of(recipe, corpus, output, progress, say)
@@ -138,16 +136,12 @@ class FlowTrainer:
         self.say(
             f"{self.name}: {parameters:.2f} M parameters, codes of {self.config.codec.spec}, {hours:.2f} h of speech"
         )
-        for number, batch in loop.steps(self.batches_of, stop_at, progress):
-            loop.record(self.step(number, batch))
-            if loop.reports:
-                means = loop.means()
-                loop.report({"losses": means}, ", ".join(f"{name} {value:.4g}" for name, value in means.items()))
-            if loop.validates:
-                loop.alone(self.validate)
-            if loop.saves:
-                loop.save(self.checkpoint)
-        return loop.card or self.checkpoint()
+        return loop.run(self, self.batches_of, stop_at, progress)
+
+    def report(self) -> None:
+        """The means since the last report, logged and said."""
+        means = self.loop.means()
+        self.loop.report({"losses": means}, ", ".join(f"{name} {value:.4g}" for name, value in means.items()))
 
     def batches_of(self, start: int, stop: int) -> Iterable[Batch]:
         """The batches of steps `start` to `stop`."""

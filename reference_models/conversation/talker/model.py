@@ -18,17 +18,15 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 
-from speech_eval.errors import BadInput
 from speech_eval.reference_models.conversation.talker.config import TalkerConfig
 from speech_eval.reference_models.conversation.talker.thinker import Script
 from speech_eval.reference_models.speech_lm.frames import llama_config
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch
+from speech_eval.reference_models.training.checkpoint import fitting, load_checkpoint
 
 KIND = "talker"
 NOTHING, END = -1, -2  # at a position where no text is told, and where the text is known to have ended
@@ -77,13 +75,9 @@ class Talker(nn.Module):
     def load(cls, directory: Path) -> tuple[Talker, dict[str, Any]]:
         """The model of a checkpoint directory and its card, on the CPU. Raises `BadInput` for one that does not fit."""
         plain, state, card = load_checkpoint(directory, KIND)
-        try:
+        with fitting(directory):
             model = cls(TalkerConfig.model_validate(plain))
             model.load_state_dict(state)
-        except (ValidationError, RuntimeError) as error:
-            raise BadInput(
-                f"{directory}: {mismatch(error)}.", "Use a checkpoint as training wrote it, complete."
-            ) from error
         return model.eval(), card
 
     def embed(self, ids: Tensor, told: Tensor, due: Tensor) -> Tensor:

@@ -32,8 +32,7 @@ from speech_eval.reference_models.training.card import training_facts
 from speech_eval.reference_models.training.checkpoint import save_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
-from speech_eval.reference_models.training.loop import Loop, Values, adamw, refuse_existing, reseed, update
-from speech_eval.reference_models.training.state import resumes
+from speech_eval.reference_models.training.loop import Loop, Values, adamw, goes_on, reseed, update
 
 SHARDS = "shards"
 Told = Mapping[str, Tensor]  # [tokens, 2, width] of each utterance
@@ -53,9 +52,7 @@ def train_recipe(
     """From data to a checkpoint: the codec of the recipe (or `codec`, a model spec), the codes, what the Thinker makes
     of the texts, then the Talker. Raises `BadInput` naming a key that cannot be used, for a resume without a run and
     for a start over one."""
-    resume = resume and resumes(output)
-    if not resume:
-        refuse_existing(output)
+    resume = goes_on(output, resume)
     say = first_says(say)
     training = recipe.read(TalkerTrainingConfig, recipe.training)
     config = recipe.read(TalkerConfig, {**recipe.model, "codec": {"spec": codec or "codec"}})
@@ -162,16 +159,12 @@ class TalkerTrainer:
             f"{self.name}: {parameters:.2f} M parameters, {len(self.batches.sources)} utterances with {tokens} tokens "
             f"of text, {self.batches.epoch} steps per epoch, {len(self.batches.too_long)} utterances too long"
         )
-        for number, batch in loop.steps(self.batches_of, stop_at, progress):
-            loop.record(self.step(number, batch))
-            if loop.reports:
-                means = loop.means()
-                loop.report(means, ", ".join(f"{name} {value:.4g}" for name, value in means.items()))
-            if loop.validates:
-                loop.alone(self.validate)
-            if loop.saves:
-                loop.save(self.checkpoint)
-        return loop.card or self.checkpoint()
+        return loop.run(self, self.batches_of, stop_at, progress)
+
+    def report(self) -> None:
+        """The means since the last report, logged and said."""
+        means = self.loop.means()
+        self.loop.report(means, ", ".join(f"{name} {value:.4g}" for name, value in means.items()))
 
     def batches_of(self, start: int, stop: int) -> Iterator[TokenBatch]:
         """The batches of steps `start` to `stop`."""
