@@ -161,6 +161,22 @@ def test_what_a_worker_prints_is_shown_on_request(folder: Path, caplog: pytest.L
     assert "asked ***" in caplog.text and "s3cret" not in caplog.text
 
 
+def test_a_credential_printed_in_pieces_is_hidden(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "speech_eval")
+    ours, theirs = os.pipe()
+    drain = threading.Thread(
+        target=process._keep_the_end, args=("toy", os.fdopen(ours, "rb"), bytearray(), ("s3cret",))
+    )
+    drain.start()
+    for piece in (b"asked", b" s3c", b"ret\n40 %\r", b"x" * 99_999, b"\nlast s3", b"cret"):
+        os.write(theirs, piece)
+        time.sleep(0.05)  # each piece is a read of its own
+    os.close(theirs)
+    drain.join(10)
+    shown = [record.getMessage() for record in caplog.records]
+    assert shown == ["toy: asked ***", "toy: 40 %", f"toy: {'x' * 2000}", "toy: last ***"]
+
+
 def test_a_run_may_not_name_a_worker_as_its_recognizer() -> None:
     assert not is_local("worker:somewhere") and not is_local("moshi (worker)") and not is_local("worker")
 

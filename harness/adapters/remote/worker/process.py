@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import select
 import signal
 import subprocess
@@ -250,12 +251,20 @@ def _words(text: str, secrets: Sequence[str]) -> str:
 
 def _keep_the_end(name: str, printed: IO[bytes], kept: bytearray, secrets: Sequence[str]) -> None:
     """Read what a process prints as long as it does, keep the end, and show the lines where `-v` asks for them."""
+    line, shown = bytearray(), logger.isEnabledFor(logging.INFO)
     with printed:
         while data := os.read(printed.fileno(), 1 << 16):
             kept += data
             del kept[:-_LONGEST_TAIL]
-            if logger.isEnabledFor(logging.INFO):
-                for line in filter(
-                    None, (_clean(line, secrets) for line in data.decode("utf-8", "replace").splitlines())
-                ):
-                    logger.info("%s: %s", name, line)
+            if shown:
+                *ends, start = re.split(rb"[\r\n]", data)
+                for end in ends:
+                    _show(name, line + end, secrets)
+                    line.clear()
+                line += start[: _LONGEST_TAIL - len(line)]  # a read may end within a line, and within a credential
+    _show(name, line, secrets)
+
+
+def _show(name: str, line: bytes | bytearray, secrets: Sequence[str]) -> None:
+    if text := _clean(line.decode("utf-8", "replace"), secrets):
+        logger.info("%s: %s", name, text)
