@@ -1,4 +1,5 @@
-"""A transformer that reads one row of several slots per position, and a depth decoder that writes the next row.
+"""A transformer that reads one row of several slots per position (`RowNetwork`), and a depth decoder that writes the
+next row (`FrameNetwork`).
 
     row t-1: Σ embed_k(slot k) ──► backbone ──► h[t-1] ──► first_head ──► slot 0 of row t
                                                   │
@@ -21,21 +22,16 @@ from speech_eval.reference_models.speech_lm.core import DepthCore, LlamaCore
 from speech_eval.reference_models.speech_lm.tokenizer import EMPTY
 
 
-class FrameNetwork(nn.Module):
-    """`slots` are the ids of each slot, `written` the ids that each written slot may take, the first slots in order."""
+class RowNetwork(nn.Module):
+    """`slots` are the ids of each slot, `first` those of the next slot 0."""
 
-    def __init__(self, core: LlamaCore, depth: DepthCore, slots: Sequence[int], written: Sequence[int]) -> None:
+    def __init__(self, core: LlamaCore, slots: Sequence[int], first: int) -> None:
         super().__init__()
-        self.depth, self.written = depth, len(written)
         std = core.width**-0.5
         self.embeddings = nn.ParameterList(torch.randn(ids, core.width) * std for ids in slots)
         self.backbone = LlamaModel(llama_config(core, 1, tied=True))
-        self.first_head = nn.Linear(core.width, written[0], bias=False)
-        self.to_depth = nn.Linear(core.width, depth.width, bias=False)
-        self.decoder = LlamaModel(llama_config(_depth_core(depth, len(written)), 1, tied=True))
-        self.heads = nn.ModuleList(nn.Linear(depth.width, ids, bias=False) for ids in written[1:])
-        for core_model in (self.backbone, self.decoder):  # embeddings are ours; theirs are never read
-            core_model.embed_tokens.requires_grad_(False)
+        self.backbone.embed_tokens.requires_grad_(False)  # embeddings are ours; its own are never read
+        self.first_head = nn.Linear(core.width, first, bias=False)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Rows [B, T, slots] to the sum [B, T, width] of their filled slots' embeddings."""
@@ -66,6 +62,18 @@ class FrameNetwork(nn.Module):
     def head(self, hidden: Tensor) -> Tensor:
         """Logits […, ids of slot 0] of the next row."""
         return self.first_head(hidden)
+
+
+class FrameNetwork(RowNetwork):
+    """`written` are the ids that each written slot may take, the first of the `slots` in order."""
+
+    def __init__(self, core: LlamaCore, depth: DepthCore, slots: Sequence[int], written: Sequence[int]) -> None:
+        super().__init__(core, slots, written[0])
+        self.depth, self.written = depth, len(written)
+        self.to_depth = nn.Linear(core.width, depth.width, bias=False)
+        self.decoder = LlamaModel(llama_config(_depth_core(depth, len(written)), 1, tied=True))
+        self.heads = nn.ModuleList(nn.Linear(depth.width, ids, bias=False) for ids in written[1:])
+        self.decoder.embed_tokens.requires_grad_(False)
 
     def write(self, hidden: Tensor, first: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
         """The written slots [B, written] of the next row, from h[t-1] [B, width] and its first slot [B]. `choose` draws

@@ -77,9 +77,9 @@ class SpeakingModel(Protocol):
 class FinishesFrames(Protocol):
     """A model with several slots per position."""
 
-    def finish(self, hidden: Tensor, first: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
-        """Rows [B, streams] from hidden states [B, width] and the ids of slot 0 [B]. `choose` draws ids [B] from logits
-        [B, n]."""
+    def finish(self, hidden: Tensor, first: Tensor, before: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
+        """Rows [B, streams] from hidden states [B, width], the ids of slot 0 [B] and the rows before [B, streams].
+        `choose` draws ids [B] from logits [B, n]."""
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ def _draw(
             )
             chosen.append(place if allowed is None else int(allowed[place]))
             history[index].append(chosen[-1])
-        rows = _rows(model, hidden, chosen, sampling, [generators[index] for index in alive])  # [alive, streams]
+        drawing = [generators[index] for index in alive]
+        rows = _rows(model, hidden, chosen, ids[:, -1], sampling, drawing)  # [alive, streams]
         yield list(zip(alive, rows.tolist(), strict=True))
         staying = [row for row, index in enumerate(alive) if chosen[row] != tokenizer.end and step + 1 < rooms[index]]
         if not staying:
@@ -190,6 +191,7 @@ def _rows(
     model: SpeakingModel,
     hidden: Tensor,
     chosen: Sequence[int],
+    before: Tensor,
     sampling: Sampling,
     generators: Sequence[torch.Generator],
 ) -> Tensor:
@@ -204,11 +206,7 @@ def _rows(
         ]
         return torch.tensor(rows, device=logits.device)
 
-    # The end has no other slots: its row is completed like any other, and never read.
-    safe = first.clamp(max=model.tokenizer.end - 1).to(hidden.device)
-    rows = model.finish(hidden, safe, choose).cpu()
-    rows[:, 0] = first
-    return rows
+    return model.finish(hidden, first.to(hidden.device), before, choose).cpu()
 
 
 def draw_one(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:

@@ -63,10 +63,11 @@ def _is_data(spec: str, beside: Path) -> bool:
 class SequenceConfig(Section):
     """How text and codes form one sequence."""
 
-    layout: Literal["flat", "interleaved", "csm"] = knob(
+    layout: Literal["flat", "interleaved", "csm", "delay"] = knob(
         "flat",
         "`flat`: one codebook (LLaSA). `interleaved`: all codebooks in one stream (Orpheus). `csm`: one position per "
-        "frame, codebook 0 by the backbone and the others by a depth decoder.",
+        "frame, codebook 0 by the backbone and the others by a depth decoder. `delay`: all codebooks by the backbone, "
+        "each one position after the codebook before it (MusicGen, Dia).",
     )
     offsets: Literal["position", "book"] = knob(
         "position", "interleaved: ids of their own for each `position` of a step (Orpheus) or for each code`book`."
@@ -106,9 +107,14 @@ class SequenceConfig(Section):
                 f"The layout flat needs one codebook, {self.codec.spec} has {len(sizes)}.", "Use interleaved or csm."
             )
         ratios = ratios_of(rates)
-        if self.layout == "csm" and set(ratios) != {1}:
-            raise BadInput("The layout csm needs codebooks of one frame rate.", "Use interleaved.")
+        if self.in_rows and set(ratios) != {1}:
+            raise BadInput(f"The layout {self.layout} needs codebooks of one frame rate.", "Use interleaved.")
         return ratios
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether a position holds one code of every codebook."""
+        return self.layout in ("csm", "delay")
 
     @property
     def block(self) -> tuple[tuple[int, int], ...]:
@@ -118,12 +124,12 @@ class SequenceConfig(Section):
     @property
     def steps_per_second(self) -> float:
         """Positions of speech per second."""
-        return self.codec.frame_rates[0] * (1 if self.layout == "csm" else len(self.block))
+        return self.codec.frame_rates[0] * (1 if self.in_rows else len(self.block))
 
     def table(self, base: int | None = None) -> Vocabulary:
         """The table of ids; the `base` ids of a text LLM come first if there is one."""
         sizes, block = self.codec.codebook_sizes, self.block
-        own = [sizes[book] for book, _ in block] if self.layout != "csm" and self.offsets == "position" else sizes
+        own = [sizes[book] for book, _ in block] if not self.in_rows and self.offsets == "position" else sizes
         return Vocabulary.of_codec(own, base, symbols(self.frontend))
 
 

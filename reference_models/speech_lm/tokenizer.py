@@ -2,6 +2,7 @@
 
 StreamTokenizer   layouts flat and interleaved: one id per position
 FrameTokenizer    layout csm: one row of K + 1 slots per position, K codebooks and the text
+DelayTokenizer    layout delay: such rows, in which codebook k is k positions late
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm import frontend
-from speech_eval.reference_models.speech_lm.layouts import Ints, deinterleave, interleave, whole_steps
+from speech_eval.reference_models.speech_lm.layouts import Ints, deinterleave, delay, interleave, undelay, whole_steps
 from speech_eval.reference_models.speech_lm.script import shortest_seconds
 from speech_eval.reference_models.speech_lm.sequence import TEXT, SequenceConfig, is_special
 from speech_eval.text.detect import UNKNOWN
@@ -192,7 +193,7 @@ class FrameTokenizer(SpeechTokenizer):
         super().__init__(config, context)
         self.sizes = list(config.codec.codebook_sizes)
         if len(self.sizes) < 2:
-            raise BadInput("The layout csm needs two codebooks or more.", "Use the layout flat.")
+            raise BadInput(f"The layout {config.layout} needs two codebooks or more.", "Use the layout flat.")
         self.books, self.streams, self.end = len(self.sizes), len(self.sizes) + 1, self.sizes[0]
         # Ids of each slot: codebook 0 and the end, the other codebooks, specials and text.
         self.slots = [self.sizes[0] + 1, *self.sizes[1:], self.vocabulary.block("codes-0")[0]]
@@ -207,15 +208,16 @@ class FrameTokenizer(SpeechTokenizer):
         return books
 
     def example(self, said: str, codes: Sequence[Ints]) -> Example:
-        prompt, frames = self.text_rows(said), self._speech_rows(codes)
+        prompt, frames = self.text_rows(said), self._whole_rows(codes)
         rows = np.concatenate((prompt, frames))
         labels = np.full_like(rows, IGNORE)
-        labels[len(prompt) - 1 : -1, : self.books] = frames[:, : self.books]
+        written = frames[:, : self.books]
+        labels[len(prompt) - 1 : -1, : self.books] = np.where(written == EMPTY, IGNORE, written)
         labels[-1, 0] = self.end
         return rows, labels
 
     def text_example(self, text: str) -> Example:
-        raise BadInput("The layout csm learns no text.", "Set text_replay to 0.")
+        raise BadInput(f"The layout {self.config.layout} learns no text.", "Set text_replay to 0.")
 
     def text_rows(self, said: str) -> Ints:
         ids = self._template(said)
@@ -229,6 +231,50 @@ class FrameTokenizer(SpeechTokenizer):
         rows = np.full((length, self.streams), EMPTY, dtype=np.int64)
         rows[:, :-1] = np.stack([np.asarray(book)[:length] for book in codes], axis=1)
         return rows
+
+    def _whole_rows(self, codes: Sequence[Ints]) -> Ints:
+        """All rows of an utterance, without the end."""
+        return self._speech_rows(codes)
+
+
+class DelayTokenizer(FrameTokenizer):
+    """Codebook k stands k rows late, so that a code follows those of its frame that come before it.
+
+    slot 0   a0 a1 a2 ·  ·  end        · is `tail`: codebook 0 is through, the others are not yet
+    slot 1      b0 b1 b2
+    slot 2         c0 c1 c2
+    """
+
+    def __init__(self, config: SequenceConfig, context: int) -> None:
+        super().__init__(config, context)
+        self.tail = self.end + 1
+        self.slots[0] += 1
+        self._delays = range(self.books)
+
+    def allowed(self, step: int) -> Tensor:
+        if step == 0:
+            return torch.arange(self.end)
+        ids = torch.arange(self.tail + 1)
+        return ids if step >= self.books else ids[ids != self.end]
+
+    def codes(self, ids: Ints) -> list[Ints]:
+        rows = up_to_end(np.asarray(ids, dtype=np.int64).reshape(-1, self.streams), self.end)
+        if len(rows) < self.books:
+            return [np.zeros(0, dtype=np.int64) for _ in range(self.books)]
+        frames = undelay(rows[:, : self.books].T, self._delays).T
+        books = list(up_to_end(frames, self.tail).T.copy())
+        check_codes(books, self.config)
+        return books
+
+    def _speech_rows(self, codes: Sequence[Ints]) -> Ints:
+        rows = self._whole_rows(codes)
+        return rows[: len(rows) - self.books + 1]
+
+    def _whole_rows(self, codes: Sequence[Ints]) -> Ints:
+        rows = super()._speech_rows(codes)
+        late = delay(rows[:, : self.books].T, self._delays, EMPTY).T
+        late[len(rows) :, 0] = self.tail
+        return np.concatenate((late, np.full_like(late[:, :1], EMPTY)), axis=1)
 
 
 def up_to_end(rows: Ints, end: int) -> Ints:

@@ -18,9 +18,10 @@ from speech_eval.reference_models.recipes.schema import ResolvedRecipe, load
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
 from speech_eval.reference_models.speech_lm.interface import Generation
 from speech_eval.reference_models.speech_lm.rl.config import AlignmentConfig
-from speech_eval.reference_models.speech_lm.rl.dpo import DPO
+from speech_eval.reference_models.speech_lm.rl.dpo import DPO, OfflineDPO
 from speech_eval.reference_models.speech_lm.rl.grpo import GRPO
 from speech_eval.reference_models.speech_lm.rl.guards import Guards
+from speech_eval.reference_models.speech_lm.rl.pairs import PAIRS
 from speech_eval.reference_models.speech_lm.rl.rewards import Reward
 from speech_eval.reference_models.speech_lm.rl.rollout import Line
 from speech_eval.reference_models.speech_lm.rl.train import Aligner, AlignmentLog, align
@@ -34,6 +35,7 @@ from speech_eval.reference_models.tts import building
 from speech_eval.reference_models.tts.lines import Lines
 
 METHODS: dict[str, type[Aligner]] = {"grpo": GRPO, "dpo": DPO}
+_PAIRED = ("seed", "texts", "group", "pairs", "temperature", "max_seconds", "rewards", "form", "voices", "verifier")
 _CODEC = "codec"  # the folder of a checkpoint that holds its codec
 _START = "start"  # the folder of the model to start from, where it is trained first
 
@@ -62,6 +64,7 @@ def train_recipe(
     run = Alignment(recipe.name, config, start, corpus, output, overfit, say)
     run.loop.start(resume)
     run.loop.alone(run.copy_codec)
+    run.write_pairs(progress, say)
     return align(run.aligner, run.loop, run.checkpoint, guards=run.guards, stop_at=stop_at, progress=progress)
 
 
@@ -106,7 +109,8 @@ class Alignment:
         def reward(line: Line, generation: Generation) -> dict[str, Reward]:
             return verifier.rewards(line.text, codec.decode(generation.codes), line.prompt, line.language)
 
-        self.aligner = METHODS[config.method](
+        method = METHODS[config.method] if config.pairs is None else OfflineDPO
+        self.aligner = method(
             model.to(self.accelerator.device),
             lines,
             reward,
@@ -115,6 +119,7 @@ class Alignment:
             accelerator=self.accelerator,
         )
         self.counts = {"lines": len(lines), "guard_lines": len(held_out)}
+        self.pairs: dict[str, Any] = {}
         self.start_weights = weights_digest([start / WEIGHTS])
         self.loop = self._loop(say)
 
@@ -137,6 +142,20 @@ class Alignment:
             identity=identity,
             say=say,
         )
+
+    def write_pairs(self, progress: Progress, say: Say) -> None:
+        """Write the pairs to learn from, or what is left of them, and read them; where none are written, nothing."""
+        aligner, file = self.aligner, self.output / PAIRS
+        if not isinstance(aligner, OfflineDPO):
+            return
+        plan = {
+            "start": self.start_weights,
+            "data": self.corpus.identity(),
+            "training": self.config.model_dump(mode="json", include=set(_PAIRED)),
+        }
+        self.loop.alone(lambda: aligner.write(file, plan, progress))
+        self.pairs = {"pairs": aligner.read(file), "texts_with_pairs": len(aligner.pairs)}
+        say(f"pairs: {self.pairs['pairs']} of {len(aligner.pairs)} of {len(aligner.lines)} texts, in {file}")
 
     def copy_codec(self) -> None:
         """Give the checkpoint its own copy of a codec of this project."""
@@ -163,10 +182,11 @@ class Alignment:
                 "start_weights_sha256": self.start_weights,
                 "steps": log.step,
                 "minutes": round(log.seconds / 60, 2),
-                "rollouts": log.step * config.texts_per_step * self.accelerator.num_processes * config.group,
+                "rollouts": self.aligner.rolled_out(log.step),
                 "rewards": dict(config.rewards),
                 "form": config.form,
                 **self.counts,
+                **self.pairs,
             },
             "data": data_facts(self.corpus),
             "models": {name: {} if used is None else used.model_dump(mode="json") for name, used in models.items()},

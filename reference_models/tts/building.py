@@ -14,19 +14,20 @@ from speech_eval.reference_models.speech_lm.tokenizer import StreamTokenizer
 from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 from speech_eval.reference_models.tts.config import HubCore, TTSConfig
+from speech_eval.reference_models.tts.delay_lm import DelayLM
 from speech_eval.reference_models.tts.frame_lm import FrameLM
 from speech_eval.reference_models.tts.model import SpeechLM, extend
 from speech_eval.reference_models.tts.published import PublishedTokenizer, family_of
 
 TOKENIZER = "tokenizer"
-TokenLM = SpeechLM | FrameLM
+TokenLM = SpeechLM | FrameLM | DelayLM
 
 
 def build(config: TTSConfig) -> TokenLM:
     """A new model in float32, whatever a text LLM was stored in: half of the weights of a bfloat16 model are too coarse
     for an update to move them. The new rows of a text LLM's embedding and head are the mean of the old."""
-    if config.layout == "csm":
-        return FrameLM(config)
+    if config.in_rows:
+        return FrameLM(config) if config.layout == "csm" else DelayLM(config)
     if not isinstance(config.core, HubCore):
         return SpeechLM(config)
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -86,7 +87,7 @@ def save(directory: Path, model: TokenLM, state: dict[str, Any], card: dict[str,
 
 def _ours(model: TokenLM, state: dict[str, Any]) -> dict[str, Any]:
     """A state by the names of this project, if it has those of transformers, which leave a tied head out."""
-    if isinstance(model, FrameLM) or any(name.startswith("core.") for name in state):
+    if not isinstance(model, SpeechLM) or any(name.startswith("core.") for name in state):
         return state
     named = {f"core.{name}": tensor for name, tensor in state.items()}
     if model.core.config.tie_word_embeddings and "core.lm_head.weight" not in named:
@@ -96,7 +97,7 @@ def _ours(model: TokenLM, state: dict[str, Any]) -> dict[str, Any]:
 
 def _empty(config: TTSConfig, directory: Path) -> TokenLM:
     """The architecture alone, without asking a hub."""
-    if not isinstance(config.core, HubCore) or config.layout == "csm":
+    if not isinstance(config.core, HubCore):
         return build(config)
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 

@@ -41,8 +41,8 @@ class TTSConfig(SequenceConfig):
         reads_phonemes = isinstance(self.core, HubCore) and self.core.family == "neutts"
         if (self.frontend == "tokenizer") != (isinstance(self.core, HubCore) and not reads_phonemes):
             raise ValueError("the frontend `tokenizer` belongs to a core of type hub, and to no other")
-        if self.layout == "csm" and isinstance(self.core, HubCore):
-            raise ValueError("the layout csm is trained from scratch: use a core of type llama")
-        if self.layout == "csm" and isinstance(self.core, LlamaCore) and self.core.text_stride is not None:
-            raise ValueError("core.text_stride: in the layout csm text and speech do not share a stream")
+        if self.in_rows and isinstance(self.core, HubCore):
+            raise ValueError(f"the layout {self.layout} is trained from scratch: use a core of type llama")
+        if self.in_rows and isinstance(self.core, LlamaCore) and self.core.text_stride is not None:
+            raise ValueError(f"core.text_stride: in the layout {self.layout} text and speech do not share a stream")
         return self

@@ -20,7 +20,6 @@ from speech_eval.reference_models.speech_lm.sequence import TEXT, is_special
 from speech_eval.reference_models.speech_lm.vocabulary import SPECIALS
 from speech_eval.reference_models.training.checkpoint import DESCRIPTION, read_description, render_card
 from speech_eval.reference_models.tts.building import load
-from speech_eval.reference_models.tts.frame_lm import FrameLM
 from speech_eval.reference_models.tts.model import SpeechLM
 
 USE = """## Use with transformers
@@ -45,9 +44,9 @@ READS = {
 def export(directory: Path, output: Path) -> None:
     """Write the directory. Raises `BadInput` for a model that no class of transformers computes."""
     model, card = load(directory)
-    if isinstance(model, FrameLM):
+    if not isinstance(model, SpeechLM):
         raise BadInput(
-            f"{directory}: no class of transformers computes the layout csm as this project trains it.",
+            f"{directory}: no class of transformers computes the layout {model.config.layout} as it is trained here.",
             "Export a model of the layouts flat or interleaved.",
         )
     core = model.config.core

@@ -33,11 +33,11 @@ class FrameLM(FrameNetwork):
         self.tokenizer, self._weight = tokenizer, config.depth.weight
         self.config = config.model_copy(update={"vocabulary": tokenizer.vocabulary.digest})
 
-    def finish(self, hidden: Tensor, first: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
-        """Rows [B, streams] of the next frame, from h[t-1] [B, width] and its first codes [B] (none of them the end).
-        `choose` draws codes [B] from logits [B, size] of a codebook."""
-        codes = self.write(hidden, first, choose)
-        return torch.cat([codes, torch.full_like(first, EMPTY)[:, None]], dim=1)
+    def finish(self, hidden: Tensor, first: Tensor, before: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
+        """Rows [B, streams] of the next frame, from h[t-1] [B, width] and its first codes [B]. `choose` draws codes [B]
+        from logits [B, size] of a codebook. The row of an end is completed like any other, and never read."""
+        codes = self.write(hidden, first.clamp(max=self.tokenizer.end - 1), choose)
+        return torch.cat([first[:, None], codes[:, 1:], torch.full_like(first, EMPTY)[:, None]], dim=1)
 
     def forward(self, ids: Tensor, labels: Tensor, positions: Tensor | None = None) -> dict[str, Tensor]:
         """Summed nats of `first`, over all frames, and of `depth`, over a random share of the frames and scaled up to

@@ -24,6 +24,7 @@ QUANTIZERS: dict[str, dict[str, Any]] = {
     "flat": {"type": "fsq", "levels": [4, 4, 4]},
     "interleaved": {"type": "multiscale", "strides": [4, 2, 1], "codebook_size": 16},
     "csm": {"type": "rvq", "codebooks": 3, "codebook_size": 16},
+    "delay": {"type": "rvq", "codebooks": 3, "codebook_size": 16},
 }
 
 

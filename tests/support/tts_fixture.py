@@ -20,6 +20,7 @@ CODECS = {
     "flat": ((40,), (25.0,)),
     "interleaved": ((12, 13, 14), (10.0, 20.0, 40.0)),
     "csm": ((20, 21, 22), (12.5, 12.5, 12.5)),
+    "delay": ((20, 21, 22), (12.5, 12.5, 12.5)),
 }
 
 
@@ -75,6 +76,7 @@ def tiny_codec(layout: str) -> Path:
         "flat": {"type": "fsq", "levels": [5, 5]},
         "interleaved": {"type": "multiscale", "strides": [2, 1], **lookup},
         "csm": {"type": "rvq", "codebooks": 2, **lookup},
+        "delay": {"type": "rvq", "codebooks": 2, **lookup},
     }
     config = CodecConfig.model_validate(
         {

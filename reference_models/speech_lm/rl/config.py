@@ -31,6 +31,11 @@ class AlignmentConfig(RunConfig):
     texts: PositiveInt = knob(2000, "Texts to draw from.")
     texts_per_step: PositiveInt = knob(4, "Texts per step and process.")
     group: Annotated[int, Field(ge=2)] = knob(8, "Rollouts per text.")
+    pairs: PositiveInt | None = knob(
+        None,
+        "dpo: roll out every text once, from the start, and learn from this many pairs of its best and worst rollouts, "
+        "kept in OUTPUT/pairs.jsonl, over and over; null: from the best and the worst of each step's own rollouts.",
+    )
     updates: PositiveInt = knob(1, "Optimizer updates per step.")
     learning_rate: PositiveFloat = knob(1e-6, "Peak learning rate of AdamW.")
     warmup_steps: NonNegativeInt = knob(0, "Steps over which the learning rate rises linearly from 0.")
@@ -84,6 +89,8 @@ class AlignmentConfig(RunConfig):
             )
         if self.compare == "each" and self.form != "mean":
             raise ValueError(f"form: {self.form} joins rewards, which `compare: each` keeps apart; leave it out")
+        if self.pairs is not None and (self.method != "dpo" or 2 * self.pairs > self.group):
+            raise ValueError(f"pairs: {self.pairs} pairs are for dpo, and need a group of {2 * self.pairs} or more")
         for part in ("recognizer", "speaker"):
             guard, own = (getattr(models, part) or "" for models in (self.guards or NO_MODELS, self.verifier))
             if guard and guard.partition(",")[0] == own.partition(",")[0]:  # with any options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -41,7 +42,17 @@ class Rollout:
     reward: Reward
 
 
+Item = TypeVar("Item")
 RewardFunction = Callable[[Line, Generation], dict[str, Reward]]
+
+
+def drawn(
+    items: Sequence[Item], config: AlignmentConfig, step: int, process: int = 0, processes: int = 1
+) -> list[Item]:
+    """The texts of a step, those of one of several processes that share them: the same for the same step and seed."""
+    each = config.texts_per_step
+    chosen = random.Random(f"{config.seed}/{step}").sample(list(items), each * processes)
+    return chosen[process * each : (process + 1) * each]
 
 
 def rollouts(
@@ -51,14 +62,8 @@ def rollouts(
     config: AlignmentConfig,
     sampling: Sampling,
     step: int,
-    process: int = 0,
-    processes: int = 1,
 ) -> list[list[Rollout]]:
-    """The groups [texts_per_step][group] of a step, those of one of several processes that share them: the same for the
-    same step, seed and model."""
-    each = config.texts_per_step
-    drawn = random.Random(f"{config.seed}/{step}").sample(list(lines), each * processes)
-    drawn = drawn[process * each : (process + 1) * each]
+    """The groups [lines][group] of a step: the same for the same lines, step, seed and model."""
     asked = [
         Utterance(
             line.id,
@@ -68,12 +73,12 @@ def rollouts(
             line.prompt_codes,
             line.language,
         )
-        for line in drawn
+        for line in lines
         for i in range(config.group)
     ]
     generations = generate(model, asked, sampling)
     groups = []
-    for i, line in enumerate(drawn):
+    for i, line in enumerate(lines):
         own = generations[i * config.group : (i + 1) * config.group]
         measured = [reward(line, item) for item in own]
         joined = [composite(each, config.rewards, config.form) for each in measured]

@@ -20,7 +20,7 @@ from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.reference_models.speech_lm.rl.config import AlignmentConfig
 from speech_eval.reference_models.speech_lm.rl.guards import Guards, mean
-from speech_eval.reference_models.speech_lm.rl.rollout import Line, RewardFunction, Rollout, rollouts
+from speech_eval.reference_models.speech_lm.rl.rollout import Line, RewardFunction, Rollout, drawn, rollouts
 from speech_eval.reference_models.speech_lm.sampling import Sampling
 from speech_eval.reference_models.training.config import OptimizerConfig
 from speech_eval.reference_models.training.distributed import OneProcess, sum_gradients, total
@@ -117,8 +117,12 @@ class Aligner(ABC):
 
     def rollouts(self, number: int) -> list[list[Rollout]]:
         """The groups of a step."""
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        return rollouts(self.model, self.lines, self.reward, self.config, self.sampling, number, rank, world)
+        lines = self.drawn(self.lines, number)
+        return rollouts(self.model, lines, self.reward, self.config, self.sampling, number)
+
+    def drawn(self, items: Sequence[Item], number: int) -> list[Item]:
+        """Those of `items`, one per text, that this process learns from in a step."""
+        return drawn(items, self.config, number, self.accelerator.process_index, self.accelerator.num_processes)
 
     def step(self, number: int) -> Values:
         """Roll out, reward, learn; numbers for the log."""
@@ -134,6 +138,10 @@ class Aligner(ABC):
         summed = self.total(list(values.values()))
         means = dict(zip(values, (value / self.accelerator.num_processes for value in summed), strict=True))
         return means | self.learn(groups)
+
+    def rolled_out(self, steps: int) -> int:
+        """Rollouts of so many steps of all processes."""
+        return steps * self.config.texts_per_step * self.accelerator.num_processes * self.config.group
 
     def total(self, values: Sequence[float]) -> list[float]:
         """Numbers added up over all processes."""

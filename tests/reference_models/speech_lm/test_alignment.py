@@ -19,9 +19,10 @@ from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe  # noqa: E402
 from speech_eval.reference_models.speech_lm.interface import Generation, Utterance  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.config import AlignmentConfig  # noqa: E402
-from speech_eval.reference_models.speech_lm.rl.dpo import DPO, dpo_loss, pair_of  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.dpo import DPO, dpo_loss  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.grpo import GRPO, advantages, grpo_loss  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.guards import pitch_spread  # noqa: E402
+from speech_eval.reference_models.speech_lm.rl.pairs import PAIRS, pairs_of  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.rewards import Reward  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.rollout import Line, Rollout, log_probs  # noqa: E402
 from speech_eval.reference_models.speech_lm.rl.train import Aligner, AlignmentLog, align  # noqa: E402
@@ -259,9 +260,13 @@ def test_the_best_and_the_worst_of_a_group_make_the_pair(model: Any) -> None:
 
     ended = [index for index, item in enumerate(said) if item.stopped]
     assert len(ended) >= 2
-    pair = pair_of(group(0.2, 0.9, 0.1, 0.5))
-    assert pair is not None and pair[0].stopped and pair[1].stopped
-    assert pair_of(group(0.5, 0.5, 0.5, 0.5)) is None
+    values = (0.2, 0.9, 0.1, 0.5)
+    order = sorted(ended, key=lambda index: -values[index])
+    assert pairs_of(group(*values)) == [(said[order[0]], said[order[-1]])]
+    assert pairs_of(group(0.5, 0.5, 0.5, 0.5)) == []
+    several = pairs_of(group(*values), 5)
+    assert [pair[0] for pair in several] == [said[index] for index in order[: len(order) // 2]]
+    assert [pair[1] for pair in several] == [said[index] for index in order[::-1][: len(order) // 2]]
 
 
 # ------------------------------------------------------------------------------------------------- recipes
@@ -310,6 +315,43 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     for row in (*logs[0], *logs[1]):
         row.pop("seconds")
     assert logs[0] == logs[1] and [row["step"] for row in logs[0]] == [1, 2, 3, 4]
+
+
+def test_pairs_are_written_once_and_an_interrupted_draw_goes_on(
+    recipe: Callable[..., ResolvedRecipe], tmp_path: Path
+) -> None:
+    data, size = spoken_tones(tmp_path / "data"), recipe(method="dpo", pairs=1, group=4)
+    card = train_recipe(size, data, tmp_path / "whole")
+    lines = (tmp_path / "whole" / PAIRS).read_text().splitlines(keepends=True)
+    texts = [json.loads(line) for line in lines[1:]]
+    assert card["alignment"]["rollouts"] == 4 * len(texts)
+    assert card["alignment"]["pairs"] == sum(len(row["pairs"]) for row in texts) > 0
+    assert all(pair["rewards"][0] > pair["rewards"][1] for row in texts for pair in row["pairs"])
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / PAIRS).write_text("".join(lines[:3]) + lines[3][:20])
+    train_recipe(size, data, tmp_path / "parts", stop_at=2)
+    train_recipe(size, data, tmp_path / "parts", resume=True)
+    assert (tmp_path / "parts" / PAIRS).read_text() == "".join(lines)
+    files = [tmp_path / name / "model.safetensors" for name in ("whole", "parts")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_pairs_of_another_plan_are_drawn_anew_and_too_few_are_refused(
+    recipe: Callable[..., ResolvedRecipe], tmp_path: Path
+) -> None:
+    data = spoken_tones(tmp_path / "data")
+    plans = []
+    for seed in (0, 1):
+        (tmp_path / "out" / "model.safetensors").unlink(missing_ok=True)
+        (tmp_path / "out" / "training.safetensors").unlink(missing_ok=True)
+        train_recipe(recipe(method="dpo", pairs=2, group=4, steps=1, seed=seed), data, tmp_path / "out")
+        plans.append((tmp_path / "out" / PAIRS).read_text().splitlines())
+    assert plans[0] != plans[1] and len(plans[0]) == len(plans[1])
+    silent = recipe(method="dpo", pairs=1, group=2, max_seconds=0.05, rewards={"duration": 1.0})
+    with pytest.raises(BadInput, match="0 texts have a better and a worse rollout, and a step takes 2"):
+        train_recipe(silent, data, tmp_path / "cut")
+    with pytest.raises(BadInput, match="pairs: 2 pairs are for dpo, and need a group of 4"):
+        train_recipe(recipe(method="dpo", pairs=2, group=3), data, tmp_path / "no")
 
 
 def test_what_comes_out_is_a_synthesizer_with_a_card(recipe: Callable[..., ResolvedRecipe], tmp_path: Path) -> None:

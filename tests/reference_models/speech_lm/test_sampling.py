@@ -24,7 +24,7 @@ from speech_eval.reference_models.speech_lm.sampling import (  # noqa: E402
 )
 
 torch.set_num_threads(1)
-LAYOUTS = ("flat", "interleaved", "csm")
+LAYOUTS = ("flat", "interleaved", "csm", "delay")
 THREE = [
     Utterance("a", "Hello there.", seed=1),
     Utterance("b", "A much longer text to say.", seed=2),

@@ -129,7 +129,7 @@ def _packed(layout: str, length: int = 200, count: int = 60, **options: object) 
     return Packed(tokenizer, sources, length, **{"batch_size": 4, "seed": 0} | options)  # type: ignore[arg-type]
 
 
-LAYOUTS = ("flat", "interleaved", "csm")
+LAYOUTS = ("flat", "interleaved", "csm", "delay")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
