@@ -54,8 +54,8 @@ docs: .venv/.docs
 	@# of torchaudio is linked to CUDA and keeps all of it from loading beside a CPU torch; its Python part is enough.
 	$(PIP) --no-deps mistral-common torchaudio
 	rm -f .venv/lib/python3*/site-packages/torchaudio/lib/*.so
-	@# Moshi's package asks for older versions of NumPy and others, and runs with these.
-	$(PIP) --no-deps moshi sentencepiece
+	@# Moshi's package asks for older versions of NumPy and others, and runs with these; SpeechBrain asks for torchaudio.
+	$(PIP) --no-deps moshi sentencepiece speechbrain
 	@# PESQ and ViSQOL are built from source and need a C compiler.
 	command -v $(or $(CC),cc) >/dev/null || $(call debian,gcc libc6-dev python3-dev) || true
 	$(PIP) --editable '.[codec-metrics,visqol]' || echo "no C compiler: tests of PESQ and ViSQOL will be skipped"

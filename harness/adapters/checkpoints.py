@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,6 +251,16 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
         return directory
     except (OSError, ValueError, KeyError) as error:
         raise _unreachable(repo, error) from error
+
+
+def hub_folder(repo: str, revision: str | None, patterns: Sequence[str]) -> Checkpoint:
+    """The files of a hub repository that match one of `patterns`, fetched or in the hub's cache."""
+    hub = require("huggingface_hub", "asr")
+    try:
+        directory = Path(hub.snapshot_download(repo, revision=revision, allow_patterns=list(patterns)))
+    except (OSError, ValueError) as error:
+        raise _unreachable(repo, error) from error
+    return Checkpoint(directory, repo, directory.name)
 
 
 def load_model(

@@ -127,6 +127,16 @@ ENTRIES = (
         usage="{name}:MODEL",
         scheme=f"{_ASR}.funasr:scheme",
     ),
+    Entry(
+        "speechbrain",
+        f"{_ASR}.speechbrain:SpeechBrain",
+        RECOGNIZER,
+        "Recognizers of SpeechBrain, with CTC or with a decoder",
+        "SpeechBrain",
+        extra="speechbrain",
+        usage="{name}:DIR or {name}:ORG/REPO",
+        scheme=f"{_ASR}.speechbrain:scheme",
+    ),
     # Synthesizers
     Entry(
         "hibari",

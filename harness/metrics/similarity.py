@@ -21,6 +21,8 @@ from speech_eval.records import Sample
 from speech_eval.signal.level import audible
 
 WAVLM_ECAPA = "SPEECH_EVAL_WAVLM_ECAPA"  # environment variable: the path of UniSpeech's wavlm_large_finetune.pth
+ECAPA = "SPEECH_EVAL_SPEECHBRAIN_ECAPA"  # environment variable: the folder of SpeechBrain's ECAPA-TDNN
+ECAPA_REPOSITORY = "speechbrain/spkrec-ecapa-voxceleb"
 MIN_SECONDS = 0.4  # a shorter clip does not identify its speaker reliably
 
 
@@ -182,6 +184,46 @@ class WavLMSimilarity(_SpeakerSimilarity):
         from speech_eval.metrics.networks.wavlm_ecapa import WavLMECAPA
 
         return WavLMECAPA.load(weights_path())
+
+
+class ECAPASimilarity(_SpeakerSimilarity):
+    """Similarity by SpeechBrain's ECAPA-TDNN of VoxCeleb, the speaker encoder of many papers on voice cloning.
+
+    The network comes from the hub (`speechbrain/spkrec-ecapa-voxceleb`) unless the environment variable
+    `SPEECH_EVAL_SPEECHBRAIN_ECAPA` names its folder.
+    """
+
+    id = "sim[speechbrain-ecapa@voxceleb]"
+    description = "Cosine similarity of SpeechBrain's ECAPA-TDNN speaker embeddings of the output and the voice prompt"
+    source = "Desplanques et al. 2020 (arXiv:2005.07143), SpeechBrain's EncoderClassifier and spkrec-ecapa-voxceleb"
+    extra = "speechbrain"
+
+    @classmethod
+    def ready(cls) -> None:
+        require("speechbrain", cls.extra)
+        if (chosen := os.environ.get(ECAPA)) and not Path(chosen).is_dir():
+            raise NotFetched(f"{ECAPA} names {chosen}, which is not a folder.", "Correct or unset the variable.")
+
+    def scorer(self) -> str:
+        return f"speechbrain-ecapa@{self._loaded[1][:12]}"
+
+    def embed(self, audio: Audio) -> NDArray[np.float64]:
+        """[192], of log mel energies less their mean over time."""
+        import torch
+
+        with torch.inference_mode():
+            embedding = self._loaded[0].encode_batch(torch.from_numpy(audio.samples)[None])[0, 0]
+        return np.asarray(embedding.numpy(), dtype=np.float64)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, str]:
+        """SpeechBrain's classifier, and the digest of its files."""
+        self.ready()
+        inference = require("speechbrain.inference.classifiers", self.extra)
+        from speech_eval.adapters.speechbrain_folder import SpeechBrainFolder, locate
+
+        folder = SpeechBrainFolder(locate(os.environ.get(ECAPA) or ECAPA_REPOSITORY, None))
+        return folder.build(inference.EncoderClassifier, (), "cpu"), folder.digest()
 
 
 def weights_path() -> Path:

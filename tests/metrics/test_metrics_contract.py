@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import tiny_speechbrain
 from support.metric_items import reader
 
 from speech_eval.assets import store as assets
@@ -45,12 +46,17 @@ NAMES = [
 
 
 @pytest.fixture(params=NAMES)
-def metric(request: pytest.FixtureRequest) -> Metric:
+def metric(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metric:
     made: Metric = METRICS.get(request.param)()
     optional = {"visqol": "visqol", "codec-metrics": "pesq", "utmos": "utmos_pytorch", "utmosv2": "utmosv2"}
-    optional |= {"multilingual": "num2words", "pedant": "qa_metrics"}
+    optional |= {"multilingual": "num2words", "pedant": "qa_metrics", "torchmetrics": "torchmetrics"}
+    optional["speechbrain"] = "speechbrain"
     if made.extra in optional:
         pytest.importorskip(optional[made.extra])
+    if made.extra == "speechbrain":
+        monkeypatch.setenv(
+            "SPEECH_EVAL_SPEECHBRAIN_ECAPA", str(tiny_speechbrain.write(tiny_speechbrain.ECAPA, tmp_path))
+        )
     if made.extra == "utmos" and not os.environ.get("SPEECH_EVAL_UTMOS"):
         pytest.skip("the weights of UTMOS are on the hub")
     try:
@@ -207,7 +213,7 @@ def _outcome(metric: Metric, strange: dict[str, object], folder: Path) -> object
 
 def test_its_assets_are_known_and_named_by_its_scorer(metric: Metric) -> None:
     assert all(name in assets.ASSETS for name in metric.assets)
-    assert bool(metric.scorer()) == bool(metric.assets)
+    assert bool(metric.scorer()) == bool(metric.assets or metric.extra in ("utmos", "speechbrain"))
 
 
 def test_importing_the_metrics_loads_no_framework() -> None:

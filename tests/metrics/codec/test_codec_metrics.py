@@ -30,6 +30,9 @@ AXES: dict[tuple[str, str], tuple[int, float]] = {
     ("pesq-nb[p862@8k]", "pesq"): (1, 4.549),
     ("pesq-nb[p862@16k]", "pesq"): (1, 4.549),
     ("si-sdr[torchmetrics-definition]", "si-sdr"): (1, 100.0),
+    ("si-sdr[torchmetrics@1.9.0]", "si-sdr"): (1, 100.0),
+    ("si-snr[torchmetrics@1.9.0]", "si-snr"): (1, 100.0),
+    ("sdr[torchmetrics@1.9.0]", "sdr"): (1, 100.0),
     ("mel-distance[multi-resolution]", "distance"): (-1, 0.0),
     ("stft-distance[multi-resolution]", "distance"): (-1, 0.0),
     ("mcd[mel-13@1]", "mcd"): (-1, 0.0),
@@ -212,6 +215,32 @@ def test_estoi_leaves_numpys_global_generator_alone() -> None:
 def test_si_sdr_is_torchmetrics() -> None:
     target, estimate = np.array([3.0, -0.5, 2.0, 7.0]), np.array([2.5, 0.0, 2.0, 8.0])
     assert si_sdr(target, estimate) == pytest.approx(18.4030, abs=1e-4)
+
+
+@pytest.mark.parametrize("level", [0, 12, 40])
+def test_ratios_are_those_of_torchmetrics(level: int) -> None:
+    pytest.importorskip("torchmetrics")
+    import torch
+    from torchmetrics.functional import audio
+
+    recorded, made = speech(), noisy(level)
+    pair = [torch.from_numpy(sound.samples).double() for sound in (made, recorded)]
+    expected = {
+        "si-sdr[torchmetrics@1.9.0]": audio.scale_invariant_signal_distortion_ratio(*pair),
+        "si-snr[torchmetrics@1.9.0]": audio.scale_invariant_signal_noise_ratio(*pair),
+        "sdr[torchmetrics@1.9.0]": audio.signal_distortion_ratio(*pair),
+    }
+    for name, wanted in expected.items():
+        assert value(name, name.partition("[")[0], recorded, made) == pytest.approx(float(wanted), abs=1e-9)
+    own = value("si-sdr[torchmetrics-definition]", "si-sdr", recorded, made)
+    assert own == pytest.approx(float(expected["si-sdr[torchmetrics@1.9.0]"]), abs=1e-6)
+
+
+def test_a_filter_is_no_distortion_to_bss_eval() -> None:
+    pytest.importorskip("torchmetrics")
+    delayed = Audio(0.5 * np.pad(speech().samples, (80, 0))[:-80], 16_000)
+    assert value("sdr[torchmetrics@1.9.0]", "sdr", speech(), delayed) > 20
+    assert value("si-sdr[torchmetrics@1.9.0]", "si-sdr", speech(), delayed) < 0
 
 
 def test_magnitudes_are_those_of_torch() -> None:
