@@ -55,12 +55,12 @@ class Run:
         """How many spoken answers had samples outside [-1, 1], which are stored clipped, by task. Tasks without one are
         left out."""
         names = [task.task for task in self.results.tasks]
-        found = {name: sum(peak > 1.0 for peak in self._peaks(name)) for name in names}
+        found = {name: sum(self._clipped(name).values()) for name in names}
         return {name: count for name, count in found.items() if count}
 
-    def _peaks(self, task: str) -> list[float]:
-        outputs = self.directory.outputs(task).values()
-        return [output.audio.peak for output in outputs if output.audio is not None]
+    def _clipped(self, task: str) -> dict[str, bool]:
+        outputs = self.directory.each_output(task)
+        return {output.id: output.audio is not None and output.audio.peak > 1.0 for output in outputs}
 
     def gaps(self) -> list[Gap]:
         """What a conversation model loses by hearing instead of reading, per task that was asked in several ways."""

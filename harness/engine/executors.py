@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -47,7 +47,7 @@ def default_workers() -> int:
 class Executor(Protocol):
     """Runs `function` over `jobs` with up to `workers` at once and gives the answers as they are ready."""
 
-    def __call__(self, function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[Answer]: ...
+    def __call__(self, function: Callable[[Job], Answer], jobs: Collection[Job], workers: int) -> Iterator[Answer]: ...
 
 
 def executor(name: str, ray_address: str | None = None) -> Executor | None:
@@ -62,13 +62,13 @@ def executor(name: str, ray_address: str | None = None) -> Executor | None:
     return None
 
 
-def run_inline(function: Callable[[Job], Answer], jobs: Sequence[Job]) -> Iterator[Answer]:
+def run_inline(function: Callable[[Job], Answer], jobs: Collection[Job]) -> Iterator[Answer]:
     """One job after another in this process, for work that loads no model."""
     for job in jobs:
         yield function(job)
 
 
-def run_processes(function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[Answer]:
+def run_processes(function: Callable[[Job], Answer], jobs: Collection[Job], workers: int) -> Iterator[Answer]:
     """Answers as they are ready, from up to `workers` fresh processes with one thread each.
 
     A worker's exception is raised here, after which no further job starts. A worker that dies (out of memory,
@@ -100,7 +100,7 @@ def run_processes(function: Callable[[Job], Answer], jobs: Sequence[Job], worker
 
 
 def run_ray(
-    function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int, address: str | None = None
+    function: Callable[[Job], Answer], jobs: Collection[Job], workers: int, address: str | None = None
 ) -> Iterator[Answer]:
     """Answers as they are ready, from up to `workers` Ray actors of one core and one thread each.
 
@@ -130,7 +130,7 @@ class _Worker:
         return function(job)
 
 
-def _from_actors(ray: Any, function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[Answer]:
+def _from_actors(ray: Any, function: Callable[[Job], Answer], jobs: Collection[Job], workers: int) -> Iterator[Answer]:
     threads = {**dict.fromkeys(_THREAD_VARIABLES, "1"), "TOKENIZERS_PARALLELISM": "false", **judges.environment()}
     # No GPU is asked for: scores are the same with and without one.
     make = ray.remote(num_cpus=1, runtime_env={"env_vars": threads})(_Worker)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from speech_eval.records import SCHEMA_VERSION, Output, Record
+from speech_eval.records import SCHEMA_VERSION, Record
 
 
 class Rating(Record):
@@ -45,11 +45,10 @@ def newest(ratings: Iterable[Rating]) -> list[Rating]:
     return list(found.values())
 
 
-def heard_of(ratings: Sequence[Rating], outputs: Mapping[str, Output]) -> dict[str, dict[str, Heard]]:
+def heard_of(ratings: Sequence[Rating], digests: Mapping[str, str]) -> dict[str, dict[str, Heard]]:
     """The votes that count, by sample and metric: those of the test that was added last, on the outputs as they are
-    now. Ratings of different tests are not comparable and never mixed."""
+    now (`digests`, by sample). Ratings of different tests are not comparable and never mixed."""
     last = {rating.metric: rating.test for rating in ratings}
-    digests = {name: output.digest() for name, output in outputs.items()}
     found: dict[str, dict[str, Heard]] = {}
     for rating in ratings:
         current = rating.test == last[rating.metric] and digests.get(rating.id) == rating.output

@@ -78,10 +78,11 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An output without its content: its status, and the digest of its line."""
+    """An output without its content: its status, the digest of its line, and whether it is speech without text."""
 
     status: Status
     sha256: str
+    wordless: bool
 
     def digest(self) -> str:
         """sha256 of the output's canonical line."""
@@ -264,7 +265,19 @@ class RunDirectory:
 
     def answers(self, task: str) -> dict[str, Answer]:
         """What aggregates read of the newest output of each sample id."""
-        return {output.id: Answer(output.status, output.digest()) for output in self.each_output(task)}
+        return {
+            output.id: Answer(output.status, output.digest(), output.audio is not None and output.text is None)
+            for output in self.each_output(task)
+        }
+
+    def statuses(self, task: str) -> dict[str, Status]:
+        """The status of the newest output of each sample id."""
+        return {output.id: output.status for output in self.each_output(task)}
+
+    def raw_lines(self, kind: str, task: str) -> Iterator[bytes]:
+        """The whole lines of a file as they are stored; none where there is no file."""
+        with contextlib.suppress(FileNotFoundError):
+            yield from run_files.lines(self.path, _lines_file(kind, task))
 
     def parts(self, task: str, detailed: Collection[str] = ()) -> dict[tuple[str, str], Parts]:
         """What aggregates read of the newest score of each (sample id, metric id). `detailed` names the metrics whose

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from speech_eval.audio import Audio, load
 from speech_eval.datasets.dataset import Dataset, check_digest
 from speech_eval.engine.executors import Executor, run_inline, run_processes
 from speech_eval.engine.generate.requests import checked_text, one_each
-from speech_eval.engine.ratings import Heard, heard_of
+from speech_eval.engine.jobs import Job, Votes, jobs_of
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.task import Task
 from speech_eval.environment import packages
@@ -29,42 +29,12 @@ from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
 from speech_eval.metrics.base import BadData, Metric, ScoringItem, Unscorable, Value
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.progress import Progress
-from speech_eval.records import Output, Sample, Score, ScoreStatus, Transcript
+from speech_eval.records import Score, ScoreStatus, Transcript
 from speech_eval.signal.level import audible
 
 logger = logging.getLogger(__name__)
 
 BROKEN_AT_FIRST = 5  # samples after which a metric that has scored none is given up
-
-
-@dataclass(frozen=True)
-class Vote:
-    """What a judge said of one output: `replies` (None where it was not asked), and its identity."""
-
-    output: str
-    replies: tuple[str, ...] | None
-    judge: str
-
-
-Votes = dict[str, dict[str, Vote]]  # by sample and metric
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a scoring process needs to score one sample."""
-
-    sample: Sample
-    output: Output
-    audio: Path | None  # the output's
-    metrics: tuple[str, ...]
-    recognizer: str | None  # model spec; only where a transcript has to be made
-    transcript: Transcript | None
-    hears_original: bool  # whether the dataset's recording is to be transcribed too
-    original: str | None  # what is known to be heard in it
-    audio_files: dict[str, Path]  # of: prompt, reference
-    plugins: tuple[str, ...]
-    votes: dict[str, Vote] = field(default_factory=dict)  # by metric: what a judge has said of this output
-    heard: dict[str, Heard] = field(default_factory=dict)  # by metric: what people have said of this output
 
 
 @dataclass(frozen=True)
@@ -96,13 +66,13 @@ def score(
     were made, name to version. Raises `SpeechEvalError` where a metric or the recognizer breaks on every sample; one
     that breaks on some is recorded there.
     """
-    jobs = _jobs(run, task, metric_ids, dataset, recognizer, plugins, votes or {})
+    jobs = jobs_of(run, task, metric_ids, dataset, recognizer, plugins, votes or {})
     total = len(dataset.samples)
     done = total - len(jobs)
     label = f"{task.name}: score"
     logger.info("score: %s, %d samples, %d of them scored already", task.name, total, done)
     progress(label, done, total)
-    heavy = any(job.recognizer for job in jobs) or any(METRICS.get(name).heavy for name in metric_ids)
+    heavy = any(lacks.listens for lacks in jobs.todo.values()) or any(METRICS.get(name).heavy for name in metric_ids)
     used: dict[str, str] = {}
     breakages = _Breakages()
     answers: Iterator[Scored]
@@ -145,118 +115,6 @@ class _Breakages:
                     "Scores so far are kept. Correct the metric or leave it out, or choose another --recognizer, then "
                     "run: speech-eval score RUN",
                 )
-
-
-def scored(run: RunDirectory, task: Task, metric_ids: Sequence[str], dataset: Dataset) -> bool:
-    """Whether every stored output has a score by every metric."""
-    outputs = run.answers(task.name)
-    digests = {sample.id: outputs[sample.id].digest() for sample in dataset.samples if sample.id in outputs}
-    held = {(score.id, score.metric): score.output for score in run.each_score(task.name)}
-    return all(held.get((key, name)) == digest for key, digest in digests.items() for name in metric_ids)
-
-
-def votes_of(run: RunDirectory, task: Task, metric_ids: Sequence[str]) -> Votes:
-    """The replies of judges that the scores of a run hold."""
-    judged = {name for name in metric_ids if METRICS.get(name).judged}
-    found: Votes = {}
-    for score in run.each_score(task.name) if judged else ():
-        if score.metric in judged:
-            replies = score.detail.get("scores")
-            said = tuple(map(str, replies)) if isinstance(replies, list) else None
-            found.setdefault(score.id, {})[score.metric] = Vote(score.output, said, score.scorer)
-    return found
-
-
-def forget_scores(run: RunDirectory, task: Task, metric_ids: Sequence[str]) -> None:
-    """Remove the scores of these metrics, and the transcripts where one of them reads those."""
-    kept = [score for (_, metric), score in run.scores(task.name).items() if metric not in metric_ids]
-    run.replace("scores", task.name, kept)
-    if any("hypothesis" in METRICS.get(name).needs for name in metric_ids):
-        run.replace("transcripts", task.name, [])
-
-
-def _jobs(
-    run: RunDirectory,
-    task: Task,
-    metric_ids: Sequence[str],
-    dataset: Dataset,
-    recognizer: str | None,
-    plugins: Sequence[str],
-    votes: Votes,
-) -> list[Job]:
-    outputs, transcripts, scores = run.outputs(task.name), run.transcripts(task.name), run.parts(task.name)
-    classes: dict[str, type[Metric]] = {name: METRICS.get(name) for name in metric_ids}
-    hears = any("hypothesis" in cls.needs for cls in classes.values())
-    compares = any("original-hypothesis" in cls.needs for cls in classes.values())
-    originals = _originals(run, task, recognizer) if compares else {}
-    rated = {name for name, cls in classes.items() if "ratings" in cls.needs}
-    heard = heard_of(run.ratings(task.name), outputs) if rated else {}
-    jobs = []
-    for sample in dataset.samples:
-        output = outputs.get(sample.id)
-        if output is None:
-            continue
-        digest = output.digest()
-        transcript = transcripts.get(sample.id)
-        spoken = hears and output.audio is not None and output.text is None
-        if transcript and (transcript.output != digest or not _same_recognizer(transcript, recognizer)):
-            transcript = None
-        if transcript and compares and transcript.original is None and sample.audio is not None:
-            transcript = None
-        wanted = tuple(
-            name
-            for name in metric_ids
-            if (stored := scores.get((sample.id, name))) is None
-            or stored.output != digest
-            or stored.status == "unscored"
-            or (spoken and "hypothesis" in classes[name].needs and transcript is None)
-        )
-        if not wanted:
-            continue
-        listens = spoken and transcript is None and any("hypothesis" in classes[name].needs for name in wanted)
-        if listens and recognizer is None:
-            raise BadInput(f"Task '{task.name}' scores speech by text and names no recognizer.", "Give --recognizer.")
-        jobs.append(
-            Job(
-                sample=sample,
-                output=output,
-                audio=None if output.audio is None else run.audio_path(output.audio),
-                metrics=wanted,
-                recognizer=recognizer if listens else None,
-                transcript=transcript if spoken else None,
-                hears_original=compares,
-                original=originals.get(sample.id),
-                audio_files=_audio_files(dataset, sample, classes),
-                votes={name: vote for name, vote in votes.get(sample.id, {}).items() if vote.output == digest},
-                heard={name: votes for name, votes in heard.get(sample.id, {}).items() if name in rated},
-                plugins=tuple(plugins),
-            )
-        )
-    return jobs
-
-
-def _originals(run: RunDirectory, task: Task, recognizer: str | None) -> dict[str, str]:
-    """The transcripts of the recordings at other points of the same sweep, whose recordings are the same."""
-    if task.point is None:
-        return {}
-    records = run.manifest().tasks.items()
-    points = [name for name, record in records if record.sweep and record.sweep.task == task.point.task]
-    lines = [line for name in points for line in run.transcripts(name).values() if _same_recognizer(line, recognizer)]
-    return {line.id: line.original for line in lines if line.original is not None}
-
-
-def _same_recognizer(transcript: Transcript, recognizer: str | None) -> bool:
-    return recognizer is not None and transcript.scorer.rpartition("@")[0] == modelspec.redact(recognizer)
-
-
-def _audio_files(dataset: Dataset, sample: Sample, classes: dict[str, type[Metric]]) -> dict[str, Path]:
-    needs = frozenset().union(*(cls.needs for cls in classes.values()))
-    files = {}
-    if "prompt" in needs and sample.prompt_audio is not None:
-        files["prompt"] = dataset.located(sample.prompt_audio)
-    if "reference" in needs and sample.audio is not None:
-        files["reference"] = dataset.located(sample.audio)
-    return files
 
 
 # -------------------------------------------------------------------------------------- in the process

@@ -23,6 +23,7 @@ from speech_eval.engine.aggregate import aggregate
 from speech_eval.engine.executors import executor
 from speech_eval.engine.generate.guest import Guest
 from speech_eval.engine.generate.strategy import Work, sample_seed
+from speech_eval.engine.jobs import Votes, forget_scores, scored, votes_of
 from speech_eval.engine.manifest import (
     add_event,
     check_owner,
@@ -35,8 +36,9 @@ from speech_eval.engine.plan import Model, Plan, Planned, TaskLike, fetch, plan
 from speech_eval.engine.ratings import Rating
 from speech_eval.engine.readiness import prove_scorers
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
-from speech_eval.engine.score import Votes, forget_scores, score, scored, votes_of
+from speech_eval.engine.score import score
 from speech_eval.engine.settings import Settings
+from speech_eval.engine.settled import settle, settled
 from speech_eval.engine.stored_plan import stored_plan
 from speech_eval.environment import packages
 from speech_eval.errors import BadInput, SpeechEvalError
@@ -216,10 +218,13 @@ class Session:
 
     def finish(self) -> Results:
         """Score what was generated and write the results."""
-        for item in (item for group in self.groups for item in group):
-            _score(self.directory, item, self.settings, self.progress)
-        results = aggregate(self.directory, self._samples())
-        self.directory.write_results(results)
+        results = settled(self.directory)
+        if results is None:
+            for item in (item for group in self.groups for item in group):
+                _score(self.directory, item, self.settings, self.progress)
+            results = aggregate(self.directory, self._samples())
+            self.directory.write_results(results)
+            settle(self.directory, results)
         add_event(self.directory, "finished")
         return results
 
@@ -249,9 +254,9 @@ def _loaded(model: ResolvedModel, settings: Settings) -> Guest:
 
 def _defects(item: Planned, directory: RunDirectory, fresh: bool, say: Say, progress: Progress) -> dict[str, str]:
     """Why samples that were not asked yet are invalid, by id, of a run that goes on or begins (`fresh`)."""
-    asked = {} if fresh else directory.outputs(item.task.name)
+    asked = {} if fresh else directory.statuses(item.task.name)
     found = item.defects(asked, progress)
-    if problem := item.lacks_babble(found.keys() | {key for key, held in asked.items() if held.status == "invalid"}):
+    if problem := item.lacks_babble(found.keys() | {key for key, held in asked.items() if held == "invalid"}):
         raise BadInput(problem, "Give data with more sound recordings, or --under noise=DB.")
     if found:
         first = next(iter(found.values()))
@@ -261,7 +266,7 @@ def _defects(item: Planned, directory: RunDirectory, fresh: bool, say: Say, prog
 
 def _failed(directory: RunDirectory, task: str) -> int:
     """The number of samples of a task whose newest answer is a failure."""
-    return sum(output.status == "failed" for output in directory.outputs(task).values())
+    return list(directory.statuses(task).values()).count("failed")
 
 
 def _mended(directory: RunDirectory, code: Mapping[str, str], say: Say) -> bool:
@@ -273,8 +278,8 @@ def _mended(directory: RunDirectory, code: Mapping[str, str], say: Say) -> bool:
     if held == code:
         return False
     files = ", ".join(sorted(name for name in {*held, *code} if held.get(name) != code.get(name)))
-    stored = [o for name in directory.manifest().tasks for o in directory.outputs(name).values()]
-    if any(output.status != "failed" for output in stored):
+    stored = [status for name in directory.manifest().tasks for status in directory.statuses(name).values()]
+    if any(status != "failed" for status in stored):
         raise BadInput(
             f"{directory.path}: the model's code has changed since this run began: {files}.",
             "Make every answer anew with --regenerate, or choose another --output.",
@@ -344,8 +349,9 @@ def rescore(run: Path | RunDirectory, settings: Settings, progress: Progress = s
             recognizer = None if item.recognizer is None else modelspec.redact(item.recognizer)
             tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": recognizer})
         directory.write_manifest(directory.manifest().model_copy(update={"tasks": tasks}))
-        results = aggregate(directory)
+        results = aggregate(directory, {name: item.dataset.samples for name, item in items.items()})
         directory.write_results(results)
+        settle(directory, results)
     return results
 
 
@@ -377,7 +383,7 @@ def report(path: Path) -> Results:
     that a run on a read-only disk can be reported."""
     directory = RunDirectory(path)
     with names_of(directory):
-        results = _aggregated(directory)
+        results = settled(directory) or _aggregated(directory)
         if not directory.states(results):
             with directory.writing():
                 directory.write_results(results)

@@ -21,7 +21,7 @@ def system_of(key: Key, run: RunDirectory, taken: Sequence[str] = ()) -> str:
     """
     if key.task not in run.manifest().tasks:
         raise BadInput(f"{run.path} has no task '{key.task}'.", "Give the runs that the test was built from.")
-    held = {name: output.digest() for name, output in run.outputs(key.task).items()}
+    held = {name: answer.digest() for name, answer in run.answers(key.task).items()}
     heard = {system.label: digests(key, system.label) for system in key.systems}
     own = [label for label, found in heard.items() if found and found.items() <= held.items()]
     if free := [label for label in own if label not in taken]:

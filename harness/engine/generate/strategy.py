@@ -80,8 +80,8 @@ class Work:
 
     def finished(self, task: Task) -> set[str]:
         """Ids of the samples that have an output already."""
-        outputs = self.directory.outputs(task.name).items()
-        return {key for key, output in outputs if not (self.retry_failed and output.status == "failed")}
+        held = self.directory.statuses(task.name).items()
+        return {key for key, status in held if not (self.retry_failed and status == "failed")}
 
     def seed_of(self, task: Task, sample: Sample) -> int:
         return sample_seed(self.seed, task.base, sample.id)
@@ -97,7 +97,7 @@ class Work:
         """What is done to a recording before the model gets it. Babble is made of samples with sound data only."""
         if self.task.condition == CLEAN:
             return as_it_is
-        invalid = {key for key, output in self.directory.outputs(self.task.name).items() if output.status == "invalid"}
+        invalid = {key for key, status in self.directory.statuses(self.task.name).items() if status == "invalid"}
         pool = [sample for sample in self.dataset.samples if sample.id not in invalid]
         return Changed(self.task.condition, self.interface, self.dataset, pool, self.seed)
 
