@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from speech_eval.audio import Audio, load
 from speech_eval.cache import file_sha256
 from speech_eval.engine.run_directory import RunDirectory
@@ -17,6 +19,7 @@ from speech_eval.leaderboard.recordings import Choice, Recordings
 from speech_eval.records import StoredAudio
 
 OUTPUT = "Output"  # the label of the model's own speech
+BOTH = "Both"  # two channels of a conversation
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _BLOCK = 48000  # libsndfile overflows its stack on very long writes of Ogg, so samples go in by the second
 _GATE = 0.4  # seconds of a gating block of BS.1770
@@ -77,6 +80,25 @@ class AudioShelf:
             self.own.add(Path(clip.href).name)
         return clip
 
+    def played(self, clip: Clip) -> Audio | None:
+        """What a player plays; None where there is nothing."""
+        return load(self.folder / Path(clip.href).name) if clip.href else None
+
+    def both(self, left: Clip, right: Clip) -> Clip | None:
+        """Two playable sounds as one in stereo; None where one of them is missing."""
+        names = [Path(clip.href).name for clip in (left, right)]
+        channels = [self.played(left), self.played(right)]
+        if channels[0] is None or channels[1] is None:
+            return None
+        name = hashlib.sha256(f"both {' '.join(names)}".encode()).hexdigest()[:24] + ".ogg"
+        if not (self.folder / name).is_file():
+            write_opus(self.folder / name, channels[0], channels[1])
+        self.used.add(name)
+        if self.own & set(names):
+            self.own.add(name)
+        known = [clip.loudness for clip in (left, right) if clip.loudness is not None]
+        return Clip(BOTH, f"audio/{name}", max(left.seconds, right.seconds), max(known, default=None))
+
     def sweep(self) -> None:
         """Remove copies that no page of this build names."""
         for file in self.folder.glob("*.ogg") if self.folder.is_dir() else ():
@@ -126,13 +148,18 @@ def loudness(audio: Audio) -> float | None:
     return round(float(level), 1) if math.isfinite(level) else None
 
 
-def write_opus(path: Path, audio: Audio) -> None:
-    """Write Ogg Opus, resampled up to the next rate that Opus knows."""
+def write_opus(path: Path, *channels: Audio) -> None:
+    """Write Ogg Opus, resampled up to the next rate that Opus knows; shorter channels end in silence."""
     import soundfile
 
-    audio = audio.resampled(next((rate for rate in _OPUS_RATES if rate >= audio.rate), _OPUS_RATES[-1]))
+    highest = max(audio.rate for audio in channels)
+    rate = next((rate for rate in _OPUS_RATES if rate >= highest), _OPUS_RATES[-1])
+    waves = [audio.resampled(rate).samples for audio in channels]
+    samples = np.zeros((max(map(len, waves)), len(waves)), dtype=np.float32)
+    for channel, wave in enumerate(waves):
+        samples[: len(wave), channel] = wave
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # processes may want the same recording at once
-    with soundfile.SoundFile(temporary, "w", audio.rate, 1, format="OGG", subtype="OPUS") as file:
-        for start in range(0, len(audio.samples), _BLOCK):
-            file.write(audio.samples[start : start + _BLOCK])
+    with soundfile.SoundFile(temporary, "w", rate, len(waves), format="OGG", subtype="OPUS") as file:
+        for start in range(0, len(samples), _BLOCK):
+            file.write(samples[start : start + _BLOCK])
     temporary.replace(path)

@@ -17,7 +17,8 @@ from speech_eval.leaderboard.boards import is_policy_point, leads
 from speech_eval.leaderboard.histograms import Histogram, histograms, sample_value
 from speech_eval.leaderboard.listeners import over_samples
 from speech_eval.leaderboard.load import Run, TaskLines, Whole
-from speech_eval.leaderboard.media import AudioShelf, Clip
+from speech_eval.leaderboard.media import OUTPUT, AudioShelf, Clip
+from speech_eval.leaderboard.talk import Talk, talk
 from speech_eval.records import MetricResult, Output, Results, Sample, Score, TaskResult, Transcript
 
 MAX_FAILURES = 100
@@ -29,6 +30,7 @@ _RECORDING = {
     "AudioLanguageModel": "Question",
     "DuplexAgent": "User",
 }
+_CHANNELS = (_RECORDING["DuplexAgent"], OUTPUT)
 _MAX_PARTS = 24  # numbers of one sample by one metric
 _MAX_TEXT = 4000  # characters of one text; a runaway answer must not make the page unreadable
 
@@ -55,7 +57,8 @@ class Text:
 @dataclass(frozen=True)
 class SampleView:
     """One sample: what the model was given in writing, its `answer`, and the difference of the normalized texts as
-    `pieces` where there is one. `common`: every run on this data shows it."""
+    `pieces` where there is one. `talk` draws a conversation of which both channels can be played. `common`: every run
+    on this data shows it."""
 
     id: str
     language: str
@@ -65,6 +68,7 @@ class SampleView:
     pieces: list[Piece]
     parts: list[tuple[str, str]]
     clips: list[Clip]
+    talk: Talk | None
     common: bool
 
 
@@ -244,6 +248,7 @@ def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: A
     output, scores = whole.outputs[sample.id], whole.scores.get(sample.id, [])
     heard = whole.transcripts.get(sample.id)
     pair = _compared([(score.metric, score.detail) for score in scores], report.primary(result))
+    clips = clips_of(run, result, sample, output, shelf)
     return SampleView(
         id=sample.id,
         language=sample.language,
@@ -252,9 +257,25 @@ def _sample(run: Run, result: TaskResult, sample: Sample, whole: Whole, shelf: A
         answer=_answer(output, heard),
         pieces=difference(*pair) if pair else [],
         parts=[part for score in scores for part in _parts(score)],
-        clips=clips_of(run, result, sample, output, shelf),
+        clips=clips,
+        talk=_talk(result, sample, output, scores, clips, shelf),
         common=common,
     )
+
+
+def _talk(
+    result: TaskResult, sample: Sample, output: Output, scores: Sequence[Score], clips: list[Clip], shelf: AudioShelf
+) -> Talk | None:
+    """The drawing of a conversation, whose two channels together become another clip."""
+    if result.interface != "DuplexAgent":
+        return None
+    given = [next((clip for clip in clips if clip.label.startswith(name) and clip.href), None) for name in _CHANNELS]
+    if (user := given[0]) is None or (agent := given[1]) is None or (both := shelf.both(user, agent)) is None:
+        return None
+    clips.append(both)
+    heard = shelf.played(user), shelf.played(agent)
+    assert heard[0] is not None and heard[1] is not None
+    return talk(sample, output, scores, heard[0], heard[1])
 
 
 def clips_of(run: Run, result: TaskResult, sample: Sample, output: Output, shelf: AudioShelf) -> list[Clip]:

@@ -263,6 +263,14 @@ class ScoresFrames(Protocol):
 
 
 @runtime_checkable
+class WritesWords(Protocol):
+    """A duplex agent that writes the words it says."""
+
+    def words(self) -> list[tuple[str, float]]:
+        """The words since `reset`, and when each begins to be heard in its channel, in seconds."""
+
+
+@runtime_checkable
 class StreamsCodes(Protocol):
     """A codec that decodes codes part by part as they arrive."""
 

@@ -37,6 +37,20 @@ def leading_silence(audio: Audio) -> float | None:
     return float(first * _window(audio) / audio.rate)
 
 
+def speech_spans(audio: Audio, gap: float = 0.2, shortest: float = 0.1) -> list[tuple[float, float]]:
+    """Where it is audible, in seconds: windows less than 15.9 dB below the active level, in one span where at most
+    `gap` seconds lie between them. Spans under `shortest` are left out."""
+    powers = _powers(audio)
+    level = _active(powers)
+    if level < SILENCE_DB:
+        return []
+    at = np.flatnonzero(powers >= 10.0 ** ((level + AUDIBLE_DB) / 10.0))
+    seconds = _window(audio) / audio.rate
+    parts = np.split(at, np.flatnonzero(np.diff(at) * seconds > gap + seconds) + 1)
+    spans = [(float(part[0] * seconds), float((part[-1] + 1) * seconds)) for part in parts]
+    return [(start, end) for start, end in spans if end - start >= shortest]
+
+
 def _window(audio: Audio) -> int:
     return max(1, round(audio.rate * WINDOW_SECONDS))
 

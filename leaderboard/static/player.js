@@ -7,7 +7,7 @@
   const { load, el, root } = window.speechEval;
   const DRIFT = 0.04; // seconds that two sounds may be apart before one is put right
   const WIDEST = 20; // dB; a sound quieter than the loudest by more does not lower the others
-  const LETTERS = { "Voice prompt": "p", Output: "a", B: "b" };
+  const LETTERS = { "Voice prompt": "p", Output: "a", B: "b", Both: "s" };
   const ALONE = ["Voice prompt", "Question"]; // not on the answer's time line
   const players = [];
   const level = { matched: true };
@@ -34,6 +34,25 @@
         clip.classList.add("absorbed");
       }
       if (this.tracks.length) this.attach();
+      this.talk = sample.querySelector(".talk");
+      this.talk?.querySelector(".lanes").addEventListener("click", (event) => {
+        const drawn = event.currentTarget.getBoundingClientRect();
+        this.seek((Number(this.talk.dataset.seconds) * (event.clientX - drawn.left)) / drawn.width);
+      });
+    }
+
+    // A conversation is heard whole at first.
+    first() {
+      return ["Both", "Output"].map((label) => this.tracks.find((track) => track.label === label)).find(Boolean) || this.tracks[0];
+    }
+
+    // The line of the drawing that says where the sound is.
+    point(time) {
+      const line = this.talk?.querySelector(".now");
+      if (!line) return;
+      const place = Math.min(100, (100 * time) / Number(this.talk.dataset.seconds)) + "%";
+      line.setAttribute("x1", place);
+      line.setAttribute("x2", place);
     }
 
     attach() {
@@ -41,14 +60,14 @@
       const clips = this.sample.querySelector(".clips");
       if (clips) clips.append(this.box);
       else this.sample.append(el("div", { class: "clips" }, this.box));
-      this.select(this.tracks.find((track) => track.label === "Output") || this.tracks[0]);
+      this.select(this.first());
     }
 
     add(label, audio, seconds, loudness) {
       audio.dataset.together = "";
       audio.controls = false;
       const letter = LETTERS[label] || "r";
-      const text = label === "Output" ? "A" : label;
+      const text = label !== "Output" ? label : this.sample.querySelector(".talk") ? "Agent" : "A";
       const button = el("button", { type: "button", role: "radio", "aria-checked": "false", "data-letter": letter,
         title: (label === "Output" ? "this run" : label === "B" ? "the other run" : label) + " (key " + letter.toUpperCase() + ")" }, text);
       const known = loudness === null || loudness === "" ? null : Number(loudness);
@@ -166,6 +185,7 @@
       const seconds = Number.isFinite(audio.duration) ? audio.duration : this.current.seconds;
       this.slider.max = seconds || 1;
       this.slider.value = audio.currentTime;
+      this.point(audio.currentTime);
       this.slider.setAttribute("aria-valuetext", audio.currentTime.toFixed(1) + " of " + seconds.toFixed(1) + " seconds");
       this.time.textContent = audio.currentTime.toFixed(1) + " / " + seconds.toFixed(1) + " s";
       this.gain.textContent = this.current.gain ? this.current.gain.toFixed(1).replace("-", "−") + " dB" : "";
@@ -227,7 +247,7 @@
     const here = document.querySelector("[data-run]").dataset.run;
     const board = await load("boards/" + section.dataset.board).catch(() => null);
     const others = board ? board.rows.filter((row) => row.run !== here) : [];
-    const hint = "Keys: Space plays, A B R P choose, X swaps A and B, J K next and previous";
+    const hint = "Keys: Space plays, A B R P S choose, X swaps A and B, J K next and previous";
     const state = el("span", { class: "muted", "aria-live": "polite" }, hint);
     if (own.some((player) => player.tracks.length)) place.append(matching(), state);
     place.hidden = !place.children.length && !others.length;
@@ -286,7 +306,7 @@
       const index = player.tracks.indexOf(player.current) + (key === "arrowright" ? 1 : -1);
       player.select(player.tracks[(index + player.tracks.length) % player.tracks.length]);
       player.current.button.focus();
-    } else if ("abrp".includes(key)) {
+    } else if ("abrps".includes(key)) {
       player.letter(key);
     } else if (key === "x") {
       player.swap();

@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -23,16 +23,37 @@ from speech_eval.audio import Audio, Samples
 from speech_eval.reference_models.data.voices import ASSISTANT, say
 
 DIALOGUES = "dialogues-en"
-USER_TURNS, KNOWN_TURNS = "user-turns-en", "user-turns-known-en"  # new voice and forms, or those of the dialogues
-SOURCES = (DIALOGUES, USER_TURNS, KNOWN_TURNS)
-USERS = ("hibari-low", "hibari-high")
-HELD_OUT_USER = "hibari-mid"
+USERS = ("hibari-low", "hibari-high", "hibari-deep", "hibari-light", "hibari-even", "hibari-bright")
+COLUMNS = ("turn_end", "pauses", "words", "event")
 FRAME = 0.08
 RATE = 24_000
 _AGENT, _USER = 0, 1
 _TAIL = 3.5  # seconds of silence in which an agent may answer a single turn
+_EVENT = 0.8  # seconds after a turn: an agent that answers within a third of a second has begun
 
 Word = tuple[int, str, float, float]  # channel, text, start, end
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Single user turns: their voices, the key of their forms of request in the grammar, the seed of the first, and
+    what the user says `_EVENT` seconds after the turn, if anything: a key of the grammar."""
+
+    voices: tuple[str, ...]
+    forms: str
+    seed: int
+    event: str | None = None
+
+
+TURNS = {
+    "user-turns-en": Turns(("hibari-mid",), "held_out", 1_000_000),
+    "user-turns-known-en": Turns(USERS, "user", 2_000_000),
+    "user-turns-validation-en": Turns(("hibari-clear",), "validation", 3_000_000),
+    "interruptions-en": Turns(("hibari-mid",), "held_out", 4_000_000, "interruptions"),
+    "backchannels-en": Turns(("hibari-mid",), "held_out", 4_000_000, "backchannels"),
+}
+SOURCES = (DIALOGUES, *TURNS)
+_MOST_DIALOGUES, _MOST_TURNS = 240, 400  # without a limit: about an hour of either; turns never are more
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,8 @@ class Manners:
     pause_share: float = 0.4
     pause: tuple[float, float] = (0.3, 1.3)
     answer_after: tuple[float, float] = (0.2, 0.04)  # mean and standard deviation of a normal distribution
+    late_share: float = 0.12  # of the answers, as if the end had been missed:
+    late_after: tuple[float, float] = (1.5, 0.04)  # longer than any pause, so the turn is over
     user_after: tuple[float, float] = (0.4, 1.2)
     overlap_share: float = 0.1  # the user begins before the assistant has ended
     overlap: tuple[float, float] = (0.1, 0.4)
@@ -79,18 +102,32 @@ def dialogue(seed: int, voice: str, manners: Manners = Manners()) -> Dialogue:
     return made
 
 
-def user_turn(seed: int, voice: str, pause: float, *, known: bool = False) -> Dialogue:
-    """One user turn with a pause of this length inside and silence after it, of a form of request that no dialogue has,
-    or, if `known`, of one that they have."""
+def user_turn(seed: int, voice: str, pause: float, forms: str = "held_out") -> Dialogue:
+    """One user turn with a pause of this length inside and silence after it. `forms` of request: those of the dialogues
+    (`user`), or some that no dialogue has (`held_out`, `validation`)."""
     draw = random.Random(seed)
     scene = _Scene(draw, voice, Manners())
     topic = draw.choice(list(_grammar()["topics"].values()))
-    parts = _expand(draw.choice(topic["user" if known else "held_out"]), draw).split("|")
+    parts = _expand(draw.choice(topic[forms]), draw).split("|")
     if len(parts) == 1:
-        return user_turn(seed + 1, voice, pause, known=known)
+        return user_turn(seed + 1, voice, pause, forms)
     cut = draw.randint(1, len(parts) - 1)
     end = scene.place([" ".join(parts[:cut]), " ".join(parts[cut:])], [pause], 0.2)
     return scene.mixed(end + _TAIL)
+
+
+def overlapped_turn(seed: int, voice: str, forms: str, event: str) -> tuple[Dialogue, tuple[float, float]]:
+    """One user turn without a pause, and while an agent answers it, what is drawn from the list `event` of the grammar;
+    an interruption goes on with a request. Returns also when that begins and ends. The same seed gives the same turn
+    for every event."""
+    draw = random.Random(seed)
+    scene = _Scene(draw, voice, Manners())
+    topic = draw.choice(list(_grammar()["topics"].values()))
+    end = scene.place([_expand(draw.choice(topic[forms]), draw).replace("|", "")], [], 0.2)
+    more = _expand(draw.choice(topic[forms]), draw).replace("|", "") if event == "interruptions" else ""
+    at = end + _EVENT
+    stop = scene.say(_USER, voice, draw.choice(_grammar()[event]) + more, at)
+    return scene.mixed(stop + _TAIL), (round(at, 3), round(stop, 3))
 
 
 class _Scene:
@@ -125,7 +162,8 @@ class _Scene:
     def answer(self, text: str, end: float) -> tuple[float, str]:
         """Let the assistant answer a turn that ends at `end`; returns when the user begins again, and with what."""
         draw, manners = self.draw, self.manners
-        first = round((end + max(0.0, draw.gauss(*manners.answer_after))) / FRAME) * FRAME
+        after = manners.late_after if draw.random() < manners.late_share else manners.answer_after
+        first = round((end + max(0.0, draw.gauss(*after))) / FRAME) * FRAME
         first += FRAME * (first < end)
         seconds = len(spoken(ASSISTANT, text)) / RATE
         if draw.random() < manners.interruption_share:
@@ -166,9 +204,15 @@ class _Scene:
         return self.made
 
 
+def number(source: str, limit: int | None) -> int:
+    """How many recordings a source gives."""
+    most = _MOST_DIALOGUES if source == DIALOGUES else _MOST_TURNS
+    return most if limit is None else limit if source == DIALOGUES else min(limit, most)
+
+
 def recordings(source: str, count: int) -> Iterator[tuple[str, Audio, Audio | None, str, str, Mapping[str, Any]]]:
     """Of each recording of a source: key, left channel (the assistant's, or the user's of a single turn), right
-    channel, speaker, text, and columns of its own."""
+    channel, speaker, text, and columns of its own, some of `COLUMNS`."""
     for number in range(count):
         if source == DIALOGUES:
             voice = USERS[number % len(USERS)]
@@ -178,15 +222,20 @@ def recordings(source: str, count: int) -> Iterator[tuple[str, Audio, Audio | No
             text = " ".join(word for channel, word, _, _ in made.words if channel == _AGENT)
             yield f"dialogue-{number:05d}", left, right, f"{ASSISTANT} and {voice}", text, columns
         else:
-            known = source == KNOWN_TURNS
-            voice = USERS[number // 4 % len(USERS)] if known else HELD_OUT_USER
-            made = user_turn(1_000_000 * (1 + known) + number, voice, (0.3, 0.6, 0.9, 1.2)[number % 4], known=known)
-            columns = {"turn_end": made.turn_ends[0], "pauses": [list(pause) for pause in made.pauses]}
+            turns = TURNS[source]
+            voice = turns.voices[number // 4 % len(turns.voices)]
+            if turns.event is None:
+                made = user_turn(turns.seed + number, voice, (0.3, 0.6, 0.9, 1.2)[number % 4], turns.forms)
+                columns = {"pauses": [list(pause) for pause in made.pauses]}
+            else:
+                made, event = overlapped_turn(turns.seed + number, voice, turns.forms, turns.event)
+                columns = {"event": list(event)}
+            columns |= {"turn_end": made.turn_ends[0], "words": [list(word) for word in made.words]}
             text = " ".join(word for _, word, _, _ in made.words)
             yield f"turn-{number:05d}", Audio(made.user, RATE), None, voice, text, columns
 
 
-@cache
+@lru_cache(maxsize=4096)  # half a gigabyte
 def spoken(voice: str, text: str) -> Samples:
     """A text in a voice, from the onset of its sound to the end; the same whenever it is said."""
     samples = say(voice, text, seed=crc32(text.encode())).samples

@@ -30,7 +30,7 @@ from speech_eval.reference_models.data.natural import ASSET as TEXTS
 from speech_eval.reference_models.data.natural import natural_sentences
 from speech_eval.reference_models.data.questions import questions
 from speech_eval.reference_models.data.sentences import sentences
-from speech_eval.reference_models.data.voices import ASSISTANT, FACTORS, say
+from speech_eval.reference_models.data.voices import ASSISTANT, say
 from speech_eval.text.files import read_record
 
 SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")
@@ -39,7 +39,8 @@ GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
 SEVERAL = "hibari-voices"  # the same sentences, spoken in turn by the voices of one dialogue
 NATURAL = "hibari-natural"  # natural sentences, every third in another voice
 QUESTIONS = "hibari-questions"  # questions with short answers, in the same voices
-_EVERY_THIRD = tuple(name for other in FACTORS if other != ASSISTANT for name in (ASSISTANT, ASSISTANT, other))
+_OTHERS = ("hibari-low", "hibari-high", "hibari-mid", "hibari-small")
+_EVERY_THIRD = tuple(name for other in _OTHERS for name in (ASSISTANT, ASSISTANT, other))
 _VOICES = {
     SEVERAL: (ASSISTANT, "hibari-low", ASSISTANT, "hibari-high"),
     NATURAL: _EVERY_THIRD,
@@ -47,7 +48,6 @@ _VOICES = {
 }
 _SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *dialogues.SOURCES)
 _GENERATED = 6000  # sentences without a limit: about six hours
-_DIALOGUES = 240  # without a limit: about an hour and a half
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
 # Shorter or quieter recordings are prompts of silence, clicks and beeps.
@@ -128,7 +128,7 @@ def _recordings(
     source: str, limit: int | None, output: Path, left_out: dict[str, str], progress: Progress
 ) -> Iterator[Recording]:
     if source in dialogues.SOURCES:
-        count = _DIALOGUES if limit is None else limit
+        count = dialogues.number(source, limit)
         for number, (key, audio, right, speaker, words, columns) in enumerate(dialogues.recordings(source, count)):
             progress(source, number, count)
             yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", words, right, columns)
@@ -251,7 +251,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
             audio=row["file_name"],
             audio_sha256=file_sha256(output / row["file_name"]),
             speaker=row["speaker"],
-            metadata={name: row[name] for name in ("seconds", "turn_end", "pauses", "words") if name in row},
+            metadata={name: row[name] for name in ("seconds", *dialogues.COLUMNS) if name in row},
         )
         for row in rows
     ]

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from speech_eval.adapters.tts.hibari import Hibari
 
 ASSISTANT = "hibari-heart"
-FACTORS = {"hibari-heart": 1.0, "hibari-low": 1.2, "hibari-high": 0.88, "hibari-mid": 1.1, "hibari-small": 0.8}
+FACTORS = {
+    **{"hibari-heart": 1.0, "hibari-low": 1.2, "hibari-high": 0.88, "hibari-mid": 1.1, "hibari-small": 0.8},
+    **{"hibari-deep": 1.15, "hibari-even": 1.05, "hibari-clear": 0.91, "hibari-bright": 0.94, "hibari-light": 0.84},
+}
 """Pitch and formants are divided by these."""
 
 

@@ -17,6 +17,7 @@ from speech_eval.adapters.base import (
     ReferenceAware,
     SpeechRecognizer,
     SpeechSynthesizer,
+    WritesWords,
 )
 from speech_eval.engine.generate.conversation import converse, user_channel
 from speech_eval.engine.generate.question import Question
@@ -174,7 +175,10 @@ def _converse(adapter: Any, samples: Sequence[Sample], seeds: Sequence[int], loa
     for sample in samples:
         if isinstance(adapter, ReferenceAware):
             adapter.expect(sample.id)
-        found.append(RawAnswer(audio=converse(adapter, user_channel(sample, load))))
+        audio = converse(adapter, user_channel(sample, load))
+        words = adapter.words() if isinstance(adapter, WritesWords) else []
+        said = {"words": [[word, round(start, 3)] for word, start in words]} if words else {}
+        found.append(RawAnswer(audio=audio, metadata=said))
     return found
 
 

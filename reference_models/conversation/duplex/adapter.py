@@ -104,13 +104,21 @@ class ReferenceDuplex(DuplexAgent):
             self._read(nothing)
         self._speak()  # the first frame is over before the first chunk is heard
 
+    def words(self) -> list[tuple[str, float]]:
+        """The words that the agent wrote since `reset`, and when each is heard, in seconds."""
+        from speech_eval.reference_models.conversation.duplex.layout import words_of
+
+        model, written = self._model, np.array([row[0] for row in self.written])
+        late = model.config.acoustic_delay - model.delays.slots[0]  # of a word's sound after its row
+        return [
+            (self.pieces.word(ids), (row + late) * self.chunk_seconds)
+            for row, ids in words_of(written, model.pad, model.epad)
+        ]
+
     @property
     def text(self) -> str:
         """The words that the agent wrote since `reset`."""
-        from speech_eval.reference_models.conversation.duplex.layout import words_of
-
-        written = np.array([row[0] for row in self.written])
-        return " ".join(self.pieces.word(ids) for _, ids in words_of(written, self._model.pad, self._model.epad))
+        return " ".join(word for word, _ in self.words())
 
     def step(self, user_chunk: Audio) -> Audio:
         """Raises `BadAudio` for a chunk of another rate or length than one frame of the codec."""
