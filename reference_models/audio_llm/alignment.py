@@ -100,15 +100,19 @@ def path(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     return starts
 
 
-def add_word_times(store: FeatureStore, progress: Progress = silent) -> FeatureStore:
-    """Write the times of words into the files of a store, for utterances that lack them; returns it read again."""
+def add_word_times(store: FeatureStore, progress: Progress = silent, most: int | None = None) -> FeatureStore:
+    """Write the times of words into the files of a store, for utterances that lack them; returns it read again. Files
+    behind the one with which `most` utterances have them are left as they are."""
     aligner: Aligner | None = None
-    done = 0
+    done = there = 0
     for file in store.files():
+        if most is not None and there >= most:
+            break
         lines_file = file.with_suffix(".jsonl")
         lines = [json.loads(text) for text in lines_file.read_text("utf-8").splitlines()]
         features: FloatArray = np.load(file, mmap_mode="r", allow_pickle=False)
         ends = np.cumsum([line["frames"] for line in lines])
+        there += len(lines)
         lacking = [(line, end) for line, end in zip(lines, ends, strict=True) if not line["words"]]
         for line, end in lacking:
             aligner = aligner or Aligner(store.encoder)

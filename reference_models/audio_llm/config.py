@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from speech_eval.reference_models.training.config import Section, knob
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class EncoderSection(Section):
@@ -32,6 +34,10 @@ class MlpFoldSection(FoldSection):
     """Frames side by side, then an MLP (Voxtral)."""
 
     type: Literal["mlp-fold"] = knob("mlp-fold", "Frame folding and an MLP.")
+    context: NonNegativeInt = knob(
+        0, "Layers of convolution over five neighboring positions behind the hidden layer: a word is longer than one."
+    )
+    dropout: Share = knob(0.0, "Share of the hidden layer's numbers that are zero in a step of training.")
 
 
 class StackSwigluSection(Section):
@@ -72,6 +78,11 @@ class CTCSection(Section):
         True,
         "The LLM gets the soft embedding of each token that the head hears, and no position for a blank; false: it "
         "gets what the fusion gives, and the head serves to align.",
+    )
+    spelled: bool = knob(
+        False,
+        "A token is found by its letters too: embeddings of its pieces of one to three letters, which learn, are added "
+        "to the LLM's, so that tokens that are written alike are heard alike.",
     )
 
 

@@ -68,7 +68,8 @@ class AudioLLM(nn.Module):
         if config.ctc is not None:
             if tokens is None:
                 raise BadInput("The CTC head has no tokens to hear.", "Train on texts with words.")
-            self.ctc = CTCHead(tokens, embedding(tokens).detach().clone(), rms)
+            spellings = [text.tokenizer.decode([token]) for token in tokens.tolist()] if config.ctc.spelled else None
+            self.ctc = CTCHead(tokens, embedding(tokens).detach().clone(), rms, spellings)
         self.gate = Gate(always=not isinstance(config.adapt, LoRASection) or not config.adapt.gated)
         self._adapt()
         self._kept: list[tuple[Tensor, Tensor]] | None = None  # keys and values of the examples, while they are fixed

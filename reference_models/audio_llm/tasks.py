@@ -42,7 +42,7 @@ class Tasks:
         if not known:  # a checkpoint's vocabulary may lack words of new data
             zero = ctc.scale * 0
             return {"loss": zero, "ctc": zero}
-        positions, counts = self.model.frames([tensor(spoken[i]) for i in known])
+        positions, counts = self.model.frames([learned_from(spoken[i], stage) for i in known])
         labels = [labels for labels in targets if labels is not None]
         if number < stage.frame_steps:
             frames = [self._placed(spoken[i], int(n)) for i, n in zip(known, counts, strict=True)]
@@ -52,7 +52,9 @@ class Tasks:
         return {"loss": loss, "ctc": loss}
 
     def _transcribe(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
-        return next_token(self.model, [self.transcription(one) for one in spoken], stage.distil)
+        return next_token(
+            self.model, [self.transcription(one, learned_from(one, stage)) for one in spoken], stage.distil
+        )
 
     def _replay(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
         losses = next_token(self.model, [self._text(one) for one in spoken])
@@ -129,3 +131,8 @@ class Tasks:
 def tensor(one: Spoken) -> Tensor:
     """The features of an utterance [frames, dim] in float32."""
     return torch.from_numpy(one.features.astype("float32"))
+
+
+def learned_from(one: Spoken, stage: StageConfig) -> Tensor:
+    """The same as a stage of training has them, with its mask."""
+    return tensor(one) if stage.mask is None else stage.mask.apply(tensor(one))

@@ -75,7 +75,16 @@ def train_recipe(
     if features is None:
         corpus = open_corpus(data, output, on_bad=training.on_bad_data, progress=progress, say=first_says(say))
         ear, folder = config.encoder, output / FEATURES
-        store = build_features(corpus, ear.spec, folder, progress, first_says(say), layer=ear.layer, renew=not resume)
+        store = build_features(
+            corpus,
+            ear.spec,
+            folder,
+            progress,
+            first_says(say),
+            layer=ear.layer,
+            augment=training.augment,
+            renew=not resume,
+        )
     else:
         store = FeatureStore.open(features)
     options: dict[str, Any] = {"name": recipe.name, "resume": resume, "overfit": overfit, "init": start}
@@ -143,8 +152,12 @@ class AudioTrainer:
             )
         told = {"weights_sha256": encoder["weights_sha256"]}
         config = config.model_copy(update={"encoder": config.encoder.model_copy(update=told)})
-        if any(stage.word_times or "interleave" in stage.mixture for _, stage in training.stages.planned()):
+        stages = [stage for _, stage in training.stages.planned()]
+        timed = max(stage.word_times for stage in stages)
+        if any("interleave" in stage.mixture for stage in stages):
             store = add_word_times(store)
+        elif timed:
+            store = add_word_times(store, most=timed)
         self.train_set, self.held_out = store.split(TRAIN), store.split(HELD_OUT)
         if not len(self.train_set):
             raise BadInput(f"{store.folder} has no utterance to train on.", "Give data with a split `train`.")
@@ -243,9 +256,14 @@ class AudioTrainer:
             raise BadInput(
                 f"training.stages.{self.stage_name}: no utterance is {stage.utterances}.", "Change training.hold_back."
             )
-        self.picked = Batches(
-            self.train_set.lengths[self.indices],
-            stage.batch_size,
+        self.timed = [i for i in self.indices if self.train_set.rows[i].line["words"]] if stage.word_times else []
+        self.picked, self.first = self._picked(self.indices), self._picked(self.timed)
+
+    def _picked(self, indices: Sequence[int]) -> Batches:
+        """The batches of some of the utterances in this stage."""
+        return Batches(
+            self.train_set.lengths[list(indices)],
+            self.stage.batch_size,
             self.training.seed + 101 * self.log.stage,
             self.accelerator.process_index,
             self.accelerator.num_processes,
@@ -294,7 +312,11 @@ class AudioTrainer:
         """The utterances of each step from `start` to `stop`, of the stage that it belongs to."""
         for _ in range(start, stop):
             self._next_stage()
-            yield [self.indices[i] for i in self.picked[self.log.stage_step]]
+            step = self.log.stage_step
+            if self.timed and step < self.stage.frame_steps:
+                yield [self.timed[i] for i in self.first[step]]
+            else:
+                yield [self.indices[i] for i in self.picked[step]]
 
     def step(self, number: int, batch: Sequence[int]) -> Values:
         """One update. Returns nats per token by kind, nothing if the step was skipped."""

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from speech_eval.reference_models.audio_llm.augment import AugmentSection
+from speech_eval.reference_models.audio_llm.masking import MaskSection
 from speech_eval.reference_models.training.config import OptimizerConfig, RunConfig, Section, knob
 
 Part = Literal["fusion", "llm"]
@@ -96,14 +98,17 @@ class StageConfig(Section):
         "First steps of `ctc` in which each position has its label: by the times of the words where the features have "
         "them, else laid evenly along the text. It shortens CTC's plateau.",
     )
-    word_times: bool = knob(
-        False, "Find the times of the words first, by the attention of the encoder's own Whisper; `interleave` does."
+    word_times: NonNegativeInt = knob(
+        0,
+        "Utterances whose words get their times first, by the attention of the encoder's own Whisper (0.2 s each); the "
+        "first `frame_steps` see these alone. `interleave` does so with all.",
     )
     negatives: PositiveInt | None = knob(
         None,
         "Tokens drawn per step of `ctc` beside those of the batch, which stand for the whole vocabulary; null: all of "
         "it, at twice the cost.",
     )
+    mask: MaskSection | None = knob(None, "Masks parts of the features and adds noise in each step; null: none.")
     distil: Share = knob(
         0.0,
         "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); "
@@ -148,6 +153,9 @@ class AudioTrainingConfig(RunConfig):
         0.0,
         "Share of the training texts that stages with `utterances: first` do not see: a stage through the LLM learns "
         "nothing from sentences that CTC has fitted.",
+    )
+    augment: AugmentSection | None = knob(
+        None, "Recordings are put into rooms, noise and telephone lines before they are encoded; null: as they are."
     )
     precision: Literal["float32", "bf16"] = knob(
         "float32", "`bf16`: layers compute in bfloat16 (autocast). Weights are always float32."

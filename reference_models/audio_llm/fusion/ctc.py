@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speech_eval.reference_models.audio_llm.fusion.spelling import Spelling
 from speech_eval.reference_models.training.precision import in_float32
 
 _NORM = 40.0  # s starts at log(1 / (40 · rms²)), at which the logits of unit directions are a few nats apart
@@ -26,12 +27,29 @@ class CTCHead(nn.Module):
     tokens: Tensor
     embeddings: Tensor
 
-    def __init__(self, tokens: Tensor, embeddings: Tensor, rms: float) -> None:
+    def __init__(self, tokens: Tensor, embeddings: Tensor, rms: float, spellings: Sequence[str] | None = None) -> None:
         super().__init__()
         self.register_buffer("tokens", tokens)
         self.register_buffer("embeddings", embeddings, persistent=False)
         self.scale = nn.Parameter(torch.tensor(math.log(1 / (_NORM * rms**2))))
         self.silence = nn.Linear(embeddings.shape[1], 1)
+        self.spelling = None if spellings is None else Spelling(spellings, embeddings.shape[1], rms)
+        self._whole: tuple[tuple[int, torch.device], Tensor] | None = None
+
+    def keys(self, tokens: Tensor | None = None) -> Tensor:
+        """What tokens [N] (all if None) are found by, [N, E]: their embeddings, and those of their letters."""
+        if self.spelling is None:
+            return self.embeddings if tokens is None else self.embeddings[tokens]
+        if tokens is not None:
+            return self.embeddings[tokens] + self.spelling(tokens)
+        weight = self.spelling.weight
+        state = (weight._version, weight.device)  # torch counts changes in place
+        learning = weight.requires_grad and torch.is_grad_enabled()
+        if self._whole is not None and self._whole[0] == state and not learning:
+            return self._whole[1]
+        whole = self.embeddings + self.spelling(torch.arange(self.blank, device=weight.device))
+        self._whole = None if learning else (state, whole)
+        return whole
 
     @property
     def blank(self) -> int:
@@ -45,7 +63,7 @@ class CTCHead(nn.Module):
 
     def logits(self, z: Tensor) -> Tensor:
         """[…, E] to […, V + 1]."""
-        return torch.cat((z @ self.embeddings.T * self.scale.exp(), self.silence(z)), dim=-1)
+        return torch.cat((z @ self.keys().T * self.scale.exp(), self.silence(z)), dim=-1)
 
     def loss(self, z: Tensor, counts: Tensor, targets: Sequence[Tensor], negatives: int | None = None) -> Tensor:
         """CTC in nats per label, over the batch: z [B, T, E] of `counts` [B] positions. A text that is longer than its
@@ -92,7 +110,7 @@ class CTCHead(nn.Module):
 
     @in_float32
     def _log_softmax(self, z: Tensor, tokens: Tensor, more: Tensor) -> Tensor:
-        logits = z @ self.embeddings[tokens].T * self.scale.exp() + more
+        logits = z @ self.keys(tokens).T * self.scale.exp() + more
         return torch.cat([logits, self.silence(z)], dim=-1).log_softmax(-1)
 
     def soft(self, z: Tensor, counts: Tensor) -> list[Tensor]:

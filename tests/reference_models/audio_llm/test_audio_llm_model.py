@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from speech_eval.reference_models.audio_llm import building  # noqa: E402
 from speech_eval.reference_models.audio_llm.config import AudioLLMConfig  # noqa: E402
 from speech_eval.reference_models.audio_llm.fusion import build_fusion  # noqa: E402
 from speech_eval.reference_models.audio_llm.fusion.ctc import CTCHead, placed, spread  # noqa: E402
+from speech_eval.reference_models.audio_llm.fusion.spelling import pieces_of  # noqa: E402
 from speech_eval.reference_models.audio_llm.generation import Decoding, generate  # noqa: E402
+from speech_eval.reference_models.audio_llm.masking import MaskSection  # noqa: E402
 from speech_eval.reference_models.audio_llm.model import IGNORED, AudioLLM, Example  # noqa: E402
 from speech_eval.reference_models.audio_llm.objectives import divergence, next_token, reading  # noqa: E402
 from speech_eval.reference_models.audio_llm.prompts import Heard, Written, as_text  # noqa: E402
@@ -27,6 +30,7 @@ FUSIONS: list[dict[str, Any]] = [
     {"type": "stack-swiglu", "stack": 8, "hidden": 32},
     {"type": "q-former", "window": 15, "queries": 3, "layers": 1, "width": 24, "heads": 2},
     {"type": "hybrid", "fold": 4, "hidden": 32, "codes": 8},
+    {"type": "mlp-fold", "fold": 4, "hidden": 32, "context": 2, "dropout": 0.5},
 ]
 
 
@@ -125,6 +129,53 @@ def test_drawn_tokens_stand_for_the_whole_vocabulary() -> None:
     whole = float(head.loss(z, counts, target).detach())
     drawn = [float(head.loss(z, counts, target, negatives=60).detach()) for _ in range(50)]
     assert sum(drawn) / 50 == pytest.approx(whole, rel=0.02) and max(drawn) > min(drawn)
+
+
+def test_tokens_that_are_written_alike_are_found_alike_and_learn_together() -> None:
+    torch.manual_seed(0)
+    texts = (" walking", " Talking", " zebra")
+    head = CTCHead(torch.tensor([2, 5, 9]), torch.zeros(3, 32), rms=1.0, spellings=texts)
+    keys = head.keys().detach()
+    alike = torch.cosine_similarity(keys[:1], keys[1:]).tolist()
+    assert alike[0] > 0.4 > 0.25 > abs(alike[1])
+    assert float(keys.pow(2).mean().sqrt()) == pytest.approx(1.0, rel=0.3), "as large as the LLM's embeddings"
+    torch.testing.assert_close(head.keys(torch.tensor([2, 0])), head.keys()[[2, 0]])
+    assert head.spelling is not None
+    head.requires_grad_(False)
+    before = head.keys()
+    assert head.keys() is before, "computed once while nothing learns"
+    head.spelling.weight.add_(1.0)
+    assert not torch.equal(head.keys(), before)
+    assert pieces_of(" It") == pieces_of(" it") != pieces_of("it")
+
+
+def test_the_llm_gets_its_own_embeddings_of_tokens_found_by_their_letters(llm: str, tmp_path: Path) -> None:
+    model = built(llm, torch.arange(5, 25), ctc={"spelled": True})
+    with torch.no_grad():
+        (soft,) = model.hear([heard(40)])
+    table = model.llm.get_input_embeddings().weight[5:25]
+    shares = torch.linalg.lstsq(table.T, soft.T).solution
+    torch.testing.assert_close((table.T @ shares).T, soft.detach(), atol=1e-4, rtol=1e-3)
+    building.save(tmp_path / "saved", model, {"name": "saved"})
+    again, _ = building.load(tmp_path / "saved")
+    with torch.no_grad():
+        torch.testing.assert_close(again.hear([heard(40)])[0], soft)
+
+
+# ------------------------------------------------------------------------------------------------- masking
+
+
+def test_a_mask_zeroes_stretches_of_time_and_channels_and_is_drawn_anew() -> None:
+    torch.manual_seed(0)
+    mask, features = MaskSection(noise=0.0, spans=2, frames=6, bands=1, channels=4), heard(60)
+    found = [mask.apply(features) for _ in range(20)]
+    zeros = [one == 0 for one in found]
+    assert all(torch.equal(one[~zero], features[~zero]) for one, zero in zip(found, zeros, strict=True))
+    assert all(int(zero.all(1).sum()) <= 12 and int(zero.all(0).sum()) <= 4 for zero in zeros)
+    assert len({int(zero.sum()) for zero in zeros}) > 5
+    noise = MaskSection(spans=0, bands=0, noise=0.2).apply(heard(2000)) - heard(2000)
+    assert float(noise.std()) == pytest.approx(0.2, rel=0.05)
+    assert MaskSection().apply(heard(1)).shape == (1, DIM)
 
 
 # --------------------------------------------------------------------------------------------------- LoRA

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +26,10 @@ from speech_eval.reference_models.audio_llm import building  # noqa: E402
 from speech_eval.reference_models.audio_llm.config import AudioLLMConfig  # noqa: E402
 from speech_eval.reference_models.audio_llm.features import FeatureStore, build_features  # noqa: E402
 from speech_eval.reference_models.audio_llm.preference import Start, preferred  # noqa: E402
-from speech_eval.reference_models.audio_llm.train import train  # noqa: E402
+from speech_eval.reference_models.audio_llm.train import AudioTrainer, train, train_recipe  # noqa: E402
 from speech_eval.reference_models.audio_llm.training_config import AudioTrainingConfig, PreferenceSection  # noqa: E402
 from speech_eval.reference_models.data.corpus import open_corpus  # noqa: E402
+from speech_eval.reference_models.recipes.schema import load as load_recipe  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
 from speech_eval.reference_models.training.config import first_problem  # noqa: E402
 
@@ -137,12 +140,15 @@ def test_not_a_number_other_rates_and_other_languages(world: World, model: Any) 
 
 def staged(world: World) -> tuple[AudioLLMConfig, AudioTrainingConfig]:
     stages: dict[str, Any] = {
-        "align": {"steps": 4, "frame_steps": 2, "mixture": {"ctc": 1}, "negatives": 4},
+        "align": {"steps": 4, "frame_steps": 2, "mixture": {"ctc": 1}, "negatives": 4, "mask": {}},
         "warmup": {"steps": 3, "mixture": {"transcribe": 1}, "distil": 0.5},
         "sft": {"steps": 4, "learn": ["fusion", "llm"], "mixture": {"transcribe": 2, "replay": 1}},
         "dpo": {"steps": 3, "learn": ["llm"], "mixture": {"prefer": 1}, "preference": {"temperature": 2.0}},
     }
-    return configured(world, stages, ctc={}, adapt={"type": "lora", "rank": 2, "gated": False})
+    fusion = {"type": "mlp-fold", "fold": 2, "hidden": 64, "context": 1, "dropout": 0.1}
+    return configured(
+        world, stages, ctc={"spelled": True}, fusion=fusion, adapt={"type": "lora", "rank": 2, "gated": False}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +194,39 @@ def test_the_better_transcript_becomes_likelier_than_the_worse(world: World, spo
     assert max(float(preferred(model, start, utterances, online, s)["pairs"]) for s in range(6)) >= 1
 
 
+def test_the_first_steps_see_only_utterances_whose_words_have_times(world: World, tmp_path: Path) -> None:
+    stores = []
+    for name in ("timed", "other"):
+        folder = shutil.copytree(world.store.folder, tmp_path / name)
+        lines = [json.loads(line) for line in (folder / "features-00000.jsonl").read_text("utf-8").splitlines()]
+        for line in lines:
+            line["id"] = f"{name}-{line['id']}"
+            line["words"] = [[line["text"], 0.0, 0.8]] if name == "timed" else []
+        (folder / "features-00000.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+        stores.append(FeatureStore.open(folder))
+    stages: dict[str, Any] = {"align": {"steps": 9, "frame_steps": 5, "word_times": 3, "mixture": {"ctc": 1}}}
+    config, training = configured(world, stages, ctc={})
+    store = FeatureStore.united(stores)
+    trainer = AudioTrainer(config, training, store, tmp_path / "run", "x", False, None, None, False, lambda text: None)
+    seen = []
+    for batch in trainer.batches(0, 9):
+        seen.append({trainer.train_set[i].id.split("-")[0] for i in batch})
+        trainer.log.stage_step += 1
+    assert set().union(*seen[:5]) == {"timed"} and "other" in set().union(*seen[5:])
+
+
+def test_a_recipe_says_what_is_done_to_recordings_before_they_are_heard(world: World, tmp_path: Path) -> None:
+    recipe = load_recipe("audio_llm/listen", "smoke")
+    training = dict(recipe.training) | {
+        "augment": {"level": 1.0, "telephone": 1.0},
+        "stages": {"warmup": {"steps": 1, "mixture": {"transcribe": 1}, "batch_size": 2}},
+    }
+    changed = recipe.model_copy(update={"model": model_section(world.whisper, world.llm), "training": training})
+    train_recipe(changed, world.data, tmp_path / "run")
+    store = FeatureStore.open(tmp_path / "run" / "features")
+    assert all("telephone" in row.line["metadata"]["condition"] for row in store.rows)
+
+
 def test_features_of_another_layer_are_refused(world: World, tmp_path: Path) -> None:
     stages: dict[str, Any] = {"warmup": {"steps": 1, "mixture": {"transcribe": 1}}}
     config, training = configured(world, stages)
@@ -207,7 +246,7 @@ def test_another_training_is_not_resumed(world: World, uninterrupted: Path) -> N
 
 def test_a_later_stage_starts_from_a_checkpoint(world: World, uninterrupted: Path, tmp_path: Path) -> None:
     stages: dict[str, Any] = {"sft": {"steps": 1, "learn": ["llm"], "mixture": {"transcribe": 1}}}
-    config, training = configured(world, stages, ctc={}, adapt={"type": "lora", "rank": 2, "gated": False})
+    config, training = staged(world)[0], configured(world, stages)[1]
     train(config, training, world.store, tmp_path / "run", init=uninterrupted)
     before, after = (load_tensors(folder / "model.safetensors") for folder in (uninterrupted, tmp_path / "run"))
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
