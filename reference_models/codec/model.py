@@ -21,7 +21,7 @@ from speech_eval.reference_models.codec.layers import Transformer
 from speech_eval.reference_models.codec.quantizers import Quantized, Spread, build_quantizer
 from speech_eval.reference_models.codec.semantic import SemanticFusion
 from speech_eval.reference_models.codec.streaming import Conv1d, ConvTranspose1d, Pass, StreamState
-from speech_eval.reference_models.training.checkpoint import fitting, load_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, restored
 
 
 @dataclass
@@ -72,12 +72,15 @@ class Codec(nn.Module):
     def load(cls, directory: Path) -> tuple[Codec, dict[str, Any]]:
         """The codec of a checkpoint directory and its card, on the CPU. Raises `BadInput` for one that does not fit."""
         plain, state, card = load_checkpoint(directory, "codec")
-        with fitting(directory):
+        normed = any("parametrizations" in name for name in state)
+
+        def build() -> Codec:
             codec = cls(CodecConfig.model_validate({"norm": False} | plain))  # codecs without the key had none
-            if not any("parametrizations" in name for name in state):
+            if not normed:
                 codec.remove_weight_norm()
-            codec.load_state_dict(state)
-        return codec, card
+            return codec
+
+        return restored(directory, build, state), card
 
     @property
     def bitrate(self) -> float:

@@ -8,15 +8,15 @@ README.md           the card for people
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
@@ -29,6 +29,7 @@ DESCRIPTION = "reference.json"
 WEIGHTS = "model.safetensors"
 
 State = dict[str, Tensor]
+M = TypeVar("M", bound=nn.Module)
 
 
 def save_checkpoint(directory: Path, kind: str, config: dict[str, Any], state: State, card: dict[str, Any]) -> None:
@@ -42,14 +43,21 @@ def save_checkpoint(directory: Path, kind: str, config: dict[str, Any], state: S
 
 def load_checkpoint(directory: Path, kind: str) -> tuple[dict[str, Any], State, dict[str, Any]]:
     """`(config, state, card)` of a checkpoint of this kind. Raises `BadInput` naming a file that is missing, truncated,
-    of another format or of another kind."""
+    of another format or of another kind, and weights that are not finite."""
     described = read_description(directory)
     if described["kind"] != kind:
         raise BadInput(
             f"{directory} is a checkpoint of kind '{described['kind']}', not '{kind}'.",
             f"Give a checkpoint of kind '{kind}'.",
         )
-    return described["config"], load_tensors(directory / WEIGHTS), described["card"]
+    state = load_tensors(directory / WEIGHTS)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise BadInput(
+                f"{directory / WEIGHTS}: the tensor {name[:100]!r} holds NaN or infinity.",
+                "Use a checkpoint from before the training diverged.",
+            )
+    return described["config"], state, described["card"]
 
 
 def find_checkpoint(name: str, option: str) -> Path:
@@ -97,14 +105,21 @@ def load_tensors(file: Path) -> State:
         raise BadInput(f"{file}: broken or truncated weights ({error}).", "Copy the checkpoint again.") from error
 
 
-@contextmanager
-def fitting(directory: Path) -> Iterator[None]:
-    """Around the building of a model from the files of `directory`: raises `BadInput` where they do not fit."""
+def restored(directory: Path, build: Callable[[], M], state: State | Callable[[M], State]) -> M:
+    """The module that `build` makes, with the `state`, which may depend on it. Memory is taken only after
+    its shapes are known to be those of the state. Raises `BadInput` where they are not."""
     try:
-        yield
-    except (ValueError, RuntimeError) as error:  # pydantic's, torch's
-        remedy = "Use a checkpoint as training wrote it, complete."
-        raise BadInput(f"{directory}: {mismatch(error)}.", remedy) from error
+        with torch.device("meta"):
+            sketch = build()
+            sketch.load_state_dict(state(sketch) if callable(state) else state, assign=True)
+        module = build()
+        module.load_state_dict(state(module) if callable(state) else state)
+    except ValueError as error:  # pydantic's
+        raise BadInput(f"{directory}: {mismatch(error)}.", "Use a checkpoint as training wrote it.") from error
+    except RuntimeError as error:  # torch's
+        problem = f"the weights belong to another configuration ({mismatch(error)})"
+        raise BadInput(f"{directory}: {problem}.", "Copy the checkpoint again, complete.") from error
+    return module
 
 
 def mismatch(error: Exception) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.tokenizer import StreamTokenizer
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, restored, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 from speech_eval.reference_models.tts.config import HubCore, TTSConfig
 from speech_eval.reference_models.tts.delay_lm import DelayLM
@@ -57,15 +57,8 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     directory is not such a checkpoint, or its table of ids differs from the one its configuration gives."""
     described, state, card = load_checkpoint(directory, "tts")
     config = read_config(directory, described)
-    model = _empty(config, directory)
+    model = restored(directory, lambda: _empty(config, directory), lambda made: _ours(made, state))
     model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
-    try:
-        model.load_state_dict(_ours(model, state))
-    except RuntimeError as error:
-        raise BadInput(
-            f"{directory}: the weights belong to another configuration ({mismatch(error)}).",
-            "Copy the checkpoint again.",
-        ) from error
     return model.eval(), card
 
 

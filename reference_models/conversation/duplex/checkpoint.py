@@ -11,7 +11,7 @@ from speech_eval.errors import BadInput
 from speech_eval.reference_models.conversation.duplex.config import DuplexConfig
 from speech_eval.reference_models.conversation.duplex.model import DuplexLM
 from speech_eval.reference_models.conversation.duplex.pieces import Pieces
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, restored, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 
 KIND = "duplex"
@@ -53,14 +53,8 @@ def load(directory: Path) -> tuple[DuplexLM, Pieces, dict[str, Any]]:
     """The model in evaluation mode on the CPU, its pieces and its card. Raises `BadInput` for another directory, and
     where the files do not belong together."""
     described, state, card = load_checkpoint(directory, KIND)
-    model = DuplexLM(_config(directory, described))
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise BadInput(
-            f"{directory}: the weights belong to another configuration ({mismatch(error)}).",
-            "Copy the checkpoint again.",
-        ) from error
+    config = _config(directory, described)
+    model = restored(directory, lambda: DuplexLM(config), state)
     pieces = Pieces.load(directory)
     if len(pieces) != model.config.pieces:
         raise BadInput(

@@ -27,7 +27,7 @@ from speech_eval.reference_models.codec.streaming import StreamState
 from speech_eval.reference_models.conversation.flow.config import FlowConfig
 from speech_eval.reference_models.conversation.flow.matching import bent, between, follow
 from speech_eval.reference_models.conversation.flow.velocity import VelocityNetwork
-from speech_eval.reference_models.training.checkpoint import fitting, load_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, restored
 from speech_eval.reference_models.training.precision import in_float32
 
 KIND = "flow"
@@ -58,9 +58,7 @@ class Detokenizer(nn.Module):
     def load(cls, directory: Path) -> tuple[Detokenizer, dict[str, Any]]:
         """The model of a checkpoint directory and its card, on the CPU. Raises `BadInput` for one that does not fit."""
         plain, state, card = load_checkpoint(directory, KIND)
-        with fitting(directory):
-            model = cls(FlowConfig.model_validate(plain))
-            model.load_state_dict(state)
+        model = restored(directory, lambda: cls(FlowConfig.model_validate(plain)), state)
         return model.eval(), card
 
     @in_float32

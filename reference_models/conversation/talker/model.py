@@ -26,7 +26,7 @@ from speech_eval.reference_models.conversation.talker.thinker import Script
 from speech_eval.reference_models.speech_lm.frames import llama_config
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE, StreamTokenizer
-from speech_eval.reference_models.training.checkpoint import fitting, load_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, restored
 
 KIND = "talker"
 NOTHING, END = -1, -2  # at a position where no text is told, and where the text is known to have ended
@@ -75,9 +75,7 @@ class Talker(nn.Module):
     def load(cls, directory: Path) -> tuple[Talker, dict[str, Any]]:
         """The model of a checkpoint directory and its card, on the CPU. Raises `BadInput` for one that does not fit."""
         plain, state, card = load_checkpoint(directory, KIND)
-        with fitting(directory):
-            model = cls(TalkerConfig.model_validate(plain))
-            model.load_state_dict(state)
+        model = restored(directory, lambda: cls(TalkerConfig.model_validate(plain)), state)
         return model.eval(), card
 
     def embed(self, ids: Tensor, told: Tensor, due: Tensor) -> Tensor:
