@@ -10,8 +10,8 @@ curve     decisions from one pass in which the agent stays silent: the first fra
 measured  the sound of a conversation at one `eagerness`, measured as the task `turn-taking` does
 timeout   Silero VAD and a timeout, measured in the same way
 
-`heard: loudness` replaces the user's codes in each frame with speech by those of another such frame, of any turn: what
-is left is when there is sound.
+`heard: loudness` replaces the user's codes in each frame with sound, and in two after it, by those of another such
+frame, of any turn: what is left is when there is sound.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from speech_eval.reference_models.speech_lm.tokenizer import EMPTY
 from speech_eval.signal import vad
 
 _QUIET = 6  # frames, as in the adapter
-_LOUD = 0.01  # RMS of a frame with speech
+_LOUD = 0.001  # RMS of a frame with any sound: the turns have no noise
+_AFTER = 2  # frames whose codes still tell of the sound before them
 _WAVE_LATE = 0.02  # seconds, of the Vocos decoder of codec/duplex-16k
 _CURVE = [float(eagerness) for eagerness in range(-6, 7)]
 
@@ -137,6 +138,8 @@ def shuffled(users: Tensor, audios: Sequence[Audio], hop: int, seed: int) -> Ten
     for index, audio in enumerate(audios):
         whole = audio.samples[: len(audio.samples) // hop * hop].reshape(-1, hop)
         loud[index, : len(whole)] = torch.from_numpy(np.sqrt((whole**2).mean(1)) > _LOUD)[:frames]
+    for _ in range(_AFTER):
+        loud[:, 1:] |= loud[:, :-1].clone()
     found, places = users.clone(), loud.nonzero()
     order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
     found[places[:, 0], :, places[:, 1]] = users[places[order][:, 0], :, places[order][:, 1]]
