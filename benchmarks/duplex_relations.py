@@ -13,6 +13,8 @@ import argparse
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ CORE = {"width": 96, "layers": 2, "heads": 2, "feed_forward": 256, "positions": 
 DEPTH = {"width": 64, "layers": 1, "heads": 2, "feed_forward": 128, "share": 0.5}
 
 
-def trained(changes: dict[str, Any], source: Path, corpus: Corpus, steps: int, seed: int) -> dict[str, float]:
-    """Held-out nats of a variant after its training."""
+@contextmanager
+def trained(changes: dict[str, Any], source: Path, corpus: Corpus, steps: int, seed: int) -> Iterator[DuplexTrainer]:
+    """A variant after its training; its folder is gone afterwards."""
     codec = read_description(source)["config"]["codec"]
     config = DuplexConfig.model_validate({"core": CORE, "depth": DEPTH, "pieces": 320, "codec": codec, **changes})
     training = DuplexTrainingConfig.model_validate(
@@ -56,7 +59,7 @@ def trained(changes: dict[str, Any], source: Path, corpus: Corpus, steps: int, s
         )
         trainer.loop.start(resume=False)
         trainer.run()
-        return {kind: value for kind, value in trainer.log.validation.items() if kind != "step"}
+        yield trainer
 
 
 def main() -> None:
@@ -69,8 +72,9 @@ def main() -> None:
     torch.set_num_threads(1)
     corpus = open_corpus(given.data, given.checkpoint)
     for name, changes in VARIANTS.items():
-        nats = trained(changes, given.checkpoint, corpus, given.steps, given.seed)
-        print(json.dumps({"variant": name, **{kind: round(value, 4) for kind, value in nats.items()}}), flush=True)
+        with trained(changes, given.checkpoint, corpus, given.steps, given.seed) as trainer:
+            nats = {kind: round(value, 4) for kind, value in trainer.log.validation.items() if kind != "step"}
+        print(json.dumps({"variant": name, **nats}), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ one for each NFE, one for streams:
 
 mel      L1 of log10 mel magnitudes, summed over windows of 128, 512 and 2048 samples
 mos      DistillMOS
+wer      words that Whisper tiny.en hears otherwise than the text, in percent
 error    mean distance of the spectrogram to that of 64 evaluations from the same noise, in deviations of a band
 rtf      seconds of one processor per second of sound
 """
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor
 
 from speech_eval.assets import store as assets
+from speech_eval.audio import Audio
 from speech_eval.audio import load as load_audio
 from speech_eval.metrics.networks.distillmos import load as load_distillmos
 from speech_eval.reference_models.codec.losses import MelLoss
@@ -34,6 +36,7 @@ from speech_eval.reference_models.conversation.flow.model import Detokenizer, De
 from speech_eval.reference_models.data.corpus import open_corpus
 from speech_eval.reference_models.data.splits import HELD_OUT
 from speech_eval.reference_models.speech_lm.codec_stream import load_codec
+from speech_eval.reference_models.speech_lm.recognition import Heard, Recognizer, error_rate
 
 EVALUATIONS, EXACT = (1, 2, 4, 8, 16), 64
 
@@ -50,16 +53,23 @@ class Sides:
         self.codes = self.codec.encode(self.audios)
         self.books = [[torch.from_numpy(np.asarray(b))[None] for b in one.codebooks] for one in self.codes]
         self.mel = MelLoss(self.codec.sample_rate, (128, 512, 2048), (20, 80, 320))
+        self.texts, self.recognizer = (
+            [clip.sample.text or "" for clip in held_out],
+            Recognizer("whisper-tiny.en", "wer"),
+        )
         self.mos = load_distillmos(assets.ensure("distillmos") / "distill_mos_v7.pt")
 
     def measure(self, sounds: list[Tensor]) -> dict[str, float]:
-        mels, scores = [], []
-        for audio, sound in zip(self.audios, sounds, strict=True):
+        mels, scores, heard = [], [], []
+        for audio, sound, text in zip(self.audios, sounds, self.texts, strict=True):
             length = min(len(audio.samples), sound.shape[-1])
             wave = torch.from_numpy(audio.samples[:length])[None, None]
             mels.append(float(self.mel(sound[..., :length], wave)))
             scores.append(self.mos.rate(sound[0, 0, :length])[0])
-        return {"mel": round(mean(mels), 4), "mos": round(mean(scores), 3)}
+            said = self.recognizer.transcript(Audio(sound[0, 0, :length].numpy(), audio.rate), "en")
+            heard.append(Heard(text, said, "en"))
+        wer = round(100 * error_rate(heard), 1)
+        return {"mel": round(mean(mels), 4), "mos": round(mean(scores), 3), "wer": wer}
 
     def spectrogram(self, books: list[Tensor], evaluations: int) -> Tensor:
         told = self.model.told(books)

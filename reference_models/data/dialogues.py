@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -29,6 +30,7 @@ FRAME = 0.08
 RATE = 24_000
 _AGENT, _USER = 0, 1
 _TAIL = 3.5  # seconds of silence in which an agent may answer a single turn
+_PAUSES = (0.3, 0.6, 0.9, 1.2)  # seconds, in turn; a turn has none, one or two, so they cannot be counted
 _EVENT = 0.8  # seconds after a turn: an agent that answers within a third of a second has begun
 
 Word = tuple[int, str, float, float]  # channel, text, start, end
@@ -102,17 +104,18 @@ def dialogue(seed: int, voice: str, manners: Manners = Manners()) -> Dialogue:
     return made
 
 
-def user_turn(seed: int, voice: str, pause: float, forms: str = "held_out") -> Dialogue:
-    """One user turn with a pause of this length inside and silence after it. `forms` of request: those of the dialogues
-    (`user`), or some that no dialogue has (`held_out`, `validation`)."""
+def user_turn(seed: int, voice: str, pauses: Sequence[float], forms: str = "held_out") -> Dialogue:
+    """One user turn with pauses of these lengths inside and silence after it. `forms` of request: those of the
+    dialogues (`user`), or some that no dialogue has (`held_out`, `validation`); one is drawn that has so many places to
+    pause at."""
     draw = random.Random(seed)
     scene = _Scene(draw, voice, Manners())
-    topic = draw.choice(list(_grammar()["topics"].values()))
-    parts = _expand(draw.choice(topic[forms]), draw).split("|")
-    if len(parts) == 1:
-        return user_turn(seed + 1, voice, pause, forms)
-    cut = draw.randint(1, len(parts) - 1)
-    end = scene.place([" ".join(parts[:cut]), " ".join(parts[cut:])], [pause], 0.2)
+    fitting = [
+        form for topic in _grammar()["topics"].values() for form in topic[forms] if form.count("|") >= len(pauses)
+    ]
+    parts = _expand(draw.choice(fitting), draw).split("|")
+    cuts = [0, *sorted(draw.sample(range(1, len(parts)), len(pauses))), len(parts)]
+    end = scene.place([" ".join(parts[a:b]) for a, b in pairwise(cuts)], list(pauses), 0.2)
     return scene.mixed(end + _TAIL)
 
 
@@ -225,7 +228,8 @@ def recordings(source: str, count: int) -> Iterator[tuple[str, Audio, Audio | No
             turns = TURNS[source]
             voice = turns.voices[number // 4 % len(turns.voices)]
             if turns.event is None:
-                made = user_turn(turns.seed + number, voice, (0.3, 0.6, 0.9, 1.2)[number % 4], turns.forms)
+                pauses = [_PAUSES[(number + extra) % len(_PAUSES)] for extra in range(number % 3)]
+                made = user_turn(turns.seed + number, voice, pauses, turns.forms)
                 columns = {"pauses": [list(pause) for pause in made.pauses]}
             else:
                 made, event = overlapped_turn(turns.seed + number, voice, turns.forms, turns.event)

@@ -93,10 +93,12 @@ def test_the_user_is_louder_noisier_and_echoes() -> None:
     assert np.abs(plain.user[:4800]).max() < 1e-3
 
 
-def test_a_single_turn_has_its_pause_and_its_end() -> None:
-    made = user_turn(7, "hibari-mid", 0.9)
-    ((begin, end),) = made.pauses
-    assert end - begin == pytest.approx(0.9, abs=1e-3) and not made.agent.any()
+@pytest.mark.parametrize("pauses", [(), (0.9,), (0.6, 1.2)])
+def test_a_single_turn_has_its_pauses_and_its_end(pauses: tuple[float, ...]) -> None:
+    made = user_turn(7, "hibari-mid", pauses)
+    assert [end - begin for begin, end in made.pauses] == pytest.approx(pauses, abs=1.1e-3) and not made.agent.any()
+    for begin, end in made.pauses:
+        assert not made.user[round(begin * RATE) + 30 : round(end * RATE) - 30].any()
     assert not made.user[round(made.turn_ends[0] * RATE) + 30 :].any()
     assert len(made.user) / RATE - made.turn_ends[0] == pytest.approx(3.5, abs=1e-3)
 

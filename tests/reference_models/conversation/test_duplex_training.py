@@ -54,6 +54,8 @@ def test_a_dialogue_learned_by_heart_is_spoken_back(overfitted: Path) -> None:
     model, (left, right) = agent(overfitted), load_channels(overfitted / "data" / "0.wav", RATE)
     said = converse(model, right)
     assert model.text == "it rains"
+    # heard a frame of 80 ms after they are said in the training, since the acoustic codes are that late
+    assert [start for _, start in model.words()] == pytest.approx([1.52, 1.84], abs=1e-6)
     written, learned = np.array(model.written), Dialogues(overfitted / "out" / SHARDS)[0].codes[0]
     assert (written[:36, 1] == learned[0]).all() and (learned[1:, :-1] == written[1:36, 2:].T).all()
     lm, _, _ = checkpoint.load(overfitted / "out")

@@ -27,7 +27,7 @@ torch.set_num_threads(1)
 
 @pytest.mark.slow
 def test_it_answers_after_the_turn_and_not_in_the_pause() -> None:
-    made = user_turn(2_000_002, "hibari-low", 0.9, "user")
+    made = user_turn(2_000_002, "hibari-low", (0.9,), "user")
     model = resolve("duplex-small").build()
     assert isinstance(model, ReferenceDuplex)
     said = converse(model, Audio(made.user, RATE))
