@@ -11,6 +11,9 @@ per way, its word error rate with the interval of a bootstrap over recordings:
     ctc            the CTC head alone
     hard           its best tokens, repeated by the text LLM
     soft           its soft embeddings, through the LLM as it was trained
+
+A last row is about text without audio, in nats per token of 64 natural sentences: of the base LLM, with the gated LoRA
+(off without audio), and with the same LoRA always on, as a plain one would be.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -30,7 +34,9 @@ from speech_eval.datasets import load_dataset
 from speech_eval.reference_models.audio_llm import building
 from speech_eval.reference_models.audio_llm.generation import Decoding, generate
 from speech_eval.reference_models.audio_llm.model import AudioLLM, Example
-from speech_eval.reference_models.audio_llm.prompts import PLACE, as_text
+from speech_eval.reference_models.audio_llm.objectives import next_token
+from speech_eval.reference_models.audio_llm.prompts import PLACE, Written, as_text
+from speech_eval.reference_models.data.natural import natural_sentences
 from speech_eval.reference_models.speech_lm.recognition import Heard, error_rate
 from speech_eval.reference_models.training.checkpoint import find_checkpoint
 
@@ -63,6 +69,27 @@ def repeated(model: AudioLLM, texts: Sequence[str]) -> list[str]:
     return found
 
 
+@torch.no_grad()
+def text_alone(model: AudioLLM) -> dict[str, float]:
+    """Nats per token of text without audio: the base LLM, with its LoRA gated, and always on."""
+    texts = natural_sentences(64, seed=12345)
+    end = min(model.text.ends)
+    ids = [model.prompter.spoken_ids(text) for text in texts]
+    examples = [Example(str(n), (Written(one[:1]), Written((*one[1:], end), True))) for n, one in enumerate(ids)]
+
+    def nats() -> float:
+        parts = [examples[start : start + _BATCH] for start in range(0, len(examples), _BATCH)]
+        return sum(float(next_token(model, part)["ce"]) for part in parts) / len(parts)
+
+    gated = nats()
+    with model.gate.kept_shut():
+        base = nats()
+    before, model.gate.always = model.gate.always, True
+    plain = nats()
+    model.gate.always = before
+    return {"base": base, "gated": gated, "always on": plain}
+
+
 def interval(pairs: Sequence[Heard]) -> list[float]:
     """The middle 95 % of the error rate over draws of as many recordings."""
     draw = np.random.default_rng(0)
@@ -83,10 +110,11 @@ def main() -> None:
     texts = [str(sample.text) for sample in data.samples]
     model, _ = building.load(find_checkpoint(given.model, "--model"))
     encoder = model.config.encoder.spec
+    written = cache(lambda: recognized(encoder, audios))
     ways: dict[str, Callable[[], list[str]]] = {
         "true text": lambda: repeated(model, texts),
-        "whisper": lambda: recognized(encoder, audios),
-        "whisper LLM": lambda: repeated(model, recognized(encoder, audios)),
+        "whisper": written,
+        "whisper LLM": lambda: repeated(model, written()),
         **{
             reading: lambda reading=reading: recognized(f"{given.model},reading={reading}", audios)  # type: ignore[misc]
             for reading in ("ctc", "hard", "soft")
@@ -98,6 +126,7 @@ def main() -> None:
         pairs = [Heard(text, said, "en") for text, said in zip(texts, ways[way](), strict=True)]
         found = {"wer": round(100 * error_rate(pairs), 1), "interval": interval(pairs)}
         print(json.dumps({"way": way, **found, "cpu_seconds": round(time.process_time() - began)}), flush=True)
+    print(json.dumps({"text alone": {name: round(value, 6) for name, value in text_alone(model).items()}}), flush=True)
 
 
 if __name__ == "__main__":

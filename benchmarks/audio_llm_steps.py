@@ -57,7 +57,7 @@ def report(what: str, **numbers: Any) -> None:
 
 
 def trainer_of(stage: str, task: str, store: FeatureStore, batch: int, folder: Path) -> AudioTrainer:
-    """The recipe's trainer of one stage and one task, from the shipped model."""
+    """The recipe's trainer of one stage and one task, from the shipped model, which `listen` made."""
     recipe = load("audio_llm/listen", "cpu")
     values = dict(recipe.training)
     changed = values["stages"][stage] | {"utterances": "all", "mixture": {task: 1}, "batch_size": batch}

@@ -24,6 +24,10 @@ from speech_eval.adapters.base import (  # noqa: E402
 from speech_eval.audio import Audio  # noqa: E402
 from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.reference_models import CHECKPOINTS  # noqa: E402
+from speech_eval.reference_models.audio_llm import building  # noqa: E402
+from speech_eval.reference_models.audio_llm.model import Example  # noqa: E402
+from speech_eval.reference_models.audio_llm.prompts import Written  # noqa: E402
+from speech_eval.reference_models.audio_llm.text_llm import load_llm  # noqa: E402
 from speech_eval.reference_models.speech_lm.recognition import Heard, error_rate  # noqa: E402
 
 torch.set_num_threads(1)
@@ -56,8 +60,21 @@ def test_sentences_of_common_words_are_heard() -> None:
 
 def test_it_comes_with_the_package_without_encoder_and_llm() -> None:
     folder: Path = CHECKPOINTS / "listen-135m"
-    assert sum(file.stat().st_size for file in folder.iterdir()) < 10e6
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 22e6
     assert "No recorded speech" in (folder / "README.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_text_without_audio_is_read_by_the_base_llm_bit_for_bit() -> None:
+    model, _ = building.load(CHECKPOINTS / "listen-135m")
+    ids = model.prompter.spoken_ids("The gate is shut where nothing is heard.")
+    base = load_llm(model.config.llm).model
+    with torch.no_grad():
+        wanted = base(inputs_embeds=model.embed(ids)[None]).logits
+        gated = model.run(model.rows([Example("t", (Written(ids),))]))
+        model.gate.always = True
+        plain = model.run(model.rows([Example("t", (Written(ids),))]))
+    assert torch.equal(gated, wanted) and not torch.allclose(plain, wanted, atol=1e-2)
 
 
 @pytest.mark.parametrize("dim", [[1], 0, -3, 10**13, "512", None])
