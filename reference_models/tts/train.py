@@ -331,8 +331,9 @@ class TTSTrainer:
         accelerator, device, started = self.accelerator, self.accelerator.device, time.perf_counter()
         reseed(self.training.seed, number, accelerator.process_index)
         mine = [self.model.counts(batch.labels) for batch in batches]
-        own = torch.tensor([[float(value) for value in part.values()] for part in mine], device=device).sum(0)
-        counts = dict(zip(mine[0], accelerator.reduce(own, "sum").tolist(), strict=True))
+        own = torch.tensor([[float(value) for value in part.values()] for part in mine]).sum(0)
+        summed = own if accelerator.num_processes == 1 else accelerator.reduce(own.to(device), "sum")
+        counts = dict(zip(mine[0], summed.tolist(), strict=True))
         self.wrapped.train()
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
@@ -346,9 +347,10 @@ class TTSTrainer:
                 loss = self.model.loss(nats, counts) * accelerator.num_processes
                 accelerator.backward(loss)
             sums = {kind: sums.get(kind, 0.0) + value.detach() for kind, value in nats.items()}
-        totals = {kind: accelerator.reduce(value, "sum").item() for kind, value in sums.items()}
-        values = {kind: total / max(counts[kind], 1) for kind, total in totals.items()}
-        norm = float(accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimizer.clip_norm))
+        clipped = accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimizer.clip_norm)
+        totals = accelerator.reduce(torch.stack(list(sums.values())), "sum")
+        *nats_of_all, norm = torch.cat([totals, clipped.detach()[None]]).tolist()  # a device is waited for once
+        values = {kind: total / max(counts[kind], 1) for kind, total in zip(sums, nats_of_all, strict=True)}
         if not (math.isfinite(norm) and all(math.isfinite(value) for value in values.values())):
             examples = [name for batch in batches for row in batch.documents for name in row]
             self.loop.bad_step(number, "the loss or its gradient", examples[:8])
