@@ -31,6 +31,7 @@ from speech_eval.reference_models.training.checkpoint import DESCRIPTION, find_c
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, goes_on, reseed
+from speech_eval.reference_models.training.recompute import recompute_layers
 from speech_eval.reference_models.tts import lora
 from speech_eval.reference_models.tts.building import build, read_config, save, start_from
 from speech_eval.reference_models.tts.card import card
@@ -214,7 +215,7 @@ class TTSTrainer:
         if training.recompute:
             for part in self.model.children():
                 if isinstance(part, PreTrainedModel):
-                    part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+                    recompute_layers(part)
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
         dtype = torch.bfloat16 if training.precision == "bf16" else torch.float32
