@@ -292,6 +292,10 @@ class Shards:
     def __len__(self) -> int:
         return 0 if self._rows is None else len(self._rows)
 
+    def column(self, name: str) -> list[str]:
+        """One of the texts of every row, without reading codes."""
+        return [] if self._rows is None else [str(value) for value in self._rows.data.column(name).to_pylist()]
+
     def __getitem__(self, index: int) -> Document:
         row = self._rows[index]
         codes = [np.asarray(row[f"codes_{k}"], dtype=np.int64) for k in range(len(self.codec.codebook_sizes))]

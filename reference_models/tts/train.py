@@ -261,7 +261,7 @@ class TTSTrainer:
             document = shards[index]
             return tokenizer.example(document.spoken, document.codes)
 
-        return [Source(shards[i].id, len(make(i)[0]), partial(make, i)) for i in range(len(shards))]
+        return [Source(name, len(make(i)[0]), partial(make, i)) for i, name in enumerate(shards.column("id"))]
 
     def _texts(self) -> list[Source]:
         """Text to replay: the lines of a file, or the transcripts."""
@@ -269,7 +269,7 @@ class TTSTrainer:
             return []
         tokenizer, replay = self.model.tokenizer, self.training.replay
         if replay is None:
-            lines = [self.shards[index].spoken for index in range(len(self.shards))]
+            lines = self.shards.column("spoken")
         else:
             lines = tokenizer.spoken(Path(replay).read_text("utf-8").splitlines())
         make = tokenizer.text_example
@@ -283,9 +283,10 @@ class TTSTrainer:
         """Recognize what was packed. Raises `BadInput` if too little is understood, unless `force`."""
         config, check = self.model.config, self.training.check
         codec = load_codec(codec_spec)
-        documents = {document.id: document for document in map(self.shards.__getitem__, range(len(self.shards)))}
+        said = dict(zip(*map(self.shards.column, ("id", "text")), strict=True))
+        languages = dict(zip(*map(self.shards.column, ("id", "language")), strict=True))
         try:
-            report = recognize_packed(self.batches, codec, documents, check, config.language, self.say)
+            report = recognize_packed(self.batches, codec, said, languages, check, config.language, self.say)
         except BadInput as error:
             if not force:
                 raise
