@@ -24,7 +24,7 @@ from speech_eval.reference_models.data.splits import HELD_OUT
 from speech_eval.reference_models.data.token_shards import Shards, write_shards
 from speech_eval.reference_models.recipes.codecs import CODEC, bundled, codec_of
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
-from speech_eval.reference_models.speech_lm.codec_stream import load_codec
+from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import Example
 from speech_eval.reference_models.training.checkpoint import DESCRIPTION, find_checkpoint, load_checkpoint
@@ -95,21 +95,22 @@ def train_recipe(
 
 
 def _start(init: str, codec: str | None, say: Say) -> tuple[Path, TTSConfig]:
-    """The directory and configuration of what to start from: a checkpoint of this project, whose codec is seen from
-    here, or a published model, whose codec may be given in another place."""
+    """The directory and configuration of what to start from: a checkpoint of this project, which may learn the codes of
+    another codec with the same codebooks, or a published model, whose codec may be given in another place."""
     foreign = (Path(init) / "config.json").is_file() and not (Path(init) / DESCRIPTION).is_file()
     if foreign or init.startswith("hf:"):
         directory, config = start_config(init, codec)
         say(f"starting from {init}, in the layout of its family, over {config.codec.spec}")
         return directory, config
     directory = find_checkpoint(init, "--init")
-    if codec is not None:
-        raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
     config = read_config(directory, load_checkpoint(directory, "tts")[0])
-    say(f"starting from {directory}, with its architecture, its frontend and its codec")
-    codec_seen = CodecSection(spec=config.codec.seen_from(directory))
+    if codec is not None:
+        SpeechCodec(load_codec(codec), config.codec.codebook_sizes, config.codec.frame_rates)  # raises for other codes
+    through = "its codec" if codec is None else f"the codec {codec} instead of its own"
+    say(f"starting from {directory}, with its architecture, its frontend and {through}")
+    section = CodecSection(spec=codec or config.codec.seen_from(directory))
     learned = config.languages or (config.language,)
-    return directory, config.model_copy(update={"codec": codec_seen, "languages": learned})
+    return directory, config.model_copy(update={"codec": section, "languages": learned})
 
 
 def train(
