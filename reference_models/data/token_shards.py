@@ -106,7 +106,7 @@ def write_shards(
     make_folder(output)
     if (kept := _kept(output, plan, renew, say)) is not None:
         return kept
-    chosen, left_out = _readable(corpus, plan["frontend"], plan["language"], say)
+    chosen, left_out = _readable(corpus, text, language, say)
     report(left_out, len(corpus.clips), "texts", on_bad, say)
     if not any(clip.split == TRAIN for clip, _ in chosen):
         corpus.refuse(f"utterance to learn from in its split '{TRAIN}'", left_out)
