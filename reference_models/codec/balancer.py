@@ -26,12 +26,12 @@ class Balancer:
     def backward(self, losses: dict[str, Tensor], output: Tensor, elsewhere: Tensor) -> None:
         """Back-propagate. `losses` are unweighted and depend on `output` [B, 1, T]; `elsewhere` is a scalar."""
         share = processes() * self.total_norm / sum(self.weights[name] for name in losses)
+        gradients = [torch.autograd.grad(loss, [output], retain_graph=True)[0] for loss in losses.values()]
+        # A loss is a mean over the items of one process, whose gradients are longer the fewer they are.
+        norms = total(torch.stack([gradient.flatten(1).norm(dim=1).mean() for gradient in gradients])).tolist()
         balanced = torch.zeros_like(output)
-        for name, loss in losses.items():
-            (gradient,) = torch.autograd.grad(loss, [output], retain_graph=True)
-            # A loss is a mean over the items of one process, whose gradients are longer the fewer they are.
-            norm = float(total(gradient.flatten(1).norm(dim=1).mean())) / processes()
-            self.sums[name] = self.sums[name] * self.decay + norm
+        for name, gradient, norm in zip(losses, gradients, norms, strict=True):
+            self.sums[name] = self.sums[name] * self.decay + norm / processes()
             self.counts[name] = self.counts[name] * self.decay + 1.0
             balanced += gradient * (share * self.weights[name] / (self.sums[name] / self.counts[name] + 1e-12))
         if elsewhere.requires_grad:

@@ -40,7 +40,7 @@ from speech_eval.reference_models.training.checkpoint import (
     save_checkpoint,
 )
 from speech_eval.reference_models.training.config import OptimizerConfig
-from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says, total
+from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says, read
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, reseed, update
 from speech_eval.reference_models.training.state import EMA
@@ -271,9 +271,13 @@ class CodecTrainer:
         if self.distil:
             own["distil"] = self.distil(out.first_latent.float(), audio)
         losses = self._losses(audio, decoded, own, adversarial)
-        values |= {key: float(loss.detach()) for key, loss in losses.items()}
-        if not self._backward(losses, decoded, number, batch):
+        found, finite = read(list(losses.values()))
+        values |= dict(zip(losses, found, strict=True))
+        if not finite:
+            names = [key for key in losses if not math.isfinite(values[key])]
+            self.loop.bad_step(number, f"the loss {', '.join(names) or 'of another process'}", batch.clips)
             return {}
+        self._backward(losses, decoded)
         values["norm"] = self._update(self.learners, self.optimizer, training.optimizer, number)
         if not math.isfinite(values["norm"]):
             self.loop.bad_step(number, "the gradient's norm", batch.clips)
@@ -294,7 +298,8 @@ class CodecTrainer:
         real = [[part[: len(audio)] for part in maps_of] for maps_of in maps]
         fake = [[part[len(audio) :] for part in maps_of] for maps_of in maps]
         loss = discriminator_loss(real, fake, adversary.kind)
-        if not self._finite(loss):
+        (value,), finite = read([loss])
+        if not finite:
             self.loop.bad_step(number, "the discriminators' loss", batch.clips, adversary.every)
             return math.nan
         self.critic_optimizer.zero_grad(set_to_none=True)
@@ -303,7 +308,7 @@ class CodecTrainer:
         if not math.isfinite(norm):
             self.loop.bad_step(number, "the norm of the discriminators' gradient", batch.clips, adversary.every)
             return math.nan
-        return float(loss.detach())
+        return value
 
     def _losses(self, audio: Tensor, decoded: Tensor, own: dict[str, Tensor], adversarial: bool) -> dict[str, Tensor]:
         """Every loss that is on, unweighted."""
@@ -324,30 +329,19 @@ class CodecTrainer:
             losses["feature_matching"] = feature_matching_loss(real, fake)
         return {key: loss for key, loss in losses.items() if self.table.is_on(key)}
 
-    def _backward(self, losses: dict[str, Tensor], decoded: Tensor, number: int, batch: Batch) -> bool:
-        """Back-propagate the weighted sum, or balanced gradients; False if a loss is not finite."""
+    def _backward(self, losses: dict[str, Tensor], decoded: Tensor) -> None:
+        """Back-propagate the weighted sum, or balanced gradients."""
         weighted = self.table.weighted(losses)
-        total = torch.stack([loss.float() for loss in weighted.values()]).sum()
-        if not self._finite(total):
-            names = [key for key, loss in losses.items() if not loss.isfinite()]
-            self.loop.bad_step(number, f"the loss {', '.join(names) or 'of another process'}", batch.clips)
-            return False
         self.optimizer.zero_grad(set_to_none=True)
         if self.balancer is None:
-            self.accelerator.backward(total)
-            return True
+            self.accelerator.backward(torch.stack([loss.float() for loss in weighted.values()]).sum())
+            return
         here = {key: loss for key, loss in losses.items() if key in self.balancer.weights}
         elsewhere = [loss for key, loss in weighted.items() if key not in here]
         self.balancer.backward(here, decoded, torch.stack(elsewhere).sum() if elsewhere else decoded.new_zeros(()))
-        return True
 
     def _update(self, module: torch.nn.Module, optimizer: Any, config: OptimizerConfig, number: int) -> float:
         return update(optimizer, module.parameters(), config, config.rate_at(number, self.loop.done()))
-
-    def _finite(self, loss: Tensor) -> bool:
-        """Whether a loss is finite in all processes."""
-        bad = (~loss.detach().isfinite()).float()
-        return float(total(bad)) == 0.0
 
     # ----------------------------------------------------------------------- reports, validation, checkpoint
 

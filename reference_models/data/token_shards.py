@@ -3,22 +3,28 @@
 SHARDS/train-00000.parquet     id, text, spoken, speaker, language, seconds, codes_0 … codes_K-1; likewise held-out-…
 SHARDS/shards.json             the codec, the text frontend, hours, sizes beside the waveforms, what was left out and
                                why; written last
+SHARDS/.parts-KEY/             what is encoded so far, a file per 1024 recordings; gone at the end
 
-Codes are stored as the codec gave them, so that every layout reads the same shards.
+Codes are stored as the codec gave them, so that every layout reads the same shards. All processes of a training encode,
+each the next part that is not there, so that what was interrupted goes on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from speech_eval.adapters.base import AudioCodec, Codes
 from speech_eval.audio import load
@@ -35,7 +41,7 @@ from speech_eval.reference_models.data.corpus import (
     without_words,
 )
 from speech_eval.reference_models.data.splits import HELD_OUT, TRAIN
-from speech_eval.reference_models.speech_lm.codec_stream import load_codec
+from speech_eval.reference_models.speech_lm.codec_stream import load_codec, probe
 from speech_eval.reference_models.speech_lm.frontend import Frontend, Reading, readings, voice_of
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
@@ -49,8 +55,11 @@ SPLITS = (TRAIN, HELD_OUT)
 _VERSION = 2  # of the rows
 _CACHE = ".cache"
 _TEXTS = ("id", "text", "spoken", "speaker", "language")
-_ROWS = 20_000  # per file
+_LOCK = ".lock"
 _BATCH = 16  # recordings per call of the codec
+_PART = 1024  # recordings that one process encodes in a row
+_PARTS = 20  # per file
+_POLL = 0.2  # seconds
 _PCM_BYTES = 2
 
 
@@ -95,60 +104,127 @@ def write_shards(
         "language": language,
     }
     make_folder(output)
-    with FileLock(output / ".lock"):  # several processes of one training may ask at once
-        done = output / SUMMARY
-        if done.is_file():
-            summary = read_record(done, "Choose another folder.", "plan")
-            changed = differences(summary["plan"], plan)
-            if not changed:
-                return summary
-            if not renew:
-                raise BadInput(f"{output} holds shards of something else: {changed}.", "Choose another folder.")
-            say(f"{output} is written anew: {changed}")
-            for file in (done, *output.glob("*.parquet")):
-                file.unlink()
-            shutil.rmtree(output / _CACHE, ignore_errors=True)
-        summary = {"plan": plan, **_write(corpus, codec, codec_spec, output, plan, on_bad, progress, say)}
-        write_atomically(done, (json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
-        return summary
-
-
-def _write(
-    corpus: Corpus,
-    codec: AudioCodec,
-    codec_spec: str,
-    output: Path,
-    plan: dict[str, Any],
-    on_bad: Policy,
-    progress: Progress,
-    say: Say,
-) -> dict[str, Any]:
-    chosen, left_out = _readable(corpus, plan["frontend"], plan["language"], say)
+    if (kept := _kept(output, plan, renew, say)) is not None:
+        return kept
+    chosen, left_out = _readable(corpus, text, language, say)
     report(left_out, len(corpus.clips), "texts", on_bad, say)
     if not any(clip.split == TRAIN for clip, _ in chosen):
         corpus.refuse(f"utterance to learn from in its split '{TRAIN}'", left_out)
-    section: CodecSection | None = None
-    splits, languages, done = {}, Counter[str](), 0
-    for split in SPLITS:
-        mine = [(clip, reading) for clip, reading in chosen if clip.split == split]
-        writer = _Writer(output, split)
-        for start in range(0, len(mine), _BATCH):
-            batch = mine[start : start + _BATCH]
-            for row, found in _encode(codec, batch):
-                section = section or codec_section(codec, codec_spec, found)
-                writer.add(row, len(section.codebook_sizes))
-            done += len(batch)
-            progress("encode", done, len(chosen))
-        splits[split] = writer.close(codec.sample_rate)
-        if split == TRAIN:
-            languages = Counter(reading.voice or clip.sample.language for clip, reading in mine)
-    assert section is not None
-    return {
-        "codec": section.model_dump(mode="json"),
-        "splits": splits,
-        "languages": [name for name, _ in languages.most_common()],
-        "passed_over": {item.clip: item.reason for item in (*corpus.left_out, *left_out)},
+    section = codec_section(codec, codec_spec, probe(codec))
+    key = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
+    parts = output / f".parts-{key}"
+    make_folder(parts)
+    by_split = {split: [(clip, reading) for clip, reading in chosen if clip.split == split] for split in SPLITS}
+    files = _encode_all(codec, by_split, parts, section, progress)
+    with FileLock(output / _LOCK):  # several processes of one training may come here at once
+        if (kept := _kept(output, plan, renew, say)) is not None:
+            return kept
+        voices = Counter(reading.voice or clip.sample.language for clip, reading in by_split[TRAIN])
+        summary = {
+            "plan": plan,
+            "codec": section.model_dump(mode="json"),
+            "splits": {split: _join(files[split], output, split, codec.sample_rate) for split in SPLITS},
+            "languages": [name for name, _ in voices.most_common()],
+            "passed_over": {item.clip: item.reason for item in (*corpus.left_out, *left_out)},
+        }
+        write_atomically(
+            output / SUMMARY, (json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        )
+        for folder in output.glob(".parts-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+    return summary
+
+
+def _kept(output: Path, plan: dict[str, Any], renew: bool, say: Say) -> dict[str, Any] | None:
+    """The summary of finished shards of the same plan. Others are removed if they may be renewed, else refused."""
+    done = output / SUMMARY
+    if not done.is_file():
+        return None
+    summary: dict[str, Any] = read_record(done, "Choose another folder.", "plan")
+    changed = differences(summary["plan"], plan)
+    if not changed:
+        return summary
+    if not renew:
+        raise BadInput(f"{output} holds shards of something else: {changed}.", "Choose another folder.")
+    say(f"{output} is written anew: {changed}")
+    for file in (done, *output.glob("*.parquet")):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(output / _CACHE, ignore_errors=True)
+    return None
+
+
+Chosen = list[tuple[Clip, Reading]]
+
+
+def _encode_all(
+    codec: AudioCodec, by_split: dict[str, Chosen], parts: Path, section: CodecSection, progress: Progress
+) -> dict[str, list[Path]]:
+    """The files of all parts, by split and in order, once this and other processes have written them. Another process
+    may have joined them meanwhile."""
+    work = {
+        parts / f"{split}-{start:09d}.parquet": mine[start : start + _PART]
+        for split, mine in by_split.items()
+        for start in range(0, len(mine), _PART)
     }
+    whole, joined = sum(map(len, by_split.values())), parts.parent / SUMMARY
+    while not joined.is_file() and (missing := [file for file in work if not file.is_file()]):
+        taken = False
+        for file in missing:
+            with suppress(Timeout), FileLock(f"{file}.lock", timeout=0):  # else another process is at it
+                if not file.is_file() and not joined.is_file():
+                    before = sum(len(mine) for other, mine in work.items() if other.is_file())
+                    _save(_table(codec, work[file], section, partial(progress, "encode"), before, whole), file)
+                    taken = True
+        if not taken:
+            time.sleep(_POLL)
+    return {split: [file for file in work if file.name.startswith(f"{split}-0")] for split in by_split}
+
+
+def _table(
+    codec: AudioCodec, mine: Chosen, section: CodecSection, say: Callable[[int, int], None], before: int, whole: int
+) -> Any:
+    """The rows of a part, after `before` of a `whole`."""
+    pa, rows = require("pyarrow", "train"), list[dict[str, Any]]()
+    for start in range(0, len(mine), _BATCH):
+        rows += _encode(codec, mine[start : start + _BATCH])
+        say(before + len(rows), whole)
+    text = [pa.field(name, pa.string()) for name in _TEXTS]
+    codes = [pa.field(f"codes_{k}", pa.list_(pa.uint16())) for k in range(len(section.codebook_sizes))]
+    return pa.Table.from_pylist(rows, schema=pa.schema([*text, pa.field("seconds", pa.float64()), *codes]))
+
+
+def _join(parts: list[Path], output: Path, split: str, rate: int) -> dict[str, Any]:
+    """The parts of a split as its files; returns what it holds, and its size compared with 16-bit waveforms."""
+    pa, parquet, compute = (require(name, "train") for name in ("pyarrow", "pyarrow.parquet", "pyarrow.compute"))
+    utterances, codes, size, seconds = 0, 0, 0, 0.0
+    speakers: set[str] = set()
+    for number, start in enumerate(range(0, len(parts), _PARTS)):
+        table = pa.concat_tables([parquet.read_table(file) for file in parts[start : start + _PARTS]])
+        path = output / f"{split}-{number:05d}.parquet"
+        _save(table, path)
+        size += path.stat().st_size
+        utterances += len(table)
+        seconds += sum(table["seconds"].to_pylist())
+        named = zip(table["speaker"].to_pylist(), table["id"].to_pylist(), strict=True)
+        speakers |= {speaker or name for speaker, name in named}  # every unknown speaker counts as another one
+        books = (name for name in table.column_names if name.startswith("codes_"))
+        codes += sum(compute.sum(compute.list_value_length(table[name])).as_py() or 0 for name in books)
+    waveforms = round(seconds * rate) * _PCM_BYTES
+    return {
+        "utterances": utterances,
+        "speakers": len(speakers),
+        "hours": round(seconds / 3600, 4),
+        "codes": codes,
+        "bytes": size,
+        "waveform_bytes": waveforms,
+        "smaller_by": round(waveforms / size, 1) if size else None,
+    }
+
+
+def _save(table: Any, file: Path) -> None:
+    buffer = require("pyarrow", "train").BufferOutputStream()
+    require("pyarrow.parquet", "train").write_table(table, buffer, compression="zstd")
+    write_atomically(file, buffer.getvalue().to_pybytes())
 
 
 def _readable(
@@ -172,13 +248,13 @@ def _readable(
     return chosen, left_out
 
 
-def _encode(codec: AudioCodec, batch: Sequence[tuple[Clip, Reading]]) -> Iterator[tuple[dict[str, Any], Any]]:
+def _encode(codec: AudioCodec, batch: Chosen) -> Iterator[dict[str, Any]]:
     audios = [load(clip.path, codec.sample_rate) for clip, _ in batch]
     for (clip, reading), audio, found in zip(batch, audios, codec.encode(audios), strict=True):
         sample = clip.sample
         books = {f"codes_{k}": np.asarray(book, dtype=np.uint16) for k, book in enumerate(found.codebooks)}
         row = {"id": sample.id, "text": sample.text, "spoken": reading.said, "speaker": sample.speaker or "", **books}
-        yield row | {"language": sample.language, "seconds": audio.seconds}, found
+        yield row | {"language": sample.language, "seconds": audio.seconds}
 
 
 def codec_section(codec: AudioCodec, spec: str, found: Codes) -> CodecSection:
@@ -194,55 +270,6 @@ def codec_section(codec: AudioCodec, spec: str, found: Codes) -> CodecSection:
         weights_sha256=codec.info().weights_sha256 or "",
         sample_rate=codec.sample_rate,
     )
-
-
-class _Writer:
-    """Rows of a split to files of `_ROWS` each."""
-
-    def __init__(self, folder: Path, split: str) -> None:
-        self.folder, self.split = folder, split
-        self.rows: list[dict[str, Any]] = []
-        self.files: list[Path] = []
-        self.utterances, self.seconds, self.codes, self.books = 0, 0.0, 0, 0
-        self.speakers: set[str] = set()
-
-    def add(self, row: dict[str, Any], books: int) -> None:
-        self.books = books
-        self.rows.append(row)
-        self.utterances += 1
-        self.speakers.add(row["speaker"] or row["id"])  # every unknown speaker counts as another one
-        self.seconds += row["seconds"]
-        self.codes += sum(len(row[f"codes_{k}"]) for k in range(books))
-        if len(self.rows) == _ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        pa, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
-        text = [pa.field(name, pa.string()) for name in _TEXTS]
-        codes = [pa.field(f"codes_{k}", pa.list_(pa.uint16())) for k in range(self.books)]
-        schema = pa.schema([*text, pa.field("seconds", pa.float64()), *codes])
-        path = self.folder / f"{self.split}-{len(self.files):05d}.parquet"
-        buffer = pa.BufferOutputStream()
-        parquet.write_table(pa.Table.from_pylist(self.rows, schema=schema), buffer, compression="zstd")
-        write_atomically(path, buffer.getvalue().to_pybytes())
-        self.files.append(path)
-        self.rows = []
-
-    def close(self, rate: int) -> dict[str, Any]:
-        """Finish the last file; returns what the split holds, and its size compared with 16-bit waveforms."""
-        if self.rows:
-            self._flush()
-        size = sum(path.stat().st_size for path in self.files)
-        waveforms = round(self.seconds * rate) * _PCM_BYTES
-        return {
-            "utterances": self.utterances,
-            "speakers": len(self.speakers),
-            "hours": round(self.seconds / 3600, 4),
-            "codes": self.codes,
-            "bytes": size,
-            "waveform_bytes": waveforms,
-            "smaller_by": round(waveforms / size, 1) if size else None,
-        }
 
 
 class Shards:
@@ -264,6 +291,10 @@ class Shards:
 
     def __len__(self) -> int:
         return 0 if self._rows is None else len(self._rows)
+
+    def column(self, name: str) -> list[str]:
+        """One of the texts of every row, without reading codes."""
+        return [] if self._rows is None else [str(value) for value in self._rows.data.column(name).to_pylist()]
 
     def __getitem__(self, index: int) -> Document:
         row = self._rows[index]

@@ -24,6 +24,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaModel
 
 from speech_eval.reference_models.modelability.heads import DIRECT, TwoSteps
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
+from speech_eval.reference_models.training.recompute import recompute_layers
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class CodeLM(nn.Module):
             )
         )
         if checkpointing:
-            self.core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            recompute_layers(self.core)
         # Unit logits from a tied head.
         std = config.width**-0.5
         self.embeddings = nn.ParameterList(torch.randn(size, config.width) * std for size in config.vocabularies)

@@ -69,6 +69,7 @@ def train(
     that of samples that state none, `options` are those that the recipe's stack declares.
     """
     recipe = load(name, size)
+    recipe.check()
     stack = stack_of(recipe.name)
     known = {option.name for option in stack.options}
     for option in sorted(options.keys() - known):
@@ -93,6 +94,7 @@ def reproduce(name: str, size: str, output: Path, *, progress: Progress = silent
     """Prepare, train, evaluate and judge into `output`: `data`, `checkpoint` and `run` below it. Every stage continues
     where an earlier call was stopped. The task and its metrics are looked up before anything is computed."""
     recipe = load(name, size)
+    recipe.check()
     TASKS.get(recipe.evaluation.task)
     for metric in recipe.evaluation.metrics:
         METRICS.get(metric)

@@ -8,10 +8,11 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, PositiveInt, ValidationError
+from pydantic_core import ErrorDetails
 
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.reference_models.recipes.stacks import stack_of, stacks
-from speech_eval.reference_models.training.config import Section, first_problem, knob
+from speech_eval.reference_models.training.config import Section, first_problem, in_words, knob, marked
 
 _HELP = "See docs/recipes.md, or: speech-eval recipe show NAME"
 _Section = TypeVar("_Section", bound=Section)
@@ -127,6 +128,23 @@ class ResolvedRecipe(_Common):
             return section.model_validate(values)
         except ValidationError as error:
             raise BadInput(f"{self.name}, size {self.size}: {first_problem(error)}.", _HELP) from None
+
+    def check(self) -> None:
+        """Raise `BadInput` naming a key of any part that its stack cannot use, other than what is filled in."""
+        for part, section in stack_of(self.name).sections(self).items():
+            try:
+                section.model_validate(getattr(self, part))
+            except ValidationError as error:
+                found = [problem for problem in error.errors() if not _filled_in(section, problem)]
+                if found:
+                    problem = in_words(error, found[0], part)
+                    raise BadInput(f"{self.name}, size {self.size}: {problem}.", _HELP) from None
+
+
+def _filled_in(section: type[Section], problem: ErrorDetails) -> bool:
+    """Whether a problem is a key that the recipe leaves to training."""
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    return problem["type"] == "missing" and len(problem["loc"]) == 1 and marked(section.model_fields[name], "filled_in")
 
 
 def names() -> list[str]:

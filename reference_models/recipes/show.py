@@ -102,7 +102,8 @@ def in_words(value: Any) -> str:
 
 
 def keys(recipe: ResolvedRecipe) -> list[Key]:
-    """Every key of a recipe at one size, part by part."""
+    """Every key of a recipe at one size, part by part. Raises `BadInput` naming one that cannot be used."""
+    recipe.check()
     parts: dict[str, type[Section]] = {"data": type(recipe.data)}
     if recipe.codec is not None:
         parts["codec"] = type(recipe.codec)

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 Policy = Literal["skip", "stop"]
 
@@ -90,16 +91,20 @@ class RunConfig(Section):
         return self.model_dump(mode="json", exclude=free)
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first problem of a failed validation: `'training.steps': Input should be greater than 0`. For a key that does
-    not exist, with the nearest one that does."""
-    first = error.errors()[0]
+def first_problem(error: ValidationError, part: str = "") -> str:
+    """The first problem of a failed validation of a `part`: `'training.steps': Input should be greater than 0`. For a
+    key that does not exist, with the nearest one that does."""
+    return in_words(error, error.errors()[0], part)
+
+
+def in_words(error: ValidationError, first: ErrorDetails, part: str = "") -> str:
+    """One of the problems of a failed validation of a `part`, as `first_problem` words it."""
     message = first["msg"].replace("valid tuple", "list")
     if first["type"] == "extra_forbidden":
         *path, key = map(str, first["loc"])
         near = difflib.get_close_matches(key, _keys_at(error.title, path), n=1)
         message += f" (did you mean '{near[0]}'?)" if near else ""
-    return f"'{'.'.join(str(part) for part in first['loc'])}': {message}"
+    return f"'{'.'.join(str(step) for step in (*filter(None, [part]), *first['loc']))}': {message}"
 
 
 def sections_in(annotation: Any) -> list[type[Section]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
@@ -110,6 +110,13 @@ def total(x: Tensor) -> Tensor:
     if processes() > 1:
         dist.all_reduce(x)
     return x
+
+
+def read(numbers: Sequence[Tensor]) -> tuple[list[float], bool]:
+    """Numbers of a step, and whether they are finite in all processes. A device is waited for once, not per number."""
+    own = torch.stack([number.detach().float() for number in numbers])
+    *values, bad = torch.cat([own, total((~own.isfinite()).any().float())[None]]).tolist()
+    return values, bad == 0.0
 
 
 def total_with_gradient(x: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from speech_eval.adapters.base import AudioCodec
 from speech_eval.errors import BadInput
 from speech_eval.progress import Say, unsaid
 from speech_eval.reference_models.data.packing import Packed, documents_of
-from speech_eval.reference_models.data.token_shards import Document
 from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
 from speech_eval.reference_models.speech_lm.layouts import Ints
 from speech_eval.reference_models.speech_lm.recognition import Heard, Recognizer, error_rate
@@ -27,13 +26,15 @@ from speech_eval.text.detect import UNKNOWN
 def recognize_packed(
     packed: Packed,
     codec: AudioCodec,
-    documents: Mapping[str, Document],
+    said: Mapping[str, str],
+    spoken_in: Mapping[str, str],
     config: CheckConfig,
     default: str,
     say: Say = unsaid,
 ) -> dict[str, Any]:
     """Word error rate of the first `config.utterances` packed utterances that the recognizer knows the language of, and
-    what was recognized in each. `default` is the language of documents that state none.
+    what was recognized in each. `said` and `spoken_in` are texts and languages of documents by name, `default` is the
+    language of those that state none.
 
     Raises `BadInput` where the recognizer knows no language of the data.
     """
@@ -41,8 +42,7 @@ def recognize_packed(
     speech = SpeechCodec(codec, section.codebook_sizes, section.frame_rates)
     recognizer = Recognizer(config.recognizer, "training.check.recognizer")
     languages = {
-        name: primary_language(default) if document.language == UNKNOWN else document.language
-        for name, document in documents.items()
+        name: primary_language(default) if language == UNKNOWN else language for name, language in spoken_in.items()
     }
     problems = {language: recognizer.problem(language) for language in sorted(set(languages.values()))}
     for language, problem in problems.items():
@@ -57,7 +57,7 @@ def recognize_packed(
     found: dict[str, Heard] = {}
     for name, codes in _utterances(packed.tokenizer, packed, config.utterances, set(known)):
         language = languages[name]
-        found[name] = Heard(documents[name].text, recognizer.transcript(speech.decode(codes), language), language)
+        found[name] = Heard(said[name], recognizer.transcript(speech.decode(codes), language), language)
     rows = [{"id": name, "text": heard.text, "heard": heard.transcript} for name, heard in found.items()]
     wer = error_rate(found.values())
     return {"utterances": len(rows), "recognizer": config.recognizer, "wer": wer, "heard": rows}

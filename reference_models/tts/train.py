@@ -24,13 +24,14 @@ from speech_eval.reference_models.data.splits import HELD_OUT
 from speech_eval.reference_models.data.token_shards import Shards, write_shards
 from speech_eval.reference_models.recipes.codecs import CODEC, bundled, codec_of
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
-from speech_eval.reference_models.speech_lm.codec_stream import load_codec
+from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import Example
 from speech_eval.reference_models.training.checkpoint import DESCRIPTION, find_checkpoint, load_checkpoint
 from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, goes_on, reseed
+from speech_eval.reference_models.training.recompute import recompute_layers
 from speech_eval.reference_models.tts import lora
 from speech_eval.reference_models.tts.building import build, read_config, save, start_from
 from speech_eval.reference_models.tts.card import card
@@ -94,21 +95,22 @@ def train_recipe(
 
 
 def _start(init: str, codec: str | None, say: Say) -> tuple[Path, TTSConfig]:
-    """The directory and configuration of what to start from: a checkpoint of this project, whose codec is seen from
-    here, or a published model, whose codec may be given in another place."""
+    """The directory and configuration of what to start from: a checkpoint of this project, which may learn the codes of
+    another codec with the same codebooks, or a published model, whose codec may be given in another place."""
     foreign = (Path(init) / "config.json").is_file() and not (Path(init) / DESCRIPTION).is_file()
     if foreign or init.startswith("hf:"):
         directory, config = start_config(init, codec)
         say(f"starting from {init}, in the layout of its family, over {config.codec.spec}")
         return directory, config
     directory = find_checkpoint(init, "--init")
-    if codec is not None:
-        raise BadInput("A model goes on speaking through its own codec.", "Leave out --codec, or --init.")
     config = read_config(directory, load_checkpoint(directory, "tts")[0])
-    say(f"starting from {directory}, with its architecture, its frontend and its codec")
-    codec_seen = CodecSection(spec=config.codec.seen_from(directory))
+    if codec is not None:
+        SpeechCodec(load_codec(codec), config.codec.codebook_sizes, config.codec.frame_rates)  # raises for other codes
+    through = "its codec" if codec is None else f"the codec {codec} instead of its own"
+    say(f"starting from {directory}, with its architecture, its frontend and {through}")
+    section = CodecSection(spec=codec or config.codec.seen_from(directory))
     learned = config.languages or (config.language,)
-    return directory, config.model_copy(update={"codec": codec_seen, "languages": learned})
+    return directory, config.model_copy(update={"codec": section, "languages": learned})
 
 
 def train(
@@ -214,7 +216,7 @@ class TTSTrainer:
         if training.recompute:
             for part in self.model.children():
                 if isinstance(part, PreTrainedModel):
-                    part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+                    recompute_layers(part)
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
         dtype = torch.bfloat16 if training.precision == "bf16" else torch.float32
@@ -260,7 +262,7 @@ class TTSTrainer:
             document = shards[index]
             return tokenizer.example(document.spoken, document.codes)
 
-        return [Source(shards[i].id, len(make(i)[0]), partial(make, i)) for i in range(len(shards))]
+        return [Source(name, len(make(i)[0]), partial(make, i)) for i, name in enumerate(shards.column("id"))]
 
     def _texts(self) -> list[Source]:
         """Text to replay: the lines of a file, or the transcripts."""
@@ -268,7 +270,7 @@ class TTSTrainer:
             return []
         tokenizer, replay = self.model.tokenizer, self.training.replay
         if replay is None:
-            lines = [self.shards[index].spoken for index in range(len(self.shards))]
+            lines = self.shards.column("spoken")
         else:
             lines = tokenizer.spoken(Path(replay).read_text("utf-8").splitlines())
         make = tokenizer.text_example
@@ -282,9 +284,10 @@ class TTSTrainer:
         """Recognize what was packed. Raises `BadInput` if too little is understood, unless `force`."""
         config, check = self.model.config, self.training.check
         codec = load_codec(codec_spec)
-        documents = {document.id: document for document in map(self.shards.__getitem__, range(len(self.shards)))}
+        said = dict(zip(*map(self.shards.column, ("id", "text")), strict=True))
+        languages = dict(zip(*map(self.shards.column, ("id", "language")), strict=True))
         try:
-            report = recognize_packed(self.batches, codec, documents, check, config.language, self.say)
+            report = recognize_packed(self.batches, codec, said, languages, check, config.language, self.say)
         except BadInput as error:
             if not force:
                 raise
@@ -331,8 +334,9 @@ class TTSTrainer:
         accelerator, device, started = self.accelerator, self.accelerator.device, time.perf_counter()
         reseed(self.training.seed, number, accelerator.process_index)
         mine = [self.model.counts(batch.labels) for batch in batches]
-        own = torch.tensor([[float(value) for value in part.values()] for part in mine], device=device).sum(0)
-        counts = dict(zip(mine[0], accelerator.reduce(own, "sum").tolist(), strict=True))
+        own = torch.tensor([[float(value) for value in part.values()] for part in mine]).sum(0)
+        summed = own if accelerator.num_processes == 1 else accelerator.reduce(own.to(device), "sum")
+        counts = dict(zip(mine[0], summed.tolist(), strict=True))
         self.wrapped.train()
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
@@ -346,9 +350,10 @@ class TTSTrainer:
                 loss = self.model.loss(nats, counts) * accelerator.num_processes
                 accelerator.backward(loss)
             sums = {kind: sums.get(kind, 0.0) + value.detach() for kind, value in nats.items()}
-        totals = {kind: accelerator.reduce(value, "sum").item() for kind, value in sums.items()}
-        values = {kind: total / max(counts[kind], 1) for kind, total in totals.items()}
-        norm = float(accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimizer.clip_norm))
+        clipped = accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimizer.clip_norm)
+        totals = accelerator.reduce(torch.stack(list(sums.values())), "sum")
+        *nats_of_all, norm = torch.cat([totals, clipped.detach()[None]]).tolist()  # a device is waited for once
+        values = {kind: total / max(counts[kind], 1) for kind, total in zip(sums, nats_of_all, strict=True)}
         if not (math.isfinite(norm) and all(math.isfinite(value) for value in values.values())):
             examples = [name for batch in batches for row in batch.documents for name in row]
             self.loop.bad_step(number, "the loss or its gradient", examples[:8])

@@ -33,7 +33,12 @@ from speech_eval.reference_models.tts.config import TTSConfig  # noqa: E402
 
 SIZES = [(name, size) for name in names() for size in open_recipe(name).sizes]
 # Frames per second of the codecs that the recipes name; their codebooks are smaller here.
-RATES = {"tts/llasa": [50.0], "tts/orpheus": [11.71875, 23.4375, 46.875], "tts/csm": [12.5] * 8}
+RATES = {
+    "tts/llasa": [50.0],
+    "tts/orpheus": [11.71875, 23.4375, 46.875],
+    "tts/csm": [12.5] * 8,
+    "tts/delay": [12.5] * 8,
+}
 
 
 def _save_snac(path: Path) -> None:

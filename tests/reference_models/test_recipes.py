@@ -25,6 +25,7 @@ from speech_eval.reference_models.codec.model import Codec  # noqa: E402
 from speech_eval.reference_models.codec.training_config import TrainingConfig  # noqa: E402
 from speech_eval.reference_models.recipes.reproduce import judge, reproduce, train  # noqa: E402
 from speech_eval.reference_models.recipes.schema import lay_over, load, names  # noqa: E402
+from speech_eval.reference_models.recipes.show import describe  # noqa: E402
 
 torch.set_num_threads(1)
 CODECS = (
@@ -208,6 +209,9 @@ def test_prepared_data_that_was_changed_since_is_noticed(reproduced: Path, tmp_p
             r"'evaluation\.split': Input should be",
         ),
         ("evaluation", {"task": "codec-reconstrucion"}, "codec-reconstrucion"),
+        ("training", {"steps": 8, "optimiser": {}}, r"'training\.optimiser': Extra inputs .*did you mean 'optimizer'"),
+        ("training", {"steps": 0}, r"'training\.steps': Input should be greater than 0"),
+        ("model", {"latent_dims": 64}, r"'model\.latent_dims': Extra inputs .*did you mean 'latent_dim'"),
         ("evaluation", {"task": "codec-reconstruction", "metrics": ["stoy[pystoi]"]}, "stoy"),
     ],
 )
@@ -220,6 +224,9 @@ def test_what_a_recipe_misspells_is_named_before_anything_is_computed(
     with pytest.raises(BadInput, match=named):
         reproduce(str(tmp_path / "tiny.yaml"), "smoke", tmp_path / "out")
     assert not (tmp_path / "out" / "data" / "audio").exists()
+    if part in ("model", "training"):
+        with pytest.raises(BadInput, match=named):
+            describe(str(tmp_path / "tiny.yaml"), "smoke")
 
 
 def test_numbers_outside_the_tolerance_are_not(reproduced: Path) -> None:

@@ -110,6 +110,7 @@ class EMACodebook(Codebook):
         self.register_buffer("codes", torch.randn(config.codebook_size, dim) / dim**0.5)
         self.register_buffer("sums", self.codes.clone())
         self.register_buffer("started", torch.tensor(False))
+        self._begun = False  # as `started`, known without asking a device
 
     def forward(self, x: Tensor, clean: Tensor, used: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         seen = x.detach().mT[used].flatten(0, 1).float()  # [M, d], what may teach
@@ -131,7 +132,8 @@ class EMACodebook(Codebook):
     @torch.no_grad()
     def start(self, seen: Tensor) -> None:
         """k-means on the first batch in which an item uses the codebook, 10 rounds of Lloyd's algorithm."""
-        if self.started or not total(torch.tensor(len(seen), device=seen.device)):
+        self._begun = self._begun or bool(self.started)
+        if self._begun or not total(torch.tensor(len(seen), device=seen.device)):
             return
         self.codes.copy_(rows_of_all(seen, len(self.codes)))
         for _ in range(10):
@@ -141,6 +143,7 @@ class EMACodebook(Codebook):
         self.counts.copy_(counts[:, 0])
         self.sums.copy_(self.codes * counts)
         self.started.fill_(True)
+        self._begun = True
 
     @torch.no_grad()
     def learn(self, seen: Tensor, codes: Tensor) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from support.tts_fixture import config, shards_of, some_codes, tiny_codec, voice
 from speech_eval.adapters import spec as modelspec  # noqa: E402
 from speech_eval.audio import load  # noqa: E402
 from speech_eval.errors import BadInput, SpeechEvalError  # noqa: E402
+from speech_eval.reference_models.data import token_shards  # noqa: E402
 from speech_eval.reference_models.data.packing import Packed, Source, documents_of, pack  # noqa: E402
 from speech_eval.reference_models.data.token_shards import Shards, write_shards  # noqa: E402
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE  # noqa: E402
@@ -67,6 +71,51 @@ def test_shards_are_not_written_again_nor_from_something_else(tmp_path: Path) ->
     assert (tmp_path / "train-00000.parquet").stat().st_mtime_ns == before
     with pytest.raises(BadInput, match=r"shards of something else: codec_sha256 [0-9a-f]{12}… is now"):
         write_shards(voice(), str(tiny_codec("interleaved")), tmp_path)
+
+
+def rows_of(folder: Path) -> list[tuple[str, list[int]]]:
+    shards = Shards(folder)
+    return [(document.id, document.codes[0].tolist()) for document in map(shards.__getitem__, range(len(shards)))]
+
+
+def test_an_interrupted_encoding_goes_on_with_the_parts_that_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, encode = list[int](), token_shards._encode
+    monkeypatch.setattr(token_shards, "_PART", 4)
+    monkeypatch.setattr(token_shards, "_PARTS", 2)
+
+    def interrupted(codec: Any, batch: Any) -> Any:
+        if len(encoded) == stop_at:
+            raise KeyboardInterrupt
+        encoded.append(len(batch))
+        return encode(codec, batch)
+
+    monkeypatch.setattr(token_shards, "_encode", interrupted)
+    stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(voice(), str(tiny_codec("flat")), tmp_path)
+    stop_at = -1
+    write_shards(voice(), str(tiny_codec("flat")), tmp_path)
+    whole, _ = shards_of("flat")
+    assert sum(encoded) == 12 and not list(tmp_path.glob(".parts-*"))
+    assert rows_of(tmp_path) == rows_of(whole) and len(list(tmp_path.glob("train-*.parquet"))) == 2
+
+
+def test_several_at_once_share_the_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded, encode = list[int](), token_shards._encode
+    monkeypatch.setattr(token_shards, "_PART", 2)
+
+    def counted(codec: Any, batch: Any) -> Any:
+        encoded.append(threading.get_ident())
+        return encode(codec, batch)
+
+    monkeypatch.setattr(token_shards, "_encode", counted)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(write_shards, voice(), str(tiny_codec("flat")), tmp_path) for _ in range(2)]
+        first, second = (one.result() for one in asked)
+    assert first == second and len(set(encoded)) == 2 and len(encoded) in (6, 7)  # 12 utterances of two splits
+    assert rows_of(tmp_path) == rows_of(shards_of("flat")[0])
 
 
 def test_a_broken_recording_is_passed_over_by_name(tmp_path: Path) -> None:

@@ -21,7 +21,11 @@ from speech_eval.errors import BadInput  # noqa: E402
 from speech_eval.reference_models.codec.train import CodecTrainer  # noqa: E402
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe  # noqa: E402
 from speech_eval.reference_models.speech_lm.sequence import CodecSection  # noqa: E402
-from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
+from speech_eval.reference_models.training.checkpoint import (  # noqa: E402
+    load_checkpoint,
+    load_tensors,
+    save_checkpoint,
+)
 from speech_eval.reference_models.training.log import TrainingStopped  # noqa: E402
 from speech_eval.reference_models.tts.building import load  # noqa: E402
 from speech_eval.reference_models.tts.config import TTSConfig  # noqa: E402
@@ -71,6 +75,10 @@ def run(layout: str, folder: Path, *, stop_at: int | None = None, resume: bool =
     """`trainer`, to its end or to `stop_at`; returns the card."""
     found = trainer(layout, folder, resume=resume, **options)
     return finish(found, stop_at)
+
+
+def codec_digest(spec: str) -> str | None:
+    return modelspec.resolve(spec).build().info().weights_sha256
 
 
 def losses(folder: Path, kind: str = "speech") -> list[float]:
@@ -166,8 +174,21 @@ def test_a_training_may_start_from_a_checkpoint_with_its_layout_and_its_codec(tm
         train_recipe(recipe, voice(), tmp_path / "on", resume=True, init=str(tmp_path / "on"))
     with pytest.raises(BadInput, match=r"--init: there is no checkpoint nowhere.*dac-16k-2k, .*llasa-3m-en"):
         train_recipe(recipe, voice(), tmp_path / "other", init="nowhere")
-    with pytest.raises(BadInput, match="its own codec"):
-        train_recipe(recipe, voice(), tmp_path / "other", init=str(tmp_path / "first"), codec="opus")
+    with pytest.raises(BadInput, match=r"codebooks of \[16, 16\], the model was trained on"):
+        train_recipe(recipe, voice(), tmp_path / "other", init=str(tmp_path / "first"), codec=str(tiny_codec("csm")))
+
+
+def test_a_model_may_learn_the_codes_of_another_codec_with_the_same_codebooks(tmp_path: Path) -> None:
+    run("flat", tmp_path / "first", steps=1)
+    config, weights, card = load_checkpoint(tiny_codec("flat"), "codec")
+    moved = {name: tensor + 0.01 if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    save_checkpoint(tmp_path / "codec", "codec", config, moved, card)
+    recipe, other = two_stages(), str(tmp_path / "codec")
+    recipe = recipe.model_copy(update={"training": recipe.training | {"steps": 1}})
+    train_recipe(recipe, voice(), tmp_path / "on", init=str(tmp_path / "first"), codec=other)
+    model, first = load(tmp_path / "on")[0], load(tmp_path / "first")[0]
+    assert model.config.codec.weights_sha256 == codec_digest(other) != first.config.codec.weights_sha256
+    assert model.config.core == first.config.core
 
 
 def test_the_checkpoint_brings_its_codec_and_its_table_of_ids(tmp_path: Path) -> None:
