@@ -95,12 +95,13 @@ def _halves(weight: Any, heads: int) -> Any:
     return rows.transpose(1, 2).reshape(weight.shape)
 
 
+BACKBONE, DEPTH = "decoder.model.layers.{}", "depth_decoder.layers.{}"
 NAMES = [
     (r"emb\.(\d+)\.weight", "embed_tokens.{}.weight"),
     (r"text_emb\.weight", "decoder.model.embed_tokens.weight"),
     (r"text_linear\.weight", "decoder.lm_head.weight"),
     (r"out_norm\.alpha", "decoder.model.norm.weight"),
-    (r"transformer\.layers\.(\d)\.self_attn\.out_projs\.0\.weight", "decoder.model.layers.{}.self_attn.o_proj.linear.weight"),
+    (r"transformer\.layers\.(\d)\.self_attn\.out_projs\.0\.weight", BACKBONE + ".self_attn.o_proj.linear.weight"),
     (r"transformer\.layers\.(\d)\.self_attn\.in_projs\.0\.weight", "decoder.model.layers.{}.self_attn.in.weight"),
     (r"transformer\.layers\.(\d)\.norm1\.alpha", "decoder.model.layers.{}.input_layernorm.weight"),
     (r"transformer\.layers\.(\d)\.norm2\.alpha", "decoder.model.layers.{}.post_attention_layernorm.weight"),
@@ -109,7 +110,7 @@ NAMES = [
     (r"depformer_in\.\d\.weight", "depth_decoder.input_projections.weight"),
     (r"depformer_emb\.(\d)\.weight", "depth_decoder.embed_tokens.{}.weight"),
     (r"depformer_text_emb\.weight", "depth_decoder.text_embed_tokens.weight"),
-    (r"depformer\.layers\.(\d)\.self_attn\.out_projs\.\d\.weight", "depth_decoder.layers.{}.self_attn.o_proj.linear.weight"),
+    (r"depformer\.layers\.(\d)\.self_attn\.out_projs\.\d\.weight", DEPTH + ".self_attn.o_proj.linear.weight"),
     (r"depformer\.layers\.(\d)\.self_attn\.in_projs\.\d\.weight", "depth_decoder.layers.{}.self_attn.in.weight"),
     (r"depformer\.layers\.(\d)\.norm1\.alpha", "depth_decoder.layers.{}.input_layernorm.weight"),
     (r"depformer\.layers\.(\d)\.norm2\.alpha", "depth_decoder.layers.{}.post_attention_layernorm.weight"),
@@ -156,7 +157,7 @@ def stepped(folder: Path, codes: Any) -> list[tuple[int, ...]]:
 
 def test_every_step_is_that_of_the_package(language_model: Any, folder: Path) -> None:
     """Also past the context of the package's transformer, which forgets what is older."""
-    assert STEPS > PACKAGE["context"]
+    assert PACKAGE["context"] < STEPS
     expected = package(language_model, user())
     assert len(expected) == STEPS - 1 and len(set(expected)) > 20
     assert stepped(folder, user()) == expected
