@@ -110,6 +110,8 @@ class Hyperparams:
         if not node.tag.startswith(_YAML) or node.tag.startswith(_YAML + "python"):
             raise BadInput(f"{self._file}: {node.tag} runs code that this file names.", _TRUST)
         if isinstance(node, yaml.MappingNode):
+            if not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
+                raise BadInput(f"{self._file}: a table has a name that is no text.", "Fetch the model again.")
             return {self._value(key): self._value(value) for key, value in node.value}
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item) for item in node.value]

@@ -87,6 +87,7 @@ HOSTILE = [
     "!ref <tokenizer>",
     "!ref <tokenizer[0][9]>",
     "!PLACEHOLDER",
+    "{{[a]: 1}}",
     "!new:torch.nn.Linear {{color: red}}",
 ]
 
@@ -150,6 +151,12 @@ def test_missing_files_and_weights_are_named(tmp_path: Path) -> None:
         build(f"speechbrain:{folder}")
     with pytest.raises(BadInput, match=r"holds no hyperparams\.yaml"):
         build(f"speechbrain:{tmp_path}")
+
+
+def test_a_repository_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(BadInput, match="hf:nobody/nothing: .*Check the name, the network"):
+        build("speechbrain:nobody/nothing")
 
 
 def test_files_outside_the_folder_are_never_read(tmp_path: Path) -> None:
