@@ -305,6 +305,16 @@ def load_model(
     return model.to(torch.device(choose_device(device))).eval()
 
 
+def need_template(processor: Any, directory: Path) -> None:
+    """Let a processor write chats by the template that its checkpoint keeps with the tokenizer, where it has none of
+    its own. Raises `BadInput` where neither has one."""
+    if processor.chat_template:
+        return
+    if not (template := processor.tokenizer.chat_template):
+        raise BadInput(f"{directory} has no chat template.", "Copy the checkpoint again with its chat_template.jinja.")
+    processor.chat_template = template
+
+
 def _check_readable(file: Path) -> None:
     from safetensors import SafetensorError, safe_open
 

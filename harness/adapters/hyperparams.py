@@ -1,8 +1,8 @@
 """`hyperparams.yaml` of SpeechBrain, read without running what a stranger wrote in it.
 
-The format (HyperPyYAML) names Python classes and functions in its tags, and its own loader calls whatever is named. Here
-a file can name networks, features, searchers and tokenizers of SpeechBrain and PyTorch, and nothing else; values are
-built when they are asked for, so that settings of the training are not touched at all.
+The format (HyperPyYAML) names Python classes and functions in its tags, and its own loader calls whatever is named.
+Here a file can name networks, features, searchers and tokenizers of SpeechBrain and PyTorch, and nothing else; values
+are built when they are asked for, so that settings of the training are not touched at all.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _LARGEST = 1_000_000  # bytes of a file; published ones have a few thousand
 _YAML = "tag:yaml.org,2002:"
 _PARTS = re.compile(r"<([^<>]+)>")
 _FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # in YAML 1.2, but not in 1.1
-_MODELS = "ECAPA_TDNN CRDNN Xvector ResNet ContextNet RNNLM VanillaNN convolution transformer\\.\\w+".split()
+_MODELS = r"ECAPA_TDNN|CRDNN|Xvector|ResNet|ContextNet|RNNLM|VanillaNN|convolution|transformer\.\w+"
 # Where a class or function may be defined. Modules that fetch files or unpickle them are not among these.
 _ALLOWED = re.compile(
     r"torch\.nn\.(modules\.\w+|functional)|sentencepiece|speechbrain\.(nnet|decoders)\.\w+|speechbrain\.dataio\.encoder|"
-    rf"speechbrain\.(lobes|processing)\.features|speechbrain\.lobes\.models\.({'|'.join(_MODELS)})"
+    rf"speechbrain\.(lobes|processing)\.features|speechbrain\.lobes\.models\.({_MODELS})"
 )
 _READS_FILES = ("KenLMScorer", "kenlm_model_path")
 _TRUST = "Pass --trust-remote-code if you trust whoever wrote it: SpeechBrain then reads the file itself, and runs it."
@@ -110,6 +110,8 @@ class Hyperparams:
         if not node.tag.startswith(_YAML) or node.tag.startswith(_YAML + "python"):
             raise BadInput(f"{self._file}: {node.tag} runs code that this file names.", _TRUST)
         if isinstance(node, yaml.MappingNode):
+            if not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
+                raise BadInput(f"{self._file}: a table has a name that is no text.", "Fetch the model again.")
             return {self._value(key): self._value(value) for key, value in node.value}
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item) for item in node.value]

@@ -115,9 +115,8 @@ class SpeechBrainFolder:
         raise BadInput(f"{self.checkpoint.directory} lacks the file of '{name}'.", "Fetch the model again, whole.")
 
     def _load_part(self, part: Any, file: Path) -> None:
-        from speechbrain.utils import checkpoints
-
         import torch
+        from speechbrain.utils import checkpoints
 
         hook = checkpoints.get_default_hook(part, checkpoints.DEFAULT_TRANSFER_HOOKS)
         hook = hook or checkpoints.get_default_hook(part, checkpoints.DEFAULT_LOAD_HOOKS)

@@ -87,6 +87,7 @@ HOSTILE = [
     "!ref <tokenizer>",
     "!ref <tokenizer[0][9]>",
     "!PLACEHOLDER",
+    "{{[a]: 1}}",
     "!new:torch.nn.Linear {{color: red}}",
 ]
 
@@ -140,16 +141,22 @@ def test_missing_files_and_weights_are_named(tmp_path: Path) -> None:
     whole = torch.load(folder / "asr.ckpt", weights_only=True)
     name, *_ = whole
     torch.save({key: value for key, value in whole.items() if key != name}, folder / "asr.ckpt")
-    with pytest.raises(BadInput, match=f"asr.ckpt does not fit its ModuleList.*{name}"):
+    with pytest.raises(BadInput, match=rf"asr\.ckpt does not fit its ModuleList.*{name}"):
         build(f"speechbrain:{folder}")
     (folder / "asr.ckpt").unlink()
     with pytest.raises(BadInput, match="lacks the file of 'asr'"):
         build(f"speechbrain:{folder}")
     (folder / "hyperparams.yaml").write_text(tiny.CTC.replace("        asr: !ref <asr_model>\n", ""))
-    with pytest.raises(BadInput, match="no file has the weights of encoder.enc.*and .* more; they would be random"):
+    with pytest.raises(BadInput, match=r"no file has the weights of encoder\.enc.*and .* more; they would be random"):
         build(f"speechbrain:{folder}")
-    with pytest.raises(BadInput, match="holds no hyperparams.yaml"):
+    with pytest.raises(BadInput, match=r"holds no hyperparams\.yaml"):
         build(f"speechbrain:{tmp_path}")
+
+
+def test_a_repository_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(BadInput, match="hf:nobody/nothing: .*Check the name, the network"):
+        build("speechbrain:nobody/nothing")
 
 
 def test_files_outside_the_folder_are_never_read(tmp_path: Path) -> None:

@@ -163,6 +163,16 @@ def test_nested_columns_and_the_numbers_of_rows_arrive(cache: Path) -> None:
         "Solve it.",
     )
     assert worked[5].metadata["keys"] == ["3 + 4\n#### 7"] and worked[5].metadata["kind"] == "reasoning"
+    college = datasets.load_dataset("audiobench-cn-college-judged").samples[0]
+    assert college.metadata["instruction"].startswith("Question:\ninstruction 0\n Choices:\n(A) one\n(B) two")
+    assert college.text == "(B) two"
+    spoken = datasets.load_dataset("audiobench-spoken").samples
+    assert [(s.metadata["set"], s.metadata["instruction"], s.text) for s in spoken[1:3]] == [
+        ("audiobench-openhermes", "speech_instruction 1", "answer 1"),
+        ("audiobench-alpaca", "speech_instruction 0", "answer 0"),
+    ]
+    accent = datasets.load_dataset("audiobench-binary").samples[-1]
+    assert accent.metadata["instruction"].startswith("From which country") and accent.text == "answer 1"
     ruled = datasets.load_dataset("ifeval-audio").samples[1]
     assert (ruled.metadata["rule"], ruled.metadata["rule_content"], ruled.metadata["set"]) == (
         *("12", "1-5"),

@@ -115,6 +115,7 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("voicebench-advbench", REFUSAL),
     ("spoken-qa", QUESTIONS),
     ("audiobench-mmau", LETTERED),
+    *((f"audiobench-{kind}", [{"instruction": "What is said?"}] * 4) for kind in ("graded", "spoken", "binary")),
     ("audiobench", OPTIONS),
     ("mmau-pro-instructions", INSTRUCTED),
     ("mmau-pro-open", [{"question": "What is said?"}] * 4),
@@ -136,7 +137,7 @@ FIELDS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ("", [{}] * 4),
 )
 
-# What a perfect system gets, by metric and number; 1e-3 apart counts as the same.
+# What a perfect system gets, by metric (its whole id first) and number; 1e-3 apart counts as the same.
 BEST: dict[str, dict[str, float]] = {
     "wer": {"wer": 0.0},
     "wer-original": {"differential-wer": 0.0, "wer-increase": 0.0},
@@ -167,6 +168,8 @@ BEST: dict[str, dict[str, float]] = {
     "refusal": {"refusal-rate": 100.0},
     "ifeval": {"final": 100.0},
     "judge": {"score": 5.0, "unparsed": 0.0, "average": 10.0},
+    "judge[audiobench@e991641]": {"score": 100.0, "success": 100.0},
+    "judge[audiobench-binary@e991641]": {"score": 100.0, "success": 100.0},
     "qa": {"gpt": 100.0},
     "instructions": {"followed": 100.0},
     "instructed": {"followed": 100.0, "unparsed": 0.0},
@@ -185,8 +188,9 @@ def perfect(task: TaskResult, *, learns: bool = False) -> None:
     for metric in task.metrics:
         kind = metric.metric.partition("[")[0]
         assert kind in BEST or kind in UNBOUNDED, f"Say what a perfect system gets on {metric.metric}."
-        if kind in BEST and metric.name in BEST[kind] and not learns:
-            assert metric.strict.value == pytest.approx(BEST[kind][metric.name], abs=1e-3), metric
+        best = BEST.get(metric.metric, BEST.get(kind, {}))
+        if metric.name in best and not learns:
+            assert metric.strict.value == pytest.approx(best[metric.name], abs=1e-3), metric
 
 
 def cases() -> list[tuple[str, str]]:
@@ -366,6 +370,8 @@ class _Judge(BaseHTTPRequestHandler):
         if "winner" in said:
             sounds = {part["input_audio"]["data"] for part in content if part["type"] == "input_audio"}
             verdict = json.dumps({"winner": 0 if len(sounds) == 1 else 1})
+        if "Rating: NUMBER" in said:
+            verdict = f"Rating: {(1 if '1: it is right' in said else 5) if good else 0}"
         if "OVERALL" in said:
             verdict = f"OVERALL: {5 if good else 1}"
         if "Correctness Rating" in said:

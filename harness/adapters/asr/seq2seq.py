@@ -10,7 +10,7 @@ from typing import Any
 
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.adapters.chat.generation import place
-from speech_eval.adapters.checkpoints import load_model, locate, seeded
+from speech_eval.adapters.checkpoints import load_model, locate, need_template, seeded
 from speech_eval.adapters.options import whole
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, require
@@ -73,6 +73,8 @@ class Seq2Seq(SpeechRecognizer):
             raise BadInput(f"{path}: no such recognizer as '{model_type}'.", f"These run: {', '.join(FAMILIES)}.")
         self._family = FAMILIES[model_type]
         self._processor = transformers.AutoProcessor.from_pretrained(self._checkpoint.directory)
+        if self._family.ask is _canary:
+            need_template(self._processor, self._checkpoint.directory)
         self._model = load_model(self._family.model_class, self._checkpoint, dtype=dtype, device=device, extra="asr")
         self.sample_rate = int(self._processor.feature_extractor.sampling_rate)
 

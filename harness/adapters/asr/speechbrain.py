@@ -37,8 +37,9 @@ class SpeechBrain(SpeechRecognizer):
         settings = self._folder.settings
         modules = settings.keys("modules")
         if "encoder" not in modules:
+            named = ", ".join(sorted(modules)) or "none"
             raise BadInput(
-                f"{source} is not a recognizer with an encoder; its modules are {', '.join(sorted(modules)) or 'none'}.",
+                f"{source} is not a recognizer with an encoder; its modules are {named}.",
                 "Choose a model that SpeechBrain's EncoderASR or EncoderDecoderASR runs.",
             )
         cls = inference.EncoderDecoderASR if "decoder" in modules else inference.EncoderASR

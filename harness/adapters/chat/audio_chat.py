@@ -27,7 +27,7 @@ from speech_eval.adapters.chat.generation import (
     sampling,
     stated,
 )
-from speech_eval.adapters.checkpoints import load_model, locate
+from speech_eval.adapters.checkpoints import load_model, locate, need_template
 from speech_eval.adapters.options import whole
 from speech_eval.audio import Audio
 from speech_eval.errors import BadAudio, BadInput, require
@@ -72,6 +72,8 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
         self._family.check(self._checkpoint.directory, config)
         prepare = self._family.prepare or transformers.AutoProcessor.from_pretrained
         self._processor = prepare(self._checkpoint.directory)
+        if self._family.converse is None:
+            need_template(self._processor, self._checkpoint.directory)
         self._model = load_model(
             self._model_class(),
             self._checkpoint,

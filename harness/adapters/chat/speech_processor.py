@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speech_eval.errors import BadInput
-
 Hear = Callable[[Any, Sequence[Any]], tuple[Mapping[str, Any], Sequence[int]]]
 
 
@@ -24,6 +22,11 @@ class SpeechProcessor:
     tokenizer: Any
     hear: Hear
     audio_token: str
+
+    @property
+    def chat_template(self) -> Any:
+        """The tokenizer's."""
+        return self.tokenizer.chat_template
 
     @property
     def audio_token_id(self) -> int:
@@ -50,8 +53,6 @@ def _load(extractor: str, hear: Hear, audio_token: str) -> Callable[[Path], Spee
         import transformers
 
         tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-        if not tokenizer.chat_template:
-            raise BadInput(f"{directory} has no chat_template.jinja.", "Copy the checkpoint again, complete.")
         features = getattr(transformers, extractor).from_pretrained(directory)
         return SpeechProcessor(features, tokenizer, hear, getattr(tokenizer, "audio_token", None) or audio_token)
 

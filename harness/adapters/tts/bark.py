@@ -25,6 +25,12 @@ class Bark(NativeTTS):
 
     def __init__(self, path: str, voice: str | None = None, **options: Any) -> None:
         super().__init__(path, **options)
+        stated = self._model.generation_config
+        if lacking := [name for name in ("semantic_config", "sample_rate") if not hasattr(stated, name)]:
+            raise BadInput(
+                f"{self._checkpoint.name}: generation_config.json does not state {' and '.join(lacking)} of Bark.",
+                "Copy the checkpoint again with its generation_config.json.",
+            )
         self._voice_name = voice
         self._preset = {} if voice is None else self._load_preset(voice)
 

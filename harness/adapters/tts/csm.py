@@ -14,6 +14,7 @@ class Csm(NativeTTS):
 
     model_class = "CsmForConditionalGeneration"
     sampling: ClassVar[dict[str, Any]] = {"temperature": 0.9, "top_k": 50}
+    templated = True
 
     def __init__(self, path: str, speaker: int = 0, **options: Any) -> None:
         self._speaker = str(whole("speaker", speaker, 0))

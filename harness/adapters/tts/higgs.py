@@ -18,6 +18,7 @@ class Higgs(WithCodec):
     model_class = "HiggsAudioV2ForConditionalGeneration"
     codec_class, codec_type = "HiggsAudioV2TokenizerModel", "higgs_audio_v2_tokenizer"
     sampling: ClassVar[dict[str, Any]] = {"temperature": 1.0, "top_p": 0.95, "top_k": 50}
+    templated = True
 
     def __init__(self, path: str, scene: str = "Audio is recorded from a quiet room.", **options: Any) -> None:
         need_torchaudio()

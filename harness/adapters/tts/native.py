@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisRequest
 from speech_eval.adapters.chat.generation import place
-from speech_eval.adapters.checkpoints import Checkpoint, load_model, locate, seeded, weights_digest
+from speech_eval.adapters.checkpoints import Checkpoint, load_model, locate, need_template, seeded, weights_digest
 from speech_eval.adapters.options import number, whole
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, require
@@ -58,6 +58,7 @@ class NativeTTS(SpeechSynthesizer):
     sampled_by: ClassVar[tuple[str, ...]] = ("temperature", "top_p", "top_k")
     clones: ClassVar[bool] = True  # False: it speaks in its own voice, whatever the prompt
     needs_words: ClassVar[bool] = True  # of a voice prompt
+    templated: ClassVar[bool] = False  # True: it is asked through a chat template
     extra: ClassVar[str] = "tts"
 
     def __init__(
@@ -78,6 +79,8 @@ class NativeTTS(SpeechSynthesizer):
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
         self._model = load_model(self.model_class, self._checkpoint, dtype=dtype, device=device, extra=self.extra)
         self._processor = self._load_processor(self._checkpoint.directory)
+        if self.templated:
+            need_template(self._processor, self._checkpoint.directory)
 
     def _settings(self, temperature: float | None, top_p: float | None, top_k: int | None) -> dict[str, Any]:
         given: dict[str, Any] = {}

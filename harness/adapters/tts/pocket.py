@@ -18,6 +18,7 @@ class PocketTTS(WithCodec):
     model_class = "PocketTTSForConditionalGeneration"
     codec_class, codec_type = "PocketTTSAudioTokenizerModel", "pocket_tts_audio_tokenizer"
     sampling: ClassVar[dict[str, Any]] = {"temperature": 0.7}
+    templated = True
     sampled_by = ("temperature",)
     needs_words = False
 

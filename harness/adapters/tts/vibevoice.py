@@ -15,6 +15,7 @@ class VibeVoice(NativeTTS):
 
     model_class = "VibeVoiceForConditionalGeneration"
     sampling: ClassVar[dict[str, Any]] = {}
+    templated = True
     sampled_by = ()
     needs_words = False
     extra = "vibevoice"

@@ -49,7 +49,7 @@ class AudioBenchJudge(Metric):
     needs = frozenset({"text"})
     extra = "api"
     judged = True
-    columns = frozenset({"prompt", "question"})
+    columns = frozenset({"prompt", "question", "instruction"})
     summaries = (
         Summary("score", "mean", ("rating",), "%", "higher", 100.0),
         Summary("success", "mean", ("read",), "%", "higher", 100.0, headline=False),

@@ -35,8 +35,9 @@ def field(sample: Sample, name: str) -> Any:
 
 def question(sample: Sample) -> str:
     """The user's instruction as text, or the question about the recording, which the judge is shown."""
-    if sample.metadata.get("question") is not None:
-        return str(sample.metadata["question"])
+    for name in ("question", "instruction"):
+        if sample.metadata.get(name) is not None:
+            return str(sample.metadata[name])
     return str(sample.prompt_text if sample.prompt_text is not None else field(sample, "prompt"))
 
 
