@@ -23,6 +23,8 @@ import yaml
 from speech_eval.errors import BadInput
 
 _LARGEST = 1_000_000  # bytes of a file; published ones have a few thousand
+_MOST = 10_000  # items of a value and characters of a text, however often it repeats itself
+_LARGEST_NUMBER = 1 << 63
 _YAML = "tag:yaml.org,2002:"
 _PARTS = re.compile(r"<([^<>]+)>")
 _FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # in YAML 1.2, but not in 1.1
@@ -94,9 +96,20 @@ class Hyperparams:
             if id(node) in self._open or len(self._open) > 100:
                 raise BadInput(f"{self._file}: a value refers to itself.", "Fetch the model again.")
             self._open.add(id(node))
-            self._values[id(node)] = self._build(node)
+            self._values[id(node)] = self._bounded(self._build(node))
             self._open.discard(id(node))
         return self._values[id(node)]
+
+    def _bounded(self, value: Any) -> Any:
+        """`value`, unless it repeats itself beyond what a model has: twice each time, thirty times fill the memory."""
+        left, seen = [value], 0
+        while left:
+            item = left.pop()
+            seen += len(item) if isinstance(item, str) else 1
+            left += item if isinstance(item, list | tuple) else item.values() if isinstance(item, dict) else ()
+            if seen + len(left) > _MOST:
+                raise BadInput(f"{self._file}: a value has more than {_MOST} parts.", "Fetch the model again.")
+        return value
 
     def _build(self, node: yaml.Node) -> Any:
         kind, _, name = node.tag.partition(":")
@@ -138,10 +151,10 @@ class Hyperparams:
         """The value of `<name>` or `<name[part]>`, of a text around such, or of arithmetic with such."""
         if whole := _PARTS.fullmatch(text.strip()):
             return self._named(whole[1])
-        filled = _PARTS.sub(lambda match: str(self._named(match[1])), text)
+        filled = _PARTS.sub(lambda match: str(self._bounded(self._named(match[1]))), text)
         try:
-            return _computed(ast.parse(filled.strip(), mode="eval").body)
-        except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
+            return _computed(ast.parse(self._bounded(filled).strip(), mode="eval").body)
+        except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
             return filled
 
     def _named(self, reference: str) -> Any:
@@ -190,11 +203,15 @@ class Hyperparams:
 
 
 def _computed(node: ast.expr) -> Any:
-    """Arithmetic of numbers. Raises `ValueError` for anything else."""
+    """Arithmetic of numbers. Raises `ValueError` for anything else, and for a number that no setting has."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return node.value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_computed(node.operand)
-    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-        return _ARITHMETIC[type(node.op)](_computed(node.left), _computed(node.right))
-    raise ValueError("not arithmetic")
+        value = node.value
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = -_computed(node.operand)
+    elif isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        value = _ARITHMETIC[type(node.op)](_computed(node.left), _computed(node.right))
+    else:
+        raise ValueError("not arithmetic")
+    if abs(value) > _LARGEST_NUMBER:
+        raise ValueError("too large")
+    return value

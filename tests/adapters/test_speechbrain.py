@@ -29,6 +29,24 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: tiny.write(text, home / name) for name, text in (*FAMILIES.items(), ("ecapa", tiny.ECAPA))}
 
 
+BOMBS = {
+    "a: [1, 2]": "[!copy <{0}>, !copy <{0}>]",
+    "a: xxxxxxxxxx": "!ref <{0}><{0}>",
+    "a: 99999999": "!ref <{0}> * <{0}>",
+    "a: [x, y]": "[!ref <{0}>, !ref <{0}>]",
+    "a: {x: y}": "{{x: !ref <{0}>, y: !ref <{0}>}}",
+}
+
+
+@pytest.mark.parametrize("start", BOMBS)
+def test_a_value_that_doubles_forty_times_is_refused(tmp_path: Path, start: str) -> None:
+    names = ["a", *(f"a{step}" for step in range(40))]
+    lines = [f"{name}: {BOMBS[start].format(before)}" for before, name in zip(names, names[1:], strict=False)]
+    (tmp_path / "h.yaml").write_text("\n".join([start, *lines]))
+    with pytest.raises(BadInput, match="a value has more than 10000 parts"):
+        Hyperparams(tmp_path / "h.yaml", {})[names[-1]]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_recognizers_keep_their_contract(folders: dict[str, Path], family: str) -> None:
     model = build(f"speechbrain:{folders[family]}")
