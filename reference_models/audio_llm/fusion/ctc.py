@@ -36,6 +36,11 @@ class CTCHead(nn.Module):
         self.spelling = None if spellings is None else Spelling(spellings, embeddings.shape[1], rms)
         self._whole: tuple[tuple[int, torch.device], Tensor] | None = None
 
+    def train(self, mode: bool = True) -> CTCHead:
+        """As for every module; what was kept is found anew, for fused optimizers change weights unnoticed."""
+        self._whole = None
+        return super().train(mode)
+
     def keys(self, tokens: Tensor | None = None) -> Tensor:
         """What tokens [N] (all if None) are found by, [N, E]: their embeddings, and those of their letters."""
         if self.spelling is None:
@@ -43,7 +48,7 @@ class CTCHead(nn.Module):
         if tokens is not None:
             return self.embeddings[tokens] + self.spelling(tokens)
         weight = self.spelling.weight
-        state = (weight._version, weight.device)  # torch counts changes in place
+        state = (weight._version, weight.device)  # torch counts the changes that a loaded state makes
         learning = weight.requires_grad and torch.is_grad_enabled()
         if self._whole is not None and self._whole[0] == state and not learning:
             return self._whole[1]

@@ -146,6 +146,15 @@ def test_tokens_that_are_written_alike_are_found_alike_and_learn_together() -> N
     assert head.keys() is before, "computed once while nothing learns"
     head.spelling.weight.add_(1.0)
     assert not torch.equal(head.keys(), before)
+    head.requires_grad_(True)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=0.1, fused=True)  # as in training: it changes no version
+    for _ in range(2):
+        with torch.no_grad():
+            stale = head.eval().keys()
+        head.train().keys().sum().backward()
+        optimizer.step()
+        with torch.no_grad():
+            assert not torch.equal(head.eval().keys(), stale)
     assert pieces_of(" It") == pieces_of(" it") != pieces_of("it")
 
 
