@@ -344,7 +344,9 @@ def test_pairs_of_another_plan_are_drawn_anew_and_too_few_are_refused(
     for seed in (0, 1):
         (tmp_path / "out" / "model.safetensors").unlink(missing_ok=True)
         (tmp_path / "out" / "training.safetensors").unlink(missing_ok=True)
-        train_recipe(recipe(method="dpo", pairs=2, group=4, steps=1, seed=seed), data, tmp_path / "out")
+        train_recipe(
+            recipe(method="dpo", pairs=2, group=6, steps=1, texts_per_step=1, seed=seed), data, tmp_path / "out"
+        )
         plans.append((tmp_path / "out" / PAIRS).read_text().splitlines())
     assert plans[0] != plans[1] and len(plans[0]) == len(plans[1])
     silent = recipe(method="dpo", pairs=1, group=2, max_seconds=0.05, rewards={"duration": 1.0})
