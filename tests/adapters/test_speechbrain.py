@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ BOMBS = {
 @pytest.mark.parametrize("start", BOMBS)
 def test_a_value_that_doubles_forty_times_is_refused(tmp_path: Path, start: str) -> None:
     names = ["a", *(f"a{step}" for step in range(40))]
-    lines = [f"{name}: {BOMBS[start].format(before)}" for before, name in zip(names, names[1:], strict=False)]
+    lines = [f"{name}: {BOMBS[start].format(before)}" for before, name in pairwise(names)]
     (tmp_path / "h.yaml").write_text("\n".join([start, *lines]))
     with pytest.raises(BadInput, match="a value has more than 10000 parts"):
         Hyperparams(tmp_path / "h.yaml", {})[names[-1]]
