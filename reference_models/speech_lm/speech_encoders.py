@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -36,9 +37,10 @@ def load_encoder(name: str) -> PretrainedEncoder:
     kind = str(checkpoint.config().get("model_type"))
     if kind not in KINDS:
         raise BadInput(f"{name} is of type '{kind}', not a speech encoder.", f"Use {KINDS}.")
-    model = load_model(
-        "AutoModel", checkpoint, dtype="float32", device="cpu", extra="train", untrained=("masked_spec_embed",)
-    )
+    with torch.device("cpu"):  # also where a model around it is only sketched, on the meta device
+        model = load_model(
+            "AutoModel", checkpoint, dtype="float32", device="cpu", extra="train", untrained=("masked_spec_embed",)
+        )
     encoder = model.encoder if kind == "whisper" else model
     encoder.requires_grad_(False)
     extract = transformers.AutoFeatureExtractor.from_pretrained(checkpoint.directory)

@@ -57,9 +57,12 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     directory is not such a checkpoint, or its table of ids differs from the one its configuration gives."""
     described, state, card = load_checkpoint(directory, "tts")
     config = read_config(directory, described)
-    model = restored(directory, lambda: _empty(config, directory), lambda made: _ours(made, state))
-    model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
-    return model.eval(), card
+
+    def own(model: TokenLM) -> dict[str, Any]:
+        model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
+        return _ours(model, state)
+
+    return restored(directory, lambda: _empty(config, directory), own).eval(), card
 
 
 def start_from(directory: Path, config: TTSConfig) -> TokenLM:

@@ -105,3 +105,22 @@ def test_reasons_of_failures_take_time_in_proportion_to_the_samples(tmp_path: Pa
     seconds(50)
     small, large = min(seconds(500) for _ in range(3)), seconds(8000)
     assert large < 16 * small * 3  # a pass over all scores for each sample would take 16 times that
+
+
+def test_weights_of_a_metric_that_cannot_be_had_stop_the_run_and_are_told_by_a_dry_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEECH_EVAL_CACHE", str(tmp_path / "empty"))
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"id": "a", "text": "one two", "language": "en"}\n')
+    name = "mos[dnsmos-p835]"
+    (job,) = plan(["hibari"], "seed-tts", output=tmp_path / "run", offline=True, data=str(data), metrics=name)
+    assert job.needs()[0].fetch_bytes > 0 and "fetches" in job.lines()[0]
+    with pytest.raises(SpeechEvalError):
+        runner.run("noisy", ["seed-tts"], tmp_path / "run", Settings(data=str(data), metrics=(name,)))
+    assert not list(tmp_path.glob("run/outputs/*"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -156,3 +158,27 @@ def test_leading_silence_hides_no_slower_voice(repository: Path, defect: str, ou
     after, before = (RunDirectory(repository / "runs" / name) for name in ("after", "before"))
     verdict = judge(after, load_rules(FILES / "latency-tts.yaml"), before)
     assert verdict.outcome == outcome, verdict
+
+
+def _install_lines() -> list[str]:
+    """What each file runs to install the package."""
+    steps = yaml.safe_load((FILES / "speech-eval.yml").read_text("utf-8"))["jobs"]["gate"]["steps"]
+    github = next(step["run"] for step in steps if step.get("name") == "Install")
+    gitlab = yaml.safe_load((FILES / "gitlab-ci.yml").read_text("utf-8"))["speech-eval"]["before_script"]
+    return [github, "\n".join(gitlab)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", _install_lines(), ids=["github", "gitlab"])
+def test_the_install_lines_install_this_package_with_extras_that_it_has(lines: str, tmp_path: Path) -> None:
+    """Run by pip from a checkout, without what a machine without an index cannot have: the dependencies, and the
+    writing of files."""
+    source = Path(__file__).resolve().parents[2]
+    offline = dict.fromkeys(("PIP_DRY_RUN", "PIP_NO_DEPS", "PIP_NO_INDEX"), "1")
+    offline |= {"PIP_NO_BUILD_ISOLATION": "0", "SPEECH_EVAL": str(source)}  # 0: the isolation is off
+    done = shell(tmp_path, f'pip() {{ "{sys.executable}" -m pip "$@"; }}\n{lines}', offline)
+    assert done.returncode == 0, done.stderr
+    about = tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"Would install {about['name']}" in done.stdout
+    (extras,) = re.findall(r'"\$\{SPEECH_EVAL\}\[([^]]+)\]"', lines)
+    assert set(extras.split(",")) <= about["optional-dependencies"].keys()
