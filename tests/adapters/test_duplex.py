@@ -18,6 +18,7 @@ from speech_eval.adapters.duplex.vad_timeout import VadTimeout
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio, load
 from speech_eval.engine import session as runner
+from speech_eval.engine.generate.answer import _ASK as ASK
 from speech_eval.engine.generate.conversation import converse, user_channel
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
@@ -246,6 +247,22 @@ def test_the_oracle_of_all_interfaces_takes_every_turn_too(tmp_path: Path) -> No
 def test_a_silent_agent_takes_no_turn_and_cuts_nobody_off(tmp_path: Path) -> None:
     found = run("vad-timeout,timeout=60", tmp_path, limit=1)
     assert found == {"clean-turns": 0.0, "false-cut-offs": 0.0, "tor": 0.0, "latency": None}
+
+
+class Talker(Recorder):
+    """Says that it wrote a word per chunk."""
+
+    def words(self) -> list[tuple[str, float]]:
+        return [(f"word-{number}", number * self.chunk_seconds) for number in range(len(self.given))]
+
+
+@pytest.mark.parametrize(
+    ("agent", "metadata"), [(Talker(), {"words": [["word-0", 0.0], ["word-1", 0.1]]}), (Recorder(), {})]
+)
+def test_words_that_an_agent_writes_are_kept_with_its_answer(agent: Recorder, metadata: dict[str, object]) -> None:
+    sample = Sample(id="a", language="en", audio="a.wav")
+    (answer,) = ASK["DuplexAgent"](agent, [sample], [0], lambda _: ramp(0.2))
+    assert answer.metadata == metadata and answer.audio is not None
 
 
 @pytest.mark.parametrize(
