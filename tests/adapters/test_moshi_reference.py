@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("moshi")
 torch.set_num_threads(1)
+pytestmark = pytest.mark.slow
 
 STEPS, BOOKS, CARD, WORDS = 40, 4, 48, 64
 PACKAGE = {"dim": 32, "num_heads": 4, "num_layers": 2, "context": 24, "hidden_scale": 4.0, "card": CARD}

@@ -174,7 +174,7 @@ def test_missing_files_and_weights_are_named(tmp_path: Path) -> None:
 
 def test_a_repository_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(BadInput, match="hf:nobody/nothing: .*Check the name, the network"):
+    with pytest.raises(BadInput, match=r"hf:nobody/nothing: .*Check the name, the network"):
         build("speechbrain:nobody/nothing")
 
 
