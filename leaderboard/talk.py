@@ -55,8 +55,7 @@ def talk(sample: Sample, output: Output, scores: Sequence[Score], user: Audio, a
     spoken = [speech_spans(user), speech_spans(agent) if found is None else found]
     words = [_words(sample.metadata), _words(output.metadata)]
     pauses, overlaps = _spans(sample.metadata.get("pauses")), stop_intervals(*spoken)
-    end = sample.metadata.get("turn_end")
-    turn_end = float(end) if _is_time(end) else None
+    turn_end = float(end) if (end := sample.metadata.get("turn_end")) is not None and _is_time(end) else None
     decision = _decision(scores, spoken[1], turn_end)
 
     def at(time: float) -> float:
@@ -136,8 +135,9 @@ def _rows(metadata: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     rows = metadata.get("words", metadata.get("turns"))
     for row in rows if isinstance(rows, list) else []:
         match row:
-            case [1, str(text), start, _] | [str(text), start] if _is_time(start):
-                yield text[:60], float(start)
+            case [1, str(text), (int() | float()) as start, _] | [str(text), (int() | float()) as start]:
+                if _is_time(start):
+                    yield text[:60], float(start)
 
 
 def _spans(rows: Any) -> list[Span]:
