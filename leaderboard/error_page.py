@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from speech_eval.analysis import report
@@ -88,20 +89,15 @@ def error_view(run: Run, result: TaskResult, lines: TaskLines, shelf: AudioShelf
     samples = {sample.id: sample for sample in lines.samples}
     answers = _answers(lines)
     first = report.primary(result)
-    details = _details(lines, first.metric if first else "")
-    compared = [
-        Compared(samples[key], *pair) for key, detail in details.items() if key in samples and (pair := _pair(detail))
-    ]
-    found = [error for one in compared for error in occurrences(one)]
-    texts = {one.sample.id: (one.reference, one.hypothesis) for one in compared}
-    for key, answer in answers.items():
-        reference, heard = texts.get(key, ("", answer))
-        found += loops(key, heard, reference)
-    if not compared:
-        found += _wrong(result, lines, samples, answers, details)
-    if not compared and not found:
+    texts, details = _details(lines, first.metric if first else "")
+    compared = [Compared(samples[key], *pair) for key, pair in texts.items() if key in samples]
+    found = chain.from_iterable(map(occurrences, compared))
+    heard = ((key, *texts.get(key, ("", text))) for key, text in answers.items())
+    looped = chain.from_iterable(loops(key, hypothesis, reference) for key, reference, hypothesis in heard)
+    wrong = () if compared else _wrong(result, lines, samples, answers, details)
+    grouped = patterns(chain(found, looped, wrong))
+    if not compared and not grouped:
         return None
-    grouped = patterns(found)
     chosen = {kind: grouped[kind][:ROWS] for kind in TITLES if kind in grouped}
     examples, played = _examples([one for rows in chosen.values() for one in rows], most)
     outputs = {output.id: output for output in lines.directory.each_output(lines.task) if output.id in played}
@@ -129,23 +125,21 @@ def _answers(lines: TaskLines) -> dict[str, str]:
     return {key: text for key, text in {**heard, **said}.items() if key in known}
 
 
-def _details(lines: TaskLines, primary: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """The texts in the details of each sample's scores, by metric: of error rates, and of `primary`."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+def _details(lines: TaskLines, primary: str) -> tuple[dict[str, tuple[str, str]], dict[str, dict[str, Any]]]:
+    """The texts that the first error rate of each sample compared, of a codec the recognizer's two transcripts; where
+    no error rate did, the texts in the detail of the metric `primary`."""
+    texts: dict[str, tuple[str, str]] = {}
+    details: dict[str, dict[str, Any]] = {}
     for score in lines.directory.each_score(lines.task):
-        if score.metric.startswith(_ERROR_RATES) or score.metric == primary:
-            kept = {name: score.detail[name] for name in _TEXTS if name in score.detail}
-            found.setdefault(score.id, {})[score.metric] = kept
-    return found
-
-
-def _pair(details: Mapping[str, Mapping[str, Any]]) -> tuple[str, str] | None:
-    """The texts that the first error rate of a sample compared; of a codec the recognizer's two transcripts."""
-    for metric, detail in details.items():
-        reference, hypothesis = detail.get("reference", detail.get("original")), detail.get("hypothesis")
-        if metric.startswith(_ERROR_RATES) and isinstance(reference, str) and isinstance(hypothesis, str):
-            return reference, hypothesis
-    return None
+        detail = score.detail
+        if score.metric.startswith(_ERROR_RATES) and score.id not in texts:
+            reference, hypothesis = detail.get("reference", detail.get("original")), detail.get("hypothesis")
+            if isinstance(reference, str) and isinstance(hypothesis, str):
+                texts[score.id] = reference, hypothesis
+                details.clear()
+        if score.metric == primary and not texts:
+            details[score.id] = {name: detail[name] for name in _TEXTS if name in detail}
+    return texts, details
 
 
 def _wrong(
@@ -153,7 +147,7 @@ def _wrong(
     lines: TaskLines,
     samples: Mapping[str, Sample],
     answers: Mapping[str, str],
-    details: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    details: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[str, Kind, str, str, str]]:
     """Answers that the primary number counts as wrong: the right one, and what the scorer found in the answer."""
     primary = report.primary(result)
@@ -163,7 +157,7 @@ def _wrong(
         score = lines.scores.get((key, primary.metric))
         if score is None or score.status != "ok" or sample_value(score.parts, primary) != 0:
             continue
-        detail = details.get(key, {}).get(primary.metric, {})
+        detail = details.get(key, {})
         given = next((detail[name] for name in ("choice", "answer", "hypothesis") if name in detail), answer)
         right = detail.get("reference", samples[key].text)
         yield key, "answer", _short(right), NO_OPTION if given is None else _short(given), "other words"

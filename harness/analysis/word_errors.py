@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from speech_eval.analysis.text_diff import TOKEN, Piece, difference
 from speech_eval.records import Estimate, Sample
@@ -27,7 +30,7 @@ _TITLE = 0.5  # share of capitals from which a text is a title, whose capitals s
 CLASSES = ("numbers", "names", "other words")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Compared:
     """The normalized texts that a metric compared for one sample; `sample` holds the text as it is written."""
 
@@ -140,29 +143,24 @@ def _plain_words(text: str) -> list[str]:
 def class_rates(found: Sequence[Compared]) -> list[ClassRate]:
     """Error rates of numbers, names and other words, with intervals clustered as all are; none where nothing was
     compared."""
-    parts: dict[str, list[dict[str, float]]] = {name: [] for name in CLASSES}
-    for one in found:
-        counted = {name: {"errors": 0.0, "words": 0.0} for name in CLASSES}
+    if not found:
+        return []
+    counts = np.zeros((len(CLASSES), len(found), 2))  # errors and words
+    for at, one in enumerate(found):
         capitals, language = names(one.sample), one.sample.language
         for piece in _pieces(one):
             side = piece.hypothesis if piece.kind == "insert" else piece.reference
             for word in side.split(" "):
-                own = counted[_class([word], set() if piece.kind == "insert" else capitals, language)]
-                own["words"] += piece.kind != "insert"
-                own["errors"] += piece.kind != "equal"
-        for name in CLASSES:
-            parts[name].append(counted[name])
+                own = CLASSES.index(_class([word], set() if piece.kind == "insert" else capitals, language))
+                counts[own, at] += piece.kind != "equal", piece.kind != "insert"
     labels = clusters([one.sample for one in found])
-    return [
-        ClassRate(
-            name,
-            int(sum(part["words"] for part in own)),
-            int(sum(part["errors"] for part in own)),
-            estimate(_RATE, own, seed=f"classes/{name}", clusters=labels),
-        )
-        for name, own in parts.items()
-        if own
-    ]
+    return [_class_rate(name, own, labels) for name, own in zip(CLASSES, counts, strict=True)]
+
+
+def _class_rate(name: str, counts: npt.NDArray[np.float64], labels: Sequence[Hashable] | None) -> ClassRate:
+    errors, words = counts.sum(0)
+    parts = [{"errors": error, "words": word} for error, word in counts.tolist()]
+    return ClassRate(name, int(words), int(errors), estimate(_RATE, parts, seed=f"classes/{name}", clusters=labels))
 
 
 def names(sample: Sample) -> set[str]:
