@@ -11,6 +11,7 @@ per way, its word error rate with the interval of a bootstrap over recordings:
     ctc            the CTC head alone
     hard           its best tokens, repeated by the text LLM
     soft           its soft embeddings, through the LLM as it was trained
+    soft base      the same through the base LLM, its LoRA off
 
 A last row is about text without audio, in nats per token of 64 natural sentences: of the base LLM, with the gated LoRA
 (off without audio), and with the same LoRA always on, as a plain one would be.
@@ -32,6 +33,7 @@ from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.audio import Audio, load
 from speech_eval.datasets import load_dataset
 from speech_eval.reference_models.audio_llm import building
+from speech_eval.reference_models.audio_llm.encoder import SpeechEncoder
 from speech_eval.reference_models.audio_llm.generation import Decoding, generate
 from speech_eval.reference_models.audio_llm.model import AudioLLM, Example
 from speech_eval.reference_models.audio_llm.objectives import next_token
@@ -52,6 +54,21 @@ def recognized(spec: str, audios: Sequence[Audio]) -> list[str]:
         for n, audio in enumerate(audios)
     ]
     return [said for n in range(0, len(requests), _BATCH) for said in model.transcribe(requests[n : n + _BATCH])]
+
+
+def untrained(model: AudioLLM, encoder: SpeechEncoder, audios: Sequence[Audio]) -> list[str]:
+    """Transcripts by the base LLM, which gets what the trained one gets."""
+    waves = [audio.resampled(encoder.rate).samples for audio in audios]
+    found = []
+    for start in range(0, len(waves), _BATCH):
+        heard = encoder(waves[start : start + _BATCH])
+        asked = [
+            Example(str(n), model.prompter.transcription(None), (one,), examples=True) for n, one in enumerate(heard)
+        ]
+        with model.gate.kept_shut():
+            ids = generate(model, asked, Decoding(16 + round(8 * max(map(len, heard)) / encoder.frame_rate)))
+        found += [model.text.tokenizer.decode(one).strip() for one in ids]
+    return found
 
 
 def repeated(model: AudioLLM, texts: Sequence[str]) -> list[str]:
@@ -102,7 +119,7 @@ def main() -> None:
     parser.add_argument("--model", default="listen-135m")
     parser.add_argument("--data", default="asterisk-en@held-out")
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--ways", default="true text,whisper,whisper LLM,ctc,hard,soft")
+    parser.add_argument("--ways", default="true text,whisper,whisper LLM,ctc,hard,soft,soft base")
     given = parser.parse_args()
     torch.set_num_threads(1)
     data = load_dataset(given.data).subset(given.limit)
@@ -119,6 +136,7 @@ def main() -> None:
             reading: lambda reading=reading: recognized(f"{given.model},reading={reading}", audios)  # type: ignore[misc]
             for reading in ("ctc", "hard", "soft")
         },
+        "soft base": lambda: untrained(model, SpeechEncoder(encoder, dtype="float32"), audios),
     }
     print(json.dumps({"model": given.model, "data": given.data, "recordings": len(texts)}), flush=True)
     for way in given.ways.split(","):

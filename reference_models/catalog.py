@@ -132,7 +132,7 @@ ENTRIES = (
         "listen-135m",
         "speech_eval.reference_models.audio_llm.adapter:ReferenceAudioLLM",
         (*RECOGNIZER, *CHAT),
-        "Whisper base and SmolLM2-135M, joined by 2.7 M parameters, English",
+        "Whisper base and SmolLM2-135M, joined by 8.6 M parameters, English",
         "this project, bundled",
         extra="audio-chat",
         arguments={"path": str(CHECKPOINTS / "listen-135m")},
