@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 from pydantic import NonNegativeFloat, NonNegativeInt
-from torch import Tensor
 
 from speech_eval.reference_models.training.config import Section, knob
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class MaskSection(Section):
@@ -20,6 +23,8 @@ class MaskSection(Section):
 
     def apply(self, features: Tensor) -> Tensor:
         """Features [frames, dim] with masked parts zero."""
+        import torch
+
         found = features + torch.randn_like(features) * (self.noise * features.std(correction=0))
         for count, longest, axis in ((self.spans, self.frames, 0), (self.bands, self.channels, 1)):
             for _ in range(count):
