@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,8 +53,9 @@ class Tasks:
         return {"loss": loss, "ctc": loss}
 
     def _transcribe(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
+        behind = joined(spoken, stage.join, number)
         return next_token(
-            self.model, [self.transcription(one, learned_from(one, stage)) for one in spoken], stage.distil
+            self.model, [self.transcription(one, learned_from(one, stage)) for one in behind], stage.distil
         )
 
     def _replay(self, spoken: Sequence[Spoken], stage: StageConfig, number: int) -> Losses:
@@ -126,6 +128,17 @@ class Tasks:
     def _sizes(self, ids: Sequence[int]) -> list[int]:
         decode = self.model.text.tokenizer.decode
         return [max(1, len(decode([token]))) for token in ids]
+
+
+def joined(spoken: Sequence[Spoken], most: int, number: int) -> list[Spoken]:
+    """The utterances of step `number` behind one another, 1 to `most` as one, as many as the step draws."""
+    draw, found, left = random.Random(f"joined/{number}"), [], list(spoken)
+    while left:
+        size = draw.randint(1, most)
+        group, left = left[:size], left[size:]
+        name, text = ("+".join(one.id for one in group), " ".join(one.text for one in group))
+        found.append(Spoken(name, text, group[0].language, "", np.concatenate([one.features for one in group])))
+    return found
 
 
 def tensor(one: Spoken) -> Tensor:

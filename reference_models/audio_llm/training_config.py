@@ -109,6 +109,11 @@ class StageConfig(Section):
         "it, at twice the cost.",
     )
     mask: MaskSection | None = knob(None, "Masks parts of the features and adds noise in each step; null: none.")
+    join: PositiveInt = knob(
+        1,
+        "Most utterances that `transcribe` puts behind one another, as many as it draws: without it an LLM that learns "
+        "from short sentences alone cuts long ones short.",
+    )
     distil: Share = knob(
         0.0,
         "Share of the loss that is the divergence from the text LLM's own predictions on the transcript (Ultravox); "
