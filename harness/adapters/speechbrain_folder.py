@@ -7,6 +7,7 @@ hyperparams.py), weights are tensors only, and every weight must be there.
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,22 @@ def locate(source: str, revision: str | None) -> Checkpoint:
     return found
 
 
+def imported() -> None:
+    """Import SpeechBrain. Its old modules stand in `sys.modules` as redirects, which raise `ImportError` in whoever
+    looks at the file of every module, as test tools do; here they say that they have none."""
+    require("torchaudio", EXTRA)
+    require("speechbrain", EXTRA)
+    from speechbrain.utils.importutils import LazyModule
+
+    for module in [module for module in sys.modules.values() if isinstance(module, LazyModule)]:
+        vars(module).setdefault("__file__", None)
+
+
 class SpeechBrainFolder:
     """A model and its files. `settings` are the values of hyperparams.yaml."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        require("torchaudio", EXTRA)
-        require("speechbrain", EXTRA)
+        imported()
         self.checkpoint = checkpoint
         self._files: list[Path] = []
         self.settings = Hyperparams(checkpoint.directory / HYPERPARAMS, self._given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from support.contracts import build, check_recognizer, hear, noise, run
 
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.hyperparams import Hyperparams
-from speech_eval.adapters.speechbrain_folder import SpeechBrainFolder, locate
+from speech_eval.adapters.speechbrain_folder import SpeechBrainFolder, imported, locate
 from speech_eval.errors import BadInput
 from speech_eval.metrics.catalog import METRICS
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("speechbrain")
+imported()  # before other tests look at every module
 FAMILIES = {"ctc": tiny.CTC, "searched": tiny.SEARCHED}
 
 
@@ -28,6 +30,10 @@ FAMILIES = {"ctc": tiny.CTC, "searched": tiny.SEARCHED}
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("speechbrain")
     return {name: tiny.write(text, home / name) for name, text in (*FAMILIES.items(), ("ecapa", tiny.ECAPA))}
+
+
+def test_its_redirects_can_be_looked_at() -> None:
+    assert not [name for name, module in sys.modules.items() if getattr(module, "__file__", None) == "no file"]
 
 
 BOMBS = {

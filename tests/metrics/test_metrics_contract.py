@@ -13,6 +13,7 @@ import pytest
 from support import tiny_speechbrain
 from support.metric_items import reader
 
+from speech_eval.adapters import speechbrain_folder
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio
 from speech_eval.engine.aggregate import unit
@@ -54,6 +55,7 @@ def metric(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     if made.extra in optional:
         pytest.importorskip(optional[made.extra])
     if made.extra == "speechbrain":
+        speechbrain_folder.imported()
         monkeypatch.setenv(
             "SPEECH_EVAL_SPEECHBRAIN_ECAPA", str(tiny_speechbrain.write(tiny_speechbrain.ECAPA, tmp_path))
         )
