@@ -11,10 +11,8 @@ import hashlib
 import json
 import sys
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
-
-import numpy
-import scipy
 
 from speech_eval.assets.store import cache_dir
 from speech_eval.cache import file_sha256, write_atomically
@@ -48,7 +46,7 @@ def _note(run: RunDirectory) -> Path:
         "about": [manifest.model.spec, manifest.label, manifest.seed],
         "lines": {name: [_digest(run, kind, name) for kind in KINDS] for name in manifest.tasks},
         "results": hashlib.sha256(run_files.read(run.path, RESULTS)).hexdigest(),
-        "code": [_code(), numpy.__version__, scipy.__version__, sys.version],
+        "code": [_code(), version("numpy"), version("scipy"), sys.version],
         "metrics": sorted({_source(name) for record in manifest.tasks.values() for name in record.metrics}),
     }
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
