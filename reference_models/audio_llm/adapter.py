@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from speech_eval.reference_models.audio_llm.model import Example
 
 _TOKENS, _TOKENS_PER_SECOND = 16, 8  # of a transcript at most
+_BESIDE, _PER_TOKEN_HEARD = 4, 1.25  # of a transcript at most, where a CTC head says how many tokens were heard
 
 
 class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
     """A directory with `reference.json` of kind `audio-llm`.
 
-    Transcripts are greedy, up to 16 tokens and 8 per second of speech, or `max_new_tokens`. Replies are greedy at
-    `temperature` 0, else sampled with the request's seed within `top_p`. With `reading` `ctc`, a transcript is what the
-    CTC head hears, without the LLM; with `hard`, its best tokens go into the LLM as text, the cascade that soft
-    embeddings are compared with. English-only data make an English-only model: another language is refused.
+    Transcripts are greedy, up to `max_new_tokens`; without it up to 16 tokens and 8 per second of speech, with a CTC
+    head up to 4 tokens and 1.25 per token that it hears. Replies are greedy at `temperature` 0, else sampled with the
+    request's seed within `top_p`. With `reading` `ctc`, a transcript is what the CTC head hears, without the LLM; with
+    `hard`, its best tokens go into the LLM as text, the cascade that soft embeddings are compared with. English-only
+    data make an English-only model: another language is refused.
     """
 
     batch_size = 8
@@ -104,8 +106,9 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
         from speech_eval.reference_models.audio_llm.generation import generate
 
         examples = [self._question(request.id, features) for request, features in zip(requests, heard, strict=True)]
-        most = max(self._room(len(features)) for features in heard)
-        return [self._text(ids) for ids in generate(self._model, examples, self._greedy(most))]
+        rooms = [self._room(features) for features in heard]
+        written = generate(self._model, examples, self._greedy(max(rooms)))
+        return [self._text(ids[:room]) for ids, room in zip(written, rooms, strict=True)]
 
     def transcribe_stream(self, request: TranscriptionRequest) -> Iterator[str]:
         """The transcript as the LLM says it."""
@@ -113,7 +116,7 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
             yield self.transcribe([request])[0]
             return
         (features,) = self._heard([(request.id, self._speech(request))])
-        decoding = self._greedy(self._room(len(features)))
+        decoding = self._greedy(self._room(features))
         text = ""
         for text in self._stream(self._question(request.id, features), decoding, 0):
             yield text.strip()
@@ -142,14 +145,24 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
         return Example(name, prompter.transcription(None), (features,), examples=True)
 
     def _ctc(self, features: Any) -> str:
+        return self._text(self._tokens(features))
+
+    def _tokens(self, features: Any) -> list[int]:
+        """What the CTC head hears."""
         torch = require("torch", "audio-chat")
         assert self._model.ctc is not None
         with torch.no_grad():
             (path,) = self._model.ctc.argmax(*self._model.frames([features]))
-        return self._text(path)
+        return list(path)
 
-    def _room(self, frames: int) -> int:
-        return self._most or _TOKENS + round(_TOKENS_PER_SECOND * frames / self._encoder.frame_rate)
+    def _room(self, features: Any) -> int:
+        """The most tokens of a transcript."""
+        if self._most:
+            return self._most
+        room = _TOKENS + round(_TOKENS_PER_SECOND * len(features) / self._encoder.frame_rate)
+        if self._model.ctc is None:
+            return room
+        return min(room, _BESIDE + round(_PER_TOKEN_HEARD * len(self._tokens(features))))
 
     # ---------------------------------------------------------------------------------------- conversations
 

@@ -26,6 +26,7 @@ from speech_eval.reference_models.audio_llm import building  # noqa: E402
 from speech_eval.reference_models.audio_llm.config import AudioLLMConfig  # noqa: E402
 from speech_eval.reference_models.audio_llm.features import FeatureStore, build_features  # noqa: E402
 from speech_eval.reference_models.audio_llm.preference import Start, preferred  # noqa: E402
+from speech_eval.reference_models.audio_llm.tasks import joined  # noqa: E402
 from speech_eval.reference_models.audio_llm.train import AudioTrainer, train, train_recipe  # noqa: E402
 from speech_eval.reference_models.audio_llm.training_config import AudioTrainingConfig, PreferenceSection  # noqa: E402
 from speech_eval.reference_models.data.corpus import open_corpus  # noqa: E402
@@ -92,6 +93,19 @@ def test_it_says_back_what_it_was_overfitted_to(world: World, model: Any) -> Non
     assert list(model.transcribe_stream(requests[2]))[-1] == TEXTS[2]
     info = model.info()
     assert info.weights_sha256 and info.metadata["reading"] == "soft"
+
+
+def test_utterances_are_put_behind_one_another(world: World) -> None:
+    given = [world.store[i] for i in range(len(world.store))]
+    assert [(one.id, one.text) for one in joined(given, 1, 0)] == [(one.id, one.text) for one in given]
+    sizes = set()
+    for number in range(20):
+        made = joined(given, 3, number)
+        assert " ".join(one.text for one in made) == " ".join(one.text for one in given)
+        assert sum(len(one.features) for one in made) == sum(len(one.features) for one in given)
+        sizes |= {one.id.count("+") + 1 for one in made}
+        assert [one.id for one in joined(given, 3, number)] == [one.id for one in made]
+    assert sizes == {1, 2, 3}
 
 
 @pytest.mark.slow
