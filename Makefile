@@ -22,13 +22,11 @@ demo: .venv/.demo
 # Two processes, for two cores: the folders with the slowest tests, and the others. What the first says is shown at the end.
 SLOW := tests/repository tests/reference_models tests/leaderboard tests/cli
 
-test: .venv/.dev browser
-	@$(BIN)/python -m pytest $(SLOW) > .venv/slow.log 2>&1 & slow=$$!; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(SLOW)); others=$$?; \
+test-fast: CHOSEN := -m "not slow"
+test test-fast: .venv/.dev browser
+	@$(BIN)/python -m pytest $(CHOSEN) $(SLOW) > .venv/slow.log 2>&1 & slow=$$!; \
+	$(BIN)/python -m pytest $(CHOSEN) $(addprefix --ignore=,$(SLOW)); others=$$?; \
 	wait $$slow; slow=$$?; cat .venv/slow.log; exit $$((slow || others))
-
-test-fast: .venv/.dev browser
-	$(BIN)/python -m pytest -m "not slow"
 
 docs: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

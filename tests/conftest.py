@@ -65,5 +65,13 @@ class SkipReport:
             )
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = set((TESTS / "slow.txt").read_text("utf-8").split())
+    for item in items:
+        if item.nodeid.partition("[")[0].partition("tests/")[2] in slow:
+            item.add_marker("slow")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SkipReport(), "skip-report")

@@ -42,6 +42,12 @@ def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_tests_that_a_quick_round_leaves_out_exist() -> None:
+    for line in (ROOT / "tests/slow.txt").read_text("utf-8").split():
+        file, name = line.split("::", 1)
+        assert f"def {name.rpartition('::')[2]}(" in (ROOT / "tests" / file).read_text("utf-8"), line
+
+
 def test_public_names_load() -> None:
     for name in speech_eval.__all__:
         assert getattr(speech_eval, name) is not None
