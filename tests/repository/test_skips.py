@@ -26,6 +26,7 @@ def session(pytester: pytest.Pytester, reason: str) -> pytest.RunResult:
     folder = pytester.mkdir("tests")
     (folder / "conftest.py").write_text((TESTS / "conftest.py").read_text("utf-8"), "utf-8")
     (folder / "skips.txt").write_text(KNOWN, "utf-8")
+    (folder / "slow.txt").write_text("", "utf-8")
     (folder / "metrics").mkdir()
     (folder / "metrics" / "test_one.py").write_text(TEST.format(reason=reason), "utf-8")
     return pytester.runpytest_subprocess("-q")
