@@ -102,11 +102,11 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
             return []
         heard = self._heard([(request.id, self._speech(request)) for request in requests])
         if self._reading == "ctc":
-            return [self._ctc(features) for features in heard]
+            return [self._text(self._tokens(features)) for features in heard]
         from speech_eval.reference_models.audio_llm.generation import generate
 
-        examples = [self._question(request.id, features) for request, features in zip(requests, heard, strict=True)]
-        rooms = [self._room(features) for features in heard]
+        asked = [self._question(request.id, features) for request, features in zip(requests, heard, strict=True)]
+        examples, rooms = [example for example, _ in asked], [room for _, room in asked]
         written = generate(self._model, examples, self._greedy(max(rooms)))
         return [self._text(ids[:room]) for ids, room in zip(written, rooms, strict=True)]
 
@@ -116,9 +116,9 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
             yield self.transcribe([request])[0]
             return
         (features,) = self._heard([(request.id, self._speech(request))])
-        decoding = self._greedy(self._room(features))
+        example, room = self._question(request.id, features)
         text = ""
-        for text in self._stream(self._question(request.id, features), decoding, 0):
+        for text in self._stream(example, self._greedy(room), 0):
             yield text.strip()
         if not text:
             yield ""
@@ -134,18 +134,20 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
             )
         return request.audio
 
-    def _question(self, name: str, features: Any) -> Example:
+    def _question(self, name: str, features: Any) -> tuple[Example, int]:
+        """How a transcript is asked for, and the most tokens that it may have."""
         from speech_eval.reference_models.audio_llm.model import Example
         from speech_eval.reference_models.audio_llm.prompts import as_text
 
         prompter = self._model.prompter
-        if self._reading == "hard":
-            said = prompter.segments(prompter.repetition(_PLACE, None), [self._ctc(features)], after_examples=True)
-            return Example(name, as_text(said), (), examples=True)
-        return Example(name, prompter.transcription(None), (features,), examples=True)
-
-    def _ctc(self, features: Any) -> str:
-        return self._text(self._tokens(features))
+        room = _TOKENS + round(_TOKENS_PER_SECOND * len(features) / self._encoder.frame_rate)
+        heard = None if self._model.ctc is None else self._tokens(features)
+        if heard is not None:
+            room = min(room, _BESIDE + round(_PER_TOKEN_HEARD * len(heard)))
+        if self._reading == "hard" and heard is not None:
+            said = prompter.segments(prompter.repetition(_PLACE, None), [self._text(heard)], after_examples=True)
+            return Example(name, as_text(said), (), examples=True), self._most or room
+        return Example(name, prompter.transcription(None), (features,), examples=True), self._most or room
 
     def _tokens(self, features: Any) -> list[int]:
         """What the CTC head hears."""
@@ -154,15 +156,6 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
         with torch.no_grad():
             (path,) = self._model.ctc.argmax(*self._model.frames([features]))
         return list(path)
-
-    def _room(self, features: Any) -> int:
-        """The most tokens of a transcript."""
-        if self._most:
-            return self._most
-        room = _TOKENS + round(_TOKENS_PER_SECOND * len(features) / self._encoder.frame_rate)
-        if self._model.ctc is None:
-            return room
-        return min(room, _BESIDE + round(_PER_TOKEN_HEARD * len(self._tokens(features))))
 
     # ---------------------------------------------------------------------------------------- conversations
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from speech_eval.errors import require
 from speech_eval.metrics.base import ScoringItem, Summary, Unscorable, Value
@@ -19,6 +18,7 @@ class _Ratio(PairMetric):
 
     extra = "torchmetrics"
     name: ClassVar[str]
+    function: ClassVar[str]  # of torchmetrics.functional.audio
 
     @classmethod
     def ready(cls) -> None:
@@ -29,7 +29,7 @@ class _Ratio(PairMetric):
         torch, audio = require("torch", self.extra), require("torchmetrics.functional.audio", self.extra)
         output, reference = (torch.from_numpy(samples).double() for samples in (both.output, both.reference))
         try:
-            value = float(self.ratio(audio, output, reference))
+            value = float(getattr(audio, self.function)(output, reference))
         except torch.linalg.LinAlgError as error:
             raise Unscorable(
                 f"Sample {item.sample.id}: its recording is too simple for the filter of {self.id}.",
@@ -38,10 +38,6 @@ class _Ratio(PairMetric):
         # A coherence that rounding puts above 1 has no logarithm: the signals are the same but for a filter.
         value = HIGHEST if math.isnan(value) else value
         return Value(parts={self.name: min(HIGHEST, max(LOWEST, value))})
-
-    @abstractmethod
-    def ratio(self, audio: Any, output: Any, reference: Any) -> Any:
-        """The ratio in dB of two waveforms [frames] by `torchmetrics.functional.audio`."""
 
     def failure(self, sample: Sample) -> dict[str, float]:
         """-30 dB, the lower clipping limit."""
@@ -54,11 +50,8 @@ class TorchMetricsSISNR(_Ratio):
     id = "si-snr[torchmetrics@1.9.0]"
     description = "Scale-invariant signal-to-noise ratio of the decoded waveform, means removed"
     source = "Luo and Mesgarani 2018, Python package torchmetrics 1.9.0: scale_invariant_signal_noise_ratio"
-    name = "si-snr"
+    name, function = "si-snr", "scale_invariant_signal_noise_ratio"
     summaries = (Summary("si-snr", "mean", ("si-snr",), unit="dB", direction="higher"),)
-
-    def ratio(self, audio: Any, output: Any, reference: Any) -> Any:
-        return audio.scale_invariant_signal_noise_ratio(output, reference)
 
 
 class TorchMetricsSISDR(_Ratio):
@@ -67,11 +60,8 @@ class TorchMetricsSISDR(_Ratio):
     id = "si-sdr[torchmetrics@1.9.0]"
     description = "Scale-invariant signal-to-distortion ratio of the decoded waveform, by torchmetrics"
     source = "Le Roux et al. 2019, Python package torchmetrics 1.9.0: scale_invariant_signal_distortion_ratio"
-    name = "si-sdr"
+    name, function = "si-sdr", "scale_invariant_signal_distortion_ratio"
     summaries = (Summary("si-sdr", "mean", ("si-sdr",), unit="dB", direction="higher"),)
-
-    def ratio(self, audio: Any, output: Any, reference: Any) -> Any:
-        return audio.scale_invariant_signal_distortion_ratio(output, reference)
 
 
 class TorchMetricsSDR(_Ratio):
@@ -81,8 +71,5 @@ class TorchMetricsSDR(_Ratio):
     id = "sdr[torchmetrics@1.9.0]"
     description = "Signal-to-distortion ratio of BSS Eval, up to a filter of 512 taps"
     source = "Vincent et al. 2006, Scheibler 2021, Python package torchmetrics 1.9.0: signal_distortion_ratio"
-    name = "sdr"
+    name, function = "sdr", "signal_distortion_ratio"
     summaries = (Summary("sdr", "mean", ("sdr",), unit="dB", direction="higher"),)
-
-    def ratio(self, audio: Any, output: Any, reference: Any) -> Any:
-        return audio.signal_distortion_ratio(output, reference)
