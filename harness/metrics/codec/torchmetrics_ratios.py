@@ -35,6 +35,8 @@ class _Ratio(PairMetric):
                 f"Sample {item.sample.id}: its recording is too simple for the filter of {self.id}.",
                 "Leave the sample out of the dataset.",
             ) from error
+        if math.isnan(value) and self.name != "sdr":
+            raise ArithmeticError(f"{self.function} is not a number.")
         # A coherence that rounding puts above 1 has no logarithm: the signals are the same but for a filter.
         value = HIGHEST if math.isnan(value) else value
         return Value(parts={self.name: min(HIGHEST, max(LOWEST, value))})
