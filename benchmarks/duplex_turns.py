@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,37 +58,37 @@ class Batch:
         self.random = torch.Generator().manual_seed(seed)
         self.quiet = torch.full((len(users),), _QUIET)
 
-    @torch.inference_mode()
     def run(self) -> Tensor:
         """Text and the agent's codes [B, T, 1 + K]."""
-        model, (count, books, frames) = self.model, self.users.shape
-        cache, begins = DynamicCache(), torch.tensor(model.delays.slots[: model.written])
-        mine = model.start[: model.written].expand(count, -1)
-        heard, rows = torch.full((count, books), EMPTY), []
-        for at in range(frames):
-            hidden = model.advance(torch.cat([mine, heard], dim=1), cache, at)
-            mine = torch.where(at < begins, EMPTY, model.speak(hidden, self._word, self._code))
-            self.quiet = torch.where(mine[:, 0] == model.pad, self.quiet + 1, 0)
-            rows.append(mine)
-            heard = self.users[:, :, at]
-        return torch.stack(rows, dim=1)
+        return torch.stack(list(self._frames(lambda hidden: self.model.speak(hidden, self._word, self._code))), dim=1)
 
-    @torch.inference_mode()
     def margins(self) -> Tensor:
         """By how much [B, T] the logit of a word's beginning exceeds that of padding, while the agent stays silent: it
         begins where `eagerness` lifts this above 0."""
+        model, found = self.model, []
+
+        def silent(hidden: Tensor) -> Tensor:
+            logits = model.head(hidden)
+            found.append(logits[:, model.epad] - logits[:, model.pad])
+            return model.write(hidden, torch.full((len(hidden),), model.pad), self._code)
+
+        for _ in self._frames(silent):
+            pass
+        return torch.stack(found, dim=1)
+
+    @torch.inference_mode()
+    def _frames(self, said: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """Text and codes [B, 1 + K] of each frame, as `said` has them from the hidden state before it."""
         model, (count, books, frames) = self.model, self.users.shape
         cache, begins = DynamicCache(), torch.tensor(model.delays.slots[: model.written])
         mine = model.start[: model.written].expand(count, -1)
-        heard, found = torch.full((count, books), EMPTY), []
+        heard = torch.full((count, books), EMPTY)
         for at in range(frames):
             hidden = model.advance(torch.cat([mine, heard], dim=1), cache, at)
-            logits = model.head(hidden)
-            found.append(logits[:, model.epad] - logits[:, model.pad])
-            silent = model.write(hidden, torch.full((count,), model.pad), self._code)
-            mine = torch.where(at < begins, EMPTY, silent)
+            mine = torch.where(at < begins, EMPTY, said(hidden))
+            self.quiet = torch.where(mine[:, 0] == model.pad, self.quiet + 1, 0)
+            yield mine
             heard = self.users[:, :, at]
-        return torch.stack(found, dim=1)
 
     def _word(self, logits: Tensor) -> Tensor:
         logits = logits.clone()
