@@ -45,6 +45,8 @@ def load(path: str | os.PathLike[str], rate: int | None = None) -> Audio:
     path = Path(path)
     if not path.is_file():
         raise BadAudio(f"{path}: no such audio file.", "Check the manifest, or fetch the data: speech-eval data fetch.")
+    if not path.stat().st_size:
+        raise BadAudio(f"{path}: not a readable audio file: it is empty.", "Copy or make it again.")
     with path.open("rb", buffering=0) as file:
         if path.suffix.lower() == ".g722":
             check_header(16_000, 1, 2 * path.stat().st_size, str(path))
