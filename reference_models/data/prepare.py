@@ -27,7 +27,7 @@ from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
 from speech_eval.reference_models.data import dialogues
 from speech_eval.reference_models.data.natural import ASSET as TEXTS
-from speech_eval.reference_models.data.natural import natural_sentences
+from speech_eval.reference_models.data.natural import long_sentences, natural_sentences
 from speech_eval.reference_models.data.questions import questions
 from speech_eval.reference_models.data.sentences import sentences
 from speech_eval.reference_models.data.voices import ASSISTANT, say
@@ -38,6 +38,7 @@ SYNTHETIC = "hibari-en"
 GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
 SEVERAL = "hibari-voices"  # the same sentences, spoken in turn by the voices of one dialogue
 NATURAL = "hibari-natural"  # natural sentences, every third in another voice
+LONG = "hibari-long"  # natural sentences, half of them joined from two, in one voice
 QUESTIONS = "hibari-questions"  # questions with short answers, in the same voices
 _OTHERS = ("hibari-low", "hibari-high", "hibari-mid", "hibari-small")
 _EVERY_THIRD = tuple(name for other in _OTHERS for name in (ASSISTANT, ASSISTANT, other))
@@ -46,7 +47,8 @@ _VOICES = {
     NATURAL: _EVERY_THIRD,
     QUESTIONS: _EVERY_THIRD,
 }
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *dialogues.SOURCES)
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, LONG, QUESTIONS, *dialogues.SOURCES)
+_QUOTED = {NATURAL, LONG, QUESTIONS}
 _GENERATED = 6000  # sentences without a limit: about six hours
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
@@ -184,6 +186,8 @@ def _texts(source: str, limit: int | None, progress: Progress) -> Sequence[tuple
     if source == NATURAL:
         found = natural_sentences(limit, progress=progress)
         return [(f"natural-{n:06d}", text, None) for n, text in enumerate(found)]
+    if source == LONG:
+        return [(f"long-{n:06d}", text, None) for n, text in enumerate(long_sentences(limit, progress=progress))]
     if source == QUESTIONS:
         asked = questions(limit, progress=progress)
         return [(f"question-{n:06d}", one.text, one.answer) for n, one in enumerate(asked)]
@@ -232,7 +236,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
         return
     infos = [datasets.load_dataset(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]
     spoken = [_synthetic_license([name]) for name in sources if name in _SPOKEN_BY_HIBARI]
-    quoted = [f"Texts: {assets.ASSETS[TEXTS].source}."] if {NATURAL, QUESTIONS} & set(sources) else []
+    quoted = [f"Texts: {assets.ASSETS[TEXTS].source}."] if _QUOTED & set(sources) else []
     info = DatasetInfo(
         name=f"{output.resolve().name}-{split}",
         version="1",
@@ -279,7 +283,7 @@ def _licenses(sources: list[str]) -> dict[str, str]:
 
 def _synthetic_license(sources: list[str]) -> str:
     """Of the voice, and of the texts where they have another."""
-    return "Apache-2.0" + (f" (texts: {assets.ASSETS[TEXTS].license})" if {NATURAL, QUESTIONS} & set(sources) else "")
+    return "Apache-2.0" + (f" (texts: {assets.ASSETS[TEXTS].license})" if _QUOTED & set(sources) else "")
 
 
 def _digest(text: str) -> str:
