@@ -58,7 +58,8 @@ _NOT_SPEECH = ("silence/",)
 @dataclass(frozen=True)
 class Recording:
     """One utterance before it is written: `key` is unique within its source, `text` is None if unknown. A dialogue has
-    a second channel, `right`; `columns` are added to its row, such as the answer to a question."""
+    a second channel, `right`; `columns` are added to its row, such as the answer to a question. Those of one `group`
+    are held out together."""
 
     source: str
     key: str
@@ -68,6 +69,7 @@ class Recording:
     text: str | None
     right: Audio | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    group: str | None = None
 
 
 def prepare(
@@ -131,7 +133,8 @@ def _recordings(
         count = dialogues.number(source, limit)
         for number, (key, audio, right, speaker, words, columns) in enumerate(dialogues.recordings(source, count)):
             progress(source, number, count)
-            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", words, right, columns)
+            group = f"dialogue-{number % dialogues.CONVERSATIONS:05d}" if right else key
+            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", words, right, columns, group)
         return
     if source in _SPOKEN_BY_HIBARI:
         yield from _synthetic(source, limit, output, progress)
@@ -198,7 +201,7 @@ def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str
     # The id by which the bundled datasets hold out: what they evaluate on is not trained on here.
     synthetic = recording.source in _SPOKEN_BY_HIBARI
     sample_id = recording.key if synthetic else f"{recording.language}-{recording.key.replace('/', '-')}"
-    split = "held-out" if datasets.held_out(sample_id) else "train"
+    split = "held-out" if datasets.held_out(recording.group or sample_id) else "train"
     row: dict[str, Any] = {
         "file_name": file_name,
         "id": f"hibari-{sample_id}" if synthetic else sample_id,
