@@ -37,16 +37,18 @@ SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk
 SYNTHETIC = "hibari-en"
 GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
 SEVERAL = "hibari-voices"  # the same sentences, spoken in turn by the voices of one dialogue
+CROWD = "hibari-crowd"  # the same again, every other one by a voice of the simulated dialogues
 NATURAL = "hibari-natural"  # natural sentences, every third in another voice
 QUESTIONS = "hibari-questions"  # questions with short answers, in the same voices
 _OTHERS = ("hibari-low", "hibari-high", "hibari-mid", "hibari-small")
 _EVERY_THIRD = tuple(name for other in _OTHERS for name in (ASSISTANT, ASSISTANT, other))
 _VOICES = {
     SEVERAL: (ASSISTANT, "hibari-low", ASSISTANT, "hibari-high"),
+    CROWD: tuple(name for other in dialogues.USERS for name in (ASSISTANT, other)),
     NATURAL: _EVERY_THIRD,
     QUESTIONS: _EVERY_THIRD,
 }
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *dialogues.SOURCES)
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, CROWD, NATURAL, QUESTIONS, *dialogues.SOURCES)
 _GENERATED = 6000  # sentences without a limit: about six hours
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
@@ -91,9 +93,9 @@ def prepare(
             f"No source is named {', '.join(unknown) or 'at all'}.",
             f"Use some of: {', '.join((*SOURCES, *_SPOKEN_BY_HIBARI))}.",
         )
-    if {GENERATED, SEVERAL} <= set(wanted):
+    if len(same := [name for name in (GENERATED, SEVERAL, CROWD) if name in wanted]) > 1:
         raise BadInput(
-            f"{GENERATED} and {SEVERAL} are the same sentences under the same ids, half of them in the same voice.",
+            f"{' and '.join(same)} are the same sentences under the same ids, half of them in the same voice.",
             "Take one of them, or prepare each into a folder of its own.",
         )
     plan = {"sources": wanted, "held_out_source": held_out_source, "limit": limit}
