@@ -55,7 +55,7 @@ TURNS = {
     "backchannels-en": Turns(("hibari-mid",), "held_out", 4_000_000, "backchannels"),
 }
 SOURCES = (DIALOGUES, *TURNS)
-CONVERSATIONS = 5000  # more dialogues than that are the same conversations, laid out in time anew
+CONVERSATIONS = 10000  # more dialogues than that are the same conversations, laid out in time anew
 _MOST_DIALOGUES, _MOST_TURNS = 240, 400  # without a limit: about an hour of either; turns never are more
 
 
