@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch")
 from support.codec_training_fixture import speech  # noqa: E402
 
 from speech_eval import datasets  # noqa: E402
-from speech_eval.adapters.tts.hibari import Hibari  # noqa: E402
 from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError  # noqa: E402
 from speech_eval.metrics.codec.pitch import f0  # noqa: E402
@@ -73,9 +72,9 @@ def test_what_was_spoken_before_a_stop_is_not_spoken_again(tmp_path: Path, monke
     for name in ("prepared.json", "metadata.jsonl", "audio/hibari-generated/000003.flac"):
         (tmp_path / name).unlink()
     spoken: list[str] = []
-    speak = Hibari.synthesize
     monkeypatch.setattr(
-        Hibari, "synthesize", lambda self, asked: spoken.extend(one.text for one in asked) or speak(self, asked)
+        "speech_eval.reference_models.data.prepare.say",
+        lambda voice, text, seed: spoken.append(text) or say(voice, text, seed),
     )
     assert prepare(tmp_path, ("hibari-generated",), limit=4) == whole
     assert (tmp_path / "metadata.jsonl").read_bytes() == rows and spoken == [sentences(4)[3]]
