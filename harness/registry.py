@@ -7,7 +7,6 @@ themselves (`engine/task.py`).
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import logging
@@ -17,7 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from speech_eval.errors import BadInput, UnknownName
+from speech_eval.errors import BadInput, UnknownName, clipped, nearest
 from speech_eval.safety.guest import contained
 
 logger = logging.getLogger(__name__)
@@ -27,6 +26,8 @@ _PLUGIN = "speech_eval_plugin_"  # begins the names of modules that are files of
 
 class Registry(Generic[T]):
     """Things of one kind by name. `group` is the entry-point group, `builtin` maps names to `module:attr`."""
+
+    listed = ""  # the command that lists the names
 
     def __init__(self, kind: str, group: str, builtin: dict[str, str]) -> None:
         self.kind = kind
@@ -62,9 +63,7 @@ class Registry(Generic[T]):
             self._loaded.setdefault(name, load_attr(self._lazy[name]))  # which may register itself
         if name in self._loaded:
             return self._loaded[name]
-        near = difflib.get_close_matches(name, self.names(), n=3)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(self.names())}."
-        raise UnknownName(f"No {self.kind} is named '{name}'.", hint)
+        raise UnknownName(f"No {self.kind} is named '{clipped(name)}'.", nearest(name, self.names(), self.listed))
 
     @property
     def known(self) -> frozenset[str]:

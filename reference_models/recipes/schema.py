@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, PositiveInt, ValidationError
 from pydantic_core import ErrorDetails
 
-from speech_eval.errors import BadInput, UnknownName
+from speech_eval.errors import BadInput, UnknownName, clipped, nearest
 from speech_eval.reference_models.recipes.stacks import stack_of, stacks
 from speech_eval.reference_models.training.config import Section, first_problem, in_words, knob, marked
 
@@ -104,9 +104,7 @@ class Recipe(_Common):
     def at(self, size: str) -> ResolvedRecipe:
         """The recipe at one size. Raises `UnknownName` for another size, `BadInput` for one that does not fit."""
         if size not in self.sizes:
-            raise UnknownName(
-                f"The recipe '{self.name}' has no size '{size}'.", f"Use one of: {', '.join(self.sizes)}."
-            )
+            raise UnknownName(f"The recipe '{self.name}' has no size '{clipped(size)}'.", nearest(size, self.sizes))
         common = self.model_dump(exclude={"sizes", "expected"}, exclude_unset=True)
         try:
             return ResolvedRecipe.model_validate(
@@ -167,12 +165,13 @@ def open_recipe(name: str) -> Recipe:
         found = [path for path in _files(name) if path.is_file()]
         if not found:
             raise UnknownName(
-                f"There is no recipe named '{name}'; recipes are named STACK/NAME.", "See: speech-eval list recipes"
+                f"There is no recipe named '{clipped(name)}'; recipes are named STACK/NAME.",
+                nearest(name, names(), "speech-eval list recipes"),
             )
         file = found[0]
     elif not file.is_file():
         raise UnknownName(
-            f"There is no recipe file {name}.", "Give a file that exists, or a name: speech-eval list recipes"
+            f"There is no recipe file {clipped(name)}.", "Give a file that exists, or a name: speech-eval list recipes"
         )
     try:
         recipe = Recipe.model_validate(yaml.safe_load(file.read_text("utf-8")))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from speech_eval.cache import make_folder
-from speech_eval.errors import BadInput, SpeechEvalError, require
+from speech_eval.errors import BadInput, SpeechEvalError, clipped, nearest, require
 from speech_eval.reference_models.tts.training_config import LoRAConfig
 
 ADAPTER = "adapter"  # folder of a checkpoint
@@ -32,9 +32,8 @@ def add(model: nn.Module, config: LoRAConfig) -> dict[str, int]:
     parts = [part for part in model.children() if isinstance(part, PreTrainedModel)]
     names = {name.rpartition(".")[2] for part in parts for name, layer in part.named_modules() if _linear(layer)}
     if strange := sorted(set(config.targets) - names):
-        raise BadInput(
-            f"training.lora.targets: no layer is named {', '.join(strange)}.", f"Choose of {', '.join(sorted(names))}."
-        )
+        problem = f"training.lora.targets: no layer is named {clipped(strange[0])}."
+        raise BadInput(problem, nearest(strange[0], names))
     chosen = peft.LoraConfig(
         r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.targets)
     )
