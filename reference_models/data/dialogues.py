@@ -74,7 +74,7 @@ class Manners:
     overlap: tuple[float, float] = (0.1, 0.4)
     backchannel_share: float = 0.25
     interruption_share: float = 0.2
-    stops_after: float = 0.56  # of an interruption: by then it is no backchannel
+    stops_after: float = 0.56  # of an interruption: by then it is not a backchannel
     gain: tuple[float, float] = (-24.0, 15.0)  # dB, of half of the user channels
     noise: tuple[float, float] = (-30.0, 6.0)  # dB against the user, of three in ten
     echo: tuple[float, float] = (0.0, 0.2)  # of the assistant in the user channel, in three of ten
