@@ -51,7 +51,7 @@ def quality_against_bitrate(board: Board) -> Chart:
     points = [point for point in points if point["values"][0][0] is not None]
     if len(points) < 2:
         return {}
-    fronts = [pareto(points, "lower", 0, quality.direction, i + 1) for i, quality in enumerate(qualities)]
+    fronts = [pareto(points, quality.direction, i + 1) for i, quality in enumerate(qualities)]
     return {
         "id": f"bitrate-{board.anchor}",
         "kind": "pareto",
@@ -82,7 +82,7 @@ def turn_taking(board: Board) -> Chart:
         "axes": [_axis(late), _axis(cut)],
         "log": False,
         "points": points,
-        "fronts": [pareto(points, "lower", 0, "lower", 1)],
+        "fronts": [pareto(points, "lower", 1)],
     }
 
 
@@ -339,20 +339,21 @@ def _design(model: ModelInfo, interface: str) -> tuple[tuple[str, str], bool]:
 # ---------------------------------------------------------------------------------------------- parts
 
 
-def pareto(points: Sequence[Chart], x_direction: str, x: int, y_direction: str, y: int) -> list[int]:
-    """Indices of the Pareto front (points that no other point beats in both numbers), by rising x."""
-    signs = (1 if x_direction == "lower" else -1), (1 if y_direction == "lower" else -1)
+def pareto(points: Sequence[Chart], direction: str, y: int) -> list[int]:
+    """Indices of the Pareto front by rising x: points that none beats both in number 0, where lower is better,
+    and in number `y`, where `direction` is better."""
+    sign = 1 if direction == "lower" else -1
     costs = [
-        (signs[0] * p["values"][x][0], signs[1] * p["values"][y][0], i)
+        (p["values"][0][0], sign * p["values"][y][0], i)
         for i, p in enumerate(points)
-        if p["values"][x][0] is not None and p["values"][y][0] is not None
+        if p["values"][0][0] is not None and p["values"][y][0] is not None
     ]
     front, best = [], float("inf")
     for _, cost, index in sorted(costs):
         if cost < best:
             best = cost
             front.append(index)
-    return sorted(front, key=lambda index: points[index]["values"][x][0])
+    return sorted(front, key=lambda index: points[index]["values"][0][0])
 
 
 def _column(board: Board, name: str) -> Column | None:

@@ -141,7 +141,7 @@ def _rows(metadata: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _spans(rows: Any) -> list[Span]:
-    """Pairs of times in a list; what is none is left out."""
+    """The pairs of times in a list; anything else is left out."""
     pairs = [row for row in rows if isinstance(row, list) and len(row) == 2] if isinstance(rows, list) else []
     return [(float(start), float(end)) for start, end in pairs if _is_time(start) and _is_time(end) and start <= end]
 

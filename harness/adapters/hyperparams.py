@@ -124,7 +124,7 @@ class Hyperparams:
             raise BadInput(f"{self._file}: {node.tag} runs code that this file names.", _TRUST)
         if isinstance(node, yaml.MappingNode):
             if not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
-                raise BadInput(f"{self._file}: a table has a name that is no text.", "Fetch the model again.")
+                raise BadInput(f"{self._file}: a key of a table is not text.", "Fetch the model again.")
             return {self._value(key): self._value(value) for key, value in node.value}
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item) for item in node.value]
@@ -139,13 +139,15 @@ class Hyperparams:
         try:
             return yaml.constructor.SafeConstructor().construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            raise BadInput(f"{self._file}: {node.value!r:.60} is no value.", "Fetch the model again.") from error
+            raise BadInput(
+                f"{self._file}: {node.value!r:.60} cannot be read as a value.", "Fetch the model again."
+            ) from error
 
     def _tuple(self, text: str) -> tuple[Any, ...]:
         try:
             return tuple(yaml.safe_load(f"[{text[1:-1]}]"))
         except yaml.YAMLError as error:
-            raise BadInput(f"{self._file}: {text!r:.60} is no tuple.", "Fetch the model again.") from error
+            raise BadInput(f"{self._file}: {text!r:.60} is not a tuple.", "Fetch the model again.") from error
 
     def _referred(self, text: str) -> Any:
         """The value of `<name>` or `<name[part]>`, of a text around such, or of arithmetic with such."""

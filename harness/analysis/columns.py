@@ -124,7 +124,7 @@ def _stated(value: Any) -> bool:
 
 
 def _number(value: Any, texts: bool) -> float | None:
-    """The value as a number; of `texts` those that say one, too. Names of speakers such as "1089" are no numbers."""
+    """The value as a number, with `texts` also a text that states one. Names of speakers such as "1089" stay names."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str) if texts else (int, float)):
         return None
     try:

@@ -22,7 +22,7 @@ from speech_eval.text.numbers import says_number
 Kind = Literal["confused", "deleted", "invented", "loop", "no speech", "unrelated", "answer"]
 LONGEST = 4000  # words of a text that are compared
 _PERIOD = 12  # words of the longest phrase that is looked for in loops
-_REPEATED = 4  # words that say again what came just before: fewer are no loop
+_REPEATED = 4  # words that say again what came just before: fewer do not make a loop
 _UNRELATED = 4  # words of an answer that has none of the reference: fewer are a misheard short sentence
 _RATE = Summary("rate", "ratio", ("errors", "words"), "%", "lower", 100.0)
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")

@@ -19,7 +19,7 @@ _VOICE, _RECORDING = ".SB", ".mp3"
 
 
 def members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file of a bundle, in its order. Raises `BadInput` for what is none, or is not whole."""
+    """Name and content of each file of a bundle, in its order. Raises `BadInput` for another or an incomplete file."""
     content = path.read_bytes()
     if not content.startswith(_MAGIC) or len(content) < _FIRST:
         raise BadInput(f"{path.name}: not a bundle of recordings.", "Fetch it again.")

@@ -162,7 +162,7 @@ def _state(path: Path) -> list[int]:
 
 
 def _marked(folder: Path) -> object:
-    """The states in the marker; None for what is no record of them."""
+    """The states in the marker; None if it does not record them."""
     try:
         return json.loads((folder / _MARKER).read_text("utf-8"))
     except (OSError, ValueError):

@@ -137,7 +137,7 @@ def _read_soundfile(file: Any, what: str) -> Audio:
 
 def _least(file: Any) -> int:
     """Samples that a whole file has. An MP3 stream states no length: libsndfile estimates it from the size, and what is
-    missing of an estimate is no sign of a cut."""
+    missing of an estimate does not show a cut."""
     stated = int(file.frames)
     return round(_MP3_SHARE * stated) - _MP3_FRAMES if file.format == "MP3" else stated
 

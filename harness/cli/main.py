@@ -51,7 +51,9 @@ def main() -> None:
     except KeyboardInterrupt:
         say("interrupted; give the same command again to continue")
         sys.exit(130)
-    except BaseException:  # also what is no `Exception`, which would end the program with 1, a regression
+    except (
+        BaseException
+    ):  # also those that do not derive from `Exception`, which would end the program with 1, a regression
         for text in traceback.format_exc().splitlines():
             say(text)
         sys.exit(2)

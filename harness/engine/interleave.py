@@ -44,15 +44,10 @@ def round_of(sample: Sample) -> int:
 
 def calls_of(manifest: Manifest, task: str) -> dict[int, set[str]]:
     """For each round of a timed task, the calls of `speech-eval run` in which its answers were asked for: one, or
-    several where a run was stopped in the middle of a round. A call in which the round had been done already is none of
-    them."""
+    several where a run was stopped in the middle of a round. Calls in which the round had been done already are left
+    out."""
     found: dict[int, set[str]] = {}
     for event in manifest.events:
         if event.task == task and event.warm_up and event.round is not None and event.call is not None:
             found.setdefault(event.round, set()).add(event.call)
     return found
-
-
-def item_of(sample: Sample) -> str:
-    """The id that the dataset gave to the item a sample repeats."""
-    return sample.id if sample.item is None else sample.item

@@ -394,7 +394,7 @@ def _each(value: object) -> Sequence[object]:
 
 
 def read_lines(root: Path, relative: str, model: type[R]) -> list[R]:
-    """Parse a JSONL file; a missing file is no lines, a torn last line is left out, any other bad line is an error."""
+    """Parse a JSONL file; a missing file counts as empty, a torn last line is left out, others raise."""
     return list(each_line(root, relative, model))
 
 

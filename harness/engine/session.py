@@ -65,16 +65,6 @@ def run(
     return execute([(plan(model, tasks, settings), output)], progress, say)[0]
 
 
-def run_in_turns(
-    jobs: Sequence[tuple[Model, Sequence[TaskLike], Path]],
-    settings: Settings,
-    progress: Progress = silent,
-    say: Say = unsaid,
-) -> list[Results]:
-    """`run` for several models at once, which take turns in timed tasks (see `execute`)."""
-    return execute([(plan(model, tasks, settings), output) for model, tasks, output in jobs], progress, say)
-
-
 def execute(jobs: Sequence[tuple[Plan, Path]], progress: Progress = silent, say: Say = unsaid) -> list[Results]:
     """Execute plans of the same settings, each into a run directory of its own.
 

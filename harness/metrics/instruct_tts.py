@@ -66,8 +66,8 @@ def _parsed(reply: str) -> Any:
 
 
 def flat_objects(text: str) -> Iterator[str]:
-    """What the original's pattern of a flat object finds: a brace, characters that are none or strings, and the closing
-    brace. As a pattern it takes a time that doubles with every quote; here no place is tried twice."""
+    """What the original's pattern of a flat object finds: a brace, strings and characters other than braces, and the
+    closing brace. As a pattern it takes a time that doubles with every quote; here no place is tried twice."""
     tried: set[int] = set()
     start = text.find("{")
     while start >= 0:
@@ -97,7 +97,7 @@ def _end(text: str, place: int, tried: set[int]) -> int:
 class InstructTTS(Metric):
     """Share of the recordings that a judge that hears finds to be as the instruction says.
 
-    `strict`: speech that is not there, and a reply without a verdict, are no. `compat`: only JSON `true` is yes;
+    `strict`: missing speech and a reply without a verdict count as no. `compat`: only JSON `true` is yes;
     these are left out.
     """
 

@@ -143,7 +143,7 @@ class SpokenQA(Metric):
 
 
 def _read(sample: Sample, right: str, answer: str) -> str | None:
-    """What an answer is taken for, in the words of the key; another text where it is wrong, None where it is none."""
+    """What an answer is taken for, in the words of the key: another text if wrong, None if nothing was recognized."""
     kind = field(sample, "kind")
     if kind not in KINDS:
         raise BadData(f"Sample {sample.id}: there is no kind '{kind}'.", f"Use one of: {', '.join(KINDS)}.")

@@ -80,7 +80,7 @@ KINDS = {
 
 
 _CLEAN = "clean"
-_LONGEST_SHOWN = 60  # characters of what is no condition
+_LONGEST_SHOWN = 60  # characters of a text that is not a condition
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ CLEAN = Condition(())
 
 
 def parse(text: str) -> Condition:
-    """The condition that a text such as `room=0.6+babble=10` names; `clean` is none. Raises `BadInput` for an unknown
-    name or value."""
+    """The condition that a text such as `room=0.6+babble=10` names; `clean` changes nothing. Raises `BadInput` for an
+    unknown name or value."""
     return CLEAN if text == _CLEAN else Condition(tuple(_step(part.strip()) for part in text.split("+")))
 
 

@@ -12,24 +12,25 @@ Floats = NDArray[np.float64]
 Features = NDArray[np.float32]
 
 _RATE = 16_000
+_BANDS = 80
 
 
-def kaldi_fbank(samples: NDArray[np.float32], bands: int = 80) -> Features:
+def kaldi_fbank(samples: NDArray[np.float32]) -> Features:
     """Log mel filter-bank energies as Kaldi computes them, of 16 kHz samples in [-1, 1].
 
     25 ms Povey window every 10 ms (whole windows only), mean removed, pre-emphasis 0.97, power spectrum of 512
-    points, `bands` triangles from 20 Hz to 8 kHz on Kaldi's mel scale, floored at float32's epsilon; no dither.
-    Returns [frames, bands]; fewer than 400 samples give no frame.
+    points, 80 triangles from 20 Hz to 8 kHz on Kaldi's mel scale, floored at float32's epsilon; no dither.
+    Returns [frames, 80]; fewer than 400 samples give no frame.
     """
     length, hop, size = 400, 160, 512
     if len(samples) < length:
-        return np.zeros((0, bands), dtype=np.float32)
+        return np.zeros((0, _BANDS), dtype=np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), length)[::hop]
     frames = frames - frames.mean(axis=1, keepdims=True)
     previous = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
     window = np.hanning(length) ** 0.85
     power = np.abs(np.fft.rfft((frames - 0.97 * previous) * window, size)) ** 2
-    energies = power @ _kaldi_filters(bands, size).T
+    energies = power @ _kaldi_filters(_BANDS, size).T
     return np.log(np.maximum(energies, np.finfo(np.float32).eps)).astype(np.float32)
 
 

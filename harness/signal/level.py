@@ -37,9 +37,10 @@ def leading_silence(audio: Audio) -> float | None:
     return float(first * _window(audio) / audio.rate)
 
 
-def speech_spans(audio: Audio, gap: float = 0.2, shortest: float = 0.1) -> list[tuple[float, float]]:
+def speech_spans(audio: Audio) -> list[tuple[float, float]]:
     """Where it is audible, in seconds: windows less than 15.9 dB below the active level, in one span where at most
-    `gap` seconds lie between them. Spans under `shortest` are left out."""
+    0.2 seconds lie between them. Spans under 0.1 seconds are left out."""
+    gap, shortest = 0.2, 0.1
     powers = _powers(audio)
     level = _active(powers)
     if level < SILENCE_DB:

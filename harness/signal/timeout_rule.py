@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,15 +148,3 @@ def fastest(points: Iterable[PolicyPoint], max_false_cut_offs: float) -> PolicyP
     """The fastest rule that misses no turn and cuts off at most this share of them; None if there is none."""
     allowed = [p for p in points if p.false_cut_offs <= max_false_cut_offs and p.missed == 0 and p.latency is not None]
     return min(allowed, key=lambda p: (_costs(p)[2], p.false_cut_offs), default=None)
-
-
-def most_polite(points: Iterable[PolicyPoint], max_latency: float) -> PolicyPoint | None:
-    """The rule with the fewest false cut-offs that misses no turn and is at most this late; None where none is."""
-    allowed = [p for p in points if p.latency is not None and p.latency <= max_latency and p.missed == 0]
-    return min(allowed, key=lambda p: (p.false_cut_offs, _costs(p)[2]), default=None)
-
-
-def plot_rows(points: Sequence[PolicyPoint]) -> list[dict[str, Any]]:
-    """The points as plain rows, each with `pareto`: whether it is on the front."""
-    front = set(pareto_front(points))
-    return [{**asdict(point), "pareto": point in front} for point in points]

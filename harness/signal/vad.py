@@ -77,28 +77,20 @@ def probabilities(audio: Audio) -> Probabilities:
     return np.array(SileroVAD().push(padded), dtype=np.float64)
 
 
-def speech_segments(
-    probability: Probabilities,
-    frames: int,
-    *,
-    threshold: float = 0.5,
-    min_speech: float = 0.25,
-    min_silence: float = 0.1,
-    pad: float = 0.03,
-) -> list[tuple[float, float]]:
+def speech_segments(probability: Probabilities, frames: int) -> list[tuple[float, float]]:
     """Start and end in seconds of each stretch of speech in `frames` samples at 16 kHz, by Silero's rule.
 
-    Speech begins where the probability reaches `threshold` and ends where it falls below `threshold - 0.15` and does
-    not reach `threshold` again for `min_silence`. Stretches of at most `min_speech` are dropped; both ends are moved
-    out by `pad`. With the defaults this equals `get_speech_timestamps` of silero-vad 6.2 in samples.
+    Speech begins where the probability reaches 0.5 and ends where it falls below 0.35 and does not reach 0.5 again for
+    0.1 seconds. Stretches of at most 0.25 seconds are dropped; both ends are moved out by 0.03 seconds. This equals
+    `get_speech_timestamps` of silero-vad 6.2 with its defaults, in samples.
     """
-    leave = max(threshold - 0.15, 0.01)
+    enter, leave, min_silence, min_speech, pad = 0.5, 0.35, 0.1, 0.25, 0.03
     found: list[tuple[int, int]] = []
     start: int | None = None
     quiet: int | None = None  # where the speech would end if it did not come back
     for index, value in enumerate(probability):
         at = index * FRAME
-        if value >= threshold:
+        if value >= enter:
             start, quiet = (at if start is None else start), None
         elif start is not None and (value < leave):
             quiet = at if quiet is None else quiet

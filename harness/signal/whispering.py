@@ -11,7 +11,7 @@ QUEFRENCY = 0.002  # seconds; the harmonics of voices lie above it
 TILT = 500.0  # Hz; below it a whisper has little energy
 
 
-def whispered(samples: Samples, rate: int, seed: int = 0) -> Samples:
+def whispered(samples: Samples, rate: int) -> Samples:
     """`samples` [n] at `rate` Hz as a whisper of the same length: no pitch, and little energy below 500 Hz.
 
     Each frame of 25 ms becomes noise in the shape of its cepstrally smoothed spectrum. Depends on the arguments alone.
@@ -22,7 +22,7 @@ def whispered(samples: Samples, rate: int, seed: int = 0) -> Samples:
     count = 1 + max(0, -(-(len(samples) + 2 * size) // hop))
     padded = np.zeros(count * hop + size)
     padded[size : size + len(samples)] = samples
-    noise = np.random.default_rng(seed).standard_normal(len(padded))
+    noise = np.random.default_rng(0).standard_normal(len(padded))
     frames = np.arange(count)[:, None] * hop + np.arange(size)
     spectrum = np.abs(np.fft.rfft(padded[frames] * window))
     cepstrum = np.fft.irfft(np.log(spectrum + 1e-6))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 UNKNOWN = "und"  # undetermined, in BCP 47
 _ENOUGH = 20_000  # letters that are read
-_ASSUMED, _FEW = "en", 3  # of so few plain words, none of them common, such as a name; "A" is no word
+_ASSUMED, _FEW = "en", 3  # of so few plain words, none of them common, such as a name; "A" does not count
 
 # Scripts, as the names of their letters begin, that one language uses nearly alone.
 _BY_SCRIPT = {

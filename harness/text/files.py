@@ -36,7 +36,7 @@ def decode_text(data: bytes, what: str) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises `ValueError` for what is none, also where it is nested too deeply to be read."""
+    """The value of a JSON text. Raises `ValueError` where it is not JSON or is nested too deeply to be read."""
     try:
         return json.loads(text)
     except RecursionError as error:

@@ -60,7 +60,7 @@ _WITHOUT_SPACES = {*CHINESE, "ja", "th", "lo", "my", "km", "shn"}
 def language_tag(name: str) -> str:
     """The BCP 47 tag of a language given by tag, ISO 639 code or English name: `zh` of `cmn`, `en-US` of `en_us`.
 
-    Raises `BadInput` for what is none of them, and for codes that name no one language (`und`, `mul`).
+    Raises `BadInput` for other names, and for codes that do not name one language (`und`, `mul`).
     """
     import langcodes
 

@@ -184,9 +184,9 @@ class _Writer:
         (self.out / ANSWERS).mkdir()
         write_json(self.out / KEY, key)
         index = self.out / PAGE / "index.html"
-        return Built(index, key, trials, len(self.made.items), self.made.left_out, self._notes(kinds))
+        return Built(index, key, trials, len(self.made.items), self.made.left_out, self._notes())
 
-    def _notes(self, kinds: Sequence[Kind]) -> list[str]:
+    def _notes(self) -> list[str]:
         rates = {item.sounds[REFERENCE].rate for item in self.made.items if MID_ANCHOR in item.sounds}
         if rates and min(rates) <= 16_000:
             return [

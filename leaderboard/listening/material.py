@@ -115,13 +115,13 @@ def _task(runs: Sequence[Run], asked: str | None) -> str:
         return speaking[0]
     if not speaking:
         raise BadInput("The runs have no task in common whose outputs are speech.", "Give runs of the same task.")
-    problem = f"Task '{asked}' is none of them" if asked else "The runs have several tasks whose outputs are speech"
+    problem = f"Task '{asked}' is not one of them" if asked else "The runs have several tasks whose outputs are speech"
     raise BadInput(f"{problem}: {', '.join(speaking)}.", f"Choose one, such as --task {speaking[0]}.")
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """What tables call the runs, with the folder's name where two are called the same, or one as what is no system; and
-    with a number where that does not tell them apart."""
+    """What tables call the runs, with the folder's name where two are called the same or one has the name of a
+    reference or anchor, and with a number where that does not tell them apart."""
     names = [brief(run.results.name, _LONGEST_LABEL) for run in runs]
     found: list[str] = []
     for run, name in zip(runs, names, strict=True):

@@ -47,7 +47,7 @@ def load(directory: Path) -> tuple[AudioLLM, dict[str, Any]]:
     described, state, card = load_checkpoint(directory, KIND)
     dim = described.pop("dim", None)
     if type(dim) is not int or not 0 < dim <= _WIDEST:
-        raise BadInput(f"{directory}: configuration 'dim': {dim!r:.40} is no width of features.", "Train it again.")
+        raise BadInput(f"{directory}: configuration 'dim': {dim!r:.40} is not a width of features.", "Train it again.")
     try:
         config = AudioLLMConfig.model_validate(described)
     except ValidationError as error:

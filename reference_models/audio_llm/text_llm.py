@@ -31,7 +31,7 @@ class TextLLM:
 
 
 def load_llm(section: LLMSection) -> TextLLM:
-    """Load it, frozen. Raises `BadInput` for a name that is not there or is no causal language model."""
+    """Load it, frozen. Raises `BadInput` for an unknown name, or a model that is not a causal language model."""
     transformers = require("transformers", "llm")
     path = f"asset:{section.spec}" if section.spec in BUNDLED else section.spec
     checkpoint = locate(path, section.revision, convert=convert)

@@ -58,7 +58,7 @@ def kind_of(recipe: ResolvedRecipe) -> Kind:
     named = recipe.model.get("type")
     if named not in KINDS:
         raise BadInput(
-            f"{recipe.name}, size {recipe.size}: 'model.type' is {named!r}, which is no model of this stack.",
+            f"{recipe.name}, size {recipe.size}: 'model.type' is {named!r}, which this stack does not train.",
             f"Use one of: {', '.join(KINDS)}.",
         )
     return KINDS[named]

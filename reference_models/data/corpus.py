@@ -105,7 +105,7 @@ def open_corpus(
 
     `language` is that of samples that state none. What the check found is kept in `output`, and read from there while
     samples and recordings are the same. Says by name what is left out and why. Raises `BadInput` for data that cannot
-    be read, for a split that is none, and, with `on_bad` stop, for the first recording that cannot be used.
+    be read, for an unknown split, and, with `on_bad` stop, for the first recording that cannot be used.
     """
     if isinstance(data, Corpus):
         return data
@@ -193,13 +193,13 @@ def _fetch(dataset: datasets.Dataset, progress: Progress) -> None:
 
 
 def _rows(dataset: datasets.Dataset, split: str | None) -> list[Row]:
-    """Every sample with its split. Raises `BadInput` for a split that is none."""
+    """Every sample with its split. Raises `BadInput` for an unknown split."""
     named = [(sample, split or split_of(sample)) for sample in dataset.samples]
     unknown = [sample for sample, name in named if name is None]
     if unknown:
         names = ", ".join(sorted({repr(sample.metadata["split"]) for sample in unknown}))
         raise BadInput(
-            f"{dataset.info.name}: the split {names} of {len(unknown)} samples, such as {unknown[0].id}, is none.",
+            f"{dataset.info.name}: {len(unknown)} samples, such as {unknown[0].id}, have an unknown split: {names}.",
             "Name it train, validation, test, held-out or held-out-speaker, or leave the column `split` out.",
         )
     return [Row(dataset, sample, name) for sample, name in named if name is not None]

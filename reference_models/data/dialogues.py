@@ -78,7 +78,7 @@ class Manners:
     interruption_share: float = 0.35
     interruption_at: tuple[float, float] = (0.05, 0.75)  # of the answer
     marked_share: float = 0.7  # of the interruptions begin with “wait” or the like, the others with the request
-    stops_after: float = 0.48  # of an interruption: by then it is no backchannel
+    stops_after: float = 0.48  # of an interruption: by then it is not a backchannel
     gain: tuple[float, float] = (-24.0, 15.0)  # dB, of half of the user channels
     noise: tuple[float, float] = (-30.0, 6.0)  # dB against the user, of three in ten
     echo: tuple[float, float] = (0.0, 0.2)  # of the assistant in the user channel, in three of ten

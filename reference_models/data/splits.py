@@ -13,7 +13,7 @@ TRAIN, HELD_OUT, HELD_OUT_SPEAKER = SPLITS = ("train", "held-out", "held-out-spe
 
 def split_of(sample: Sample) -> str | None:
     """The split that the column `split` states: `train` for names such as `train-clean-100`, `held-out` for those of
-    validation and test splits, None for a name that is no split.
+    validation and test splits, None for a name that is not known as a split.
 
     Without the column, by id: `held-out` for the eighth that `datasets.held_out` names, `train` for the others.
     """

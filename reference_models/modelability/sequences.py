@@ -67,7 +67,7 @@ class Sequences(ABC):
 
     @abstractmethod
     def prompt(self, text: str) -> Ints:
-        """[S, T]: the text between its marks, then the mark that speech follows. An empty text is no text."""
+        """[S, T]: the text between its marks, then the mark that speech follows. An empty text stands for none."""
 
     @abstractmethod
     def targets(self, text: str, codes: Sequence[Ints]) -> tuple[Ints, Ints]:

@@ -115,7 +115,7 @@ def sections_in(annotation: Any) -> list[type[Section]]:
 
 
 def _keys_at(name: str, path: Sequence[str]) -> set[str]:
-    """The keys at a path below the section class of a name. Parts that are no key, such as an index, are passed by."""
+    """The keys at a path below the section class of a name. Parts that are not keys, such as an index, are skipped."""
     here = [section for section in _extensions(Section) if section.__name__ == name]
     for part in path:
         fields = [section.model_fields[part] for section in here if part in section.model_fields]

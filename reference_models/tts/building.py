@@ -45,7 +45,7 @@ def build(config: TTSConfig) -> TokenLM:
 
 
 def read_config(directory: Path, described: dict[str, Any]) -> TTSConfig:
-    """The configuration that a checkpoint directory describes. Raises `BadInput` for one that is none."""
+    """The configuration that a checkpoint directory describes. Raises `BadInput` where it does not describe one."""
     try:
         return TTSConfig.model_validate(described)
     except ValidationError as error:

@@ -174,7 +174,7 @@ def test_what_is_not_audio_is_refused_by_name(data: bytes, name: str, tmp_path: 
 
 def test_an_empty_file_without_a_header_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "word.g722").touch()
-    with pytest.raises(BadAudio, match="word.g722: not a readable audio file: it is empty"):
+    with pytest.raises(BadAudio, match=r"word\.g722: not a readable audio file: it is empty"):
         load(tmp_path / "word.g722")
 
 

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from speech_eval.adapters import spec as modelspec
 from speech_eval.cli.main import app
 from speech_eval.engine import session as runner
-from speech_eval.engine.interleave import item_of, round_of
+from speech_eval.engine.interleave import round_of
+from speech_eval.engine.plan import plan
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.errors import BadInput
@@ -48,8 +49,8 @@ def models(folder: Path, names: str = "AB") -> list[Any]:
 def take_turns(
     folder: Path, names: str = "AB", tasks: tuple[str, ...] = ("latency",), **settings: Any
 ) -> list[Results]:
-    jobs = [(spec, tasks, folder / spec.options["name"]) for spec in models(folder, names)]
-    return runner.run_in_turns(jobs, Settings(**{"limit": 2, "rounds": 3, **settings}))
+    given = Settings(**{"limit": 2, "rounds": 3, **settings})
+    return runner.execute([(plan(spec, tasks, given), folder / spec.options["name"]) for spec in models(folder, names)])
 
 
 def test_models_take_turns_and_who_begins_a_round_ends_the_next(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_both_runs_hold_the_same_ids_with_their_rounds(tmp_path: Path) -> None:
     take_turns(tmp_path)
     a, b = (RunDirectory(tmp_path / name).samples("latency") for name in "AB")
     assert a == b and [round_of(sample) for sample in a] == [1, 1, 2, 2, 3, 3]
-    assert len({item_of(sample) for sample in a}) == 2
+    assert len({sample.item for sample in a}) == 2
     assert set(RunDirectory(tmp_path / "B").outputs("latency")) == {sample.id for sample in b}
 
 

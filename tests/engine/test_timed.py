@@ -264,7 +264,7 @@ def test_rounds_repeat_every_sample_under_an_id_of_its_own() -> None:
     data = Dataset.of(INFO, [Sample(id="a", metadata={"x": 1}), Sample(id="b", cluster="talk")])
     found = rounds.expand(data, 2)
     assert [sample.id for sample in found.samples] == ["a@1", "b@1", "a@2", "b@2"]
-    assert [(rounds.item_of(s), rounds.round_of(s)) for s in found.samples] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert [(s.item, rounds.round_of(s)) for s in found.samples] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert [sample.cluster for sample in found.samples] == ["item a", "talk", "item a", "talk"]
     assert found.samples[0].metadata["x"] == 1 and found.sha256 == data.sha256
 

@@ -10,6 +10,7 @@ from support.tiny_codecs import save_tiny_codec
 from speech_eval.adapters import spec as modelspec
 from speech_eval.analysis.compare import compare
 from speech_eval.engine import session as runner
+from speech_eval.engine.plan import plan
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import Settings
 from speech_eval.gate.calibrate import calibrate
@@ -77,8 +78,9 @@ def test_calibrate_and_selftest_take_runs_of_codecs(codecs: dict[str, RunDirecto
 
 
 def timed(folder: Path, names: str) -> None:
-    jobs = [(modelspec.parse(f"oracle,ttfb=0.{name}"), ["latency"], folder / name) for name in names]
-    runner.run_in_turns(jobs, Settings(limit=2, rounds=5, workers=1))
+    settings = Settings(limit=2, rounds=5, workers=1)
+    specs = {name: modelspec.parse(f"oracle,ttfb=0.{name}") for name in names}
+    runner.execute([(plan(spec, ["latency"], settings), folder / name) for name, spec in specs.items()])
 
 
 @pytest.mark.slow

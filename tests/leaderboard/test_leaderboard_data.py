@@ -121,7 +121,7 @@ def codec(quality: float, rate: float) -> dict[str, list[Number]]:
 )
 def test_the_front_holds_what_no_other_beats(points: list[Any], direction: str, front: list[int]) -> None:
     given = [{"values": [[x, None, None], [y, None, None]]} for x, y in points]
-    assert pareto(given, "lower", 0, direction, 1) == front
+    assert pareto(given, direction, 1) == front
 
 
 def test_quality_is_drawn_against_measured_bitrate(tmp_path: Path) -> None:

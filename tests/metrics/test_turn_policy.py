@@ -14,9 +14,7 @@ from speech_eval.signal.timeout_rule import (
     Turn,
     actions,
     fastest,
-    most_polite,
     pareto_front,
-    plot_rows,
     sweep,
 )
 
@@ -77,9 +75,6 @@ def test_the_front_holds_what_nothing_beats() -> None:
     points = [polite, beaten, quick, silent, lazy]
     assert pareto_front(points) == [lazy, quick, polite]
     assert fastest(points, 0.5) == quick and fastest(points, 0.1) == polite and fastest([quick], 0.1) is None
-    assert most_polite(points, 0.5) == quick and most_polite(points, 1.0) == polite
-    assert most_polite(points, 0.1) is None
-    assert [row["pareto"] for row in plot_rows(points)] == [True, False, True, False, True]
 
 
 @given(

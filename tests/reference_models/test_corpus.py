@@ -134,7 +134,7 @@ def test_splits_of_other_names_are_understood(stated: str, split: str, tmp_path:
 
 def test_a_split_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     data = folder(tmp_path, {"a.flac": tone(), "b.flac": tone()}, {"b.flac": {"split": "trian"}})
-    with pytest.raises(BadInput, match=r"the split 'trian' of 1 samples, such as b, is none"):
+    with pytest.raises(BadInput, match=r"1 samples, such as b, have an unknown split: 'trian'"):
         open_corpus(data)
 
 

@@ -30,7 +30,7 @@ def event_data(lines: Iterable[str]) -> Iterator[str]:
 
 
 def parsed(text: str) -> Any:
-    """The JSON in a text, None where it is none."""
+    """The JSON in a text, None where it cannot be read."""
     try:
         return parse_json(text)
     except ValueError:

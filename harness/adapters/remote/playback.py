@@ -40,7 +40,7 @@ class Playback:
     def add(self, pcm: bytes, rate: int | None) -> None:
         """16-bit samples that came, at `rate` Hz where the server states one.
 
-        Raises `BadAudio` for a rate that is none, and for more than one listens to in `longest_seconds`.
+        Raises `BadAudio` for an invalid rate, and for more than one listens to in `longest_seconds`.
         """
         check_header(rate or self.rate, 1, len(pcm) // 2, _WHAT)
         pcm = self._odd + pcm

@@ -199,14 +199,14 @@ def read_answers(data: bytes, key: Key) -> Answers:
     if found.test != key.test:
         raise BadInput(f"of the test {found.test}, and this is {key.test}.")
     if found.form >= len(key.forms):
-        raise BadInput(f"form {found.form} is none of the test's {len(key.forms)}.")
+        raise BadInput(f"form {found.form} is not one of the test's {len(key.forms)}.")
     steps = {step.trial: step for step in key.forms[found.form]}
     seen: set[str] = set()
     for answer in found.answers:
         if answer.trial not in steps or answer.trial in seen:
             raise BadInput(f"trial {answer.trial} is not in form {found.form}, or answered twice.")
         if not KINDS[key.trials[answer.trial].kind].allows(answer.value, len(steps[answer.trial].order)):
-            raise BadInput(f"the answer to trial {answer.trial} is none of its choices.")
+            raise BadInput(f"the answer to trial {answer.trial} is not one of its choices.")
         seen.add(answer.trial)
     return found
 

@@ -1,4 +1,4 @@
-"""Recordings that are no files of their own: bytes in a table or archive, and parts of longer recordings.
+"""Recordings without a file of their own: bytes in a table or archive, and parts of longer recordings.
 
 They are written once to the cache, with a manifest, and read from there while the files they come from are unchanged.
 """

@@ -79,7 +79,7 @@ _MARKS: dict[str, tuple[str, Callable[[str], int]]] = {
 
 
 def _length(answer: str, target: str) -> bool:
-    """Whether an answer has as many words as the target `least-most` says; 0 is no limit."""
+    """Whether an answer has as many words as the target `least-most` says; 0 means unlimited."""
     try:
         least, most = (int(bound) for bound in target.split("-"))
     except ValueError:

@@ -50,7 +50,7 @@ def options_of(sample: Sample) -> list[str]:
 def key_of(sample: Sample, options: Sequence[str]) -> int:
     """The position of the right option: the first whose text is the reference, or the one of the reference's letter.
 
-    Raises `BadData` where the reference is none of the options.
+    Raises `BadData` where the reference is not one of the options.
     """
     right = sample.text or ""
     if right in options:
@@ -61,7 +61,7 @@ def key_of(sample: Sample, options: Sequence[str]) -> int:
     letter = re.fullmatch(r"\W*([A-Ja-j])\W*", right)
     if letter and LETTERS.index(letter[1].upper()) < len(options):
         return LETTERS.index(letter[1].upper())
-    raise BadData(f"Sample {sample.id}: the reference '{right}' is none of its options.", "Correct the data.")
+    raise BadData(f"Sample {sample.id}: the reference '{right}' is not one of its options.", "Correct the data.")
 
 
 def without_letter(option: str) -> str:

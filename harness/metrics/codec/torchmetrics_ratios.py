@@ -67,8 +67,8 @@ class TorchMetricsSISDR(_Ratio):
 
 
 class TorchMetricsSDR(_Ratio):
-    """The ratio of BSS Eval: what a filter of 512 taps can make of the recording is no distortion, so a delay, a gain
-    and a change of the spectrum cost nothing."""
+    """The ratio of BSS Eval: what a filter of 512 taps can make of the recording does not count as distortion, so a
+    delay, a gain and a change of the spectrum cost nothing."""
 
     id = "sdr[torchmetrics@1.9.0]"
     description = "Signal-to-distortion ratio of BSS Eval, up to a filter of 512 taps"

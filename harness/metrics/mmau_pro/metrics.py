@@ -59,7 +59,7 @@ class Instructions(Metric):
         answer, (rule, given) = item.hypothesis or "", _instruction(item.sample)
         try:
             kept = float(follows(rule, given, answer))
-        except (ValueError, TypeError, OverflowError) as error:  # of numbers in the data that are none
+        except (ValueError, TypeError, OverflowError) as error:  # the data has something else in place of a number
             raise BadData(f"Sample {item.sample.id}: {error} in its instruction.", "Correct its `kwargs`.") from error
         ours = kept if answer.strip() else 0.0
         return Value(parts={"followed": ours}, compat={"followed": kept}, detail={"instruction": rule})

@@ -27,7 +27,7 @@ SYSTEM = "You are a careful and impartial judge of answers."
 
 
 def bounded(number: float) -> float | None:
-    """A number that a reply states; None for one so large that means of it are no numbers."""
+    """A number that a reply states; None for one so large that its mean would not be finite."""
     return number if abs(number) <= _LARGEST else None
 
 

@@ -114,7 +114,7 @@ def _write(
 
 
 def _encoded(clip: Clip, codec: SpeechCodec) -> Dialogue | LeftOut:
-    """A dialogue, or why it is none."""
+    """A dialogue, or why it cannot be used."""
     try:
         words = words_in(clip.sample)
         channels = load_channels(clip.path, codec.sample_rate)

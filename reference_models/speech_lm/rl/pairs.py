@@ -41,7 +41,7 @@ def pairs_of(group: Sequence[Rollout], most: int = 1) -> list[Pair]:
 
 
 class Pairs:
-    """The pairs in a file. Raises `BadInput` for a line that is none."""
+    """The pairs in a file. Raises `BadInput` for an invalid line."""
 
     def __init__(self, file: Path, tokenizer: Tokenizer) -> None:
         self.file, self.tokenizer = file, tokenizer

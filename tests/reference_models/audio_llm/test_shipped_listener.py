@@ -85,7 +85,7 @@ def test_a_width_that_is_none_is_named(dim: object, tmp_path: Path) -> None:
     described = json.loads((folder / "reference.json").read_text("utf-8"))
     described["config"]["dim"] = dim
     (folder / "reference.json").write_text(json.dumps(described))
-    with pytest.raises(BadInput, match=r"'dim': .* is no width of features"):
+    with pytest.raises(BadInput, match=r"'dim': .* is not a width of features"):
         modelspec.resolve(str(folder)).build()
 
 

@@ -59,7 +59,7 @@ class Exchange:
         return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
     def unpacked(self, value: Any) -> Any:
-        """The value that JSON of the worker stands for. Raises `WorkerError` and `BadAudio` for audio that is none."""
+        """The value that JSON of the worker stands for. Raises `WorkerError` and `BadAudio` for invalid audio."""
         if isinstance(value, list):
             return [self.unpacked(item) for item in value]
         if not isinstance(value, dict):

@@ -47,7 +47,7 @@ class WorkerFolder:
     @property
     def search_path(self) -> list[Path]:
         """Where the worker finds modules that its environment does not have: the library, and its folder `source`,
-        where a repository is cloned that is no package."""
+        where a repository that is not a package is cloned."""
         return [LIBRARY, (self.path / "source").absolute()]
 
     @property

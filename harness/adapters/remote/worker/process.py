@@ -2,7 +2,7 @@
 
 The harness writes one line of JSON per request and reads one or more per answer (docs/workers.md). Nothing else writes
 to these pipes: what the process prints is drained, and its end is kept for messages. How long an answer may take and
-what follows when the process ends is up to the run, as for any model; here is no second rule.
+what follows when the process ends is up to the run, as for any model.
 """
 
 from __future__ import annotations
