@@ -66,7 +66,7 @@ class DrawnOnCPU(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func in (torch.randint, torch.rand, torch.randn):
+        if func in (torch.randint, torch.rand, torch.randn, torch.randperm):
             device = kwargs.pop("device", None)
             return func(*args, **kwargs).to(device)
         if func in (torch.randn_like, torch.rand_like):
