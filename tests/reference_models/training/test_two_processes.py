@@ -30,7 +30,7 @@ CODECS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "split-every-second": ({"type": "split", "codebooks": 3, **EMA}, {"adversary": {"every": 2}}),
     "fsq": ({"type": "fsq", "levels": [5, 5]}, {"losses": {"commitment": 0, "codebook": 0}}),
 }
-SPEECH_LMS = {"flat": {"text_replay": 0.3}, "interleaved": {"accumulate": 2}, "csm": {}}
+SPEECH_LMS = {"flat": {"text_replay": 0.3}, "interleaved": {"accumulate": 2}, "csm": {}, "delay": {}}
 ALIGNED = ("grpo", "dpo")
 
 
