@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -126,6 +127,14 @@ def load_file(path: str | Path) -> Any:
         logger.info("load: %s failed", path, exc_info=error)
         raise BadInput(f"{path}: {type(error).__name__} while loading: {error}", "Run the file by itself.") from error
     return module
+
+
+def load_plugins(files: Iterable[str | os.PathLike[str]] | None) -> tuple[str, ...]:
+    """Execute Python files, each once, that register tasks, metrics or models; returns their absolute paths."""
+    paths = [Path(file).resolve() for file in files or ()]
+    for path in paths:
+        load_file(path)
+    return tuple(map(str, paths))
 
 
 def _look_beside(path: Path) -> None:

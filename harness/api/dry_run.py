@@ -21,16 +21,19 @@ from speech_eval.engine.readiness import hears
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.metrics.catalog import METRICS
 
+_HUB, _WEIGHTS = "hf:", (".safetensors", ".bin", ".pt", ".pth")
+
 
 @dataclass(frozen=True)
 class Need:
     """What a task takes. `stored` of `samples` answers are there; `fetch_bytes` of pinned weights and recordings are
-    not; `recognizer` will transcribe the answers; `seconds` of the model's time are left at the pace of the stored
-    answers, None where none is stored."""
+    not; nor are weights of the `repositories` of the hub, whose size only the hub knows; `recognizer` will transcribe
+    the answers; `seconds` of the model's time are left at the pace of the stored answers, None where none is stored."""
 
     samples: int
     stored: int
     fetch_bytes: int
+    repositories: tuple[str, ...]
     recognizer: str | None
     seconds: float | None
 
@@ -42,6 +45,7 @@ class Need:
         """`; heard by whisper-base; fetches 290 MB; 12 of 40 answers stored, about 3 min left`."""
         parts = [f"heard by {self.recognizer}"] if self.recognizer else []
         parts += [f"fetches {self.fetch_bytes / 1e6:.0f} MB"] if self.fetch_bytes else []
+        parts += [f"fetches {name} from the hub, size unknown" for name in self.repositories]
         left = "" if self.seconds is None else f", about {self.seconds / 60:.0f} min of the model left"
         parts += [f"{self.stored} of {self.samples} answers stored{left}"] if self.stored else []
         return "".join(f"; {part}" for part in parts)
@@ -58,6 +62,7 @@ def need_of(item: Planned, plan: Plan, output: Path) -> Need:
         samples=len(item.dataset.samples),
         stored=len(stored),
         fetch_bytes=sum(assets.ASSETS[name].bytes() for name in _assets(item, plan, recognizer) if _missing(name)),
+        repositories=tuple(name for name in _repositories(item, plan, recognizer) if not _kept(name)),
         recognizer=None if recognizer is None else modelspec.redact(recognizer),
         seconds=left * float(np.median(times)) if times and left else None,
     )
@@ -73,6 +78,23 @@ def _assets(item: Planned, plan: Plan, recognizer: str | None) -> set[str]:
         path = str(MODELS.get(target).arguments.get("path", "")) if target in MODELS else ""
         names |= {path.removeprefix(ASSET)} if path.startswith(ASSET) else set()
     return names & set(assets.ASSETS)
+
+
+def _repositories(item: Planned, plan: Plan, recognizer: str | None) -> list[str]:
+    """Repositories of the hub that a task's model, recognizer and metrics take weights from, each once."""
+    targets = [plan.model.spec.target, *([modelspec.parse(recognizer).target] if recognizer else [])]
+    named = [target.removeprefix(_HUB).partition("@")[0] for target in targets if target.startswith(_HUB)]
+    return [*dict.fromkeys((*named, *filter(None, (METRICS.get(metric).repository() for metric in item.metrics))))]
+
+
+def _kept(repository: str) -> bool:
+    """Whether the hub's cache on this machine has weights of a repository."""
+    try:
+        from huggingface_hub import constants
+    except ModuleNotFoundError:
+        return False
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
+    return any(file.suffix in _WEIGHTS for file in folder.rglob("*"))
 
 
 def _missing(name: str) -> bool:

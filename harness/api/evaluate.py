@@ -25,7 +25,7 @@ from speech_eval.engine.task import TASKS, Task, named
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, Say, drawn, labeled, silent
 from speech_eval.records import Ask
-from speech_eval.registry import load_file
+from speech_eval.registry import load_plugins
 from speech_eval.signal.conditions import parse
 
 logger = logging.getLogger(__name__)
@@ -277,14 +277,6 @@ def settings_of(**options: Unpack[Options]) -> Settings:
     if "data" in given:
         given["data"] = str(given["data"])
     return Settings(**given)
-
-
-def load_plugins(files: Iterable[PathLike_] | None) -> tuple[str, ...]:
-    """Execute Python files, each once, that register tasks, metrics or models; returns their absolute paths."""
-    paths = [Path(file).resolve() for file in files or ()]
-    for path in paths:
-        load_file(path)
-    return tuple(map(str, paths))
 
 
 def listed(names: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from speech_eval.analysis import compare as comparing
 from speech_eval.analysis.compare import Comparison
-from speech_eval.api.evaluate import PathLike_, load_plugins
+from speech_eval.api.evaluate import PathLike_
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.gate import baseline as storing
 from speech_eval.gate import calibrate as calibrating
@@ -20,6 +20,7 @@ from speech_eval.gate.decisions import Verdict
 from speech_eval.gate.rules import Rule, load_rules
 from speech_eval.gate.selftest import Selftest
 from speech_eval.progress import Progress, drawn
+from speech_eval.registry import load_plugins
 from speech_eval.statistics.multiple import Correction
 from speech_eval.statistics.power import LEAST_UNITS
 

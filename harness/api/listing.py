@@ -1,19 +1,14 @@
-"""Rows for `speech-eval list`: what is registered, described without loading anything heavy."""
+"""Rows for `speech-eval list`: what is registered, described without loading anything heavy. Each kind imports
+what it lists, and no other."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from typing import Any
 
-from speech_eval import datasets
 from speech_eval.adapters.base import INTERFACES
-from speech_eval.adapters.catalog import MODELS
 from speech_eval.adapters.entry import Entry
-from speech_eval.adapters.systems import of_model
-from speech_eval.engine.task import GROUPS as TASK_GROUPS
-from speech_eval.engine.task import TASKS
 from speech_eval.errors import BadInput, UnknownName, clipped, nearest
-from speech_eval.metrics.catalog import METRICS
 
 # The columns that fit a terminal; --json has all of them.
 SHOWN = {
@@ -52,8 +47,10 @@ def list_data() -> list[dict[str, Any]]:
 
 def task_groups() -> dict[str, tuple[str, ...]]:
     """The names that stand for several tasks, with those tasks."""
-    TASKS.names()  # imports the packages that name groups
-    return dict(sorted(TASK_GROUPS.items()))
+    from speech_eval.engine import task
+
+    task.TASKS.names()  # imports the packages that name groups
+    return dict(sorted(task.GROUPS.items()))
 
 
 def rows(kind: str, interface: str | None = None) -> list[dict[str, Any]]:
@@ -86,6 +83,8 @@ def short(kind: str, interface: str | None = None) -> list[dict[str, Any]]:
 
 
 def _tasks() -> list[dict[str, Any]]:
+    from speech_eval.engine.task import TASKS
+
     found = []
     for name in TASKS:
         task = TASKS.get(name)()
@@ -105,6 +104,9 @@ def _tasks() -> list[dict[str, Any]]:
 
 def _models() -> list[dict[str, Any]]:
     """One row per catalog entry, grouped by interface, the fakes last. Imports no adapter."""
+    from speech_eval.adapters.catalog import MODELS
+    from speech_eval.adapters.systems import of_model
+
     rows = [
         {
             "group": _group(entry),
@@ -130,6 +132,8 @@ def _group(entry: Entry) -> str:
 
 
 def _metrics() -> list[dict[str, Any]]:
+    from speech_eval.metrics.catalog import METRICS
+
     found = []
     for name in METRICS:
         cls = METRICS.get(name)
@@ -148,4 +152,6 @@ def _metrics() -> list[dict[str, Any]]:
 
 
 def _data() -> list[dict[str, Any]]:
+    from speech_eval import datasets
+
     return [datasets.summary(name) for name in datasets.names()]

@@ -12,7 +12,7 @@ from speech_eval.analysis.columns import check_bounds
 from speech_eval.analysis.exports import export
 from speech_eval.analysis.exports.slices import export_slices
 from speech_eval.analysis.slices import SliceReport
-from speech_eval.api.evaluate import PathLike_, load_plugins, settings_of
+from speech_eval.api.evaluate import PathLike_, settings_of
 from speech_eval.api.run import Run
 from speech_eval.engine import session
 from speech_eval.engine import verify as verification
@@ -21,6 +21,7 @@ from speech_eval.engine.verify import Verification
 from speech_eval.metrics import judge as judges
 from speech_eval.metrics import records_file
 from speech_eval.progress import Progress, drawn
+from speech_eval.registry import load_plugins
 from speech_eval.statistics.multiple import Correction
 
 

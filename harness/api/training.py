@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from speech_eval.api.evaluate import PathLike_
 from speech_eval.cache import write_atomically
 from speech_eval.progress import Progress, Say, drawn
 from speech_eval.registry import load_attr
+
+if TYPE_CHECKING:
+    from speech_eval.api.evaluate import PathLike_
 
 logger = logging.getLogger(__name__)
 _RECIPES = "speech_eval.reference_models.recipes"

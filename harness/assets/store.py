@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Literal
 
@@ -64,6 +64,7 @@ class Asset(Record):
     source: str
     description: str
 
+    @cached_property
     def key(self) -> str:
         """The directory's name: the asset's name and what its content is."""
         content = json.dumps(self.files, sort_keys=True).encode()
@@ -126,7 +127,7 @@ def cache_dir() -> Path:
 
 def derived_dir(name: str) -> Path:
     """A folder for files made from an asset, such as converted weights. It changes with the content of the asset."""
-    folder = cache_dir() / "derived" / _asset(name).key()
+    folder = cache_dir() / "derived" / _asset(name).key
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -201,7 +202,7 @@ def _asset(name: str) -> Asset:
 
 
 def _folder(asset: Asset) -> Path:
-    return cache_dir() / "assets" / asset.key()
+    return cache_dir() / "assets" / asset.key
 
 
 def _size(path: Path) -> int:

@@ -27,9 +27,9 @@ def compare(
 ) -> None:
     """Compare two runs sample by sample: differences, intervals, p-values, and the samples that changed most."""
     from speech_eval.analysis.compare_table import tables
-    from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.judging import compare as compare_runs
     from speech_eval.cli.console import emit, line, out, say
+    from speech_eval.registry import load_plugins
 
     load_plugins(plugin)
     found = compare_runs(

@@ -52,10 +52,10 @@ def judge(
     json: Json = False,
 ) -> None:
     """Judge a run by rules: exit 0 pass, 1 regression, 2 could not judge."""
-    from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.judging import gate
     from speech_eval.cli.console import emit, line
     from speech_eval.gate.output import text
+    from speech_eval.registry import load_plugins
 
     load_plugins(plugin)
     verdict = gate(path, rules, baseline=baseline, junit=junit, markdown=markdown, record=record)
@@ -81,9 +81,9 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Measure the noise of every number from repeated runs, and propose margins."""
-    from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.judging import calibrate as calibrate_runs
     from speech_eval.cli.console import emit, line, table
+    from speech_eval.registry import load_plugins
 
     load_plugins(plugin)
     found = calibrate_runs(runs, alpha=alpha, power=power, detect=detect, rules=rules)
@@ -122,8 +122,8 @@ def save(
     path: Run, name: Name = "main", folder: Folder = Path("baselines"), plugin: Plugins = None, json: Json = False
 ) -> None:
     """Keep a run, without its audio, as a new baseline: commit the folder, and give it to gate as --baseline."""
-    from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.judging import save_baseline
+    from speech_eval.registry import load_plugins
 
     load_plugins(plugin)
     _print_baseline(save_baseline(path, name=name, folder=folder), json)
@@ -132,8 +132,8 @@ def save(
 @stored.command("show")
 def show(name: Name = "main", folder: Folder = Path("baselines"), plugin: Plugins = None, json: Json = False) -> None:
     """Print when the baseline was saved, from which run, and its numbers."""
-    from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.judging import show_baseline
+    from speech_eval.registry import load_plugins
 
     load_plugins(plugin)
     _print_baseline(show_baseline(name=name, folder=folder), json)
@@ -152,10 +152,10 @@ def update(
     json: Json = False,
 ) -> None:
     """Replace the baseline by a run that passes the rules against it; exits as gate does."""
-    from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.judging import update_baseline
     from speech_eval.cli.console import emit, line
     from speech_eval.gate.output import text
+    from speech_eval.registry import load_plugins
 
     load_plugins(plugin)
     now, verdict = update_baseline(path, rules, name=name, folder=folder, force=force)

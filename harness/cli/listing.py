@@ -20,8 +20,8 @@ def list_(
 ) -> None:
     """List what is registered; --json prints every field."""
     from speech_eval.api import listing
-    from speech_eval.api.evaluate import load_plugins
     from speech_eval.cli.console import emit, line, table
+    from speech_eval.registry import load_plugins
 
     if kind == "recipes":
         return list_recipes(json)

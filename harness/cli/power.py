@@ -26,9 +26,9 @@ def power(
     json: Json = False,
 ) -> None:
     """Plan a comparison: the samples that a difference takes, and the least difference that so many samples show."""
-    from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.power import power as plan
     from speech_eval.cli.console import emit, line, table
+    from speech_eval.registry import load_plugins
 
     load_plugins(plugin)
     found = plan(

@@ -33,10 +33,10 @@ def report(
 ) -> None:
     """Write results.json again from stored scores and print the numbers, or export them; --by cuts them into slices."""
     from speech_eval.analysis.columns import check_bounds
-    from speech_eval.api.evaluate import load_plugins
     from speech_eval.api.scoring import refresh, slices
     from speech_eval.api.scoring import report as report_runs
     from speech_eval.cli.console import document
+    from speech_eval.registry import load_plugins
 
     bounds = numbers(bins)
     check_bounds(by, bounds)

@@ -108,6 +108,11 @@ class Metric(ABC):
     def ready(cls) -> None:
         """Called before a run begins. Raises `NotFetched` where the user has to provide a file or variable first."""
 
+    @classmethod
+    def repository(cls) -> str:
+        """The repository of the hub, ORG/REPO, from which its package fetches weights by itself; empty for none."""
+        return ""
+
     @classmethod  # noqa: B027 - most metrics ask no server
     def reachable(cls) -> None:
         """Called once before the first answer of a run; may connect. Raises where a judge cannot be asked."""

@@ -149,6 +149,10 @@ class UTMOS(_PredictedMOS):
                 f"{UTMOS_VARIABLE} names {chosen}, which does not exist.", "Correct or unset the variable."
             )
 
+    @classmethod
+    def repository(cls) -> str:
+        return "" if os.environ.get(UTMOS_VARIABLE) else "Blinorot/UTMOS-PyTorch"
+
     def scorer(self) -> str:
         return f"utmos22-strong@{self._weights[1]}"
 

@@ -10,14 +10,15 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from speech_eval.errors import BadInput
-from speech_eval.reference_models.audio_llm.config import AudioLLMConfig
+from speech_eval.reference_models.audio_llm.config import AudioLLMConfig, LoRASection
+from speech_eval.reference_models.audio_llm.fusion import build_fusion
 from speech_eval.reference_models.audio_llm.model import AudioLLM
 from speech_eval.reference_models.audio_llm.text_llm import load_llm
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import check_shapes, load_checkpoint, one_line, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 
 KIND = "audio-llm"
-_TOKENS, _SPELLING = "ctc.tokens", "ctc.spelling.weight"
+_TOKENS, _SPELLING, _FUSION = "ctc.tokens", "ctc.spelling.weight", "fusion."
 _WIDEST = 1 << 16  # features of an encoder
 
 
@@ -52,20 +53,27 @@ def load(directory: Path) -> tuple[AudioLLM, dict[str, Any]]:
         config = AudioLLMConfig.model_validate(described)
     except ValidationError as error:
         raise BadInput(f"{directory}: configuration {first_problem(error)}.", "Train it again.") from None
+    _check_widths(directory, config, dim, state)
     model = build(config, dim, state.get(_TOKENS))
     restore(model, state, directory)
     return model.eval(), card
 
 
+def _check_widths(directory: Path, config: AudioLLMConfig, dim: int, state: dict[str, Tensor]) -> None:
+    """Raise `BadInput` where the fusion or the rank of the LoRA that a configuration states are not those of the
+    weights: what it states would be built before the weights are put in."""
+    own = {name.removeprefix(_FUSION): tensor for name, tensor in state.items() if name.startswith(_FUSION)}
+    width = next((len(tensor) for name, tensor in own.items() if name == "norm.weight" and tensor.ndim), 1)
+    check_shapes(directory, lambda: build_fusion(config.fusion, dim, width, 1.0), own)
+    ranks = {tensor.shape[:1] for name, tensor in state.items() if name.startswith("llm.") and name.endswith(".down")}
+    if isinstance(config.adapt, LoRASection) and ranks != {(config.adapt.rank,)}:
+        raise BadInput(f"{directory}: its LoRA has not the rank {config.adapt.rank}.", "Copy the checkpoint again.")
+
+
 def restore(model: AudioLLM, state: dict[str, Tensor], directory: Path) -> None:
     """Put the state of a checkpoint into a model of its configuration."""
-    try:
+    with one_line(directory):
         model.learned().load_state_dict({name: _wide(tensor) for name, tensor in state.items()})
-    except RuntimeError as error:
-        raise BadInput(
-            f"{directory}: the weights belong to another configuration ({mismatch(error)}).",
-            "Copy the checkpoint again.",
-        ) from error
 
 
 def tokens_of(directory: Path) -> Tensor | None:
@@ -88,7 +96,7 @@ def start_from(model: AudioLLM, directory: Path) -> list[str]:
             ) from None
     learned = model.learned()
     own = learned.state_dict()
-    for name in (name for name in own if name.startswith("fusion.")):
+    for name in (name for name in own if name.startswith(_FUSION)):
         if name not in state or state[name].shape != own[name].shape:
             raise BadInput(f"--init: {directory} has another fusion ({name}).", "Start from a model of this recipe.")
     same = {name: _wide(state[name]) for name in own if name in state and state[name].shape == own[name].shape}

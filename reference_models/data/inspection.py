@@ -16,10 +16,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from speech_eval.audio import load
-from speech_eval.cache import file_sha256_once, make_folder, write_atomically
+from speech_eval.audio import audio_sha256, load
+from speech_eval.cache import make_folder, write_atomically
 from speech_eval.datasets import Dataset
-from speech_eval.errors import BadInput, SpeechEvalError
+from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
 from speech_eval.progress import Progress
 from speech_eval.records import Sample
 from speech_eval.text.files import read_record
@@ -98,7 +98,10 @@ def _bytes_of(row: Row) -> str:
     if row.sample.audio is None:
         return ""
     file = row.dataset.located(row.sample.audio)
-    return file_sha256_once(file) if file.is_file() else "missing"
+    try:
+        return audio_sha256(file) if file.is_file() else "missing"
+    except BadAudio:
+        return "too large"
 
 
 def _inspected(rows: Sequence[Row], progress: Progress) -> Iterator[Facts]:

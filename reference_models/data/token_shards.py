@@ -161,10 +161,12 @@ def _encode_all(
 ) -> dict[str, list[Path]]:
     """The files of all parts, by split and in order, once this and other processes have written them. Another process
     may have joined them meanwhile."""
-    work = {
-        parts / f"{split}-{start:09d}.parquet": mine[start : start + _PART]
+    files = {
+        split: {start: parts / f"{split}-{start:09d}.parquet" for start in range(0, len(mine), _PART)}
         for split, mine in by_split.items()
-        for start in range(0, len(mine), _PART)
+    }
+    work = {
+        file: by_split[split][start : start + _PART] for split, found in files.items() for start, file in found.items()
     }
     whole, joined = sum(map(len, by_split.values())), parts.parent / SUMMARY
     while not joined.is_file() and (missing := [file for file in work if not file.is_file()]):
@@ -177,7 +179,7 @@ def _encode_all(
                     taken = True
         if not taken:
             time.sleep(_POLL)
-    return {split: [file for file in work if file.name.startswith(f"{split}-0")] for split in by_split}
+    return {split: list(found.values()) for split, found in files.items()}
 
 
 def _table(

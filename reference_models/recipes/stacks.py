@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from speech_eval.errors import BadInput, UnknownName, clipped
 from speech_eval.progress import Progress, Say, silent, unsaid
-from speech_eval.reference_models.data.corpus import Data, open_corpus
-from speech_eval.reference_models.training.config import Section
 from speech_eval.registry import load_attr
 
 if TYPE_CHECKING:
+    from speech_eval.reference_models.data.corpus import Data
     from speech_eval.reference_models.recipes.schema import ResolvedRecipe
+    from speech_eval.reference_models.training.config import Section
 
 GROUP = "speech_eval.stacks"
-Schema = Mapping[str, type[Section]]
+Schema = Mapping[str, "type[Section]"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def train_unless_finished(
 
     Raises `BadInput` naming what differs where `output` was trained by another recipe or on other data.
     """
+    from speech_eval.reference_models.data.corpus import open_corpus
     from speech_eval.reference_models.recipes.kept import check_kept
     from speech_eval.reference_models.training.checkpoint import read_description
     from speech_eval.reference_models.training.distributed import first_says

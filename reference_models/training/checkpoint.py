@@ -8,7 +8,8 @@ README.md           the card for people
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,18 +109,31 @@ def load_tensors(file: Path) -> State:
 def restored(directory: Path, build: Callable[[], M], state: State | Callable[[M], State]) -> M:
     """The module that `build` makes, with the `state`, which may depend on it. Memory is taken only after
     its shapes are known to be those of the state. Raises `BadInput` where they are not."""
-    try:
-        with torch.device("meta"):
-            sketch = build()
-            sketch.load_state_dict(state(sketch) if callable(state) else state, assign=True)
+    check_shapes(directory, build, state)
+    with one_line(directory):
         module = build()
         module.load_state_dict(state(module) if callable(state) else state)
+    return module
+
+
+def check_shapes(directory: Path, build: Callable[[], M], state: State | Callable[[M], State]) -> None:
+    """Raise `BadInput` where the `state` is not that of the module that `build` makes. Takes no memory for it."""
+    with one_line(directory), torch.device("meta"):
+        sketch = build()
+        sketch.load_state_dict(state(sketch) if callable(state) else state, assign=True)
+
+
+@contextmanager
+def one_line(directory: Path, remedy: str = "Copy the checkpoint again, complete.") -> Iterator[None]:
+    """Turn what pydantic and torch say of a configuration and weights that do not fit into one line."""
+    try:
+        yield
     except ValueError as error:  # pydantic's
         raise BadInput(f"{directory}: {mismatch(error)}.", "Use a checkpoint as training wrote it.") from error
     except RuntimeError as error:  # torch's
-        problem = f"the weights belong to another configuration ({mismatch(error)})"
-        raise BadInput(f"{directory}: {problem}.", "Copy the checkpoint again, complete.") from error
-    return module
+        raise BadInput(
+            f"{directory}: the weights belong to another configuration ({mismatch(error)}).", remedy
+        ) from error
 
 
 def mismatch(error: Exception) -> str:

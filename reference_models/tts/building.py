@@ -11,7 +11,7 @@ from torch import nn
 
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.tokenizer import StreamTokenizer
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, restored, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, one_line, restored, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 from speech_eval.reference_models.tts.config import HubCore, TTSConfig
 from speech_eval.reference_models.tts.delay_lm import DelayLM
@@ -66,11 +66,13 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
 
 
 def start_from(directory: Path, config: TTSConfig) -> TokenLM:
-    """A model of `config` with the weights of a checkpoint directory of the same layout, to be trained on."""
+    """A model of `config` with the weights of a checkpoint directory of the same layout, to be trained on. Raises
+    `BadInput` where they do not fit."""
     described, state, _ = load_checkpoint(directory, "tts")
     model = _empty(config, directory)
-    model.tokenizer.vocabulary.check(described["vocabulary"], str(directory))
-    model.load_state_dict(_ours(model, state))
+    model.tokenizer.vocabulary.check(read_config(directory, described).vocabulary, str(directory))
+    with one_line(directory, "Start from a checkpoint with the model of this recipe, or leave --init out."):
+        model.load_state_dict(_ours(model, state))
     return model
 
 

@@ -276,7 +276,7 @@ def test_verify_of_what_was_never_fetched_says_so(table) -> None:
 def test_derived_files_lie_apart_by_content(table) -> None:
     table(wheel(HALVES))
     folder = assets.derived_dir("voice")
-    assert folder.is_dir() and folder.name == assets.ASSETS["voice"].key()
+    assert folder.is_dir() and folder.name == assets.ASSETS["voice"].key
 
 
 def test_debian_packages_are_read_without_dpkg(tmp_path) -> None:

@@ -121,6 +121,15 @@ def test_weights_of_a_metric_that_cannot_be_had_stop_the_run_and_are_told_by_a_d
     name = "mos[dnsmos-p835]"
     (job,) = plan(["hibari"], "seed-tts", output=tmp_path / "run", offline=True, data=str(data), metrics=name)
     assert job.needs()[0].fetch_bytes > 0 and "fetches" in job.lines()[0]
+    ours = {"offline": True, "data": str(data), "metrics": "mos[utmos22-strong]"}
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    (utmos,) = plan(["hibari"], "seed-tts", output=tmp_path / "run", **ours)
+    assert "fetches Blinorot/UTMOS-PyTorch from the hub, size unknown" in utmos.lines()[0]
+    kept = tmp_path / "hub" / "models--Blinorot--UTMOS-PyTorch" / "snapshots" / "1" / "utmos_state_dict.pt"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    (utmos,) = plan(["hibari"], "seed-tts", output=tmp_path / "run", **ours)
+    assert "Blinorot" not in utmos.lines()[0]
     with pytest.raises(SpeechEvalError):
         runner.run("noisy", ["seed-tts"], tmp_path / "run", Settings(data=str(data), metrics=(name,)))
     assert not list(tmp_path.glob("run/outputs/*"))

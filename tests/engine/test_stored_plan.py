@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from speech_eval.api.evaluate import load_plugins
 from speech_eval.api.scoring import score, verify
 from speech_eval.engine import session
 from speech_eval.engine.run_directory import RunDirectory
@@ -21,6 +20,7 @@ from speech_eval.engine.settings import Settings
 from speech_eval.engine.stored_plan import is_local
 from speech_eval.errors import BadInput, UnknownName
 from speech_eval.gate.selftest import selftest
+from speech_eval.registry import load_plugins
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,28 @@ def test_a_width_that_is_none_is_named(dim: object, tmp_path: Path) -> None:
         modelspec.resolve(str(folder)).build()
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value", "named"),
+    [
+        ("fusion", "hidden", 10**9, "belong to another configuration .size mismatch"),
+        ("fusion", "fold", 10**8, "belong to another configuration .size mismatch"),
+        ("adapt", "rank", 10**9, "its LoRA has not the rank 1000000000"),
+    ],
+)
+def test_a_width_that_the_weights_do_not_have_takes_no_memory(
+    part: str, key: str, value: int, named: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(CHECKPOINTS / "listen-135m", folder)
+    described = json.loads((folder / "reference.json").read_text("utf-8"))
+    described["config"][part][key] = value
+    (folder / "reference.json").write_text(json.dumps(described))
+    with pytest.raises(BadInput, match=named):
+        building.load(folder)
+
+
 def test_an_option_that_does_not_exist_is_named_with_those_that_do() -> None:
-    with pytest.raises(BadInput, match=r"there is no option 'reding'\. Did you mean 'reading'\?"):
+    with pytest.raises(BadInput, match=r"there is no option 'reding'\. Did you mean reading\?"):
         modelspec.resolve("listen-135m,reding=ctc").build()
     with pytest.raises(BadInput, match=r"needs the option 'path'\. Write thinker-talker,path="):
         modelspec.resolve("thinker-talker").build()
