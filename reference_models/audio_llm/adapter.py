@@ -177,22 +177,24 @@ class ReferenceAudioLLM(SpeechRecognizer, AudioLanguageModel):
     def _conversation(self, request: ChatRequest) -> Example:
         from speech_eval.reference_models.audio_llm.model import Example
 
+        segments = self._model.prompter.segments(request.messages)
         audio = [
-            (f"{request.id} (message {m})", part["audio"])
+            (f"{request.id} (message {m})", part.get("audio"))
             for m, message in enumerate(request.messages)
             if not isinstance(message["content"], str)
             for part in message["content"]
             if part["type"] == "audio"
         ]
-        segments = self._model.prompter.segments(request.messages)
         return Example(request.id, segments, tuple(self._heard(audio)))
 
-    def _heard(self, recordings: Sequence[tuple[str, Audio]]) -> list[Any]:
+    def _heard(self, recordings: Sequence[tuple[str, Audio | None]]) -> list[Any]:
         """The encoder's features of each recording."""
         from speech_eval.reference_models.audio_llm.encoder import check_seconds
 
         waves = []
         for name, audio in recordings:
+            if not isinstance(audio, Audio):
+                raise BadInput(f"{name}: {type(audio).__name__} is no audio.", "Give an Audio: samples and their rate.")
             if audio.rate > 0:
                 check_seconds(len(audio.samples) / audio.rate, self._model.config.longest_seconds, name)
             waves.append(check_waveform(audio.samples, audio.rate, name).resampled(self._encoder.rate).samples)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 import torch
@@ -97,6 +98,6 @@ def check_seconds(seconds: float, longest: float, what: str) -> None:
     """Raise `BadInput` for audio of more than `longest` seconds."""
     if seconds > longest:
         raise BadInput(
-            f"{what}: {seconds:.0f} s of audio; this model was made for up to {longest:g} s.",
+            f"{what}: {ceil(10 * seconds) / 10:g} s of audio; this model was made for up to {longest:g} s.",
             "Cut it into shorter recordings.",
         )

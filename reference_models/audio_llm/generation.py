@@ -27,6 +27,8 @@ def steps(
 ) -> Iterator[list[int | None]]:
     """The next token of each row, None for a row that has ended. Raises `BadInput` for a conversation that leaves no
     room for an answer."""
+    if decoding.most < 1:
+        raise BadInput(f"{examples[0].id}: an answer of {decoding.most} tokens.", "Give max_new_tokens of 1 or more.")
     rows = model.rows(examples)
     lengths = rows.mask.sum(1)
     before = len(model.prompter.prefix) if rows.examples else 0

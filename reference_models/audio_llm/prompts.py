@@ -66,7 +66,7 @@ class Prompter:
         """The segments of a conversation, behind `prefix` with `after_examples`. `transcripts` are those of its
         recordings, in order, or none. Raises `BadInput` for a template that gives a turn no end."""
         before = self.examples if after_examples else []
-        plain = [*before, *({"role": m["role"], "content": _text(m["content"])} for m in messages)]
+        plain = [*before, *({"role": m["role"], "content": _text(m.get("content"))} for m in messages)]
         reply = not messages or plain[-1]["role"] != "assistant"
         whole = self._render(plain, reply=reply)
         pieces, at = [], len(self.head) if after_examples else 0
@@ -83,6 +83,8 @@ class Prompter:
 
     def _split(self, text: str, learned: bool, transcripts: Any) -> list[Segment]:
         if learned:
+            if PLACE in text:
+                raise BadInput("A recording stands in a turn of the assistant.", "Put it into one of the user.")
             ids = self._ids(text)
             end = next((place for place, token in enumerate(ids) if token in self.ends), None)
             if end is None:
@@ -118,7 +120,13 @@ def _text(content: Any) -> str:
     """The text of a message's content, `<|audio|>` in the place of each recording."""
     if isinstance(content, str):
         return content
-    return "".join(PLACE if part["type"] == "audio" else str(part["text"]) for part in content)
+    try:
+        return "".join(PLACE if part["type"] == "audio" else str(part["text"]) for part in content)
+    except (KeyError, TypeError):
+        raise BadInput(
+            f"The content of a message is no text and no list of texts and recordings: {content!r:.80}.",
+            'Write its parts as {"type": "text", "text": …} and {"type": "audio", "audio": …}.',
+        ) from None
 
 
 def as_text(segments: Sequence[Segment]) -> tuple[Segment, ...]:

@@ -328,6 +328,27 @@ def test_places_and_recordings_must_match(
         model.rows([example])
 
 
+@pytest.mark.parametrize(
+    ("content", "role", "named"),
+    [
+        (None, "user", "no text and no list of texts and recordings: None"),
+        (["say it"], "user", "no text and no list of texts and recordings"),
+        ([{"type": "image", "image": 1}], "user", "no text and no list of texts and recordings"),
+        ([{"text": "say it"}], "user", "no text and no list of texts and recordings"),
+        ([{"type": "audio"}], "assistant", "A recording stands in a turn of the assistant"),
+    ],
+)
+def test_a_message_that_is_none_is_named(llm: str, content: Any, role: str, named: str) -> None:
+    with pytest.raises(BadInput, match=named):
+        built(llm).prompter.segments([{"role": role, "content": content}])
+
+
+def test_an_answer_without_room_for_a_token_is_refused(llm: str) -> None:
+    model = built(llm)
+    with pytest.raises(BadInput, match="r0: an answer of 0 tokens"):
+        generate(model, [asked(model, None)], Decoding(0))
+
+
 def test_what_the_llm_cannot_read_is_named(llm: str) -> None:
     model = built(llm)
     with pytest.raises(BadInput, match=r"r0: \d+ positions; the LLM reads 256"):

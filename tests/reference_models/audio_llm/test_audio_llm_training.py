@@ -117,6 +117,9 @@ def test_conversations_hold_several_recordings_and_turns(world: World, model: An
     request = ChatRequest("c", [heard, said, heard], max_new_tokens=6)
     pieces = [piece.text or "" for piece in model.reply_stream(request)]
     assert "".join(pieces) == model.reply([request])[0].text
+    wrong = [{"role": "user", "content": [{"type": "audio", "audio": "u1.wav"}]}]
+    with pytest.raises(BadInput, match=r"w \(message 0\): str is no audio"):
+        model.reply([ChatRequest("w", wrong)])
     assert model.reply([ChatRequest("t", [{"role": "user", "content": "hi"}], max_new_tokens=2)])[0].text is not None
 
 
@@ -127,6 +130,7 @@ def test_conversations_hold_several_recordings_and_turns(world: World, model: An
         (0, "x: the audio has no samples"),
         (100, "x: 100 samples are too short to hear"),
         (40 * 16_000, "x: 40 s of audio; this model was made for up to 30 s"),
+        (30 * 16_000 + 160, r"x: 30\.1 s of audio; this model was made for up to 30 s"),
     ],
 )
 def test_audio_that_cannot_be_heard_is_named(model: Any, samples: int, named: str) -> None:
