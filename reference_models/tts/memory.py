@@ -96,7 +96,7 @@ def step(
 _LLASA_1B = Shape(2048, 16, 32, 8, 8192, 193_800)
 TABLE: dict[str, tuple[Shape, int, bool]] = {
     "`tts/llasa` cpu": (Shape(256, 4, 4, 4, 704, 1120), 4 * 1024, False),
-    "`tts/llasa` reference": (Shape(288, 6, 6, 6, 768, 1120), 32 * 1024, True),
+    "`tts/llasa` reference": (Shape(768, 12, 12, 12, 2048, 1120), 16 * 2048, True),
     "`tts/llasa` scale": (_LLASA_1B, 4 * 2048, True),
     "LLaSA 3B by `--init`": (replace(_LLASA_1B, width=3072, layers=28, heads=24), 4 * 2048, True),
 }
