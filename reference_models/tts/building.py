@@ -57,21 +57,24 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     directory is not such a checkpoint, or its table of ids differs from the one its configuration gives."""
     described, state, card = load_checkpoint(directory, "tts")
     config = read_config(directory, described)
-
-    def own(model: TokenLM) -> dict[str, Any]:
-        model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
-        return _ours(model, state)
-
-    return restored(directory, lambda: _empty(config, directory), own).eval(), card
+    return _restored(directory, config, config.vocabulary, state).eval(), card
 
 
 def start_from(directory: Path, config: TTSConfig) -> TokenLM:
-    """A model of `config` with the weights of a checkpoint directory of the same layout, to be trained on."""
+    """A model of `config` with the weights of a checkpoint directory of the same layout, to be trained on. Raises
+    `BadInput` as `load` does."""
     described, state, _ = load_checkpoint(directory, "tts")
-    model = _empty(config, directory)
-    model.tokenizer.vocabulary.check(described["vocabulary"], str(directory))
-    model.load_state_dict(_ours(model, state))
-    return model
+    return _restored(directory, config, read_config(directory, described).vocabulary, state)
+
+
+def _restored(directory: Path, config: TTSConfig, vocabulary: str, state: dict[str, Any]) -> TokenLM:
+    """A model with the state of a checkpoint, whose table of ids has the digest `vocabulary`."""
+
+    def own(model: TokenLM) -> dict[str, Any]:
+        model.tokenizer.vocabulary.check(vocabulary, str(directory))
+        return _ours(model, state)
+
+    return restored(directory, lambda: _empty(config, directory), own)
 
 
 def save(directory: Path, model: TokenLM, state: dict[str, Any], card: dict[str, Any]) -> None:
