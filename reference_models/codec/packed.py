@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+_THERE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 _MOST_ROWS = 128
 _SMALLEST = 2**16  # weights; a smaller matrix stays in the processor's cache
 _Kept = tuple[int, int, Tensor]  # where the weight was, its version, the packed copy
@@ -32,7 +33,7 @@ def pays(x: Tensor, weight: Tensor) -> bool:
     plain = isinstance(weight, nn.Parameter) and not weight.is_inference()
     same = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
     free = not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
-    return few and plain and same and free and torch.backends.mkldnn.is_available()
+    return _THERE and few and plain and same and free
 
 
 def product(
