@@ -22,6 +22,7 @@ from speech_eval.safety.guest import contained
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+_LISTED = 20  # names in an error message at most
 _PLUGIN = "speech_eval_plugin_"  # begins the names of modules that are files of the user's
 
 
@@ -62,8 +63,11 @@ class Registry(Generic[T]):
             self._loaded.setdefault(name, load_attr(self._lazy[name]))  # which may register itself
         if name in self._loaded:
             return self._loaded[name]
-        near = difflib.get_close_matches(name, self.names(), n=3)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(self.names())}."
+        names = self.names()
+        near = [known for known in names if known.partition("[")[0] == name]  # `wer` of `wer[…]`
+        near = near or difflib.get_close_matches(name, names, n=3)
+        known = f"Known: {', '.join(names)}." if len(names) <= _LISTED else f"See: speech-eval list {self.kind}s"
+        hint = f"Did you mean {' or '.join(near)}?" if near else known
         raise UnknownName(f"No {self.kind} is named '{name}'.", hint)
 
     @property

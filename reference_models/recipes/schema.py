@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -166,9 +167,10 @@ def open_recipe(name: str) -> Recipe:
     if not is_file(file):
         found = [path for path in _files(name) if path.is_file()]
         if not found:
-            raise UnknownName(
-                f"There is no recipe named '{name}'; recipes are named STACK/NAME.", "See: speech-eval list recipes"
-            )
+            known = names()
+            near = [each for each in known if each.endswith(f"/{name}")] or get_close_matches(name, known, n=3)
+            hint = f"Did you mean {' or '.join(near)}?" if near else "See: speech-eval list recipes"
+            raise UnknownName(f"There is no recipe named '{name}'; recipes are named STACK/NAME.", hint)
         file = found[0]
     elif not file.is_file():
         raise UnknownName(
