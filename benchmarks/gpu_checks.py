@@ -16,7 +16,7 @@ import torch
 from gpu_cases import Case, DrawnOnCPU, case, names, resolved, waves
 
 from speech_eval.reference_models.codec.model import Codec
-from speech_eval.reference_models.training.state import load_training, save_training
+from speech_eval.reference_models.training.state import load_training, save_training, state_of
 
 SMALL = "smoke"
 CPU = torch.device("cpu")
@@ -111,7 +111,7 @@ def resume(device: torch.device) -> Iterator[Row]:
         _steps(whole, 0, 4)
         _steps(first, 0, 2)
         with TemporaryDirectory() as folder:
-            save_training(Path(folder), first.modules, first.optimizers, {})
+            save_training(Path(folder), state_of(first.modules, first.optimizers, keep=True), {})
             load_training(Path(folder), second.modules, second.optimizers)
         _steps(second, 2, 4)
         weights = zip(_weights(whole), _weights(second), strict=True)

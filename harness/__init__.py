@@ -6,7 +6,7 @@
     run.results, run.frame(), run.samples("asr")
     compare(run, "runs/whisper-tiny.en")
 
-Names in `__all__` are public; other modules are internal and may move.
+Names in `__all__` are public, and the modules that docs/api.md names for authors of packages. Others may move.
 """
 
 from __future__ import annotations
@@ -37,13 +37,17 @@ if TYPE_CHECKING:
     from speech_eval.api.judging import calibrate as calibrate
     from speech_eval.api.judging import compare as compare
     from speech_eval.api.judging import gate as gate
+    from speech_eval.api.judging import save_baseline as save_baseline
     from speech_eval.api.judging import selftest as selftest
+    from speech_eval.api.judging import show_baseline as show_baseline
+    from speech_eval.api.judging import update_baseline as update_baseline
     from speech_eval.api.leaderboard import build_leaderboard as build_leaderboard
     from speech_eval.api.leaderboard import serve_leaderboard as serve_leaderboard
     from speech_eval.api.listening import build_listening_test as build_listening_test
     from speech_eval.api.listening import import_answers as import_answers
     from speech_eval.api.listening import listening_report as listening_report
     from speech_eval.api.listening import rater_power as rater_power
+    from speech_eval.api.listening import serve_listening_test as serve_listening_test
     from speech_eval.api.listing import list_data as list_data
     from speech_eval.api.listing import list_metrics as list_metrics
     from speech_eval.api.listing import list_models as list_models
@@ -106,9 +110,9 @@ _PUBLIC = {
         "api.data": "check_data fetch_data prepare_data",
         "api.doctor": "doctor",
         "api.evaluate": "evaluate evaluate_all",
-        "api.judging": "calibrate compare gate selftest",
+        "api.judging": "calibrate compare gate save_baseline selftest show_baseline update_baseline",
         "api.leaderboard": "build_leaderboard serve_leaderboard",
-        "api.listening": "build_listening_test import_answers listening_report rater_power",
+        "api.listening": "build_listening_test import_answers listening_report rater_power serve_listening_test",
         "api.listing": "list_data list_metrics list_models list_tasks",
         "api.power": "power",
         "api.run": "Run load_run",

@@ -44,7 +44,8 @@ def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
 
     names = sorted(map(clipped, known))
     see = f" See: {listed}" if listed else ""
-    if near := get_close_matches(name[:_LONGEST], names, n=3):
+    meant = [each for each in names if name in (each.partition("[")[0], each.rpartition("/")[2])]  # `wer` of `wer[…]`
+    if near := meant[:_FEW] or get_close_matches(name[:_LONGEST], names, n=3):
         return f"Did you mean {' or '.join(near)}?{see}"
     if listed and len(names) > _FEW:
         return see.strip()

@@ -15,7 +15,7 @@ from speech_eval.analysis.human_baseline import NOT_CALIBRATED, uncalibrated
 from speech_eval.leaderboard.listeners import Correlation, is_human, over_systems
 from speech_eval.leaderboard.load import Run, slug
 from speech_eval.leaderboard.ranks import place, row_ranks
-from speech_eval.records import Estimate, MetricResult, TaskResult
+from speech_eval.records import Estimate, MetricResult, Record, TaskResult
 from speech_eval.statistics.ranking import Shares
 
 _SHOWN = 5  # columns of a board that are shown before anyone chooses others: what fits a screen of 1400 pixels
@@ -46,8 +46,7 @@ class Cell:
     bar: Bar | None = None
 
 
-@dataclass(frozen=True)
-class Column:
+class ColumnData(Record):
     """A number of a board. `by` is the scorer without digests.
 
     `places` is the number of decimals that the column's most precise interval supports; `shown` says whether the page
@@ -67,8 +66,13 @@ class Column:
     by: str
     axis: str
     places: int
-    low: float | None = None
-    high: float | None = None
+
+
+class Column(ColumnData):
+    """With the scale of its bars."""
+
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)

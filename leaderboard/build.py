@@ -39,7 +39,15 @@ from speech_eval.leaderboard.load import Run, Skipped, TaskLines, find, left_out
 from speech_eval.leaderboard.media import OUTPUT, AudioShelf
 from speech_eval.leaderboard.paired import paired_view
 from speech_eval.leaderboard.recordings import Choice
-from speech_eval.leaderboard.run_page import SampleView, TaskView, choose, manifest_json, run_facts, task_view
+from speech_eval.leaderboard.run_page import (
+    SampleView,
+    TaskView,
+    choose,
+    environment_facts,
+    manifest_json,
+    run_facts,
+    task_view,
+)
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Results, TaskResult
 from speech_eval.statistics.ranking import Shares, shares
@@ -250,7 +258,13 @@ def _run_page(work: _Work, run: Run) -> None:
         if (held := _shares(run, result, read)) is not None:
             work.held[run.id, result.task] = held
     anchors = [work.anchors[run.id, view.result.task] for view in views]
-    context = {"facts": run_facts(run), "manifest": manifest_json(run), "anchors": anchors, "paired": paired_view(run)}
+    context = {
+        "facts": run_facts(run),
+        "environment": environment_facts(run),
+        "manifest": manifest_json(run),
+        "anchors": anchors,
+        "paired": paired_view(run),
+    }
     work.page("run.html", f"runs/{run.id}.html", run=run, tasks=views, errors=bool(errors), **context)
     if errors:
         work.page("errors.html", f"errors/{run.id}.html", run=run, tasks=errors)

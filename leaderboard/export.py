@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 import speech_eval
 from speech_eval.analysis import report
 from speech_eval.analysis.human_baseline import uncalibrated
 from speech_eval.engine.run_directory import disk_errors
-from speech_eval.leaderboard.boards import Board, Column, Row, note
+from speech_eval.leaderboard.boards import Board, Column, ColumnData, Row, note
 from speech_eval.leaderboard.load import Run, Skipped
 from speech_eval.progress import visible
-from speech_eval.records import Estimate, MetricResult, ModelInfo, Results
+from speech_eval.records import Estimate, MetricResult, ModelInfo, Record, Results
 
 SCHEMA_VERSION = 3
 _NAMESPACE = "http://www.w3.org/2005/Atom"
@@ -30,30 +30,7 @@ _EPOCH = "1970-01-01T00:00:00Z"
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class _Published(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ColumnData(_Published):
-    """A number of a board. `by` is the scorer without digests; `places` is the number of decimals that its most precise
-    interval supports."""
-
-    metric: str
-    summary: str
-    name: str
-    title: str
-    unit: str
-    direction: str
-    primary: bool
-    headline: bool
-    shown: bool
-    scorer: str
-    by: str
-    axis: str
-    places: int
-
-
-class CellData(_Published):
+class CellData(Record):
     """`strict` counts failures as the worst value; `compat` is null where it equals `strict`; `note` names a scorer
     other than the column's, and says where the number is not calibrated."""
 
@@ -62,14 +39,14 @@ class CellData(_Published):
     note: str
 
 
-class MarkData(_Published):
+class MarkData(Record):
     """A label on a row that is not comparable with the others in some way, and its meaning."""
 
     text: str
     meaning: str
 
 
-class RowData(_Published):
+class RowData(Record):
     """A run on a board; `cells` are in the order of the columns, null where the run lacks the metric. `point` is its
     value of the board's sweep; `folded`: a further point of a sweep, shown on request."""
 
@@ -94,7 +71,7 @@ class RowData(_Published):
     cells: list[CellData | None]
 
 
-class CorrelationData(_Published):
+class CorrelationData(Record):
     """How far a number agrees with what people said, over the systems of the board."""
 
     people: str
@@ -104,7 +81,7 @@ class CorrelationData(_Published):
     n: int
 
 
-class BoardData(_Published):
+class BoardData(Record):
     """`data/boards/<anchor>.json`: one comparable table. `ranked_by`: what separates ranks, empty without ranks."""
 
     schema_version: int = SCHEMA_VERSION
@@ -120,7 +97,7 @@ class BoardData(_Published):
     listeners: list[CorrelationData]
 
 
-class RunData(_Published):
+class RunData(Record):
     """`data/runs/<id>.json`: a run's identity and all its numbers, as the run directory holds them."""
 
     schema_version: int = SCHEMA_VERSION
@@ -132,7 +109,7 @@ class RunData(_Published):
     results: Results
 
 
-class SiteData(_Published):
+class SiteData(Record):
     """`data/leaderboard.json`: the table of contents, with the file of each part."""
 
     schema_version: int = SCHEMA_VERSION
@@ -169,7 +146,7 @@ def board_data(board: Board) -> BoardData:
 
 
 def _column(column: Column) -> ColumnData:
-    return ColumnData(**{name: getattr(column, name) for name in ColumnData.model_fields})
+    return ColumnData(**column.model_dump(exclude={"low", "high"}))
 
 
 def _row(row: Row, columns: Sequence[Column]) -> RowData:

@@ -186,7 +186,7 @@ def _task_facts(run: Run, result: TaskResult) -> list[tuple[str, str]]:
         ("Recognizer", record.recognizer if record else ""),
         ("Note", record.note if record else ""),
     ]
-    return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
+    return _stated(facts)
 
 
 def _listeners(result: TaskResult, lines: TaskLines) -> list[tuple[str, str]]:
@@ -327,9 +327,7 @@ def clip_text(text: str) -> str:
 
 def run_facts(run: Run) -> list[tuple[str, str]]:
     """What identifies the run, in words."""
-    model, environment = run.manifest.model, run.manifest.environment
-    git = environment.git
-    commit = f"{git.commit}{' (with changes)' if git.dirty else ''}" if git else ""
+    model = run.manifest.model
     facts: list[tuple[str, Any]] = [
         ("Model", model.name),
         ("Spec", model.spec),
@@ -340,6 +338,16 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
         ("Options", _pairs(model.options)),
         ("Interfaces", ", ".join(model.interfaces)),
         ("Seed", run.results.seed),
+    ]
+    return _stated(facts)
+
+
+def environment_facts(run: Run) -> list[tuple[str, str]]:
+    """Where the run was made, in words."""
+    environment = run.manifest.environment
+    git = environment.git
+    commit = f"{git.commit}{' (with changes)' if git.dirty else ''}" if git else ""
+    facts: list[tuple[str, Any]] = [
         ("Harness", run.manifest.harness_version),
         ("Commit", commit),
         ("Python", environment.python),
@@ -347,6 +355,10 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
         ("Hardware", _pairs(environment.hardware.model_dump())),
         ("Packages", _pairs(environment.packages)),
     ]
+    return _stated(facts)
+
+
+def _stated(facts: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
     return [(name, clip_text(str(value))) for name, value in facts if value not in (None, "")]
 
 

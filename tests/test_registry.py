@@ -22,6 +22,19 @@ def test_every_built_in_task_and_metric_loads_under_its_own_name() -> None:
         assert all(metric in METRICS for variant in task.variants.values() for metric in variant.metrics)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("mos", r"Did you mean mos\[distillmos@7\] or mos\[dnsmos-p835\] or .*\?"),
+        ("wer[seed-tts-eval@2024]", r"Did you mean wer\[seed-tts-eval@2024-06\]"),
+        ("xyz", "See: speech-eval list metrics"),
+    ],
+)
+def test_an_unknown_name_is_answered_by_those_like_it(name: str, hint: str) -> None:
+    with pytest.raises(UnknownName, match=hint):
+        METRICS.get(name)
+
+
 def test_a_taken_name_is_not_overridden_in_silence() -> None:
     names: Registry[int] = Registry("number", "speech_eval.none", {})
     names.add("one", 1)

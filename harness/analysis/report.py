@@ -14,6 +14,7 @@ from speech_eval.progress import plain
 from speech_eval.records import Counts, Estimate, MetricResult, Results, TaskResult
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
 UNDEFINED = "—"
@@ -263,19 +264,18 @@ def table(results: Sequence[Results]) -> Table:
                 made.add_section()
             made.add_row(Text(plain(task.task), style="bold"))
         _, model, name, _, value, compat, n, failed = row.cells(short(metric, task))
-        named, shown = Text(name), Text(value, style="bold" if metric.primary else "")
-        if made_by := provenance(brief_scorer(metric.scorer), row.calibrated):
-            named.append(f"\n{plain(made_by)}", style="dim")
-            shown.append("\n" if compat else "")
-        if compat:
-            named.append("\ncompat", style="dim")
-            shown.append(f"\n{compat}", style="not bold dim")
         fresh = shown_model is not task
+        lines = [(Text(name), Text(value, style="bold" if metric.primary else ""), n, failed if fresh else "")]
         if metric.axis and (fresh or metric.axis != shown_axis):
-            named, shown = Text(f"{plain(metric.axis)}\n", style="italic") + named, Text("\n") + shown
-            n = f"\n{n}"
-        lead = Padding(Text(model + plain(row.mark)), (0, 0, 0, 2)) if fresh else ""
-        made.add_row(lead, named, shown, n, failed if fresh else "")
+            lines.insert(0, (Text(plain(metric.axis), style="italic"), Text(), "", ""))
+        if made_by := provenance(brief_scorer(metric.scorer), row.calibrated):
+            lines.append((Text(plain(made_by), style="dim"), Text(), "", ""))
+        if compat:
+            lines.append((Text("compat", style="dim"), Text(compat, style="dim"), "", ""))
+        lead: RenderableType = Padding(Text(model + plain(row.mark)), (0, 0, 0, 2)) if fresh else ""
+        for line in lines:
+            made.add_row(lead, *line)
+            lead = ""
         shown_task, shown_model, shown_axis = task.task, task, metric.axis
     return made
 

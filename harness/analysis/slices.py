@@ -23,7 +23,7 @@ from speech_eval.engine.run_directory import Parts, RunDirectory, charged_to_run
 from speech_eval.metrics.base import Metric
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.records import Estimate, MetricResult, Record, Results, Sample
-from speech_eval.statistics.contrast import Contrast, contrasts
+from speech_eval.statistics.contrast import Contrast, contrasts, crossed_contrasts
 from speech_eval.statistics.multiple import NAMES, Correction
 from speech_eval.statistics.paired import ALPHA
 from speech_eval.statistics.power import LEAST_UNITS
@@ -223,9 +223,13 @@ class _Sliced:
         samples = [one.sample for one in units]
         if self.column == "speaker":  # then the speaker is a condition, as in a run of a single speaker
             samples = [sample.model_copy(update={"speaker": None}) for sample in samples]
-        data, groups = rows(summary, [one.strict for one in units]), group(clusters(samples))
-        seed = f"slices/{self.task}/{metric.id}/{summary.name}"
-        made = contrasts(summary, data, groups, np.searchsorted(present, labels), seed=seed)
+        parts, groups = [one.strict for one in units], group(clusters(samples))
+        places = np.searchsorted(present, labels)
+        if summary.crossed:
+            made = crossed_contrasts(summary, parts, groups, places)
+        else:
+            seed = f"slices/{self.task}/{metric.id}/{summary.name}"
+            made = contrasts(summary, rows(summary, parts), groups, places, seed=seed)
         return {int(place): one for place, one in zip(present, made, strict=True)}
 
     def _number(self, at: int, result: MetricResult, contrast: Contrast | None) -> SliceNumber:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,15 @@ def build_listening_test(
     )
     build = load_attr("speech_eval.leaderboard.listening.build:build")
     return build([Path(run) for run in runs], Path(output), options)
+
+
+def serve_listening_test(test: PathLike_ = "test", *, port: int = 8018, ready: Callable[[str], None] = print) -> None:
+    """Serve a test on 127.0.0.1 until interrupted, and keep each rater's answers in its folder `answers`.
+
+    `port` 0 takes any free one. `ready` is called with the address once the server listens. Raises `BadInput` for a
+    folder without a test, and for a port in use.
+    """
+    load_attr("speech_eval.leaderboard.listening.serve:serve")(Path(test), port, ready)
 
 
 def listening_report(

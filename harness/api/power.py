@@ -1,4 +1,4 @@
-"""Planning of a comparison: the samples that a difference takes, and the difference that so many samples show."""
+"""Planning of a comparison: the samples needed to find a difference, or the difference that samples can show."""
 
 from __future__ import annotations
 

@@ -127,7 +127,8 @@ def _read_soundfile(file: Any, what: str) -> Audio:
     rate, stated = file.samplerate, file.frames
     check_header(rate, file.channels, stated, what)
     try:
-        samples = file.read(dtype="float32", always_2d=True)
+        # Some codings, such as GSM, can only be read from the start, and not without saying how much.
+        samples = file.read(-1 if file.seekable() else stated, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise BadAudio(f"{what}: not a readable audio file ({error}).", "Copy or make it again.") from error
     if len(samples) < _least(file) or _cut_short(file.extra_info):

@@ -13,7 +13,9 @@ from speech_eval.registry import load_attr
 
 
 def best_of(
-    model: Annotated[str, typer.Argument(help="Model spec of a TTS model whose output depends on the seed.")],
+    model: Annotated[
+        str, typer.Argument(help="Model spec of a TTS model whose output depends on the seed.", metavar="MODEL")
+    ],
     data: Annotated[str, typer.Option(help="Dataset whose texts are spoken.")] = "sentences-en",
     candidates: Annotated[int, typer.Option("--candidates", "-n", min=1, help="Candidates per text.")] = 8,
     by: Annotated[str, typer.Option(help="What chooses: wer, sim (to the voice prompt) or both.")] = "wer",

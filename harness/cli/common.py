@@ -34,7 +34,7 @@ Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file that registers tasks, metrics or models; repeatable.")
 ]
 Run = Annotated[Path, typer.Argument(help="Run directory.", metavar="RUN")]
-Runs = Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN...")]
+Runs = Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Scoring processes (default: cores, at most 4).")]
 Data = Annotated[str | None, typer.Option(help="Dataset name or path instead of the one that the run names.")]
 Executor = Annotated[str, typer.Option(help="Where scoring runs: local or ray.")]

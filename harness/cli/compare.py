@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="Run directory A.")],
-    b: Annotated[Path, typer.Argument(help="Run directory B.")],
+    a: Annotated[Path, typer.Argument(help="Run directory A.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="Run directory B.", metavar="B")],
     force: Annotated[bool, typer.Option("--force", help="Compare incomparable runs, and mark the result.")] = False,
     correction: Correct = "holm",
     all_: Annotated[bool, typer.Option("--all", help="Also show the numbers that are not headlines.")] = False,

@@ -9,7 +9,7 @@ import typer
 
 from speech_eval.cli.common import Json, Language
 
-app = typer.Typer(help="Datasets and registry-shipped weights.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch and check datasets, and prepare speech to train on.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -26,7 +26,10 @@ def data_list(json: Json = False) -> None:
 @app.command("fetch")
 def data_fetch(
     names: Annotated[
-        list[str], typer.Argument(help="Names of datasets or weights; `all` for every bundled dataset and all weights.")
+        list[str],
+        typer.Argument(
+            help="Names of datasets or weights; `all` for every bundled dataset and all weights.", metavar="NAME"
+        ),
     ],
     json: Json = False,
 ) -> None:
@@ -44,7 +47,7 @@ def data_fetch(
 
 @app.command("check")
 def data_check(
-    name: Annotated[str, typer.Argument(help="Dataset name, or path of a list or folder.")],
+    name: Annotated[str, typer.Argument(help="Dataset name, or path of a list or folder.", metavar="NAME")],
     task: Annotated[str | None, typer.Option(help="Check what this task needs of the data, too.")] = None,
     language: Language = None,
     json: Json = False,
@@ -67,7 +70,9 @@ def data_check(
 
 @app.command("prepare")
 def data_prepare(
-    output: Annotated[Path, typer.Argument(help="Folder to write: audio, metadata.jsonl, held-out manifests.")],
+    output: Annotated[
+        Path, typer.Argument(help="Folder to write: audio, metadata.jsonl, held-out manifests.", metavar="FOLDER")
+    ],
     sources: Annotated[str | None, typer.Option(help="Comma-separated sources (default: all recorded speech).")] = None,
     held_out: Annotated[str, typer.Option(help="Source whose speaker is held out whole.")] = "asterisk-it",
     limit: Annotated[int | None, typer.Option(min=1, help="Recordings per source.")] = None,

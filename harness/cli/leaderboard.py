@@ -56,7 +56,7 @@ def leaderboard_build(
 
 @app.command("serve")
 def leaderboard_serve(
-    site: Annotated[Path, typer.Argument(help="Folder of a built site.")] = Path("site"),
+    site: Annotated[Path, typer.Argument(help="Folder of a built site.", metavar="SITE")] = Path("site"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 8017,
     json: Json = False,
 ) -> None:

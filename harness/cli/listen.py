@@ -43,7 +43,9 @@ def listen_build(
         ),
     ] = "auto",
     title: Annotated[str, typer.Option(help="What raters see as the title.")] = "Listening test",
-    seed: Annotated[int, typer.Option(help="Of the orders, the choice of samples and the names of files.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the orders, of the choice of samples and of the names of files.")
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Make a listening test from stored outputs. Its folder `page` opens from disk; `key.json` is not for raters."""
@@ -82,8 +84,8 @@ def listen_serve(
     json: Json = False,
 ) -> None:
     """Serve a test until interrupted and keep each rater's answers. It accepts connections from this machine only."""
+    from speech_eval.api.listening import serve_listening_test
     from speech_eval.cli.console import emit, line
-    from speech_eval.registry import load_attr
 
     def ready(address: str) -> None:
         if json:
@@ -91,7 +93,7 @@ def listen_serve(
         else:
             line(f"listening test: {address} (press Ctrl-C to stop)")
 
-    load_attr("speech_eval.leaderboard.listening.serve:serve")(test, port, ready)
+    serve_listening_test(test, port=port, ready=ready)
 
 
 @app.command("report")
@@ -125,7 +127,9 @@ def listen_import(
 
 @app.command("power")
 def listen_power(
-    test: Annotated[Path | None, typer.Argument(help="Test with answers that tell how votes vary.")] = None,
+    test: Annotated[
+        Path | None, typer.Argument(help="Test with answers that tell how votes vary.", metavar="TEST")
+    ] = None,
     difference: Annotated[float, typer.Option(help="The difference to find, such as 0.2 MOS.")] = 0.2,
     samples: Annotated[int | None, typer.Option(help="Samples of the planned test (default: those of TEST).")] = None,
     answers: _Answers = None,

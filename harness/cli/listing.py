@@ -11,7 +11,7 @@ from speech_eval.cli.train import list_recipes
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(help="tasks, models, metrics, data or recipes.")],
+    kind: Annotated[str, typer.Argument(help="tasks, models, metrics, data or recipes.", metavar="KIND")],
     interface: Annotated[
         str | None, typer.Option(help="Only tasks or models of this interface, such as SpeechRecognizer.")
     ] = None,

@@ -12,7 +12,7 @@ from speech_eval.cli.common import Json, Plugins
 
 def power(
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Two runs to compare, or one that stands for both.", metavar="[RUN...]")
+        list[Path] | None, typer.Argument(help="Two runs to compare, or one that stands for both.", metavar="RUN")
     ] = None,
     difference: Annotated[float | None, typer.Option(help="The difference to find, in the number's unit.")] = None,
     samples: Annotated[int | None, typer.Option(help="Samples to plan with (default: those of the runs).")] = None,
@@ -25,7 +25,8 @@ def power(
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
-    """Plan a comparison: the samples that a difference takes, and the least difference that so many samples show."""
+    """Plan a comparison: the samples needed to find a difference, or the smallest difference that a number of samples
+    can show."""
     from speech_eval.api.power import power as plan
     from speech_eval.cli.console import emit, line, table
     from speech_eval.registry import load_plugins

@@ -43,7 +43,7 @@ def run(
         typer.Option(
             parser=limit_of,
             metavar="N|FRACTION",
-            help="Only a fixed subset: 40 samples, or 0.1 of the dataset. Marked as not leaderboard-grade.",
+            help="Use only a fixed subset: 40 samples, or 0.1 of the dataset. Tables mark the run as a subset.",
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Repetitions of timed tasks; several models take turns.")] = 1,
@@ -72,7 +72,11 @@ def run(
     max_failures: Annotated[int, typer.Option(min=0, help="Failed samples that still give exit code 0.")] = 0,
     retry_failed: Annotated[bool, typer.Option(help="Ask again for samples that failed before.")] = False,
     regenerate: Annotated[
-        bool, typer.Option("--regenerate", help="Drop the run's answers and make every one anew, for a changed model.")
+        bool,
+        typer.Option(
+            "--regenerate",
+            help="Discard the run's answers and ask for all of them again, for a model that has changed.",
+        ),
     ] = False,
     timeout: Annotated[
         float | None,

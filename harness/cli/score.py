@@ -85,7 +85,9 @@ def verify(
 
 
 def metric(
-    metric_id: Annotated[str, typer.Argument(help="Metric id, such as 'wer[seed-tts-eval@2024-06]'.")],
+    metric_id: Annotated[
+        str, typer.Argument(help="Metric id, such as 'wer[seed-tts-eval@2024-06]'.", metavar="METRIC")
+    ],
     input: Annotated[Path, typer.Option("--input", "-i", help="JSON lines: id, hypothesis, reference, language, …")],
     language: Language = None,
     judge: Judge = None,

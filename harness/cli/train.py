@@ -13,7 +13,9 @@ from speech_eval.cli.common import Json, Language
 from speech_eval.errors import SpeechEvalError
 from speech_eval.registry import load_attr
 
-Recipe = Annotated[str, typer.Argument(help="Recipe as STACK/NAME (see: speech-eval list recipes), or a YAML file.")]
+Recipe = Annotated[
+    str, typer.Argument(help="Recipe as STACK/NAME (see: speech-eval list recipes), or a YAML file.", metavar="RECIPE")
+]
 RecipeSize = Annotated[str, typer.Option(help="A size of the recipe: smoke, cpu, reference or scale.")]
 recipe_app = typer.Typer(help="Show what a recipe trains.", no_args_is_help=True)
 
@@ -116,7 +118,9 @@ def reproduce(
 
 
 def export(
-    checkpoint: Annotated[str, typer.Argument(help="Checkpoint directory, or the name of a shipped one.")],
+    checkpoint: Annotated[
+        str, typer.Argument(help="Checkpoint directory, or the name of a shipped one.", metavar="CHECKPOINT")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="New folder.")],
     push_to_hub: Annotated[str | None, typer.Option(help="Also upload it to this repository, ORG/NAME.")] = None,
     json: Json = False,

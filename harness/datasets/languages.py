@@ -31,12 +31,17 @@ def settle(dataset: Dataset, language: str | None = None) -> Dataset:
     tag = language_tag(language) if language else UNKNOWN
     if not untold:
         return dataset
+    count = f"{len(untold)} of {len(dataset.samples)} samples state no language"
     note = ""
     if tag == UNKNOWN and len(declared := {stated(name) for name in dataset.info.languages} - {UNKNOWN}) == 1:
         (tag,) = declared
+        if len(untold) < len(dataset.samples):
+            note = f"{count}; they are taken for {language_name(tag)} ({tag}) like the others (else give --language)."
     if tag == UNKNOWN:
         tag = detect_language(sample.text for sample in untold if sample.text)
-        note = f"The data does not state its language; by its text it is {language_name(tag)} (else give --language)."
+        some = len(untold) < len(dataset.samples)
+        told = f"{count}; by their text" if some else "The data does not state its language; by its text"
+        note = f"{told} it is {language_name(tag)} (else give --language)."
     if tag == UNKNOWN:
         return dataset
     samples = [s.model_copy(update={"language": tag}) if s.language == UNKNOWN else s for s in dataset.samples]

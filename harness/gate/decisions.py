@@ -24,6 +24,7 @@ from speech_eval.gate.evidence import Worst, evidence, number_of
 from speech_eval.gate.findings import Finding, Outcome
 from speech_eval.gate.rules import Kind, Rule
 from speech_eval.records import MetricResult, Record, TaskResult
+from speech_eval.statistics.crossed import clustered_mean, crossed_differences, crossed_votes
 
 _ORDER: tuple[Outcome, ...] = ("regression", "could not judge", "pass")
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "could not judge": 2}
@@ -183,6 +184,14 @@ def _margin(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
 
 def _bounded(pair: Aligned, rule: Rule, tests: int = 1) -> Finding:
     """The finding of a `max`, `min` or `margin` rule, one of `tests`."""
+    if pair.summary.crossed:
+        one, other = pair.parts
+        votes = crossed_differences(pair.summary, one, other) if rule.kind == "margin" else one
+        if not any(votes):
+            return _unjudged("no rater heard a sample in both runs")
+        known = clustered_mean(*crossed_votes(pair.summary, votes, pair.groups))
+        about: dict[str, Any] = {"kind": rule.kind, "limit": rule.limit, "alpha": rule.alpha, "tests": tests}
+        return findings.voted(pair.summary, known, len(set(pair.clusters)), **about)
     seed, (own, other) = f"gate/{rule.task}/{pair.metric}/{pair.summary.name}", pair.sides
     options: dict[str, Any] = {"limit": rule.limit, "alpha": rule.alpha, "seed": seed, "tests": tests}
     if rule.kind == "margin":

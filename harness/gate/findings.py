@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from speech_eval.analysis.report import difference_unit
 from speech_eval.statistics.bootstrap import RESAMPLES, bootstrap, bound
+from speech_eval.statistics.crossed import ClusteredMean
 from speech_eval.statistics.paired import paired_bootstrap, paired_permutation, permutation_p
 from speech_eval.statistics.summaries import Groups, Rows, Summary, finite, linear, value
 
@@ -61,6 +62,29 @@ def absolute(
     bounded = f"{100 * level:.4g}% bound {_number(shown, summary.unit)}"
     text = f"{_number(found, summary.unit)}, {bounded}, {wanted} {limit:g} wanted"
     return Finding(outcome, text, units, found, shown)
+
+
+def voted(
+    summary: Summary, found: ClusteredMean, units: int, *, kind: str, limit: float, alpha: float, tests: int = 1
+) -> Finding:
+    """A `max`, `min` or `margin` rule on people's votes: `found` is the number, or for a margin the run minus the
+    baseline by the same raters, with its errors clustered by rater and by sample. Bounds are those of its t-test."""
+    if found.error is None:
+        return Finding("could not judge", "too few raters or samples, or all votes are equal", units, found.mean)
+    sign = {"max": 1.0, "min": -1.0}.get(kind, 1.0 if summary.direction == "lower" else -1.0)
+    farther = sign * found.bound(1 - alpha if sign > 0 else alpha)
+    nearer = sign * found.bound(alpha / tests if sign > 0 else 1 - alpha / tests)
+    held, worse = (limit, 0.0) if kind == "margin" else (sign * limit, sign * limit)
+    outcome: Outcome = "pass" if farther <= held else "regression" if nearer > worse else "could not judge"
+    if kind == "margin":
+        unit, point = difference_unit(summary.unit), sign * found.mean
+        text = f"worse by {_number(point, unit)}, {1 - alpha:.0%} bound {_number(farther, unit)}, margin {limit:g}"
+        return Finding(outcome, text, units, point, farther)
+    level, shown = (1 - alpha / tests, sign * nearer) if outcome == "regression" else (1 - alpha, sign * farther)
+    wanted = "at most" if kind == "max" else "at least"
+    bounded = f"{100 * level:.4g}% bound {_number(shown, summary.unit)}"
+    text = f"{_number(found.mean, summary.unit)}, {bounded}, {wanted} {limit:g} wanted"
+    return Finding(outcome, text, units, found.mean, shown)
 
 
 def margin(

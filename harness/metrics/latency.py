@@ -309,7 +309,7 @@ class Throughput(Metric):
         output = item.output
         wall = None if output.timing is None else output.timing.wall_seconds
         if wall is None:
-            raise BadInput(f"Sample {item.sample.id} has no share of wall time.", "Use the task latency.")
+            raise BadInput(f"Sample {item.sample.id} was not timed.", "Use the task latency.")
         audio = item.reference_seconds() if output.audio is None else output.audio.frames / output.audio.rate
         return Value(parts={"audio_seconds": audio, "requests": 1.0, "wall_seconds": wall})
 

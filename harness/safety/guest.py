@@ -92,7 +92,7 @@ def limited(seconds: float, what: str, stuck: Callable[[str], None]) -> Iterator
         with waiting:
             yield
     except _Overdue as error:
-        raise TimedOut(f"{message}.", "Give it longer with --timeout SECONDS, or mend the model.") from error
+        raise TimedOut(f"{message}.", "Allow more time with --timeout SECONDS, or speed the model up.") from error
 
 
 class _Waiting:

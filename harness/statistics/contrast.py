@@ -4,11 +4,14 @@ A test moves the labels of slices at random and is exact where the slice does no
 are. Samples of a cluster are not independent, so labels move in two ways: a cluster in one slice (a speaker has one
 accent) changes its label as a whole with other such clusters, and in a cluster with several labels (a speaker has short
 and long sentences) samples change labels among themselves. The bootstrap of the interval draws whole clusters.
+
+People's votes are clustered by rater too, which no move of the labels of samples does: their difference has the
+clustered error and the t-test of `speech_eval.statistics.crossed`, as their means have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from speech_eval.records import Estimate
 from speech_eval.statistics.bootstrap import BLOCK, RESAMPLES, drawn_weights, generator, interval
+from speech_eval.statistics.crossed import clustered_difference, crossed_votes
 from speech_eval.statistics.summaries import Floats, Groups, Rows, Summary, finite, linear, statistic
 
 LEAST_UNITS = 2  # independent units of a slice, and of the rest: one speaker alone does not stand for an accent
@@ -53,14 +57,41 @@ def contrasts(
     ]
 
 
+def crossed_contrasts(
+    summary: Summary, parts: Sequence[dict[str, float]], groups: Groups, labels: Labels
+) -> list[Contrast]:
+    """As `contrasts`, of the votes of raters: `parts` [n] hold the votes on each sample."""
+    values, raters, places = crossed_votes(summary, parts, np.arange(len(parts)))
+    clusters = groups[places]
+    found = []
+    for index in range(int(labels.max()) + 1):
+        inside = labels == index
+        units, others = len(np.unique(groups[inside])), len(np.unique(groups[~inside]))
+        if few := _few(units, others):
+            found.append(Contrast(units, untested=few))
+            continue
+        known = clustered_difference(values, raters, clusters, inside[places])
+        if known.low is None or known.high is None:
+            found.append(Contrast(units, untested="not defined"))
+            continue
+        ends = {"low": finite(known.low), "high": finite(known.high), "n": int(inside.sum())}
+        found.append(Contrast(units, Estimate(value=finite(known.mean), **ends), known.p_value))
+    return found
+
+
+def _few(units: int, others: int) -> str:
+    """Why so few independent units of a slice and of the rest are not compared; empty where they are enough."""
+    if units < LEAST_UNITS:
+        return "one independent unit"
+    return "nothing to compare with" if others < LEAST_UNITS else ""
+
+
 def _contrast(
     summary: Summary, inside: NDArray[np.bool_], groups: Groups, observed: float, drawn: Floats, permuted: Floats
 ) -> Contrast:
     units, others = len(np.unique(groups[inside])), len(np.unique(groups[~inside]))
-    if units < LEAST_UNITS:
-        return Contrast(units, untested="one independent unit")
-    if others < LEAST_UNITS:
-        return Contrast(units, untested="nothing to compare with")
+    if few := _few(units, others):
+        return Contrast(units, untested=few)
     drawn = drawn[~np.isnan(drawn)]  # a resample without a sample of the slice, or of the rest, has no difference
     p_value = _p_value(observed, permuted)
     if p_value is None or not len(drawn) or not np.isfinite(drawn).all():

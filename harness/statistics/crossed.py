@@ -3,7 +3,9 @@
 Votes of one rater are not independent, nor are votes on one sample. The variance of a mean of n votes is
 V(rater) + V(sample) - V(rater and sample), each the sum over clusters of the squared sum of residuals over n²
 (Cameron, Gelbach and Miller 2011, "Robust Inference With Multiway Clustering"), times G/(G-1) for the smaller number G
-of clusters; intervals and tests take the t-distribution of G - 1 degrees of freedom.
+of clusters; intervals and tests take the t-distribution of G - 1 degrees of freedom. The difference of two means over
+other samples is clustered likewise: what a rater adds to all samples cancels, and raters who disagree about the
+difference widen its interval.
 """
 
 from __future__ import annotations
@@ -13,15 +15,16 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speech_eval.statistics.summaries import Floats, Groups, Summary, group
 
 
 @dataclass(frozen=True)
 class ClusteredMean:
-    """A mean over `votes`. `error` is its clustered standard error, `low` and `high` are the ends of its 95 % interval
-    and `p_value` the two-sided test against 0; None for fewer than two raters or samples, and where all votes are
-    equal, which says nothing about others."""
+    """A mean over `votes`. `error` is its clustered standard error with `freedom` degrees of freedom, `low` and `high`
+    are the ends of its 95 % interval and `p_value` the two-sided test against 0; None for fewer than two raters or
+    samples, and where all votes are equal, which says nothing about others."""
 
     mean: float
     votes: int
@@ -29,6 +32,13 @@ class ClusteredMean:
     low: float | None = None
     high: float | None = None
     p_value: float | None = None
+    freedom: int = 0
+
+    def bound(self, level: float) -> float:
+        """The one-sided bound of confidence `level`; NaN where there is no error."""
+        from scipy.special import stdtrit
+
+        return float("nan") if self.error is None else self.mean + float(stdtrit(self.freedom, level)) * self.error
 
     def within(self, bounds: tuple[float, float]) -> ClusteredMean:
         """The same with an interval that ends at the bounds of the scale."""
@@ -50,24 +60,51 @@ def clustered_mean(
     values: Sequence[float] | Floats, raters: Sequence[Hashable], samples: Sequence[Hashable]
 ) -> ClusteredMean:
     """The mean of votes [votes], given the rater and the sample of each."""
+    votes = np.asarray(values, dtype=np.float64)
+    mean, n = float(votes.mean()), len(votes)
+    shares = (votes - mean) / n
+    plain = float(shares @ shares) * n / max(n - 1, 1)
+    return _clustered(mean, shares, plain, group(raters), group(samples))
+
+
+def clustered_difference(
+    values: Sequence[float] | Floats,
+    raters: Sequence[Hashable],
+    samples: Sequence[Hashable],
+    inside: Sequence[bool] | NDArray[np.bool_],
+) -> ClusteredMean:
+    """The mean of the votes that are `inside` [votes] minus that of the others. Neither may be empty. The clusters of
+    samples are those of the side that has fewer."""
+    votes, chosen, by_sample = np.asarray(values, dtype=np.float64), np.asarray(inside, dtype=bool), group(samples)
+    shares, plain, means = np.empty(len(votes)), 0.0, []
+    for side in (chosen, ~chosen):
+        means.append(float(votes[side].mean()))
+        own = (votes[side] - means[-1]) / side.sum()
+        shares[side] = own if side is chosen else -own
+        plain += float(own @ own) * len(own) / max(len(own) - 1, 1)
+    fewest = min(len(np.unique(by_sample[side])) for side in (chosen, ~chosen))
+    return _clustered(means[0] - means[1], shares, plain, group(raters), by_sample, fewest)
+
+
+def _clustered(
+    estimate: float, shares: Floats, plain: float, by_rater: Groups, by_sample: Groups, most: int | None = None
+) -> ClusteredMean:
+    """An estimate with the error that its votes' `shares` in it have, clustered two ways and never below the variance
+    `plain` of independent votes. `most` is the number of clusters of samples where it is not that of `by_sample`."""
     from scipy.special import stdtr, stdtrit
 
-    votes = np.asarray(values, dtype=np.float64)
-    by_rater, by_sample = group(raters), group(samples)
-    mean, n = float(votes.mean()), len(votes)
-    fewest = int(min(by_rater.max(), by_sample.max())) + 1
+    n = len(shares)
+    fewest = min(int(by_rater.max()) + 1, int(by_sample.max()) + 1 if most is None else most)
     if fewest < 2:
-        return ClusteredMean(mean, n)
-    residuals = votes - mean
+        return ClusteredMean(estimate, n)
     both = group(list(zip(by_rater.tolist(), by_sample.tolist(), strict=True)))
-    clustered = _spread(residuals, by_rater) + _spread(residuals, by_sample) - _spread(residuals, both)
-    plain = float(residuals @ residuals) / (n * (n - 1))
+    clustered = _spread(shares, by_rater) + _spread(shares, by_sample) - _spread(shares, both)
     error = sqrt(max(clustered * fewest / (fewest - 1), plain))
     if error < 1e-12:
-        return ClusteredMean(mean, n)
+        return ClusteredMean(estimate, n)
     reach = float(stdtrit(fewest - 1, 0.975)) * error
-    p_value = float(2 * stdtr(fewest - 1, -abs(mean) / error))
-    return ClusteredMean(mean, n, error, mean - reach, mean + reach, p_value)
+    p_value = float(2 * stdtr(fewest - 1, -abs(estimate) / error))
+    return ClusteredMean(estimate, n, error, estimate - reach, estimate + reach, p_value, fewest - 1)
 
 
 def crossed_votes(
@@ -83,8 +120,18 @@ def crossed_votes(
     return [value for value, _, _ in votes], [name for _, name, _ in votes], [cluster for _, _, cluster in votes]
 
 
-def _spread(residuals: Floats, groups: Groups) -> float:
-    return float((np.bincount(groups, residuals) ** 2).sum()) / len(residuals) ** 2
+def _spread(shares: Floats, groups: Groups) -> float:
+    return float((np.bincount(groups, shares) ** 2).sum())
+
+
+def crossed_differences(
+    summary: Summary, a: Sequence[dict[str, float]], b: Sequence[dict[str, float]]
+) -> list[dict[str, float]]:
+    """By sample, the difference a - b of the two votes of each rater who gave both."""
+    return [
+        {name: left[name] - right[name] for name in left.keys() & right.keys() if name.startswith(summary.crossed)}
+        for left, right in zip(a, b, strict=True)
+    ]
 
 
 def components(

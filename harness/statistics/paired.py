@@ -19,7 +19,7 @@ from speech_eval.statistics.bootstrap import (
     joint_bootstrap,
     random_bytes,
 )
-from speech_eval.statistics.crossed import clustered_mean, crossed_votes
+from speech_eval.statistics.crossed import clustered_mean, crossed_differences, crossed_votes
 from speech_eval.statistics.power import detectable_errors
 from speech_eval.statistics.summaries import (
     Floats,
@@ -98,10 +98,7 @@ def crossed_test(
     """Compare two runs by the votes of the same raters on the same samples, given the parts of each sample in each run;
     the difference of the two votes of a rater on a sample is clustered by rater and by sample."""
     one, other = (estimate(summary, side, seed="", clusters=groups.tolist()) for side in (a, b))
-    both = [
-        {name: left[name] - right[name] for name in left.keys() & right.keys() if name.startswith(summary.crossed)}
-        for left, right in zip(a, b, strict=True)
-    ]
+    both = crossed_differences(summary, a, b)
     votes, raters, samples = crossed_votes(summary, both, groups)
     if not votes:
         return PairedTest(one, other, Estimate(value=None, n=0))

@@ -29,7 +29,7 @@ def build(config: AudioLLMConfig, dim: int, tokens: Tensor | None = None) -> Aud
     if config.llm.weights_sha256 not in ("", text.weights_sha256):
         raise BadInput(
             f"The LLM {config.llm.spec} has the weights {text.weights_sha256[:16]}…; the model was trained with "
-            f"{config.llm.weights_sha256[:16]}…: it would say something else.",
+            f"{config.llm.weights_sha256[:16]}… and would give other answers.",
             "Put the weights it was trained with in their place.",
         )
     llm = config.llm.model_copy(update={"weights_sha256": text.weights_sha256})

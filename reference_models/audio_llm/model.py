@@ -97,7 +97,7 @@ class AudioLLM(nn.Module):
         found = dict(self._adapted())
         if not found:
             raise BadInput(
-                "Nothing of the LLM may learn.", "Give model.adapt, or leave `llm` out of the stage's learn."
+                "The LLM has no part that is trained.", "Give model.adapt, or leave `llm` out of the stage's learn."
             )
         return found
 

@@ -185,5 +185,5 @@ class AudioTrainingConfig(RunConfig):
     @model_validator(mode="after")
     def _has_a_stage(self) -> AudioTrainingConfig:
         if not self.stages.planned():
-            raise ValueError("stages: there is none")
+            raise ValueError("stages: no stage is given")
         return self

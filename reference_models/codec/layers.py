@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech_eval.reference_models.codec.config import ConvUnits, TransformerConfig
+from speech_eval.reference_models.codec.packed import linear
 from speech_eval.reference_models.codec.streaming import Conv1d, StreamState
+
+_FEW = 64  # frames of a stream's chunk, whose tables are kept
 
 
 class Snake(nn.Module):
@@ -54,7 +59,7 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         y = self.norm(self.mix(x, state).mT)  # [B, T, C]
-        return x + (self.scale * self.down(F.gelu(self.up(y)))).mT
+        return x + (self.scale * linear(self.down, F.gelu(linear(self.up, y, state)), state)).mT
 
 
 class LSTM(nn.Module):
@@ -101,7 +106,7 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         x = x + self.scale1 * self.attention(self.norm1(x), state)
-        return x + self.scale2 * self.down(F.gelu(self.up(self.norm2(x))))
+        return x + self.scale2 * linear(self.down, F.gelu(linear(self.up, self.norm2(x), state)), state)
 
 
 class Attention(nn.Module):
@@ -119,7 +124,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         batch, time, dim = x.shape
-        q, k, v = self.qkv(x).view(batch, time, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)  # [B, H, T, d]
+        qkv = linear(self.qkv, x, state).view(batch, time, 3, self.heads, dim // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [B, H, T, d]
         start, past_k, past_v = (
             (0, k[:, :, :0], v[:, :, :0]) if state is None else state.get(self, (0, k[:, :, :0], v[:, :, :0]))
         )
@@ -128,19 +134,39 @@ class Attention(nn.Module):
         if state is not None:
             keep = max(0, k.shape[2] - (self.context - self.block))
             state[self] = (start + time, k[:, :, keep:], v[:, :, keep:])
-        past = k.shape[2] - time
-        number = torch.arange(past + time, device=x.device) // self.block  # of the block, from the first kept one
-        ago = (number[past:, None] - number) * self.block
-        mask = (ago.abs() < self.context) & ((ago >= 0) | (not self.causal))  # [T, P + T]
+        table = stream_window if state is not None and time <= _FEW else window
+        mask = table(k.shape[2] - time, time, self.context, self.block, self.causal, x.device)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out(y.transpose(1, 2).reshape(batch, time, dim))
+        return linear(self.out, y.transpose(1, 2).reshape(batch, time, dim), state)
 
 
 def rotate(x: Tensor, start: int) -> Tensor:
     """Rotary position embedding of x [B, H, T, d], whose first frame is number `start` (Su et al. 2021)."""
-    time, half = x.shape[2], x.shape[3] // 2
-    rate = 10_000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
-    angle = torch.arange(start, start + time, device=x.device, dtype=torch.float32)[:, None] * rate  # [T, d/2]
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    half = x.shape[3] // 2
+    cos, sin = angles(start, x.shape[2], half, x.dtype, x.device)
     a, b = x[..., :half], x[..., half:]
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
+
+
+# Every layer of a stream asks for the same tables at each frame. They are made outside of inference mode, whose tensors
+# a later training could not use.
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def angles(start: int, time: int, half: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [T, d/2] of the rotary positions from `start`."""
+    rate = 10_000.0 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
+    angle = torch.arange(start, start + time, device=device, dtype=torch.float32)[:, None] * rate
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+@torch.inference_mode(False)
+def window(past: int, time: int, context: int, block: int, causal: bool, device: torch.device) -> Tensor:
+    """The mask [T, P + T] of `time` frames after `past` kept ones."""
+    number = torch.arange(past + time, device=device) // block  # of the block, from the first kept one
+    ago = (number[past:, None] - number) * block
+    return (ago.abs() < context) & ((ago >= 0) | (not causal))
+
+
+stream_window = lru_cache(maxsize=4)(window)

@@ -136,7 +136,9 @@ def _seekable(path: Path, frames: int, rate: int) -> bool:
     import soundfile
 
     try:
-        header = soundfile.info(path)
+        with soundfile.SoundFile(path) as file:
+            return bool(
+                file.seekable() and file.format in _SEEKABLE and (file.frames, file.samplerate) == (frames, rate)
+            )
     except (soundfile.LibsndfileError, OSError):
         return False
-    return header.format in _SEEKABLE and (header.frames, header.samplerate) == (frames, rate)

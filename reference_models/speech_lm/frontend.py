@@ -88,6 +88,13 @@ def unknown(said: str) -> str:
     return f"{' '.join(strange)}: not among the known phonemes, in '{said[:60]}'" if strange else ""
 
 
+def spelled(name: str, frontend: Frontend) -> str:
+    """A name as the frontend can read it: letters that are no phonemes by their numbers."""
+    if frontend != "phonemes":
+        return name
+    return "".join(letter if letter in _IDS else str(ord(letter)) for letter in name)
+
+
 def ids(spoken_text: str, frontend: Frontend) -> list[int]:
     """Ids of a spoken text, from 0. Raises `BadInput` for a character that is not a known phoneme."""
     if frontend == "bytes":

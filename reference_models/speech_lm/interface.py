@@ -42,8 +42,10 @@ class Tokenizer(Protocol):
         prompt_text: str | None = None,
         prompt_codes: Sequence[Ints] | None = None,
         language: str = UNKNOWN,
+        speaker: str = "",
     ) -> Tensor:
-        """Ids [T] or [T, streams] to continue: the transcript of the voice prompt, the text, then the prompt's codes.
+        """Ids [T] or [T, streams] to continue: the name of the speaker where the model reads names, the transcript of
+        the voice prompt, the text, then the prompt's codes.
 
         Raises `BadInput` for an empty text, for a prompt without its transcript (or the reverse), for a text that
         leaves less room than it could be spoken in, and for one in a `language` that the model cannot read.
@@ -84,7 +86,8 @@ class FinishesFrames(Protocol):
 
 @dataclass(frozen=True)
 class Utterance:
-    """What to say, in the `language` of a tag. A voice prompt is a recording's codes and its transcript."""
+    """What to say, in the `language` of a tag. A voice prompt is a recording's codes and its transcript; `speaker` is a
+    voice by its name."""
 
     id: str
     text: str
@@ -92,6 +95,7 @@ class Utterance:
     prompt_text: str | None = None
     prompt_codes: Sequence[Ints] | None = None
     language: str = UNKNOWN
+    speaker: str = ""
 
 
 @dataclass(frozen=True)

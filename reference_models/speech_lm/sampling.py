@@ -104,11 +104,13 @@ def longest_run(codes: Sequence[Ints]) -> int:
 def prompt_of(tokenizer: Tokenizer, utterance: Utterance) -> Tensor:
     """The ids to continue. Raises `BadInput` as `Tokenizer.prompt_ids` does."""
     transcript = (utterance.prompt_text or "").strip() or None
-    return tokenizer.prompt_ids(utterance.text, transcript, utterance.prompt_codes, utterance.language)
+    return tokenizer.prompt_ids(
+        utterance.text, transcript, utterance.prompt_codes, utterance.language, utterance.speaker
+    )
 
 
-def _key(utterance: Utterance) -> tuple[str, str, str | None, int]:
-    return utterance.text, utterance.language, utterance.prompt_text, id(utterance.prompt_codes)
+def _key(utterance: Utterance) -> tuple[Any, ...]:
+    return utterance.text, utterance.language, utterance.speaker, utterance.prompt_text, id(utterance.prompt_codes)
 
 
 def _after(books: Sequence[Ints], given: int) -> tuple[list[Ints], int]:

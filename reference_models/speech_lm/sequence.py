@@ -10,12 +10,13 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.catalog import MODELS
 from speech_eval.errors import BadInput
-from speech_eval.reference_models.speech_lm.frontend import Frontend, symbols
+from speech_eval.reference_models.speech_lm.frontend import Frontend, spelled, symbols
 from speech_eval.reference_models.speech_lm.layouts import pattern, ratios_of
 from speech_eval.reference_models.speech_lm.vocabulary import SPECIALS, Vocabulary
 from speech_eval.reference_models.training.config import Section, knob
 
-TEXT = "{text}"
+TEXT, SPEAKER = "{text}", "{speaker}"
+_NAMED = 10  # speakers that a message lists
 # LLaSA and Orpheus: the text between its marks, then the mark that speech follows.
 TEMPLATE = ("<text-start>", TEXT, "<text-end>", "<speech-start>")
 
@@ -83,7 +84,13 @@ class SequenceConfig(Section):
     )
     codec: CodecSection = knob(..., "The codec, as the recipe's part `codec` gives it.", filled_in=True)
     template: tuple[str, ...] = knob(
-        TEMPLATE, "The prompt: `<name>` is a special token, anything else is text, with `{text}` for the words."
+        TEMPLATE,
+        "The prompt: `<name>` is a special token, anything else is text, with `{text}` for the words. A text with "
+        "`{speaker}`, such as `{speaker}: ` before that with the words, names the speaker (Orpheus); where none is "
+        "stated, it is left out.",
+    )
+    speakers: tuple[str, ...] = knob(
+        (), "Speakers that a template with `{speaker}` has named, the most frequent first.", filled_in=True
     )
 
     @model_validator(mode="after")
@@ -94,7 +101,43 @@ class SequenceConfig(Section):
             raise ValueError(f"template: it needs {TEXT} once and specials of {SPECIALS}, not {unknown}")
         if self.template[-1] != "<speech-start>":
             raise ValueError("template: it must end with <speech-start>")
+        if any(TEXT in piece and SPEAKER in piece for piece in self.template):
+            raise ValueError(
+                f"template: {SPEAKER} needs a text of its own, which is left out where no speaker is stated"
+            )
         return self
+
+    @property
+    def names_speakers(self) -> bool:
+        """Whether the prompt names who speaks."""
+        return any(SPEAKER in piece for piece in self.template)
+
+    def filled(self, said: str, speaker: str = "") -> list[tuple[bool, str]]:
+        """The template with the text and the speaker's name in it: names of special tokens (true), and texts, those
+        beside each other joined."""
+        found: list[tuple[bool, str]] = []
+        for piece in self.template:
+            if is_special(piece):
+                found.append((True, piece[1:-1]))
+            elif speaker or SPEAKER not in piece:
+                name = spelled(speaker, self.frontend)
+                text = piece.replace(TEXT, said) if TEXT in piece else piece.replace(SPEAKER, name)
+                before = found.pop()[1] if found and not found[-1][0] else ""
+                found.append((False, before + text))
+        return found
+
+    def speaker(self, name: str | None = None, *, prompted: bool = False) -> str:
+        """The speaker whose name the prompt has: `name`; without it the most frequent one, unless a voice prompt tells
+        the voice. Raises `BadInput` for one that the model has not learned."""
+        if name is None:
+            return self.speakers[0] if self.speakers and not prompted else ""
+        if name not in self.speakers:
+            listed = ", ".join(self.speakers[:_NAMED]) + (", …" if len(self.speakers) > _NAMED else "")
+            raise BadInput(
+                f"speaker={name}: the model has learned {listed or 'no speaker by name'}.",
+                "Give one of these." if listed else "Leave the speaker out.",
+            )
+        return name
 
     @property
     def ratios(self) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm import frontend
 from speech_eval.reference_models.speech_lm.layouts import Ints, deinterleave, delay, interleave, undelay, whole_steps
 from speech_eval.reference_models.speech_lm.script import shortest_seconds
-from speech_eval.reference_models.speech_lm.sequence import TEXT, SequenceConfig, is_special
+from speech_eval.reference_models.speech_lm.sequence import SequenceConfig
 from speech_eval.text.detect import UNKNOWN
 
 IGNORE = -100  # a label that is not learned
@@ -61,11 +61,12 @@ class SpeechTokenizer(ABC):
         prompt_text: str | None = None,
         prompt_codes: Sequence[Ints] | None = None,
         language: str = UNKNOWN,
+        speaker: str = "",
     ) -> Tensor:
         """As `interface.Tokenizer.prompt_ids`."""
         check_prompt(text, prompt_text, prompt_codes)
         (said,) = self.spoken([text if prompt_text is None else f"{prompt_text} {text}"], language)
-        ids = self.text_rows(said)
+        ids = self.text_rows(said, speaker)
         if prompt_codes is not None:
             ids = np.concatenate((ids, self._speech_rows(prompt_codes)))
         check_fits(len(ids), self.context, text, self.config.steps_per_second)
@@ -93,26 +94,26 @@ class SpeechTokenizer(ABC):
         """Codes [frames_k] of each codebook from the ids of speech, up to the end; an unfinished step is dropped."""
 
     @abstractmethod
-    def example(self, said: str, codes: Sequence[Ints]) -> Example:
+    def example(self, said: str, codes: Sequence[Ints], speaker: str = "") -> Example:
         """Ids and labels of one utterance whose text is as `spoken` gave it. `labels[t]` follows `ids[t]`: the codes
-        and the end, `IGNORE` while the text is read."""
+        and the end, `IGNORE` while the text is read. The template may name the `speaker`."""
 
     @abstractmethod
     def text_example(self, text: str) -> Example:
         """Ids and labels of text alone, learned from its first token on (text replay)."""
 
     @abstractmethod
-    def text_rows(self, said: str) -> Ints:
-        """The template with the text in it."""
+    def text_rows(self, said: str, speaker: str = "") -> Ints:
+        """The template with the text, and perhaps the speaker's name, in it."""
 
     @abstractmethod
     def _speech_rows(self, codes: Sequence[Ints]) -> Ints:
         """Codes as ids, in whole steps, without the end. Raises `BadInput` for codes of another codec."""
 
-    def _template(self, said: str) -> list[int]:
+    def _template(self, said: str, speaker: str) -> list[int]:
         ids: list[int] = []
-        for piece in self.config.template:
-            ids += [self.vocabulary.id(piece[1:-1])] if is_special(piece) else self._text(piece.replace(TEXT, said))
+        for special, text in self.config.filled(said, speaker):
+            ids += [self.vocabulary.id(text)] if special else self._text(text)
         return ids
 
     def _text(self, said: str) -> list[int]:
@@ -159,8 +160,8 @@ class StreamTokenizer(SpeechTokenizer):
             raise BadInput("Some ids are not codes of their place in the step.", "Sample within `allowed`.")
         return deinterleave(raw.reshape(-1), self.config.ratios)
 
-    def example(self, said: str, codes: Sequence[Ints]) -> Example:
-        prompt = self.text_rows(said)
+    def example(self, said: str, codes: Sequence[Ints], speaker: str = "") -> Example:
+        prompt = self.text_rows(said, speaker)
         whole = np.concatenate((prompt, self._speech_rows(codes), [self.end]))
         labels = whole[1:].copy()
         labels[: len(prompt) - 1] = IGNORE
@@ -170,8 +171,8 @@ class StreamTokenizer(SpeechTokenizer):
         whole = np.array([self.vocabulary.id("text-start"), *self._text(text), self.vocabulary.id("text-end")])
         return whole[:-1], whole[1:]
 
-    def text_rows(self, said: str) -> Ints:
-        return np.array(self._template(said), dtype=np.int64)
+    def text_rows(self, said: str, speaker: str = "") -> Ints:
+        return np.array(self._template(said, speaker), dtype=np.int64)
 
     def _speech_rows(self, codes: Sequence[Ints]) -> Ints:
         check_codes(codes, self.config)
@@ -207,8 +208,8 @@ class FrameTokenizer(SpeechTokenizer):
         check_codes(books, self.config)
         return books
 
-    def example(self, said: str, codes: Sequence[Ints]) -> Example:
-        prompt, frames = self.text_rows(said), self._whole_rows(codes)
+    def example(self, said: str, codes: Sequence[Ints], speaker: str = "") -> Example:
+        prompt, frames = self.text_rows(said, speaker), self._whole_rows(codes)
         rows = np.concatenate((prompt, frames))
         labels = np.full_like(rows, IGNORE)
         written = frames[:, : self.books]
@@ -219,8 +220,8 @@ class FrameTokenizer(SpeechTokenizer):
     def text_example(self, text: str) -> Example:
         raise BadInput(f"The layout {self.config.layout} learns no text.", "Set text_replay to 0.")
 
-    def text_rows(self, said: str) -> Ints:
-        ids = self._template(said)
+    def text_rows(self, said: str, speaker: str = "") -> Ints:
+        ids = self._template(said, speaker)
         rows = np.full((len(ids), self.streams), EMPTY, dtype=np.int64)
         rows[:, -1] = ids
         return rows

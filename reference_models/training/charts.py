@@ -26,17 +26,15 @@ class Chart:
     labels: bool = False
 
 
-def figure(charts: Sequence[Chart], *, columns: int = 1, width: int = 560, height: int = 260) -> str:
-    """The charts side by side and one below the other, as one SVG document."""
-    rows = math.ceil(len(charts) / columns)
+def figure(charts: Sequence[Chart], width: int = 560, height: int = 260) -> str:
+    """The charts one below the other, as one SVG document."""
     cells = [
-        f'<g transform="translate({index % columns * width},{index // columns * height})">'
-        f"{_chart(chart, width, height)}</g>"
+        f'<g transform="translate(0,{index * height})">{_chart(chart, width, height)}</g>'
         for index, chart in enumerate(charts)
     ]
-    total, tall = columns * width, rows * height
+    tall = len(charts) * height
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total} {tall}" font-family="sans-serif" font-size="12">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {tall}" font-family="sans-serif" font-size="12">'
         f'<rect width="100%" height="100%" fill="white"/>{"".join(cells)}</svg>\n'
     )
 

@@ -14,6 +14,13 @@ CURVES = "curves.html"
 _POINTS = 400  # per curve; a longer log is thinned
 _MAX_CODEBOOKS = 8
 _REFRESH_SECONDS = 30
+_TITLES = {
+    "norm": "gradient norm",
+    "mfu": "MFU, share of the device's peak",
+    "usage": "usage, share of the codes",
+    "perplexity": "perplexity, codes",
+    "entropy": "entropy, bits",
+}
 
 
 def write_curves(output: Path, name: str, rows: Sequence[Mapping[str, Any]], steps: int, *, finished: bool) -> Path:
@@ -24,10 +31,12 @@ def write_curves(output: Path, name: str, rows: Sequence[Mapping[str, Any]], ste
     words = f"step {last['step']} of {steps}, {last['seconds'] / 60:.1f} min, {state}"
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{reload}<title>{escape(name)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<style>body{font-family:sans-serif;margin:1.5rem auto;max-width:1400px;padding:0 1rem}svg{width:100%}"
+        "main{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:0 1rem}"
         "h1{font-size:1.3rem;margin:0}p{color:#555}</style></head>"
         f"<body><h1>{escape(name)}</h1><p>{escape(words)}</p>"
-        f"{figure(charts_of(rows), columns=2, width=640)}</body></html>\n"
+        f"<main>{''.join(figure([chart]) for chart in charts_of(rows))}</main></body></html>\n"
     )
     write_atomically(output / CURVES, page.encode())
     return output / CURVES
@@ -47,6 +56,6 @@ def charts_of(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
                 columns.setdefault(title, {}).setdefault(series, []).append((row["step"], number))
     per_codebook = {title for row in thin for title, value in row.items() if isinstance(value, list)}
     return [
-        Chart(f"{title.replace('_', ' ')}{', by codebook' if title in per_codebook else ''}", series)
+        Chart(_TITLES.get(title, title.replace("_", " ")) + (", by codebook" if title in per_codebook else ""), series)
         for title, series in columns.items()
     ]

@@ -165,11 +165,17 @@ class SpeechLMSynthesizer(SpeechSynthesizer):
 class ReferenceTTS(SpeechLMSynthesizer):
     """A directory with `reference.json` of kind `tts`. `codec` is a model spec (in brackets if it has options) instead
     of the codec that the checkpoint names; it must be the same codec, possibly in another place. A model of one voice
-    ignores voice prompts."""
+    ignores voice prompts. `speaker` is a name that the model was trained with (`{speaker}` in its template); by
+    default, where there is no voice prompt, the most frequent one."""
 
-    def __init__(self, path: str, codec: str | None = None, **options: Any) -> None:
-        self._directory, self._spec = Path(path), codec
+    def __init__(self, path: str, codec: str | None = None, speaker: str | None = None, **options: Any) -> None:
+        self._directory, self._spec, self._speaker = Path(path), codec, speaker
         super().__init__(**options)
+
+    def _utterance(self, request: SynthesisRequest) -> Utterance:
+        asked = super()._utterance(request)
+        prompted = asked.prompt_codes is not None
+        return replace(asked, speaker=self._config.speaker(self._speaker, prompted=prompted))
 
     def _load(self, device: str) -> tuple[SpeakingModel, SpeechCodec, Sampling]:
         from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec, load_codec
@@ -177,7 +183,8 @@ class ReferenceTTS(SpeechLMSynthesizer):
         from speech_eval.reference_models.tts import building
 
         model, self._card = building.load(self._directory)
-        section = model.config.codec
+        self._config, section = model.config, model.config.codec
+        self._config.speaker(self._speaker)  # raises for one that it does not know
         self._clones = not model.config.one_voice
         codec = load_codec(self._spec or section.seen_from(self._directory))
         section.check_weights(codec.info().weights_sha256, self._directory)
@@ -195,7 +202,11 @@ class ReferenceTTS(SpeechLMSynthesizer):
             weights_sha256=weights_digest([self._directory / WEIGHTS]),
             license=str(self._card.get("license", "")),
             parameters=self._parameters,
-            metadata={**self._settings(), "codec": self._codec.codec.info().weights_sha256[:12]},
+            metadata={
+                **self._settings(),
+                **({"speaker": self._config.speaker(self._speaker)} if self._config.speakers else {}),
+                "codec": self._codec.codec.info().weights_sha256[:12],
+            },
         )
 
 
@@ -275,9 +286,7 @@ class Orpheus(_Published):
         super().__init__(path, codec, **options)
 
     def _utterance(self, request: SynthesisRequest) -> Utterance:
-        asked = super()._utterance(request)
-        named = self._voice is not None and request.text.strip()
-        return replace(asked, text=f"{self._voice}: {request.text}") if named else asked
+        return replace(super()._utterance(request), speaker=self._voice or "")
 
 
 class NeuTTS(_Published):

@@ -11,7 +11,7 @@ from torch import nn
 
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.tokenizer import StreamTokenizer
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, one_line, restored, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, restored, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 from speech_eval.reference_models.tts.config import HubCore, TTSConfig
 from speech_eval.reference_models.tts.delay_lm import DelayLM
@@ -57,23 +57,24 @@ def load(directory: Path) -> tuple[TokenLM, dict[str, Any]]:
     directory is not such a checkpoint, or its table of ids differs from the one its configuration gives."""
     described, state, card = load_checkpoint(directory, "tts")
     config = read_config(directory, described)
-
-    def own(model: TokenLM) -> dict[str, Any]:
-        model.tokenizer.vocabulary.check(config.vocabulary, str(directory))
-        return _ours(model, state)
-
-    return restored(directory, lambda: _empty(config, directory), own).eval(), card
+    return _restored(directory, config, config.vocabulary, state).eval(), card
 
 
 def start_from(directory: Path, config: TTSConfig) -> TokenLM:
     """A model of `config` with the weights of a checkpoint directory of the same layout, to be trained on. Raises
-    `BadInput` where they do not fit."""
+    `BadInput` as `load` does."""
     described, state, _ = load_checkpoint(directory, "tts")
-    model = _empty(config, directory)
-    model.tokenizer.vocabulary.check(read_config(directory, described).vocabulary, str(directory))
-    with one_line(directory, "Start from a checkpoint with the model of this recipe, or leave --init out."):
-        model.load_state_dict(_ours(model, state))
-    return model
+    return _restored(directory, config, read_config(directory, described).vocabulary, state)
+
+
+def _restored(directory: Path, config: TTSConfig, vocabulary: str, state: dict[str, Any]) -> TokenLM:
+    """A model with the state of a checkpoint, whose table of ids has the digest `vocabulary`."""
+
+    def own(model: TokenLM) -> dict[str, Any]:
+        model.tokenizer.vocabulary.check(vocabulary, str(directory))
+        return _ours(model, state)
+
+    return restored(directory, lambda: _empty(config, directory), own)
 
 
 def save(directory: Path, model: TokenLM, state: dict[str, Any], card: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.speech_lm.core import LlamaCore
 from speech_eval.reference_models.speech_lm.frontend import PHONEMES
-from speech_eval.reference_models.speech_lm.sequence import TEXT, is_special
+from speech_eval.reference_models.speech_lm.sequence import SPEAKER, TEXT, is_special
 from speech_eval.reference_models.speech_lm.vocabulary import SPECIALS
 from speech_eval.reference_models.training.checkpoint import DESCRIPTION, read_description, render_card
 from speech_eval.reference_models.tts.building import load
@@ -124,9 +124,17 @@ def _byte_letters() -> list[str]:
     return [chr(byte) if byte in seen else chr(256 + hidden.index(byte)) for byte in range(256)]
 
 
+def _piece(piece: str) -> str:
+    if SPEAKER in piece:
+        name = piece.replace(SPEAKER, "{{ message['speaker'] }}")
+        return "{% if message['speaker'] %}" + name + "{% endif %}"
+    return piece if is_special(piece) else piece.replace(TEXT, "{{ message['content'] }}")
+
+
 def _template(pieces: tuple[str, ...]) -> str:
-    """The prompt template as a chat template: the user says the text, and the assistant's turn begins speech."""
+    """The prompt template as a chat template: the user says the text, with the key `speaker` beside `content` where
+    prompts name one, and the assistant's turn begins speech."""
     *before, start = pieces
-    turn = "".join(piece if is_special(piece) else piece.replace(TEXT, "{{ message['content'] }}") for piece in before)
+    turn = "".join(map(_piece, before))
     user = "{% for message in messages %}{% if message['role'] == 'user' %}" + turn + "{% endif %}{% endfor %}"
     return user + "{% if add_generation_prompt %}" + start + "{% endif %}"

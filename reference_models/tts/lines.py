@@ -59,8 +59,10 @@ class Lines:
         language = sample.language
         if language == UNKNOWN:
             language = primary_language(self.model.config.language)
-        line = Line(sample.id, str(sample.text), language)
+        known = sample.speaker if sample.speaker in self.model.config.speakers else None
         pool = [prompt for prompt in pools.get(str(sample.speaker), ()) if prompt.id != sample.id]
+        speaker = self.model.config.speaker(known, prompted=bool(pool))
+        line = Line(sample.id, str(sample.text), language, speaker=speaker)
         if not pool:
             return line
         chosen = pool[number % len(pool)]
@@ -76,7 +78,9 @@ class Lines:
         if problem := verifier.problem(line.text, line.language):
             return "text", problem
         try:
-            ids = self.model.tokenizer.prompt_ids(line.text, line.prompt_text, line.prompt_codes, line.language)
+            ids = self.model.tokenizer.prompt_ids(
+                line.text, line.prompt_text, line.prompt_codes, line.language, line.speaker
+            )
         except BadInput as error:
             return "text", error.problem.rstrip(".")
         room = self.model.tokenizer.context - len(ids)

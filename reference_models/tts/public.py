@@ -101,12 +101,13 @@ class PublicTokenizer(ABC):
         prompt_text: str | None = None,
         prompt_codes: Sequence[Ints] | None = None,
         language: str = UNKNOWN,
+        speaker: str = "",
     ) -> Tensor:
         """As `interface.Tokenizer.prompt_ids`."""
         check_prompt(text, prompt_text, prompt_codes)
         if self.reads is not None:
             learned_voice(language, self.reads)
-        ids = self._prompt(text, prompt_text, prompt_codes)
+        ids = self._prompt(f"{speaker}: {text}" if speaker else text, prompt_text, prompt_codes)
         check_fits(len(ids), self.context, text, self.steps_per_second)
         return torch.tensor(ids)
 

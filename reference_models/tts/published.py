@@ -14,6 +14,7 @@ from speech_eval.adapters.checkpoints import locate
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.catalog import ENTRIES
 from speech_eval.reference_models.speech_lm.layouts import Ints
+from speech_eval.reference_models.speech_lm.sequence import SPEAKER, TEXT
 from speech_eval.reference_models.speech_lm.tokenizer import (
     IGNORE,
     Example,
@@ -32,7 +33,11 @@ from speech_eval.text.detect import UNKNOWN
 # What a recipe's keys of the sequence are in each family; it can be learned from recordings and texts.
 _SEQUENCE: dict[str, dict[str, Any]] = {
     "llasa": {"layout": "flat", "frontend": "tokenizer"},
-    "orpheus": {"layout": "interleaved", "frontend": "tokenizer"},
+    "orpheus": {
+        "layout": "interleaved",
+        "frontend": "tokenizer",
+        "template": ("<text-start>", f"{SPEAKER}: ", TEXT, "<text-end>", "<speech-start>"),
+    },
     "neutts": {"layout": "flat", "frontend": "phonemes"},
 }
 _FAMILIES = [entry for entry in ENTRIES if entry.name in FAMILIES]
@@ -95,17 +100,18 @@ class PublishedTokenizer(SpeechTokenizer):
         prompt_text: str | None = None,
         prompt_codes: Sequence[Ints] | None = None,
         language: str = UNKNOWN,
+        speaker: str = "",
     ) -> Tensor:
         """As `interface.Tokenizer.prompt_ids`. Unlike the published NeuTTS, one that was trained here on one voice
         needs no prompt."""
         check_prompt(text, prompt_text, prompt_codes)
         turns = [part for part in (prompt_text, text) if part is not None]
         if self.family.closing and prompt_codes is not None:  # the prompt is a turn of its own
-            first, last = (self.family.written(said) for said in self.spoken(turns, language))
+            first, last = (self._written(said, speaker) for said in self.spoken(turns, language))
             ids = [*first, *self._speech_rows(prompt_codes), self.end, *self.family.closing, *last]
         else:
             (said,) = self.spoken([" ".join(turns)], language)
-            ids = self.family.written(said) + ([] if prompt_codes is None else list(self._speech_rows(prompt_codes)))
+            ids = self._written(said, speaker) + ([] if prompt_codes is None else list(self._speech_rows(prompt_codes)))
         check_fits(len(ids), self.context, text, self.config.steps_per_second)
         return torch.tensor(ids)
 
@@ -117,8 +123,8 @@ class PublishedTokenizer(SpeechTokenizer):
     def codes(self, ids: Ints) -> list[Ints]:
         return self.family.codes(up_to_end(np.asarray(ids, dtype=np.int64), self.end))
 
-    def example(self, said: str, codes: Sequence[Ints]) -> Example:
-        prompt = self.family.written(said)
+    def example(self, said: str, codes: Sequence[Ints], speaker: str = "") -> Example:
+        prompt = self._written(said, speaker)
         whole = np.array([*prompt, *self._speech_rows(codes), self.end], dtype=np.int64)
         labels = whole[1:].copy()
         labels[: len(prompt) - 1] = IGNORE
@@ -128,8 +134,12 @@ class PublishedTokenizer(SpeechTokenizer):
         ids = np.array(self._text(text), dtype=np.int64)
         return ids[:-1], ids[1:]
 
-    def text_rows(self, said: str) -> Ints:
-        return np.array(self.family.written(said), dtype=np.int64)
+    def text_rows(self, said: str, speaker: str = "") -> Ints:
+        return np.array(self._written(said, speaker), dtype=np.int64)
+
+    def _written(self, said: str, speaker: str) -> list[int]:
+        """The family's prompt, with the texts of the template for the text."""
+        return self.family.written("".join(text for special, text in self.config.filled(said, speaker) if not special))
 
     def _speech_rows(self, codes: Sequence[Ints]) -> Ints:
         check_codes(codes, self.config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -177,7 +178,12 @@ def encode(config: TTSConfig, data: Data, output: Path, *, say: Say, **options: 
     section = CodecSection.model_validate(summary["codec"]).model_copy(update={"spec": bundled(spec, output)})
     one_voice = summary["splits"]["train"]["speakers"] == 1
     learned = tuple(dict.fromkeys([*summary["languages"], *config.languages]))
-    return config.model_copy(update={"codec": section, "one_voice": one_voice, "languages": learned})
+    named = Counter(Shards(output / SHARDS).column("speaker")) if config.names_speakers else Counter[str]()
+    speakers = tuple(dict.fromkeys([*(name for name, _ in named.most_common() if name), *config.speakers]))
+    if config.names_speakers:
+        say(f"prompts name {len(speakers)} speakers; {named['']} utterances state none")
+    found = {"codec": section, "one_voice": one_voice, "languages": learned, "speakers": speakers}
+    return config.model_copy(update=found)
 
 
 class TTSTrainer:
@@ -278,7 +284,7 @@ class TTSTrainer:
 
         def make(index: int) -> Example:
             document = shards[index]
-            return tokenizer.example(document.spoken, document.codes)
+            return tokenizer.example(document.spoken, document.codes, document.speaker)
 
         return [Source(name, len(make(i)[0]), partial(make, i)) for i, name in enumerate(shards.column("id"))]
 

@@ -96,6 +96,8 @@ def test_the_table_fits_a_terminal_of_80_columns(results: list[Results]) -> None
     buffer = io.StringIO()
     Console(file=buffer, width=80).print(report.table(results))
     assert max(map(len, buffer.getvalue().splitlines())) <= 80
+    compat = [line for line in buffer.getvalue().splitlines() if "compat" in line]
+    assert compat and all("[" in line for line in compat)  # the value stands beside its name, however names are broken
     assert "Failures" in buffer.getvalue() and "2/24" in buffer.getvalue()
 
 

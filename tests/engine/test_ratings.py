@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.listening_runs import METRIC, TASK, codec_runs
 
+from speech_eval import slices
 from speech_eval.analysis.compare import compare
 from speech_eval.engine import session
 from speech_eval.engine.ratings import Rating
@@ -14,8 +15,10 @@ from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.session import rate
 from speech_eval.engine.settings import Settings
 from speech_eval.engine.verify import verify
+from speech_eval.gate.decisions import judge
+from speech_eval.gate.rules import Rule
 from speech_eval.records import MetricResult
-from speech_eval.statistics.crossed import clustered_mean
+from speech_eval.statistics.crossed import clustered_difference, clustered_mean
 
 MOS, AB = "mos[human-acr@1]", "preference[human-ab@1]"
 VOTES = {"ann": [5, 4, 4], "bob": [4, 2, 3], "cem": [5, 3, 3]}  # on three of four samples
@@ -107,3 +110,32 @@ def test_a_stored_score_of_the_task_is_left_alone(run: RunDirectory) -> None:
     before = {key: score for key, score in run.scores(TASK).items() if key[1] == METRIC}
     rate(run, {TASK: ratings(run)})
     assert {key: score for key, score in run.scores(TASK).items() if key[1] == METRIC} == before
+
+
+def test_slices_and_gates_know_that_the_same_raters_heard_everything(run: RunDirectory) -> None:
+    """Two of three raters hear no difference between the halves: the third does not stand for all people."""
+    votes = {"ann": [3, 3, 3, 3], "bob": [4, 4, 4, 4], "cem": [2, 2, 5, 5]}
+    outputs = run.outputs(TASK)
+    made = [
+        Rating(id=f"s{i}", metric=MOS, output=outputs[f"s{i}"].digest(), test="t1", rater=rater, value=vote)
+        for rater, own in votes.items()
+        for i, vote in enumerate(own)
+    ]
+    rate(run, {TASK: made})
+    heard = (
+        [float(vote) for own in votes.values() for vote in own],
+        [r for r in votes for _ in range(4)],
+        [*range(4)] * 3,
+    )
+    (half,) = (n for n in slices(run.path, "half", least=2).numbers if (n.slice, n.result.metric) == ("b", MOS))
+    expected = clustered_difference(*heard, [i > 1 for i in range(4)] * 3)
+    assert half.difference is not None and half.difference.value == pytest.approx(1.0)
+    assert (half.difference.low, half.p_value) == pytest.approx((expected.low, expected.p_value), abs=1e-6)
+    assert half.difference.low is not None and half.difference.low < 0 and not half.significant
+    (judged,) = judge(run, [Rule(task=TASK, metric=f"{MOS}/mos", min=3.0, minimum_n=2)]).judgments
+    known = clustered_mean(*heard)
+    assert judged.outcome == "could not judge" and judged.bound == pytest.approx(known.bound(0.05), abs=1e-6)
+    (judged,) = judge(run, [Rule(task=TASK, metric=f"{MOS}/mos", max=known.bound(0.95) + 0.01, minimum_n=2)]).judgments
+    assert judged.outcome == "pass"
+    (judged,) = judge(run, [Rule(task=TASK, metric=f"{MOS}/mos", margin=0.1, minimum_n=2)], run).judgments
+    assert judged.outcome == "could not judge" and "all votes are equal" in judged.reason

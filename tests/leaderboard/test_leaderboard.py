@@ -466,9 +466,9 @@ def test_a_hundred_runs_build_in_seconds(tmp_path: Path) -> None:
     for index in range(100):
         copy = shutil.copytree(path, tmp_path / "runs" / f"m{index}")
         write_json(copy / "results.json", results.model_copy(update={"model": f"m{index}"}))
-    start = time.perf_counter()
+    start = time.process_time()
     build([tmp_path / "runs"], tmp_path / "site")
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30
 
 
 # ---------------------------------------------------------------------------------------------- reading it

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from support.scored_records import Scored
 from typer.testing import CliRunner
 
 from speech_eval.cli.main import app
@@ -16,21 +17,9 @@ from speech_eval.errors import BadInput
 from speech_eval.metrics.dialogue.behavior import TAGS
 from speech_eval.metrics.dialogue.judged_events import Event, read
 from speech_eval.metrics.dialogue.overlap import merged, response_intervals, stop_intervals
-from speech_eval.metrics.records_file import evaluate
 
 OVERLAP, BEHAVIOR = "overlap-timing[fdb@1.5]", "behavior[fdb@1.5]"
 CHANGE, CONVERSATION = "before-after[fdb@1.5]", "conversation[fdb@2]"
-
-
-class Scored:
-    """A metric over records, which are numbered from 1 in their order."""
-
-    def __init__(self, metric: str, folder: Path, records: list[dict[str, Any]]) -> None:
-        path = folder / "records.jsonl"
-        path.write_text("".join(json.dumps({"id": str(i), **r}) + "\n" for i, r in enumerate(records, 1)))
-        found = evaluate(metric, path)
-        self.strict, self.compat = found["aggregate"]["strict"], found["aggregate"]["compat"]
-        self.samples = found["samples"]
 
 
 # ---------------------------------------------------------------------------------------------- overlap timing

@@ -84,15 +84,16 @@ def test_channels_are_mixed_and_any_format_is_read(tmp_path: Path) -> None:
 
     from speech_eval.reference_models.data.segments import read
 
-    data = folder(tmp_path, {"stereo.wav": b"", "voice.mp3": b""})
+    data = folder(tmp_path, {"stereo.wav": b"", "voice.mp3": b"", "phone.wav": b""})
     left, right = tone(1.0).samples, tone(1.0, level=0.25).samples
     soundfile.write(data / "stereo.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
     soundfile.write(data / "voice.mp3", left, RATE)
-    stereo, compressed = opened(data)[0].training()
-    assert stereo.seekable and not compressed.seekable
+    soundfile.write(data / "phone.wav", left, RATE, subtype="GSM610")
+    stereo, compressed, phone = opened(data)[0].training()
+    assert stereo.seekable and not compressed.seekable and not phone.seekable
     part = read(stereo, 0.25, 0.5)
     assert np.allclose(part.samples, (left + right)[4000:12000] / 2, atol=1e-6)
-    assert read(compressed, 0.25, 0.5).seconds == 0.5
+    assert read(compressed, 0.25, 0.5).seconds == read(phone, 0.25, 0.5).seconds == 0.5
 
 
 def test_a_csv_with_a_mark_and_empty_texts_is_speech_for_a_codec(tmp_path: Path) -> None:

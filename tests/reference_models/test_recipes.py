@@ -79,6 +79,16 @@ def test_scale_has_the_published_rates(
         assert parameters[0] < sum(p.numel() for p in codec.parameters()) / 1e6 < parameters[1]
 
 
+def test_the_small_codec_with_discriminators_has_two_kilobits_and_few_weights() -> None:
+    recipe = load("codec/dac-16k", "2k")
+    training = TrainingConfig.model_validate(recipe.training)
+    with torch.device("meta"):
+        codec = Codec(CodecConfig.model_validate(recipe.model))
+    assert codec.bitrate == 2000 and codec.codebook_sizes == [1024] * 4
+    assert sum(p.numel() for p in codec.parameters()) < 6e6
+    assert training.adversary is not None and 0 < training.adversary.start < training.steps
+
+
 def test_mimi_is_causal_and_distils_into_its_first_codebook() -> None:
     recipe = load("codec/mimi-24k", "scale")
     config = CodecConfig.model_validate(recipe.model)

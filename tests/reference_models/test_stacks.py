@@ -102,8 +102,9 @@ def test_an_option_of_one_stack_is_refused_by_another(package: Path, tmp_path: P
 
 def test_names_are_of_a_stack_and_say_so() -> None:
     assert {name.split("/")[0] for name in names()} == set(stacks()) == {"audio_llm", "codec", "conversation", "tts"}
-    with pytest.raises(UnknownName, match=r"recipes are named STACK/NAME\. See: speech-eval list recipes"):
-        open_recipe("dac-16k")
+    for name, hint in (("dac-16k", r"Did you mean codec/dac-16k\?"), ("xyz", "See: speech-eval list recipes")):
+        with pytest.raises(UnknownName, match=rf"recipes are named STACK/NAME\. {hint}"):
+            open_recipe(name)
     with pytest.raises(UnknownName, match=r"after the stack that trains it\. Stacks: audio_llm, codec"):
         stack_of("mine")
 

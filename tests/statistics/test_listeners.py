@@ -11,8 +11,10 @@ import pytest
 from speech_eval.errors import BadInput
 from speech_eval.statistics.agreement import Scale, krippendorff_alpha
 from speech_eval.statistics.bradley_terry import Comparison, Outcome, strengths
-from speech_eval.statistics.crossed import Components, clustered_mean, components
+from speech_eval.statistics.contrast import contrasts, crossed_contrasts
+from speech_eval.statistics.crossed import Components, clustered_difference, clustered_mean, components
 from speech_eval.statistics.power import crossed_power, raters_needed
+from speech_eval.statistics.summaries import Summary, rows
 
 THREE_UNITS = [[1, 2], [3, 3], [4, 5]]
 # Krippendorff 2011, section C: four observers, twelve units, missing values.
@@ -146,3 +148,32 @@ def test_a_planted_difference_is_found_with_the_power_that_was_promised(sizes: t
 
 def test_more_raters_do_not_replace_samples() -> None:
     assert raters_needed(Components(0.1, 0.5, 0.5), 5, 0.2, alpha=0.05, power=0.8) is None
+
+
+# ---------------------------------------------------------------------------------- a slice against the rest
+
+
+def test_a_difference_of_slices_is_clustered_by_hand() -> None:
+    votes, raters, samples = [5, 5, 1, 1, 3, 3, 3, 3], ["a"] * 4 + ["b"] * 4, ["x", "y", "u", "v"] * 2
+    found = clustered_difference(votes, raters, samples, [True, True, False, False] * 2)
+    # means 4 and 2; shares of a 1/4 each, of b -1/4: raters 1 + 1, samples 0, cells 8/16; times 2/1
+    assert found.mean == 2 and found.error == pytest.approx(sqrt((2 + 0 - 0.5) * 2)) and found.freedom == 1
+    assert clustered_difference(votes[:4], raters[:4], samples[:4], [True, True, False, False]).error is None
+
+
+def test_raters_who_disagree_about_a_slice_widen_its_interval() -> None:
+    """Ten raters find one half of forty samples better or worse, each in their own way, and on average neither."""
+    summary = Summary("mos", "ratio", ("sum", "votes"), "MOS", "higher", crossed="by ")
+    labels, groups = np.repeat([0, 1], 20), np.arange(40)
+    rng, missed, before = np.random.default_rng(4), 0, 0
+    for trial in range(100):
+        votes = 3 + rng.normal(0, 0.5, 10)[:, None] * (labels == 0) + rng.normal(0, 0.5, (10, 40))
+        parts = [
+            {"sum": column.sum(), "votes": 10.0, **{f"by {i}": float(vote) for i, vote in enumerate(column)}}
+            for column in votes.T
+        ]
+        known = crossed_contrasts(summary, parts, groups, labels)[0]
+        missed += known.p_value is not None and known.p_value < 0.05
+        alone = contrasts(summary, rows(summary, parts), groups, labels, seed=str(trial), resamples=200)[0]
+        before += alone.p_value is not None and alone.p_value < 0.05
+    assert missed <= 10 and before >= 30  # moving samples alone takes the ten raters for the population

@@ -1,5 +1,5 @@
-"""Random damage to run directories, and what must hold whatever was done to one: an answer or one line, in bounded
-time, with nothing changed outside it."""
+"""Random damage to folders of strangers, and what must hold whatever was done to one: an answer or one line, in bounded
+time, with nothing changed outside it. `hostile_worlds.py` has the kinds of folders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from speech_eval.errors import SpeechEvalError
 from speech_eval.gate.rules import Rule
 from speech_eval.leaderboard.build import build
 
-SECONDS = 20  # that any command may take on a small damaged run
+SECONDS, LONGEST = 20, 60  # of the processor, and by the clock, that a command may take on a small damaged folder
 RULES = [
     Rule(task="asr", metric="wer[whisper-normalizer@20250625]/wer", margin=0.5),
     Rule(task="asr", failures=0),
@@ -79,9 +79,9 @@ def make_run(folder: Path) -> Path:
 
 
 def damage(rng: random.Random, run: Path, victim: Path) -> str:
-    """Damage one file of a run at random, perhaps with a link to `victim`; returns what was done."""
+    """Damage one file of a folder at random, perhaps with a link to `victim`; returns what was done."""
     files = sorted(path for path in run.rglob("*") if path.is_file() and path.name != ".lock")
-    file = rng.choice([path for path in files if path.suffix != ".flac"] * 4 + files)
+    file = rng.choice([path for path in files if path.suffix not in (".flac", ".wav")] * 4 + files)
     text = file.suffix in (".json", ".jsonl")
     kind = rng.choice([_edit] * 8 + [_bytes, _bytes, _replace, _add] if text else [_bytes, _replace, _add])
     return f"{file.relative_to(run)}: {kind(rng, file, victim)}"
@@ -207,19 +207,22 @@ class Hang(BaseException):
 
 
 @contextlib.contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """Raise `Hang` after a time, in the main thread."""
+def limited() -> Iterator[None]:
+    """Raise `Hang` after `SECONDS` or `LONGEST`, in the main thread."""
 
     def end(_: int, __: FrameType | None) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, SECONDS), signal.SIGALRM: (signal.ITIMER_REAL, LONGEST)}
+    before = {number: signal.signal(number, end) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 @dataclass
@@ -234,8 +237,11 @@ class Tally:
     changed: list[str] = field(default_factory=list)
 
 
-def try_mutation(seed: int, sound: Path, scratch: Path, tally: Tally, names: tuple[str, ...] = ()) -> None:
-    """Damage a copy of the run `sound` and give every command (or those named) to it."""
+Commands = Callable[[Path, Path], dict[str, Callable[[Path], object]]]
+
+
+def try_mutation(seed: int, sound: Path, scratch: Path, tally: Tally, given: Commands = commands) -> None:
+    """Damage a copy of the folder `sound` and give it every command: `given` the sound folder and a scratch folder."""
     rng = random.Random(seed)
     outside = scratch / "outside"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -246,12 +252,10 @@ def try_mutation(seed: int, sound: Path, scratch: Path, tally: Tally, names: tup
     done = "; ".join(damage(rng, scratch / "run", victim) for _ in range(rng.choice([1, 1, 1, 2, 3])))
     before = _state(outside), _state(sound)
     tally.mutations += 1
-    for name, command in commands(sound, scratch).items():
-        if names and name not in names:
-            continue
+    for name, command in given(sound, scratch).items():
         tally.commands += 1
         try:
-            with limited(SECONDS):
+            with limited():
                 command(scratch / "run")
         except SpeechEvalError as error:
             tally.refused += 1

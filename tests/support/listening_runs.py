@@ -26,9 +26,8 @@ def write_recordings(folder: Path, samples: int = 4) -> Path:
     for index, name in enumerate(PROMPTS[:samples]):
         audio = announcer(name)
         soundfile.write(folder / f"s{index}.wav", np.pad(audio.samples, 800), audio.rate)
-        lines.append(
-            json.dumps({"id": f"s{index}", "text": name.split("/")[-1], "audio": f"s{index}.wav", "language": "en"})
-        )
+        about = {"text": name.split("/")[-1], "language": "en", "metadata": {"half": "ab"[2 * index // samples]}}
+        lines.append(json.dumps({"id": f"s{index}", "audio": f"s{index}.wav", **about}))
     (folder / "set.jsonl").write_text("\n".join(lines) + "\n")
     return folder / "set.jsonl"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -11,26 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
+from support.scored_records import Scored
 
 from speech_eval.errors import BadInput
 from speech_eval.metrics.dialogue.backchannel import is_turn
 from speech_eval.metrics.dialogue.turn_taking import original_rating, parse_rating, takes_turn
-from speech_eval.metrics.records_file import evaluate
 
 SMOOTH, PAUSE = "turn-taking[fdb@1.0]", "pause-handling[fdb@1.0]"
 INTERRUPTION, BACKCHANNEL = "interruption[fdb@1.0]", "backchannel[fdb@1.0]"
 GOOD_REPLY = "Analysis: it fits.\nI would rate the AI's response as 4."
-
-
-class Scored:
-    """A metric over records, which are numbered from 1 in their order."""
-
-    def __init__(self, metric: str, folder: Path, records: list[dict[str, Any]]) -> None:
-        path = folder / "records.jsonl"
-        path.write_text("".join(json.dumps({"id": str(i), **r}) + "\n" for i, r in enumerate(records, 1)))
-        found = evaluate(metric, path)
-        self.strict, self.compat = found["aggregate"]["strict"], found["aggregate"]["compat"]
-        self.samples = found["samples"]
 
 
 def speech(start: float, words: int, span: float) -> list[list[Any]]:

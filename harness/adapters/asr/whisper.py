@@ -77,7 +77,10 @@ class Whisper(SpeechRecognizer):
         waves = [request.audio.samples for request in requests]
         for request, wave in zip(requests, waves, strict=True):
             if len(wave) > limit and self.window_seconds < WINDOW_SECONDS:
-                raise BadInput(f"{request.id}: longer than window_seconds={self.window_seconds}.", "Leave that out.")
+                raise BadInput(
+                    f"{request.id}: longer than window_seconds={self.window_seconds}.",
+                    "Leave the option window_seconds out.",
+                )
         languages = [self._language(request) for request in requests]
         short = [i for i, wave in enumerate(waves) if len(wave) <= limit]
         texts: dict[int, str] = {}

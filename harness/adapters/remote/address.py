@@ -113,5 +113,5 @@ def _header(name: object, value: object) -> str:
             f'Put it in an environment variable: headers=[{{"{name}": "$NAME"}}].',
         )
     if not (text.isascii() and text.isprintable()):
-        raise BadInput(f"The header {name} holds characters that no header has.", "Use ASCII.")
+        raise BadInput(f"The header {name} holds characters that headers do not allow.", "Use ASCII.")
     return text

@@ -11,7 +11,7 @@ from speech_eval.errors import BadInput
 from speech_eval.reference_models.conversation.duplex.config import DuplexConfig
 from speech_eval.reference_models.conversation.duplex.model import DuplexLM
 from speech_eval.reference_models.conversation.duplex.pieces import Pieces
-from speech_eval.reference_models.training.checkpoint import load_checkpoint, mismatch, restored, save_checkpoint
+from speech_eval.reference_models.training.checkpoint import load_checkpoint, restored, save_checkpoint
 from speech_eval.reference_models.training.config import first_problem
 
 KIND = "duplex"
@@ -26,15 +26,14 @@ def start_from(directory: Path, config: DuplexConfig) -> tuple[DuplexLM, Pieces]
     """A model of `config` with the weights of a checkpoint directory, to be trained on, and its pieces. Raises
     `BadInput` where the codecs differ in their codebooks."""
     _, state, _ = load_checkpoint(directory, KIND)
-    model = DuplexLM(config)
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+        model = restored(directory, lambda: DuplexLM(config), state)
+    except BadInput as error:
         raise BadInput(
-            f"--init: {directory} does not fit the codec {config.codec.spec} ({mismatch(error)}).",
-            "Train through a codec with the same codebooks, or leave --init out.",
+            f"--init, through the codec {config.codec.spec}: {error.problem}",
+            "Train through a codec with the same codebooks, or copy the checkpoint again, complete.",
         ) from error
-    return model, Pieces.load(directory)
+    return model, _pieces(directory, config)
 
 
 def config_of(directory: Path) -> DuplexConfig:
@@ -55,10 +54,14 @@ def load(directory: Path) -> tuple[DuplexLM, Pieces, dict[str, Any]]:
     described, state, card = load_checkpoint(directory, KIND)
     config = _config(directory, described)
     model = restored(directory, lambda: DuplexLM(config), state)
+    return model.eval(), _pieces(directory, config), card
+
+
+def _pieces(directory: Path, config: DuplexConfig) -> Pieces:
     pieces = Pieces.load(directory)
-    if len(pieces) != model.config.pieces:
+    if len(pieces) != config.pieces:
         raise BadInput(
-            f"{directory}: {len(pieces)} pieces of words, {model.config.pieces} in the configuration.",
+            f"{directory}: {len(pieces)} pieces of words, {config.pieces} in the configuration.",
             "Copy the checkpoint again, complete.",
         )
-    return model.eval(), pieces, card
+    return pieces

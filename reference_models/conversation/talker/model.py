@@ -39,7 +39,7 @@ class TalkerTokenizer(StreamTokenizer):
         super().__init__(config.sequence, config.core.positions)
         self.lead, self.every = config.lead, config.every
 
-    def text_rows(self, said: str) -> Ints:
+    def text_rows(self, said: str, speaker: str = "") -> Ints:
         return np.full(self.lead, self.start, dtype=np.int64)
 
     def token_at(self, position: int) -> int:

@@ -37,6 +37,7 @@ class Guards:
                 line.prompt_text,
                 line.prompt_codes,
                 line.language,
+                line.speaker,
             )
             for line in self.lines
         ]

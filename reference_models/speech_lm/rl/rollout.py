@@ -22,7 +22,7 @@ from speech_eval.reference_models.speech_lm.sampling import Sampling, generate
 
 @dataclass(frozen=True)
 class Line:
-    """A text to speak, in the voice of a recording if there is a prompt."""
+    """A text to speak, in the voice of a recording if there is a prompt, or of a `speaker` by name."""
 
     id: str
     text: str
@@ -30,6 +30,7 @@ class Line:
     prompt_text: str | None = None
     prompt: Audio | None = None
     prompt_codes: Sequence[Ints] | None = None
+    speaker: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def rollouts(
             line.prompt_text,
             line.prompt_codes,
             line.language,
+            line.speaker,
         )
         for line in lines
         for i in range(config.group)

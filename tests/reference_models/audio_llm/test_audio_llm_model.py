@@ -251,7 +251,7 @@ def test_what_learns_is_what_the_stage_names(llm: str) -> None:
     names = set(last.part("llm"))
     assert "llm.lm_head.weight" in names and any("layers.1." in name for name in names)
     assert not any("layers.0." in name or "embed_tokens" in name for name in names)
-    with pytest.raises(BadInput, match="Nothing of the LLM may learn"):
+    with pytest.raises(BadInput, match="The LLM has no part that is trained"):
         built(llm).part("llm")
     model = adapted(llm)
     model.freeze_except(["fusion"])

@@ -278,7 +278,7 @@ def test_a_later_stage_starts_from_a_checkpoint(world: World, uninterrupted: Pat
     ("stages", "model", "named"),
     [
         ({"align": {"steps": 1, "mixture": {"ctc": 1}}}, {}, "stages.align: the task ctc needs model.ctc"),
-        ({"sft": {"steps": 1, "learn": ["llm"], "mixture": {"replay": 1}}}, {}, "Nothing of the LLM may learn"),
+        ({"sft": {"steps": 1, "learn": ["llm"], "mixture": {"replay": 1}}}, {}, "The LLM has no part that is trained"),
         (
             {"sft": {"steps": 1, "mixture": {"transcribe": 1}, "distil": 1}},
             {"adapt": {"type": "full"}},
@@ -317,7 +317,7 @@ def test_a_misspelled_key_of_a_stage_is_named_where_it_stands(stages: dict[str, 
 
 def test_steps_are_the_sum_of_the_stages_and_a_recipe_needs_one(world: World) -> None:
     assert staged(world)[1].steps == 14
-    with pytest.raises(ValueError, match="there is none"):
+    with pytest.raises(ValueError, match="no stage is given"):
         AudioTrainingConfig.model_validate({"stages": {}})
     with pytest.raises(ValueError, match="no step through the LLM"):
         AudioTrainingConfig.model_validate({"stages": {"align": {"steps": 1, "learn": ["llm"], "mixture": {"ctc": 1}}}})

@@ -10,8 +10,10 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from speech_eval.errors import BadInput  # noqa: E402
+from speech_eval.reference_models.codec import packed  # noqa: E402
 from speech_eval.reference_models.codec.config import CodecConfig  # noqa: E402
 from speech_eval.reference_models.codec.model import Codec  # noqa: E402
+from speech_eval.reference_models.codec.streaming import ConvTranspose1d, StreamState  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -216,3 +218,37 @@ def test_codes_that_do_not_fit_together_are_an_error() -> None:
 def test_parts_that_do_not_fit_are_an_error(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         CodecConfig.model_validate(settings() | change)
+
+
+def test_a_few_frames_by_packed_weights_are_those_of_plain_ones() -> None:
+    layer, conv = torch.nn.Linear(300, 400), torch.nn.Conv1d(96, 128, 7, dilation=2)
+    spread = ConvTranspose1d(128, 64, stride=8, causal=True)
+    torch.nn.utils.parametrize.remove_parametrizations(spread.conv, "weight")
+    with torch.inference_mode():
+        for frames in (1, 3):
+            x, heard = torch.randn(2, frames, 300), torch.randn(1, 96, 12 + frames)
+            assert torch.allclose(packed.linear(layer, x, StreamState()), layer(x), atol=1e-5)
+            assert torch.allclose(found(packed.convolution(conv, heard)), conv(heard), atol=1e-5)
+            z = torch.randn(1, 128, frames)
+            assert torch.allclose(spread(z, StreamState()), spread(z), atol=1e-5)
+        x = torch.randn(1, 2, 300)
+        before = packed.linear(layer, x, StreamState())
+        layer.load_state_dict({name: 2 * value for name, value in layer.state_dict().items()})
+        assert torch.allclose(packed.linear(layer, x, StreamState()), 2 * before, atol=1e-5)
+
+
+def test_what_learns_or_is_small_or_long_is_not_packed() -> None:
+    weight = torch.nn.Parameter(torch.zeros(512, 512))
+    x = torch.zeros(1, 2, 512)
+    with torch.inference_mode():
+        assert packed.pays(x, weight)
+        assert not packed.pays(torch.zeros(1, 2000, 512), weight)
+        assert not packed.pays(x[..., :8], torch.nn.Parameter(torch.zeros(8, 8)))
+        assert not packed.pays(x.double(), weight)
+        assert not packed.pays(x, weight.detach())
+    assert not packed.pays(x, weight)
+
+
+def found(x: Any) -> Any:
+    assert x is not None
+    return x

@@ -146,7 +146,7 @@ def test_a_start_or_a_codec_of_another_kind_is_refused_before_training(tmp_path:
     data, trained = dialogues(tmp_path / "data"), recipe(save_codec(tmp_path / "codec"), 1)
     with pytest.raises(BadInput, match="is a checkpoint of kind 'audio-llm', not 'duplex'"):
         train_recipe(trained, data, tmp_path / "out", init="listen-135m")
-    with pytest.raises(BadInput, match="does not fit the codec"):
+    with pytest.raises(BadInput, match="--init, through the codec"):
         train_recipe(trained, data, tmp_path / "out", init="duplex-small")
     with pytest.raises(BadInput, match="does not stream in both directions"):
         train_recipe(trained, data, tmp_path / "other", codec="dac-16k-2k")

@@ -25,11 +25,12 @@ ROWS = [
 
 def test_a_page_has_a_chart_per_loss_and_a_curve_per_codebook(tmp_path: Path) -> None:
     page = write_curves(tmp_path, "codec/<mine>", ROWS, 100, finished=True).read_text("utf-8")
-    drawing = ElementTree.fromstring(re.findall(r"<svg.*</svg>", page, re.DOTALL)[0])
-    words = [element.text for element in drawing.iter() if element.tag.endswith("text")]
-    lines = [element for element in drawing.iter() if element.tag.endswith("polyline")]
-    assert {"mel", "commitment", "usage, by codebook", "mfu", "step"} <= set(words)
-    assert len(lines) == 5 and "codec/&lt;mine&gt;" in page and "step 50 of 100, 5.0 min" in page
+    drawings = [ElementTree.fromstring(drawing) for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    elements = [element for drawing in drawings for element in drawing.iter()]
+    words = {element.text for element in elements if element.tag.endswith("text")}
+    lines = [element for element in elements if element.tag.endswith("polyline")]
+    assert {"mel", "commitment", "usage, share of the codes, by codebook", "step"} <= words
+    assert len(drawings) == 4 and len(lines) == 5 and "codec/&lt;mine&gt;" in page and "step 50 of 100, 5.0 min" in page
     assert not re.findall(r"(?:src|href)=", page), "nothing is loaded from elsewhere"
 
 

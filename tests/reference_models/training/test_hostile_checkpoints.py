@@ -14,6 +14,9 @@ from safetensors.torch import load_file, save_file
 from speech_eval.adapters.spec import resolve
 from speech_eval.errors import BadInput
 from speech_eval.reference_models import CHECKPOINTS
+from speech_eval.reference_models.conversation.duplex import checkpoint as duplex
+from speech_eval.reference_models.training.checkpoint import load_checkpoint
+from speech_eval.reference_models.tts import building
 
 
 def _copy(name: str, folder: Path) -> Path:
@@ -63,3 +66,17 @@ def test_a_huge_width_takes_no_memory(name: str, part: str, key: str, tmp_path: 
         resolve(str(folder)).build()
     assert str(folder) in str(error.value) and "\n" not in str(error.value)
     assert largest < 1 << 22  # the largest table that was sketched has a multiple of it
+
+
+@pytest.mark.parametrize(("name", "part"), [("llasa-3m-en", "core"), ("duplex-small", "depth")])
+def test_a_start_whose_weights_are_another_models_is_refused_in_a_line(name: str, part: str, tmp_path: Path) -> None:
+    folder = _copy(name, tmp_path)
+    described = json.loads((folder / "reference.json").read_text("utf-8"))
+    described["config"][part]["width"] = 1 << 20
+    (folder / "reference.json").write_text(json.dumps(described))
+    with pytest.raises(BadInput, match="the weights belong to another configuration") as error:
+        if name == "duplex-small":
+            duplex.start_from(folder, duplex.config_of(folder))
+        else:
+            building.start_from(folder, building.read_config(folder, load_checkpoint(folder, "tts")[0]))
+    assert str(folder) in str(error.value) and "\n" not in str(error.value)

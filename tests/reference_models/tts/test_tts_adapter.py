@@ -194,8 +194,8 @@ def test_orpheus_has_4096_ids_for_each_of_seven_places(tmp_path: Path) -> None:
     lm: Any = model._model.tokenizer  # type: ignore[attr-defined]
     asked = model._utterance(ask("Hi"))  # type: ignore[attr-defined]
     text = lm.text_tokenizer.encode("tara: Hi")
-    assert asked.text == "tara: Hi"
-    assert lm.prompt_ids(asked.text).tolist() == [128259, *text, 128009, 128260, 128261, 128257]
+    assert (asked.text, asked.speaker) == ("Hi", "tara")
+    assert lm.prompt_ids(asked.text, speaker=asked.speaker).tolist() == [128259, *text, 128009, 128260, 128261, 128257]
     # One coarse step: c0[t], c1[2t], c2[4t], c2[4t+1], c1[2t+1], c2[4t+2], c2[4t+3].
     codes = [np.array([7]), np.array([20, 21]), np.array([40, 41, 42, 43])]
     prompt = lm.prompt_ids("Hi", "Oh", codes).tolist()
