@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from speech_eval.engine.task import TASKS, Task
-from speech_eval.errors import BadInput, MissingExtra, UnknownName, require
+from speech_eval.errors import BadInput, MissingExtra, UnknownName, nearest, require
 from speech_eval.metrics.catalog import METRICS
 from speech_eval.registry import Registry, load_file
 
@@ -65,6 +65,20 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     names: Registry[int] = Registry("number", "speech_eval.none", {"eleven": "a:b"})
     with pytest.raises(UnknownName, match=r"No number is named 'elven'.*Did you mean eleven"):
         names.get("elven")
+
+
+def test_a_name_far_from_many_is_answered_by_the_command_that_lists_them() -> None:
+    class Listed(Registry[int]):
+        listed = "speech-eval list numbers"
+
+    names: Registry[int] = Listed("number", "speech_eval.none", {f"number-{i}": "a:b" for i in range(500)})
+    for name in ("", "x" * 10_000):
+        with pytest.raises(UnknownName, match=r"See: speech-eval list numbers$") as refusal:
+            names.get(name)
+        assert len(str(refusal.value)) < 200
+    with pytest.raises(UnknownName, match=r"Did you mean number-7 or .*\? See: speech-eval list numbers$"):
+        names.get("numbr-7")
+    assert nearest("zzz", map(str, range(500))).endswith("and 480 more.")
 
 
 def test_what_discovery_adds_is_found_at_the_first_question() -> None:

@@ -21,7 +21,7 @@ from speech_eval.assets import store as assets
 from speech_eval.cache import file_sha256_once, make_once
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
-from speech_eval.text.files import parse_json, read_record
+from speech_eval.text.files import LARGEST_RECORD, parse_json, read_bytes, read_record
 
 REFERENCE = "reference.json"  # describes a checkpoint that a recipe of this project trained
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "spk_dict.pt")  # the last: voices of Qwen2.5-Omni
@@ -101,8 +101,8 @@ def _auto_mapping(name: str) -> Mapping[str, str]:
 
 
 def _refined(entries: list[Entry], config: Path, tokenizer: Path) -> Entry | None:
-    tokens = tokenizer.read_text("utf-8") if tokenizer.is_file() else ""
-    size = parse_json(config.read_text("utf-8")).get("vocab_size")
+    tokens = read_bytes(tokenizer).decode("utf-8") if tokenizer.is_file() else ""
+    size = parse_json(read_bytes(config, LARGEST_RECORD)).get("vocab_size")
     return next(
         (e for e in entries if (e.speech_token and f'"{e.speech_token}"' in tokens) or size in e.vocabulary), None
     )
@@ -114,7 +114,7 @@ def _entry(matches: Callable[[Entry], bool]) -> Entry | None:
 
 def _field(file: Path, name: str, remedy: str) -> str:
     try:
-        return str(parse_json(file.read_text("utf-8"))[name])
+        return str(parse_json(read_bytes(file, LARGEST_RECORD))[name])
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise BadInput(f"{file}: no readable '{name}' ({error!r}).", remedy) from error
 
@@ -147,7 +147,7 @@ class Checkpoint:
         if self.stated_license:
             return self.stated_license
         card = self.directory / "README.md"
-        text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+        text = read_bytes(card, LARGEST_RECORD).decode("utf-8", errors="replace") if card.is_file() else ""
         front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
         found = re.search(r"^license:\s*(\S+)", front.group(1), re.MULTILINE) if front else None
         return found.group(1) if found else ""
@@ -179,7 +179,7 @@ def _weights(directory: Path) -> list[Path]:
     if not index.is_file():
         return []
     try:
-        names = sorted(set(parse_json(index.read_text("utf-8"))["weight_map"].values()))
+        names = sorted(set(parse_json(read_bytes(index, LARGEST_RECORD))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{index}: not a readable weight index ({error!r}).", "Copy the checkpoint again.") from error
     for name in names:
@@ -241,7 +241,9 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
     try:
         directory = fetch(small)
         index = directory / _INDEX
-        shards = sorted(set(parse_json(index.read_text())["weight_map"].values())) if index.is_file() else []
+        shards = (
+            sorted(set(parse_json(read_bytes(index, LARGEST_RECORD))["weight_map"].values())) if index.is_file() else []
+        )
         # A repository may hold other variants (fp32, ONNX, other frameworks) of many gigabytes: fetch one set.
         directory = fetch(["model.safetensors", _LORA])
         if not (directory / "model.safetensors").is_file():

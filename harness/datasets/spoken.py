@@ -19,8 +19,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from speech_eval.assets import store as assets
-from speech_eval.audio import Audio, Samples, wav_bytes
-from speech_eval.cache import file_sha256_once, write_atomically
+from speech_eval.audio import Audio, Samples, audio_sha256, wav_bytes
+from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Sample
@@ -110,7 +110,7 @@ def _by_voice(parts: Sequence[Part]) -> tuple[str, ...]:
 
 def _made(path: Path) -> bool:
     record = path.with_suffix(".sha256")
-    return path.is_file() and record.is_file() and record.read_text("ascii").strip() == file_sha256_once(path)
+    return path.is_file() and record.is_file() and record.read_text("ascii").strip() == audio_sha256(path)
 
 
 def _write(path: Path, data: bytes) -> None:

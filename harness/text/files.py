@@ -9,15 +9,25 @@ from typing import Any
 
 from speech_eval.errors import BadInput
 
+LARGEST_RECORD = 64 << 20  # bytes of a JSON file that holds one record
+LARGEST_LIST = 1 << 30  # bytes of a text, such as a list of samples
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file, or of a UTF-16 file that begins with a byte-order mark, which is left out.
 
-    Raises `BadInput` that names the file, the place and the likely encoding for other bytes.
+    Raises `BadInput` that names the file, the place and the likely encoding for other bytes, and as `read_bytes`.
     """
-    return decode_text(path.read_bytes(), str(path))
+    return decode_text(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path, largest: int = LARGEST_LIST) -> bytes:
+    """The bytes of a file. Raises `BadInput` for one of more than `largest`: a hole in it costs nothing, and reading it
+    does."""
+    if path.stat().st_size > largest:
+        raise BadInput(f"{path}: larger than {largest >> 20} MiB, the most that is read.", "Check what it holds.")
+    return path.read_bytes()
 
 
 def decode_text(data: bytes, what: str) -> str:
@@ -41,9 +51,6 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-
-
-LARGEST_RECORD = 64 << 20  # bytes of a JSON file that holds one record
 
 
 def read_record(path: Path, remedy: str, *fields: str, largest: int = LARGEST_RECORD) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput, clipped, nearest
 from speech_eval.reference_models import CHECKPOINTS
 from speech_eval.reference_models.training.config import first_problem
-from speech_eval.text.files import parse_json
+from speech_eval.text.files import LARGEST_RECORD, parse_json, read_bytes
 
 FORMAT = 1
 DESCRIPTION = "reference.json"
@@ -79,7 +79,7 @@ def read_description(directory: Path) -> dict[str, Any]:
     if not file.is_file():
         raise BadInput(f"{directory} has no {DESCRIPTION}.", "Give a directory that `speech-eval train` wrote.")
     try:
-        described = parse_json(file.read_text("utf-8"))
+        described = parse_json(read_bytes(file, LARGEST_RECORD))
         version, kind = described["format"], described["kind"]
         complete = isinstance(kind, str) and all(isinstance(described[part], dict) for part in ("config", "card"))
     except (ValueError, KeyError, TypeError) as error:

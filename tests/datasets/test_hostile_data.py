@@ -61,6 +61,20 @@ def test_a_file_with_holes_is_not_unpacked(tmp_path: Path, cache: Path) -> None:
     assert not list(cache.rglob("*.wav"))
 
 
+def test_a_hole_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "good.wav").write_bytes(clip(0, kind="WAV"))
+    with (tmp_path / "hole.wav").open("wb") as file:
+        file.truncate(1 << 36)
+    lines = [{"id": name, "audio": f"{name}.wav", "text": "a", "language": "en"} for name in ("good", "hole")]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (problem,) = datasets.check(datasets.load_dataset(tmp_path / "set.jsonl"))
+    assert "hole.wav: 65536 MiB, and audio files of at most" in problem
+    with (tmp_path / "set.jsonl").open("wb") as file:
+        file.truncate(1 << 36)
+    with pytest.raises(BadInput, match=r"set\.jsonl: larger than 1024 MiB"):
+        datasets.load_dataset(tmp_path / "set.jsonl")
+
+
 def test_a_part_of_a_recording_is_refused_by_its_header(tmp_path: Path) -> None:
     with soundfile.SoundFile(tmp_path / "a.flac", "w", 96_000, 8, format="FLAC", subtype="PCM_16") as file:
         file.write(np.zeros((96_000, 8), np.int16))

@@ -233,6 +233,28 @@ def test_audio_behind_a_link_is_refused(tmp_path: Path) -> None:
         run.audio_path(stored)
 
 
+def test_audio_that_is_larger_than_its_record_states_is_not_read(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    stored = run.write_audio("t", "a", Audio(np.ones(9, np.float32), 16000))
+    with run.audio_path(stored).open("r+b") as file:
+        file.truncate(1 << 36)
+    with pytest.raises(BadInput, match="has 65536 MiB, more than 9 frames take"):
+        run.audio_path(stored)
+    with pytest.raises(BadInput, match="65536 MiB"):
+        run.audio_path(stored.model_copy(update={"frames": 1 << 60}))
+
+
+def test_an_unknown_metric_of_a_run_is_one_short_line(tmp_path: Path) -> None:
+    path = finished(tmp_path)
+    for name in ("", "x" * 10_000, "werr[whisper-normalizer@20250625]"):
+        text = (path / "manifest.json").read_text()
+        (path / "manifest.json").write_text(text.replace("wer[whisper-normalizer@20250625]", name))
+        with pytest.raises(BadInput) as refusal:
+            verify(path, Settings())
+        assert len(str(refusal.value)) < 600 and "speech-eval list metrics" in str(refusal.value)
+        (path / "manifest.json").write_text(text)
+
+
 # --------------------------------------------------------------------------------------------- read-only
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import io
@@ -14,21 +15,21 @@ from typing import Any
 from pydantic import ValidationError
 
 from speech_eval.assets.archives import safe_relative
-from speech_eval.cache import file_sha256_once
+from speech_eval.audio import audio_sha256
 from speech_eval.datasets import languages
 from speech_eval.datasets.dataset import Dataset
 from speech_eval.datasets.formats import columns
 from speech_eval.datasets.roots import absolute, located
-from speech_eval.errors import BadInput
+from speech_eval.errors import BadAudio, BadInput
 from speech_eval.records import DatasetInfo, Sample
+from speech_eval.text.files import LARGEST_LIST, read_bytes
 
-LARGEST = 1 << 30  # bytes of an unpacked list
 Row = tuple[int, dict[str, Any]]  # the number of the line, and its fields
 
 
 def text_of(path: Path) -> str:
     """The text of a UTF-8 file, which may be compressed by gzip, without a byte order mark."""
-    data = path.read_bytes()
+    data = read_bytes(path)
     if path.suffix == ".gz":
         data = _unzipped(path, data)
     try:
@@ -41,11 +42,13 @@ def text_of(path: Path) -> str:
 def _unzipped(path: Path, data: bytes) -> bytes:
     try:
         with gzip.open(io.BytesIO(data)) as stream:
-            text = stream.read(LARGEST + 1)
+            text = stream.read(LARGEST_LIST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path}: not a complete gzip file ({error}).", "Compress it again, or unpack it.") from None
-    if len(text) > LARGEST:
-        raise BadInput(f"{path}: more than {LARGEST >> 30} GiB when unpacked.", "Unpack it, and check what it holds.")
+    if len(text) > LARGEST_LIST:
+        raise BadInput(
+            f"{path}: more than {LARGEST_LIST >> 30} GiB when unpacked.", "Unpack it, and check what it holds."
+        )
     return text
 
 
@@ -151,5 +154,6 @@ def _with_digests(sample: Sample, root: Path, assets: set[str]) -> Sample:
         if relative is None or getattr(sample, f"{field}_sha256") is not None or relative.split("/")[0] in assets:
             continue
         if (file := absolute(relative, root)).is_file():
-            found[f"{field}_sha256"] = file_sha256_once(file)
+            with contextlib.suppress(BadAudio):  # said where it is read
+                found[f"{field}_sha256"] = audio_sha256(file)
     return sample.model_copy(update=found) if found else sample

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
+from speech_eval.text.files import LARGEST_RECORD, read_bytes
 
 FILE = "pieces.json"
 _SILENT = re.compile(r"[^\w' ]+")
@@ -42,7 +43,7 @@ class Pieces:
         """Those of a checkpoint directory. Raises `BadInput` for a file that is missing or broken."""
         file = directory / FILE
         try:
-            return cls(Tokenizer.from_str(file.read_text("utf-8")))
+            return cls(Tokenizer.from_str(read_bytes(file, LARGEST_RECORD).decode("utf-8")))
         except Exception as error:  # tokenizers raises plain Exception for a file that it cannot read
             raise BadInput(f"{file}: {error}.", "Copy the checkpoint again, complete.") from error
 
