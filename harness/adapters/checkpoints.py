@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ REFERENCE = "reference.json"  # describes a checkpoint that a recipe of this pro
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "spk_dict.pt")  # the last: voices of Qwen2.5-Omni
 _INDEX = "model.safetensors.index.json"
 _LORA = "adapter_model.safetensors"  # of a model that is published with its adapter beside it
+_LORA_CONFIG = "adapter_config.json"
 SPEECH_LORA = "speech-lora"  # or in a folder
 
 
@@ -49,8 +50,8 @@ def recognize(path: Path, options: dict[str, Any], trust_remote_code: bool) -> T
         if entry is not None:
             return entry.adapter_class(), {"path": str(path), **options}
     if not (path / "config.json").is_file():
-        raise BadInput(f"{path} holds no config.json.", "Give a checkpoint directory as save_pretrained writes it.")
-    entry = _by_config(str(path), path / "config.json", lambda: path / "tokenizer.json")
+        raise _without_config(path)
+    entry = _by_config(str(path), path / "config.json", lambda name: path / name)
     return _target(entry, str(path), options, trust_remote_code)
 
 
@@ -58,19 +59,18 @@ def hub_scheme(rest: str, options: dict[str, Any], trust_remote_code: bool) -> T
     """`hf:ORG/REPO[@REVISION]`, by the `model_type` of its config.json, which is fetched or in the hub's cache."""
     repo, _, revision = rest.partition("@")
     hub = require("huggingface_hub", "asr")
+
+    def fetched(name: str) -> Path:
+        return Path(hub.hf_hub_download(repo, name, revision=revision or None))
+
     try:
-        config = Path(hub.hf_hub_download(repo, "config.json", revision=revision or None))
+        config = fetched("config.json")
     except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            raise _adapter_alone(repo, fetched(_LORA_CONFIG)) from error
         raise _unreachable(repo, error) from error
-    entry = _by_config(repo, config, lambda: _fetched_tokenizer(hub, repo, revision or None))
+    entry = _by_config(repo, config, fetched)
     return _target(entry, repo, {"revision": revision, **options} if revision else options, trust_remote_code)
-
-
-def _fetched_tokenizer(hub: Any, repo: str, revision: str | None) -> Path:
-    try:
-        return Path(hub.hf_hub_download(repo, "tokenizer.json", revision=revision))
-    except (OSError, ValueError):  # a repository may have none
-        return Path("tokenizer.json of " + repo)
 
 
 def _target(entry: Entry, path: str, options: dict[str, Any], trust_remote_code: bool) -> Target:
@@ -78,8 +78,33 @@ def _target(entry: Entry, path: str, options: dict[str, Any], trust_remote_code:
     return entry.adapter_class(), {"path": path, **trust, **options}
 
 
-def _by_config(path: str, config: Path, tokenizer: Callable[[], Path]) -> Entry:
-    """The entry of a transformers checkpoint, whose `tokenizer.json` is looked for only where entries differ by it."""
+def _without_config(path: Path) -> BadInput:
+    """What a directory holds instead of a checkpoint with a config.json."""
+    if (path / _LORA_CONFIG).is_file():
+        return _adapter_alone(str(path), path / _LORA_CONFIG)
+    if any(path.glob("*.gguf")):
+        return BadInput(
+            f"{path} holds GGUF weights, which no adapter reads.",
+            "Give the model's safetensors checkpoint; llama.cpp can serve a text LLM to openai:URL#MODEL,kind=chat.",
+        )
+    return BadInput(f"{path} holds no config.json.", "Give a checkpoint directory as save_pretrained writes it.")
+
+
+def _adapter_alone(path: str, config: Path) -> BadInput:
+    """That a checkpoint is an adapter without the model that it changes."""
+    base = _field(config, "base_model_name_or_path", "Copy the checkpoint again.")
+    return BadInput(
+        f"{path} holds an adapter of {base!r:.100}, not a whole model.",
+        "Merge the two with peft (merge_and_unload, then save_pretrained) and give that directory.",
+    )
+
+
+def _by_config(path: str, config: Path, file: Callable[[str], Path]) -> Entry:
+    """The entry of a checkpoint by its config.json. `file` gives another of its files by name; it is called only where
+    entries differ by the tokenizer."""
+    keyed = _entry(lambda entry: bool(entry.config_key) and entry.config_key in _description(config))
+    if keyed is not None:
+        return keyed
     model_type = _field(config, "model_type", "Choose a checkpoint of a transformers model.")
     found = _entry(lambda entry: model_type in entry.model_types) or _entry(
         lambda entry: bool(entry.auto_mapping) and model_type in _auto_mapping(entry.auto_mapping)
@@ -92,7 +117,7 @@ def _by_config(path: str, config: Path, tokenizer: Callable[[], Path]) -> Entry:
             "Write one in a file of your own and pass FILE.py:CLASS; docs/adapters.md shows how.",
         )
     refining = [entry for entry in map(MODELS.get, MODELS) if entry.refines == found.name]
-    return _refined(refining, config, tokenizer()) or found if refining else found
+    return _refined(refining, config, file) or found if refining else found
 
 
 def _auto_mapping(name: str) -> Mapping[str, str]:
@@ -100,12 +125,28 @@ def _auto_mapping(name: str) -> Mapping[str, str]:
     return dict(getattr(require("transformers.models.auto.modeling_auto", "asr"), name))
 
 
-def _refined(entries: list[Entry], config: Path, tokenizer: Path) -> Entry | None:
-    tokens = read_bytes(tokenizer).decode("utf-8") if tokenizer.is_file() else ""
-    size = parse_json(read_bytes(config, LARGEST_RECORD)).get("vocab_size")
+def _refined(entries: list[Entry], config: Path, file: Callable[[str], Path]) -> Entry | None:
+    size = _description(config).get("vocab_size")
+    # Old checkpoints have no tokenizer.json, and list the tokens that were added to a published vocabulary.
+    tokens = _text(file, "tokenizer.json") or _text(file, "added_tokens.json") + _text(file, "tokenizer_config.json")
     return next(
         (e for e in entries if (e.speech_token and f'"{e.speech_token}"' in tokens) or size in e.vocabulary), None
     )
+
+
+def _text(file: Callable[[str], Path], name: str) -> str:
+    try:
+        return read_bytes(file(name)).decode("utf-8")
+    except (OSError, ValueError):  # a checkpoint may have none
+        return ""
+
+
+def _description(config: Path) -> dict[str, Any]:
+    """The fields of a config.json; none where it is not readable, which `_field` then says."""
+    try:
+        return dict(parse_json(read_bytes(config, LARGEST_RECORD)))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _entry(matches: Callable[[Entry], bool]) -> Entry | None:
@@ -160,12 +201,16 @@ class Checkpoint:
         adapters = (self.directory / _LORA, self.directory / SPEECH_LORA / _LORA)
         return _weights(self.directory) + [adapter for adapter in adapters if adapter.is_file()]
 
+    def pickles(self) -> list[Path]:
+        """The files of pickled weights, in name order."""
+        return sorted(self.directory.glob("pytorch_model*.bin"))
+
     def info(self, model: Any, **metadata: Any) -> ModelInfo:
         """What the manifest keeps of the loaded `model`; `metadata` is the adapter's own settings."""
         return ModelInfo(
             name=self.name,
             revision=self.revision,
-            weights_sha256=weights_digest(self.weights()),
+            weights_sha256=weights_digest(self.weights() or self.pickles()),
             license=self.license(),
             parameters=model.num_parameters(),
             metadata={"dtype": str(model.dtype).removeprefix("torch."), **metadata},
@@ -215,14 +260,25 @@ def locate(
     else:
         directory = _snapshot(path, revision, trust_remote_code)
         checkpoint = Checkpoint(directory, path, directory.name)
-    if not checkpoint.weights() and not trust_remote_code:
-        pickles = sorted(file.name for file in checkpoint.directory.glob("*.bin"))
-        what = f"only pickled weights ({', '.join(pickles)})" if pickles else "no safetensors weights"
-        raise BadInput(
-            f"{path} holds {what}.",
-            "Convert it to safetensors, or pass --trust-remote-code if you trust whoever made it: pickle runs code.",
-        )
+    if not _weights(checkpoint.directory) and not (trust_remote_code and checkpoint.pickles()):
+        raise _without_weights(path, checkpoint)
     return checkpoint
+
+
+def _without_weights(path: str, checkpoint: Checkpoint) -> BadInput:
+    """What a checkpoint holds instead of weights that can be loaded."""
+    directory = checkpoint.directory
+    if (directory / _LORA).is_file() and (directory / _LORA_CONFIG).is_file():
+        return _adapter_alone(path, directory / _LORA_CONFIG)
+    if others := sorted(file.name for file in directory.glob("*.safetensors")):
+        remedy = f"Copy {_INDEX} beside them." if len(others) > 1 else "Rename it to model.safetensors."
+        return BadInput(f"{path} holds weights that no index names: {', '.join(others)!s:.200}.", remedy)
+    if not (pickles := checkpoint.pickles()):
+        return BadInput(f"{path} holds no weights (model.safetensors).", "Copy the checkpoint again, complete.")
+    return BadInput(
+        f"{path} holds only pickled weights ({', '.join(file.name for file in pickles)}).",
+        "Convert it to safetensors, or pass --trust-remote-code if you trust whoever made it: pickle runs code.",
+    )
 
 
 def converted(asset: str, convert: Callable[[Path, Path], None]) -> Path:
@@ -296,15 +352,28 @@ def load_model(
         trust_remote_code=trust_remote_code,
         local_files_only=True,
         output_loading_info=True,
+        ignore_mismatched_sizes=True,  # which are named below
     )
+    if other := sorted(loading["mismatched_keys"]):
+        name, held, wanted = other[0]
+        raise BadInput(
+            f"{checkpoint.directory}: {name} is of shape {list(held)}, by config.json {list(wanted)}.",
+            "Copy the checkpoint again: its files are not of one model.",
+        )
     missing = sorted(k for k in loading["missing_keys"] if not any(re.search(pattern, k) for pattern in untrained))
     if missing:
-        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        unknown = sorted(loading["unexpected_keys"])
+        beside = f" (what it holds and the model has not: {few(unknown)})" if unknown else ""
         raise BadInput(
-            f"{checkpoint.directory}: the weights of {shown} are missing; they would be random.",
+            f"{checkpoint.directory}: the weights of {few(missing)} are missing; they would be random{beside}.",
             "Use a checkpoint that was trained for this purpose and saved whole.",
         )
     return model.to(torch.device(choose_device(device))).eval()
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three of some names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def need_template(processor: Any, directory: Path) -> None:

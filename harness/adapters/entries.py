@@ -416,7 +416,8 @@ ENTRIES = (
         "SNAC, multi-scale codebooks",
         "the package snac",
         extra="snac",
-        usage="{name},path=DIR or {name},path=ORG/REPO",
+        usage=_BY_PATH,
+        config_key="vq_strides",
     ),
     # Duplex agents
     Entry(

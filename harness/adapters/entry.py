@@ -28,9 +28,10 @@ class Entry:
     `usage` is how to write the spec where the name alone is not enough.
 
     A checkpoint directory finds its entry by `model_types` (`model_type` in config.json), by `reference_kind` (`kind`
-    in reference.json), or by the name of a `marker` file. `auto_mapping` names the table of transformers whose other
-    model types it runs too. An entry that `refines` another takes over its checkpoints whose tokenizer has the token
-    `speech_token` or whose vocabulary is of a size in `vocabulary`: speech LMs are published as plain text LMs.
+    in reference.json), by the name of a `marker` file, or by a `config_key` that only its config.json has.
+    `auto_mapping` names the table of transformers whose other model types it runs too. An entry that `refines` another
+    takes over its checkpoints whose tokenizer has the token `speech_token` or whose vocabulary is of a size in
+    `vocabulary`: speech LMs are published as plain text LMs.
     `scheme` is the `module:function` that reads `NAME:REST`.
     """
 
@@ -49,6 +50,7 @@ class Entry:
     vocabulary: range = range(0)
     reference_kind: str = ""
     marker: str = ""
+    config_key: str = ""
     scheme: str = ""
     fake: bool = False
 

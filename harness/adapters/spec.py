@@ -127,6 +127,11 @@ class ResolvedModel:
                 return self.adapter_class(**self.keywords)
         except SpeechEvalError:
             raise
+        except ImportError as error:
+            raise BadInput(
+                f"{self.redacted}: a package is missing ({self._reason(error)}).",
+                "Install what it names, or use a checkpoint that does not need it.",
+            ) from error
         except TypeError as error:
             logger.info("load: %s failed", self.redacted, exc_info=error)
             raise self._unfit(error) from error
@@ -150,7 +155,7 @@ class ResolvedModel:
         return BadInput(f"{self.redacted}: {self._reason(error)}.", "Check the options after the model's name.")
 
     def _reason(self, error: Exception) -> str:
-        return reason(error, *self.spec.secrets)
+        return " ".join(reason(error, *self.spec.secrets).split())
 
     def describe(self, adapter: Adapter) -> ModelInfo:
         """The adapter's own information, without credentials, with spec, options, interfaces and code filled in.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -251,12 +252,13 @@ class _Writer:
         seed, sample = self.options.seed, item.sample
         name = opaque(seed, kind.name, sample.id, *names, practice, check)
         sounds = [*names, *names] if kind.name == "abx" else list(names)
-        files = [self._file(item, sound, f"again {place // len(names)}") for place, sound in enumerate(sounds)]
+        written = self._script if kind.style == "many" else self._file
+        files = [written(item, sound, f"again {place // len(names)}") for place, sound in enumerate(sounds)]
         beside = {"reference": REFERENCE, "voice": VOICE}.get(kind.beside)
         self.public[name] = PageTrial(
             kind=kind.name,
             sounds=files,
-            beside=self._file(item, beside, "beside") if beside else "",
+            beside=written(item, beside, "beside") if beside else "",
             text=(text or sample.text or "") if kind.beside == "text" else "",
             language=sample.language if kind.beside == "text" else "",
             practice=practice,
@@ -278,6 +280,15 @@ class _Writer:
         the same trial, such as the hidden reference, has a file of its own. WAV, in which browsers seek exactly."""
         name = f"audio/{opaque(self.options.seed, item.sample.id, condition, copy)}.wav"
         self._bytes(name, lambda: wav_bytes(item.sounds[condition]))
+        return name
+
+    def _script(self, item: Item, condition: str, copy: str) -> str:
+        """As `_file`, the name of a script in data/ that holds the WAV: sounds that are exchanged at a sample play from
+        memory, and a page opened from a disk may read nothing but scripts."""
+        name = opaque(self.options.seed, item.sample.id, condition, copy)
+        path = self.out / PAGE / "data" / name
+        if not path.with_name(name + ".js").is_file():
+            write_script(path, name, {"wav": b64encode(wav_bytes(item.sounds[condition])).decode()})
         return name
 
     def _tone(self, quiet: int, opposite: int) -> HeadphoneTone:

@@ -51,12 +51,18 @@
         entry.resolve = resolve;
         const script = document.createElement("script");
         script.src = page.dataset.root + "data/" + name + ".js";
+        script.onload = () => script.remove();
         script.onerror = () => reject(new Error("data/" + name + ".js could not be loaded"));
         document.head.append(script);
       });
       waiting.set(name, entry);
     }
     return entry.promise;
+  }
+
+  // Large data that is used once.
+  function forget(name) {
+    waiting.delete(name);
   }
 
   // An element with attributes and children; texts become text nodes, never markup.
@@ -99,7 +105,7 @@
     watcher.observe(element);
   }
 
-  window.speechEval = { register, load, el, number, interval, whenNear, isDark, root: page.dataset.root };
+  window.speechEval = { register, load, forget, el, number, interval, whenNear, isDark, root: page.dataset.root };
 
   // One native player at a time.
   function solo(event) {

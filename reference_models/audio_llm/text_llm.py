@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from speech_eval.adapters.checkpoints import load_model, locate, weights_digest
+from speech_eval.adapters.parts import load_part
 from speech_eval.assets.convert.gguf import convert
-from speech_eval.errors import require
 from speech_eval.reference_models.audio_llm.config import LLMSection
 
 BUNDLED = ("smollm2",)
@@ -32,11 +32,10 @@ class TextLLM:
 
 def load_llm(section: LLMSection) -> TextLLM:
     """Load it, frozen. Raises `BadInput` for an unknown name, or a model that is not a causal language model."""
-    transformers = require("transformers", "llm")
     path = f"asset:{section.spec}" if section.spec in BUNDLED else section.spec
     checkpoint = locate(path, section.revision, convert=convert)
     model = load_model("AutoModelForCausalLM", checkpoint, dtype="float32", device="cpu", extra="llm")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.directory)
+    tokenizer = load_part("AutoTokenizer", checkpoint.directory, extra="llm")
     stated = model.generation_config.eos_token_id
     ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])} - {None}
     digest = weights_digest(checkpoint.weights())

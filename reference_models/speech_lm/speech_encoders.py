@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speech_eval.adapters.checkpoints import converted, load_model, locate, weights_digest
+from speech_eval.adapters.parts import load_part
 from speech_eval.assets.convert.whisper import convert
-from speech_eval.errors import BadInput, require
+from speech_eval.errors import BadInput
 
 RATE = 16_000  # samples per second, of every supported encoder
 FRAME_RATE = 50.0  # features per second, of every supported encoder
@@ -32,7 +33,6 @@ class PretrainedEncoder:
 
 def load_encoder(name: str) -> PretrainedEncoder:
     """A bundled Whisper, or the encoder of a directory or hub name. Raises `BadInput` for other architectures."""
-    transformers = require("transformers", "train")
     checkpoint = locate(str(converted(name, convert)) if name in BUNDLED else name)
     kind = str(checkpoint.config().get("model_type"))
     if kind not in KINDS:
@@ -43,7 +43,7 @@ def load_encoder(name: str) -> PretrainedEncoder:
         )
     encoder = model.encoder if kind == "whisper" else model
     encoder.requires_grad_(False)
-    extract = transformers.AutoFeatureExtractor.from_pretrained(checkpoint.directory)
+    extract = load_part("AutoFeatureExtractor", checkpoint.directory, extra="train")
     return PretrainedEncoder(
         kind, encoder, extract, int(model.config.hidden_size), weights_digest(checkpoint.weights())
     )

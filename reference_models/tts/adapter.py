@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from speech_eval.adapters.base import AudioCodec, Speech, SpeechSynthesizer, SynthesisRequest
 from speech_eval.adapters.checkpoints import choose_device, load_model, locate, weights_digest
 from speech_eval.adapters.options import number, whole
+from speech_eval.adapters.parts import load_part
 from speech_eval.audio import Audio
 from speech_eval.engine.generate.strategy import sample_seed
 from speech_eval.errors import BadInput, SpeechEvalError, require
@@ -236,13 +237,11 @@ class _Published(SpeechLMSynthesizer):
         super().__init__(**options)
 
     def _load(self, device: str) -> tuple[SpeakingModel, SpeechCodec, Sampling]:
-        from transformers import AutoTokenizer
-
         from speech_eval.reference_models.speech_lm.codec_stream import SpeechCodec
         from speech_eval.reference_models.tts.public import FAMILIES, PublicLM
 
         core = load_model("AutoModelForCausalLM", self._checkpoint, dtype=self._dtype, device=device, extra="tts")
-        tokenizer = AutoTokenizer.from_pretrained(self._checkpoint.directory)
+        tokenizer = load_part("AutoTokenizer", self._checkpoint.directory, extra="tts")
         speech = SpeechCodec(self._load_codec())
         family = FAMILIES[self.family](core, tokenizer, speech.codebook_sizes, speech.frame_rates)
         self._core = core

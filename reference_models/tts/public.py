@@ -337,7 +337,10 @@ class OuteTTS(PublicTokenizer):
 
     def _prompt(self, text: str, prompt_text: str | None, prompt_codes: Sequence[Ints] | None) -> list[int]:
         if prompt_codes is not None:
-            raise BadInput("OuteTTS clones from aligned words, not from a recording.", "Leave the voice prompt out.")
+            raise BadInput(
+                "OuteTTS clones from aligned words, not from a recording.",
+                "Leave the voice prompt out, or use worker:outetts, which aligns them.",
+            )
         return self.written(text)
 
     def written(self, said: str) -> list[int]:

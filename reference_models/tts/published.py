@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from speech_eval.adapters.checkpoints import locate
+from speech_eval.adapters.parts import load_part
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.catalog import ENTRIES
 from speech_eval.reference_models.speech_lm.layouts import Ints
@@ -55,13 +56,13 @@ def start_config(init: str, codec: str | None) -> tuple[Path, TTSConfig]:
 
     Raises `BadInput` for a model that is not of a family that can be learned.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     name = init.removeprefix("hf:")
     directory = locate(name).directory
     stated = AutoConfig.from_pretrained(directory)
     kind, rows = stated.model_type, getattr(stated, "vocab_size", 0)
-    family = None if kind == "csm" else family_of(AutoTokenizer.from_pretrained(directory), rows)
+    family = None if kind == "csm" else family_of(load_part("AutoTokenizer", directory), rows)
     if family not in _SEQUENCE:
         found = f"the family {family}" if family else f"type {kind} without the speech tokens of a known family"
         raise BadInput(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import jiwer
 import numpy as np
 import pytest
+from support.tiny_asr import save_whisper
+from support.tiny_ctc import MODELS, VOCABULARY, save_ctc
 
 from speech_eval.adapters import checkpoints
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.assets import store as assets
 from speech_eval.assets.convert import ct2
-from speech_eval.assets.convert.whisper import convert
 from speech_eval.audio import Audio, load
 from speech_eval.cache import make_once
 from speech_eval.errors import BadAudio, BadInput
@@ -135,15 +135,7 @@ def test_info_identifies_the_weights(tiny_en: SpeechRecognizer) -> None:
 @pytest.fixture
 def tiny_whisper(tmp_path: Path) -> Path:
     """A random Whisper of the real class, with the shipped English tokenizer."""
-    directory = tmp_path / "tiny"
-    source = checkpoints.converted("whisper-tiny.en", convert)
-    config = transformers.WhisperConfig.from_pretrained(source)
-    config.update({"d_model": 64, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 64})
-    config.update({"decoder_ffn_dim": 64, "encoder_attention_heads": 1, "decoder_attention_heads": 1})
-    torch.manual_seed(0)
-    transformers.WhisperForConditionalGeneration(config).save_pretrained(directory)
-    for name in ("processor_config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"):
-        (directory / name).write_bytes((source / name).read_bytes())
+    directory = save_whisper(tmp_path / "tiny")
     (directory / "README.md").write_text("---\nlicense: apache-2.0\n---\nA model.\n")
     return directory
 
@@ -255,91 +247,8 @@ def test_a_conversion_is_done_once(tmp_path: Path) -> None:
 
 # --------------------------------------------------------------------------------------------------- CTC
 
-_VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
-_SMALL = {
-    "vocab_size": len(_VOCABULARY),
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "pad_token_id": 0,
-}
-_CONVS = {"conv_dim": [32] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
 
-
-def _w2v2(norm: str) -> tuple[object, object]:
-    config = transformers.Wav2Vec2Config(
-        **_SMALL, **_CONVS, feat_extract_norm=norm, do_stable_layer_norm=norm == "layer"
-    )
-    return transformers.Wav2Vec2ForCTC(config), transformers.Wav2Vec2FeatureExtractor(
-        return_attention_mask=norm == "layer"
-    )
-
-
-def _hubert() -> tuple[object, object]:
-    config = transformers.HubertConfig(**_SMALL, **_CONVS, feat_extract_norm="layer", do_stable_layer_norm=True)
-    return transformers.HubertForCTC(config), transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True)
-
-
-def _wavlm() -> tuple[object, object]:
-    config = transformers.WavLMConfig(**_SMALL, **_CONVS, feat_extract_norm="layer", do_stable_layer_norm=True)
-    return transformers.WavLMForCTC(config), transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True)
-
-
-def _w2v_bert(adapter: bool) -> tuple[object, object]:
-    config = transformers.Wav2Vec2BertConfig(**_SMALL, add_adapter=adapter, output_hidden_size=32)
-    return transformers.Wav2Vec2BertForCTC(config), transformers.SeamlessM4TFeatureExtractor()
-
-
-def _like_wav2vec2(name: str) -> tuple[object, object]:
-    """Another encoder of the same shape: the class of transformers is named after `name`."""
-    config = getattr(transformers, f"{name}Config")(**_SMALL, **_CONVS, feat_extract_norm="layer")
-    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True)
-    return getattr(transformers, f"{name}ForCTC")(config), extractor
-
-
-def _parakeet() -> tuple[object, object]:
-    encoder = {key: value for key, value in _SMALL.items() if key not in ("vocab_size", "pad_token_id")}
-    shape = {"conv_kernel_size": 3, "num_mel_bins": 80, "subsampling_conv_channels": 8, "num_key_value_heads": 2}
-    config = transformers.ParakeetCTCConfig(
-        vocab_size=_SMALL["vocab_size"], pad_token_id=0, encoder_config=encoder | shape
-    )
-    return transformers.ParakeetForCTC(config), transformers.ParakeetFeatureExtractor(feature_size=80)
-
-
-_MODELS: dict[str, Callable[[], tuple[object, object]]] = {
-    "wav2vec2-group": lambda: _w2v2("group"),
-    "wav2vec2-layer": lambda: _w2v2("layer"),
-    "hubert": _hubert,
-    "wavlm": _wavlm,
-    "wav2vec2-conformer": lambda: _like_wav2vec2("Wav2Vec2Conformer"),
-    "unispeech-sat": lambda: _like_wav2vec2("UniSpeechSat"),
-    "data2vec-audio": lambda: _like_wav2vec2("Data2VecAudio"),
-    "parakeet": _parakeet,
-    "wav2vec2-bert": lambda: _w2v_bert(adapter=False),
-    "wav2vec2-bert-adapter": lambda: _w2v_bert(adapter=True),
-}
-
-
-def save_ctc(name: str, directory: Path) -> Path:
-    """A random checkpoint of a real class. Its head is made bold, so that frames differ in their likeliest symbol."""
-    torch.manual_seed(0)
-    model, extractor = _MODELS[name]()
-    if name == "parakeet":
-        for weight in model.parameters():  # type: ignore[attr-defined]
-            weight.data.mul_(20 if weight.dim() > 1 else 1)
-    head = model.ctc_head if name == "parakeet" else model.lm_head  # type: ignore[attr-defined]
-    for weight in head.parameters():
-        weight.data.normal_(std=3.0 if weight.dim() > 1 else 0.0)
-    model.save_pretrained(directory)  # type: ignore[attr-defined]
-    extractor.save_pretrained(directory)  # type: ignore[attr-defined]
-    vocabulary = directory / "vocab.json"
-    vocabulary.write_text(json.dumps({symbol: i for i, symbol in enumerate(_VOCABULARY)}))
-    transformers.Wav2Vec2CTCTokenizer(str(vocabulary)).save_pretrained(directory)
-    return directory
-
-
-@pytest.mark.parametrize("name", sorted(_MODELS))
+@pytest.mark.parametrize("name", sorted(MODELS))
 def test_a_ctc_batch_says_what_each_clip_says_alone(name: str, tmp_path: Path, clips: list[tuple[str, Audio]]) -> None:
     adapter = build(str(save_ctc(name, tmp_path / name)))
     audios = [Audio(audio.samples[: 16_000 * (i + 1) + 777 * i], 16_000) for i, (_, audio) in enumerate(clips[:3])]
@@ -355,7 +264,7 @@ def test_ctc_merges_repeats_and_drops_blanks(tmp_path: Path, clips: list[tuple[s
     wave = torch.from_numpy((audio.samples - audio.samples.mean()) / np.sqrt(audio.samples.var() + 1e-7))
     with torch.inference_mode():
         best = model(wave[None]).logits[0].argmax(-1).tolist()
-    symbols = [_VOCABULARY[b] for a, b in zip([None, *best], best, strict=False) if a != b and b != 0]
+    symbols = [VOCABULARY[b] for a, b in zip([None, *best], best, strict=False) if a != b and b != 0]
     expected = "".join(symbols).replace("|", " ").strip()
     assert build(str(directory)).transcribe(ask(audio)) == [expected]
 

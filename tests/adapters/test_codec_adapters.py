@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from support.metric_items import reader
+from support.tiny_codecs import save_scalar_codec, save_snac
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -36,22 +35,7 @@ def speech(rate: int, samples: int) -> Audio:
 
 @pytest.fixture(scope="module")
 def snac(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    package = pytest.importorskip("snac")
-    config = {
-        "sampling_rate": 24_000,
-        "encoder_dim": 4,
-        "encoder_rates": [2, 4, 8, 8],
-        "decoder_dim": 32,
-        "decoder_rates": [8, 8, 4, 2],
-        "attn_window_size": None,
-        "codebook_size": 64,
-        "vq_strides": [4, 2, 1],
-    }
-    path = tmp_path_factory.mktemp("snac")
-    torch.manual_seed(0)
-    torch.save(package.SNAC(**config).state_dict(), path / "pytorch_model.bin")
-    (path / "config.json").write_text(json.dumps(config))
-    return path
+    return save_snac(tmp_path_factory.mktemp("snac"))
 
 
 def test_snac_keeps_length_and_says_its_rates(snac: Path) -> None:
@@ -82,37 +66,12 @@ def test_a_directory_without_snac_weights_is_an_error(tmp_path: Path) -> None:
 
 # -------------------------------------------------------------------------------- XCodec2, NeuCodec
 
-SEMANTIC = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "output_hidden_size": 32,
-    "feature_projection_input_dim": 160,
-}
-SMALL: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "encoder_hidden_size": 4,
-    "semantic_model_config": SEMANTIC,
-    "quantization_dim": 64,
-}
 FAMILIES = {"xcodec2": ("Xcodec2", 16_000), "neucodec": ("NeuCodec", 24_000)}
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    found = {}
-    for name, (prefix, _) in FAMILIES.items():
-        torch.manual_seed(0)
-        found[name] = tmp_path_factory.mktemp(name)
-        model = getattr(transformers, f"{prefix}Model")(getattr(transformers, f"{prefix}Config")(**SMALL))
-        model.save_pretrained(found[name])
-    return found
+    return {name: save_scalar_codec(prefix, tmp_path_factory.mktemp(name)) for name, (prefix, _) in FAMILIES.items()}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

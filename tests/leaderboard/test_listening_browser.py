@@ -243,6 +243,51 @@ def test_nobody_goes_on_unheard_and_screen_readers_are_told(
     browser.look(1280, 900)
 
 
+# Every start of a source, and nothing else changed.
+_STARTS = (
+    "window.starts = []; const start = AudioBufferSourceNode.prototype.start;"
+    "AudioBufferSourceNode.prototype.start = function (when, at) {"
+    " window.starts.push([when, at, this.loopStart, this.loopEnd, this.buffer.length, this.loop]);"
+    " return start.call(this, when, at); };"
+)
+
+
+@pytest.mark.slow
+def test_a_region_of_the_waveform_loops_all_sounds_at_the_same_sample(
+    browser: Browser, runs: list[RunDirectory], tmp_path: Path
+) -> None:
+    built = made(runs, tmp_path, ("mushra",))
+    browser.open(f"{built.page.as_uri()}?form=0", READY)
+    listener = Listener(browser, built.key, Rater(3, GOOD), 0)
+    listener.check_in()
+    ends = "[...document.querySelectorAll('.loop-ends input')].map((one) => Number(one.value))"
+    browser.wait(f"{ends}[1] > 0.5")
+    browser.run(_STARTS)
+    seconds = float(browser.run("Number(document.querySelector('.loop-ends input').max)"))
+    low, high = 0.1 * seconds, 0.1 * seconds + 0.55
+    assert high < 0.97 * seconds
+    browser.drag(".wave", low / seconds, high / seconds)
+    assert browser.run(ends) == pytest.approx([low, high], abs=0.03)
+    sounds = browser.run("[...document.querySelectorAll('.sound')].map((sound) => sound.dataset.key)")
+    places = []
+    for key in [*sounds, *sounds]:
+        browser.press(key)
+        browser.wait(f"document.querySelector('.sound[data-key={key}] .sound-state').textContent === 'playing'")
+        for _ in range(3):
+            time.sleep(0.1)
+            places.append(float(browser.run("parseFloat(document.querySelector('.wave-head').style.left)")) / 100)
+    starts = browser.run("window.starts")
+    assert len(starts) == len(sounds) and len({tuple(one) for one in starts}) == 1
+    assert starts[0][2:4] == pytest.approx([low, high], abs=0.03) and starts[0][5] is True
+    assert low - 0.03 <= min(places) * seconds and max(places) * seconds <= high + 0.03 and len(set(places)) > 5
+    listener.tab_to("[aria-label='Loop from']")
+    browser.press("Home")
+    assert browser.run(ends)[0] == 0
+    again = browser.run("window.starts")[len(sounds) :]
+    assert len(again) == len(sounds) and len({tuple(one) for one in again}) == 1 and again[0][2] == 0
+    assert not browser.problems
+
+
 def unnamed(browser: Browser) -> None:
     """Every control of the page has a name for a screen reader."""
     roles = {"button", "radio", "slider", "textbox", "checkbox", "link", "progressbar"}

@@ -126,6 +126,14 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyDown", **given, **({"text": text} if text else {}))
         self.call("Input.dispatchKeyEvent", type="keyUp", **given)
 
+    def drag(self, selector: str, start: float, end: float) -> None:
+        """Drag over an element, from one share of its width to another."""
+        place = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        x, y, width, height = (self.run(f"{place}.{name}") for name in ("x", "y", "width", "height"))
+        for kind, share in (("mousePressed", start), ("mouseMoved", (start + end) / 2), ("mouseReleased", end)):
+            at = {"x": x + share * width, "y": y + height / 2}
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **at)
+
     def look(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
         """Set the size and the color scheme of the screen."""
         self.call(

@@ -30,6 +30,25 @@ def write(family: str, directory: Path) -> Path:
     return directory
 
 
+def save_whisper(directory: Path, like: str = "whisper-tiny.en") -> Path:
+    """A random Whisper of the real class, with the tokenizer and the generation config of a shipped one."""
+    import torch
+    import transformers as T
+
+    from speech_eval.adapters import checkpoints
+    from speech_eval.assets.convert.whisper import convert
+
+    source = checkpoints.converted(like, convert)
+    config = T.WhisperConfig.from_pretrained(source)
+    config.update({"d_model": 64, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 64})
+    config.update({"decoder_ffn_dim": 64, "encoder_attention_heads": 1, "decoder_attention_heads": 1})
+    torch.manual_seed(0)
+    T.WhisperForConditionalGeneration(config).save_pretrained(directory)
+    for name in ("processor_config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        (directory / name).write_bytes((source / name).read_bytes())
+    return directory
+
+
 def _ids(tokenizer: Any) -> dict[str, int]:
     return {
         "pad_token_id": tokenizer.pad_token_id,

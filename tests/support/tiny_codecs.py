@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,53 @@ def fill_codebooks(model: Any, std: float = 0.03) -> Any:
         if name.endswith(("embed", "embed_sum")):
             torch.nn.init.normal_(tensor.data, std=std)
     return model
+
+
+_SEMANTIC = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "output_hidden_size": 32,
+    "feature_projection_input_dim": 160,
+}
+SCALAR: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "encoder_hidden_size": 4,
+    "semantic_model_config": _SEMANTIC,
+    "quantization_dim": 64,
+}
+
+
+def save_scalar_codec(prefix: str, path: Path, **changes: Any) -> Path:
+    """Write a seeded XCodec2 (`Xcodec2`) or NeuCodec (`NeuCodec`) to `path` and return it; `changes` of its config."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{prefix}Config")(**SCALAR, **changes)
+    getattr(transformers, f"{prefix}Model")(config).save_pretrained(path)
+    return path
+
+
+def save_snac(path: Path, codebook_size: int = 64) -> Path:
+    """Write a seeded SNAC as its authors do to `path` and return it; skips the test without the package."""
+    torch, package = pytest.importorskip("torch"), pytest.importorskip("snac")
+    config = {
+        "sampling_rate": 24_000,
+        "encoder_dim": 4,
+        "encoder_rates": [2, 4, 8, 8],
+        "decoder_dim": 32,
+        "decoder_rates": [8, 8, 4, 2],
+        "attn_window_size": None,
+        "codebook_size": codebook_size,
+        "vq_strides": [4, 2, 1],
+    }
+    torch.manual_seed(0)
+    path.mkdir(parents=True, exist_ok=True)
+    torch.save(package.SNAC(**config).state_dict(), path / "pytorch_model.bin")
+    (path / "config.json").write_text(json.dumps(config))
+    return path

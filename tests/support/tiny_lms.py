@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support.tiny_codecs import save_scalar_codec, save_snac
 from support.tiny_speech import save_codec
 
 torch = pytest.importorskip("torch")
@@ -85,3 +86,13 @@ def published(family: str, folder: Path) -> tuple[Path, str, dict[str, str]]:
     codes = [f"<|c{book}_{i}|>" for book in (1, 2) for i in range(17)]
     lm = save_lm(folder / "lm", 97 + 8 + 34, [*names, *codes])
     return lm, f"{save_codec(folder / 'codec', 'csm')},n_codebooks=2", {}
+
+
+def named_pair(family: str, folder: Path) -> tuple[Path, Path]:
+    """A language model and the codec it was published with, both of the real classes: LLaSA and XCodec2, NeuTTS and
+    NeuCodec (of 64 codes), Orpheus and SNAC."""
+    lm, _, _ = published(family, folder)
+    if family == "orpheus":
+        return lm, save_snac(folder / "snac", 4096)
+    prefix = {"llasa": "Xcodec2", "neutts": "NeuCodec"}[family]
+    return lm, save_scalar_codec(prefix, folder / prefix, quantization_levels=[4, 4, 4])

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.adapters.checkpoints import load_model, locate
+from speech_eval.adapters.parts import load_part
 from speech_eval.audio import Samples
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.records import ModelInfo
+from speech_eval.text.files import read_record
 
 # Used in training only, and absent from many published checkpoints.
 _UNTRAINED = (r"masked_spec_embed$",)
 # Model types whose layers all respect the mask.
 _MASKED = ("wav2vec2", "wav2vec2-bert", "hubert", "wavlm", "unispeech", "unispeech-sat")
+
+
+def _tokenizer_class(directory: Path) -> str:
+    """Checkpoints of early releases do not say their tokenizer's class, which the model type does not decide."""
+    stated = directory / "tokenizer_config.json"
+    if (directory / "tokenizer.json").is_file() or not (directory / "vocab.json").is_file():
+        return "AutoTokenizer"
+    known = stated.is_file() and "tokenizer_class" in read_record(stated, "Copy the checkpoint again.")
+    return "AutoTokenizer" if known else "Wav2Vec2CTCTokenizer"
 
 
 class CTC(SpeechRecognizer):
@@ -34,13 +46,12 @@ class CTC(SpeechRecognizer):
         device: str = "auto",
         trust_remote_code: bool = False,
     ) -> None:
-        torch, transformers = require("torch", "asr"), require("transformers", "asr")
-        self._torch = torch
+        self._torch = require("torch", "asr")
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
         directory = self._checkpoint.directory
         # Two parts rather than AutoProcessor, which may want a language-model decoder that is not needed here.
-        self._extractor = transformers.AutoFeatureExtractor.from_pretrained(directory)
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+        self._extractor = load_part("AutoFeatureExtractor", directory, trust_remote_code=trust_remote_code)
+        self._tokenizer = load_part(_tokenizer_class(directory), directory, trust_remote_code=trust_remote_code)
         self._model = load_model(
             "AutoModelForCTC",
             self._checkpoint,

@@ -12,6 +12,7 @@ from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.adapters.chat.generation import place
 from speech_eval.adapters.checkpoints import load_model, locate, need_template, seeded
 from speech_eval.adapters.options import whole
+from speech_eval.adapters.parts import load_part
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
@@ -65,14 +66,14 @@ class Seq2Seq(SpeechRecognizer):
         max_new_tokens: int | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        self._torch, transformers = require("torch", "asr"), require("transformers", "asr")
+        self._torch = require("torch", "asr")
         self._limit = None if max_new_tokens is None else whole("max_new_tokens", max_new_tokens)
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
         model_type = str(self._checkpoint.config().get("model_type"))
         if model_type not in FAMILIES:
             raise BadInput(f"{path}: no such recognizer as '{model_type}'.", f"These run: {', '.join(FAMILIES)}.")
         self._family = FAMILIES[model_type]
-        self._processor = transformers.AutoProcessor.from_pretrained(self._checkpoint.directory)
+        self._processor = load_part("AutoProcessor", self._checkpoint.directory)
         if self._family.ask is _canary:
             need_template(self._processor, self._checkpoint.directory)
         self._model = load_model(self._family.model_class, self._checkpoint, dtype=dtype, device=device, extra="asr")

@@ -11,6 +11,7 @@ from speech_eval.adapters.asr.live import Pace
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.adapters.chat.generation import growing
 from speech_eval.adapters.checkpoints import load_model, locate
+from speech_eval.adapters.parts import load_part
 from speech_eval.audio import Samples
 from speech_eval.errors import require
 from speech_eval.records import ModelInfo
@@ -35,10 +36,10 @@ class VoxtralRealtime(SpeechRecognizer):
         trust_remote_code: bool = False,
     ) -> None:
         self._realtime = realtime
-        self._torch, transformers = require("torch", "audio-chat"), require("transformers", "audio-chat")
+        self._torch = require("torch", "audio-chat")
         require("mistral_common", "audio-chat", "mistral-common")
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
-        self._processor = transformers.AutoProcessor.from_pretrained(self._checkpoint.directory)
+        self._processor = load_part("AutoProcessor", self._checkpoint.directory, extra="audio-chat")
         self._model = load_model(
             "VoxtralRealtimeForConditionalGeneration", self._checkpoint, dtype=dtype, device=device, extra="audio-chat"
         )

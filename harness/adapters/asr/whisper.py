@@ -8,7 +8,8 @@ from typing import Any
 from speech_eval.adapters.base import SpeechRecognizer, TranscriptionRequest
 from speech_eval.adapters.checkpoints import load_model, locate
 from speech_eval.adapters.options import whole
-from speech_eval.assets.convert.whisper import convert
+from speech_eval.adapters.parts import load_part
+from speech_eval.assets.convert.whisper import convert, decoding_rules
 from speech_eval.audio import Samples
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
@@ -38,9 +39,8 @@ class Whisper(SpeechRecognizer):
         trust_remote_code: bool = False,
     ) -> None:
         whole("window_seconds", window_seconds, 1, WINDOW_SECONDS)
-        torch, transformers = require("torch", "asr"), require("transformers", "asr")
+        self._torch, transformers = require("torch", "asr"), require("transformers", "asr")
         self.num_beams = whole("num_beams", num_beams)
-        self._torch = torch
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code, convert=convert)
         self._model = load_model(
             "WhisperForConditionalGeneration",
@@ -50,18 +50,35 @@ class Whisper(SpeechRecognizer):
             extra="asr",
             trust_remote_code=trust_remote_code,
         )
-        # Two parts rather than WhisperProcessor: some checkpoints have no processor_config.json.
         self.window_seconds = window_seconds
-        self._extractor = transformers.WhisperFeatureExtractor.from_pretrained(
-            self._checkpoint.directory, chunk_length=window_seconds
-        )
+        # All Whispers hear alike but for the number of mel bands, so that no file of the checkpoint has to say how.
+        bands = self._model.config.num_mel_bins
+        self._extractor = transformers.WhisperFeatureExtractor(feature_size=bands, chunk_length=window_seconds)
         if window_seconds < WINDOW_SECONDS:
             self._shorten()
-        self._tokenizer = transformers.WhisperTokenizer.from_pretrained(self._checkpoint.directory)
+        self._tokenizer = load_part("WhisperTokenizer", self._checkpoint.directory)
+        self._complete_rules()
         self.batch_size = 1 if self._model.device.type == "cpu" else 16
 
     def info(self) -> ModelInfo:
         return self._checkpoint.info(self._model, num_beams=self.num_beams, window_seconds=self.window_seconds)
+
+    def _complete_rules(self) -> None:
+        """Decoding rules that the checkpoint leaves out, such as the ids of languages, from its tokenizer."""
+        tokenizer, rules = self._tokenizer.backend_tokenizer, self._model.generation_config
+        if tokenizer.token_to_id("<|startoftranscript|>") is None:
+            raise BadInput(
+                f"{self._checkpoint.directory} holds no tokenizer of Whisper.",
+                "Copy tokenizer.json beside it from the model that it was trained from.",
+            )
+        needed = ("no_timestamps_token_id", "is_multilingual", "lang_to_id", "task_to_id")
+        if all(hasattr(rules, name) for name in needed[: 4 if getattr(rules, "is_multilingual", True) else 2]):
+            return
+        known = (self._checkpoint.directory / "generation_config.json").is_file()
+        stated = self._checkpoint.config("generation_config.json" if known else "config.json")
+        for name, value in decoding_rules(tokenizer).items():
+            if stated.get(name) is None or not (known or name == "suppress_tokens"):
+                setattr(rules, name, value)
 
     def _shorten(self) -> None:
         """Keep only the encoder positions that the window needs."""

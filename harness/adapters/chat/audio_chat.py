@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -29,6 +30,7 @@ from speech_eval.adapters.chat.generation import (
 )
 from speech_eval.adapters.checkpoints import load_model, locate, need_template
 from speech_eval.adapters.options import whole
+from speech_eval.adapters.parts import load_part
 from speech_eval.audio import Audio
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.records import ModelInfo
@@ -62,7 +64,7 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
         top_k: int = 0,
         trust_remote_code: bool = False,
     ) -> None:
-        self._torch, transformers = require("torch", "audio-chat"), require("transformers", "audio-chat")
+        self._torch = require("torch", "audio-chat")
         self._settings, self._greedy = sampling(temperature, top_p, top_k), sampling(0.0, 1.0, 0)
         self._limit = None if max_new_tokens is None else whole("max_new_tokens", max_new_tokens)
         self._prompt = prompt
@@ -70,7 +72,7 @@ class AudioChat(SpeechRecognizer, AudioLanguageModel):
         config = self._checkpoint.config()
         self._family = self._find_family(str(config.get("model_type")), path)
         self._family.check(self._checkpoint.directory, config)
-        prepare = self._family.prepare or transformers.AutoProcessor.from_pretrained
+        prepare = self._family.prepare or partial(load_part, "AutoProcessor", extra="audio-chat")
         self._processor = prepare(self._checkpoint.directory)
         if self._family.converse is None:
             need_template(self._processor, self._checkpoint.directory)

@@ -8,8 +8,9 @@ from typing import Any
 from speech_eval.adapters.base import AudioLanguageModel, ChatReply, ChatRequest
 from speech_eval.adapters.chat.generation import generate, generate_stream, growing, pieces, room_for, sampling, stated
 from speech_eval.adapters.checkpoints import load_model, locate
+from speech_eval.adapters.parts import load_part
 from speech_eval.assets.convert.gguf import convert
-from speech_eval.errors import BadInput, require
+from speech_eval.errors import BadInput
 from speech_eval.records import ModelInfo
 
 
@@ -37,12 +38,11 @@ class CausalLM(AudioLanguageModel):
         enable_thinking: bool | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        transformers = require("transformers", "llm")
         self._settings = sampling(temperature, top_p, top_k)
         self._template_options = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code, convert=convert)
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(
-            self._checkpoint.directory, trust_remote_code=trust_remote_code
+        self._tokenizer = load_part(
+            "AutoTokenizer", self._checkpoint.directory, extra="llm", trust_remote_code=trust_remote_code
         )
         self._model = load_model(
             "AutoModelForCausalLM",

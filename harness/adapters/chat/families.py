@@ -13,6 +13,7 @@ from typing import Any
 from speech_eval.adapters.chat import granite_features, speech_processor
 from speech_eval.adapters.checkpoints import SPEECH_LORA
 from speech_eval.adapters.codec.higgs import need_torchaudio
+from speech_eval.adapters.parts import load_part
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, require
 from speech_eval.text import primary_language
@@ -149,9 +150,7 @@ def _voxtral(processor: Any, question: Question) -> Inputs:
 
 def _voxtral_processor(directory: Path) -> Any:
     require("mistral_common", "audio-chat", "mistral-common")
-    from transformers import AutoProcessor
-
-    return AutoProcessor.from_pretrained(directory)
+    return load_part("AutoProcessor", directory)
 
 
 # ---------------------------------------------------------------------------------------------- Granite
@@ -174,9 +173,7 @@ def _granite_adapter(directory: Path, config: Mapping[str, Any]) -> None:
 
 def _funasr_processor(directory: Path) -> Any:
     need_torchaudio("funasr")
-    from transformers import AutoProcessor
-
-    return AutoProcessor.from_pretrained(directory)
+    return load_part("AutoProcessor", directory)
 
 
 def _phi4_adapter(model: Any, directory: Path) -> None:

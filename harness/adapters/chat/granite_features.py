@@ -10,12 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from speech_eval.adapters.parts import load_part
+
 
 def load_processor(directory: Path) -> Any:
     """The `GraniteSpeechProcessor` of a checkpoint directory."""
-    from transformers import AutoTokenizer, GraniteSpeechProcessor
+    from transformers import GraniteSpeechProcessor
 
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer = load_part("AutoTokenizer", directory)
     return GraniteSpeechProcessor(extractor_class().from_pretrained(directory), tokenizer, **_template(tokenizer))
 
 

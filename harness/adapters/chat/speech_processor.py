@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speech_eval.adapters.parts import load_part
+
 Hear = Callable[[Any, Sequence[Any]], tuple[Mapping[str, Any], Sequence[int]]]
 
 
@@ -52,7 +54,7 @@ def _load(extractor: str, hear: Hear, audio_token: str) -> Callable[[Path], Spee
     def load(directory: Path) -> SpeechProcessor:
         import transformers
 
-        tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+        tokenizer = load_part("AutoTokenizer", directory)
         features = getattr(transformers, extractor).from_pretrained(directory)
         return SpeechProcessor(features, tokenizer, hear, getattr(tokenizer, "audio_token", None) or audio_token)
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 
 from speech_eval.adapters.base import AudioCodec, Codes
-from speech_eval.adapters.checkpoints import choose_device, seeded, weights_digest
+from speech_eval.adapters.checkpoints import Checkpoint, choose_device, few, hub_folder, seeded, weights_digest
 from speech_eval.audio import Audio
 from speech_eval.errors import BadAudio, BadInput, require
 from speech_eval.records import ModelInfo
-from speech_eval.text.files import read_record
+
+_FILES = ("config.json", "README.md", "pytorch_model.bin")  # what the authors' repositories hold
+# What exporters add to a description, and the network does not take.
+_BOOKKEEPING = ("model_type", "architectures", "transformers_version", "torch_dtype", "dtype", "_name_or_path")
 
 
 class Snac(AudioCodec):
-    """`snac,path=DIR` or `snac,path=hubertsiuzdak/snac_24khz`: `config.json` and `pytorch_model.bin` or safetensors.
+    """A SNAC directory or `hf:hubertsiuzdak/snac_24khz`: `config.json`, and safetensors or `pytorch_model.bin`, whose
+    numbers alone are read.
 
     Slow codebooks come first. The decoder adds noise, drawn from the same seed for every waveform; the padding that the
     package adds to the input is removed from the output.
@@ -24,48 +29,42 @@ class Snac(AudioCodec):
 
     def __init__(self, path: str, revision: str | None = None, device: str = "auto") -> None:
         self._torch, snac = require("torch", "snac"), require("snac", "snac")
-        self._name, self._revision = path, ""
-        config, self._weights = self._files(path, revision)
+        local = Path(path).is_dir()
+        self._checkpoint = Checkpoint(Path(path), path) if local else hub_folder(path, revision, _FILES)
+        self._files = self._checkpoint.weights() or self._checkpoint.pickles()[:1]
+        if not self._files or not (self._checkpoint.directory / "config.json").is_file():
+            raise BadInput(f"{path} holds no SNAC checkpoint.", "It needs config.json and pytorch_model.bin.")
+        stated = self._checkpoint.config()
+        described = {name: value for name, value in stated.items() if name not in _BOOKKEEPING}
         try:
-            self._model = snac.SNAC(**read_record(config, "Copy or fetch it again, complete."))
-            self._model.load_state_dict(self._state())
-        except (ValueError, TypeError, RuntimeError, OSError) as error:
-            raise BadInput(f"{path}: not a SNAC checkpoint ({error}).", "Copy or fetch it again, complete.") from error
+            self._model = snac.SNAC(**described)
+            missing = self._model.load_state_dict(self._state(), strict=False).missing_keys
+        except (ValueError, TypeError, RuntimeError, OSError, UnpicklingError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise BadInput(f"{path}: not a SNAC checkpoint ({why}).", "Copy or fetch it again, complete.") from error
+        if missing:
+            raise BadInput(f"{path}: the weights of {few(missing)} are missing.", "Copy or fetch it again, complete.")
         self._model = self._model.to(choose_device(device)).eval()
         self._device = next(self._model.parameters()).device
         self.sample_rate = int(self._model.sampling_rate)
         fastest = self.sample_rate / int(self._model.hop_length)
         self._rates = [fastest / stride for stride in self._model.vq_strides]
 
-    def _files(self, path: str, revision: str | None) -> tuple[Path, Path]:
-        if not Path(path).is_dir():
-            hub = require("huggingface_hub", "snac")
-            try:
-                config, weights = (
-                    Path(hub.hf_hub_download(path, name, revision=revision))
-                    for name in ("config.json", "pytorch_model.bin")
-                )
-            except (OSError, ValueError) as error:
-                raise BadInput(f"{path}: {str(error).splitlines()[0]}", "Check the name and the network.") from error
-            self._revision = config.parent.name
-            return config, weights
-        directory = Path(path)
-        files = [directory / name for name in ("model.safetensors", "pytorch_model.bin")]
-        found = [file for file in files if file.is_file()]
-        if not found or not (directory / "config.json").is_file():
-            raise BadInput(f"{path} holds no SNAC checkpoint.", "It needs config.json and pytorch_model.bin.")
-        return directory / "config.json", found[0]
-
-    def _state(self) -> object:
-        if self._weights.suffix == ".safetensors":
-            return require("safetensors.torch", "snac").load_file(self._weights)
-        return self._torch.load(self._weights, map_location="cpu", weights_only=True)
+    def _state(self) -> dict[str, object]:
+        state: dict[str, object] = {}
+        for file in self._files:
+            if file.suffix == ".safetensors":
+                state |= require("safetensors.torch", "snac").load_file(file)
+            else:
+                state |= self._torch.load(file, map_location="cpu", weights_only=True)
+        return state
 
     def info(self) -> ModelInfo:
         return ModelInfo(
-            name=self._name,
-            revision=self._revision,
-            weights_sha256=weights_digest([self._weights]),
+            name=self._checkpoint.name,
+            revision=self._checkpoint.revision,
+            weights_sha256=weights_digest(self._files),
+            license=self._checkpoint.license(),
             parameters=sum(parameter.numel() for parameter in self._model.parameters()),
         )
 
@@ -77,7 +76,7 @@ class Snac(AudioCodec):
 
     def _encode(self, audio: Audio) -> Codes:
         if audio.rate != self.sample_rate:
-            raise BadAudio(f"{self._name}: audio at {audio.rate} Hz.", f"Resample to {self.sample_rate} Hz.")
+            raise BadAudio(f"{self._checkpoint.name}: audio at {audio.rate} Hz.", f"Resample to {self.sample_rate} Hz.")
         samples = self._torch.from_numpy(audio.samples)[None, None].to(self._device)
         with self._torch.inference_mode():
             found = self._model.encode(samples)

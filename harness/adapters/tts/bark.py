@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from speech_eval.adapters.parts import load_part
 from speech_eval.adapters.tts.native import NativeTTS, Utterance, Voice, read_array
 from speech_eval.errors import BadInput, require
 
@@ -35,7 +36,7 @@ class Bark(NativeTTS):
         self._preset = {} if voice is None else self._load_preset(voice)
 
     def _load_processor(self, directory: Path) -> Any:
-        return self._transformers.AutoTokenizer.from_pretrained(directory)
+        return load_part("AutoTokenizer", directory)
 
     def _load_preset(self, name: str) -> dict[str, Any]:
         """The three arrays of a voice: token prompts of the three stages."""

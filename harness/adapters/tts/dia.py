@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from speech_eval.adapters.parts import load_part
 from speech_eval.adapters.tts.native import Utterance, Voice, WithCodec
 
 
@@ -35,7 +36,7 @@ class Dia(WithCodec):
     def _assemble(self, directory: Path, codec: Any) -> Any:
         t = self._transformers
         return t.DiaProcessor(
-            t.DiaFeatureExtractor.from_pretrained(directory), t.AutoTokenizer.from_pretrained(directory), codec
+            t.DiaFeatureExtractor.from_pretrained(directory), load_part("AutoTokenizer", directory), codec
         )
 
     @property

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from speech_eval.adapters.codec.higgs import need_torchaudio
+from speech_eval.adapters.parts import load_part
 from speech_eval.adapters.tts.native import Utterance, Voice, WithCodec
 
 _SYSTEM = "Generate audio following instruction."
@@ -27,7 +28,7 @@ class Higgs(WithCodec):
 
     def _assemble(self, directory: Path, codec: Any) -> Any:
         t = self._transformers
-        tokenizer = t.AutoTokenizer.from_pretrained(directory)
+        tokenizer = load_part("AutoTokenizer", directory)
         extractor = t.DacFeatureExtractor.from_pretrained(directory)
         config = self._model.config
         return t.HiggsAudioV2Processor(

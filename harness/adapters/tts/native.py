@@ -15,6 +15,7 @@ from speech_eval.adapters.base import Speech, SpeechSynthesizer, SynthesisReques
 from speech_eval.adapters.chat.generation import place
 from speech_eval.adapters.checkpoints import Checkpoint, load_model, locate, need_template, seeded, weights_digest
 from speech_eval.adapters.options import number, whole
+from speech_eval.adapters.parts import load_part
 from speech_eval.audio import Audio
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
@@ -144,7 +145,7 @@ class NativeTTS(SpeechSynthesizer):
         return place(inputs, self._model)
 
     def _load_processor(self, directory: Path) -> Any:
-        return self._transformers.AutoProcessor.from_pretrained(directory)
+        return load_part("AutoProcessor", directory)
 
     @property
     @abstractmethod

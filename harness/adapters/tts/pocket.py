@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from speech_eval.adapters.checkpoints import Checkpoint
+from speech_eval.adapters.parts import load_part
 from speech_eval.adapters.tts.native import Utterance, Voice, WithCodec
 
 _STATED = ("short_text_max_words", "frames_after_eos_short_text", "frames_after_eos", "fade_in_duration")
@@ -24,7 +25,7 @@ class PocketTTS(WithCodec):
 
     def _assemble(self, directory: Path, codec: Any) -> Any:
         t = self._transformers
-        tokenizer = t.AutoTokenizer.from_pretrained(directory)
+        tokenizer = load_part("AutoTokenizer", directory)
         stated = Checkpoint(directory, "").config("processor_config.json")
         return t.PocketTTSProcessor(
             t.PocketTTSFeatureExtractor.from_pretrained(directory),

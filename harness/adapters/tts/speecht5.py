@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from speech_eval.adapters.parts import load_part
 from speech_eval.adapters.tts.native import Utterance, Voice, WithCodec, read_array
 from speech_eval.errors import BadInput, require
 
@@ -49,7 +50,7 @@ class SpeechT5(WithCodec):
 
     def _assemble(self, directory: Path, codec: Any) -> Any:
         self._vocoder = codec
-        return self._transformers.AutoTokenizer.from_pretrained(directory)
+        return load_part("AutoTokenizer", directory)
 
     @property
     def _rate(self) -> int:

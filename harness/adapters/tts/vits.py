@@ -10,6 +10,7 @@ import numpy as np
 from speech_eval.adapters.base import SpeechSynthesizer, SynthesisRequest
 from speech_eval.adapters.checkpoints import choose_device, load_model, locate, seeded, weights_digest
 from speech_eval.adapters.options import number, whole
+from speech_eval.adapters.parts import load_part
 from speech_eval.audio import Audio, Samples
 from speech_eval.errors import BadInput, require
 from speech_eval.records import ModelInfo
@@ -36,11 +37,10 @@ class Vits(SpeechSynthesizer):
         dtype: str = "float32",
         trust_remote_code: bool = False,
     ) -> None:
-        transformers = require("transformers", "tts")
         self._checkpoint = locate(path, revision, trust_remote_code=trust_remote_code)
         self._device = choose_device(device)
         self._model = load_model("VitsModel", self._checkpoint, dtype=dtype, device=self._device, extra="tts")
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._checkpoint.directory, local_files_only=True)
+        self._tokenizer = load_part("AutoTokenizer", self._checkpoint.directory, extra="tts")
         self._check_front_end()
         self._speaker_id = self._check_speaker(speaker_id)
         for name, value in (

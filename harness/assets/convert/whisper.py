@@ -134,16 +134,32 @@ def _model_config(tensors: Tensors, tokenizer: Any) -> Any:
 
 def _generation_config(options: dict[str, Any], tokenizer: Any) -> Any:
     """Whisper's decoding rules. Built apart from the model's config, or reloading would drop the extra entries."""
+    stated = {
+        "suppress_tokens": options["suppress_ids"],
+        "begin_suppress_tokens": options["suppress_ids_begin"],
+        "alignment_heads": options["alignment_heads"],
+    }
+    settings = decoding_rules(tokenizer) | stated
+    return require("transformers", "asr").GenerationConfig(**settings)
+
+
+def decoding_rules(tokenizer: Any) -> dict[str, Any]:
+    """What `generation_config.json` of the published Whispers says, read off a tokenizer of the package `tokenizers`.
+
+    Raises `BadInput` naming a token that the tokenizer lacks.
+    """
+    whisper = require("transformers.models.whisper.configuration_whisper", "asr")
     end, multilingual = _token(tokenizer, "endoftext"), _is_multilingual(tokenizer)
+    symbols = whisper.NON_SPEECH_TOKENS_MULTI if multilingual else whisper.NON_SPEECH_TOKENS
+    translate = _token(tokenizer, "translate")  # and, behind it: transcribe, startoflm, startofprev, nospeech
     settings: dict[str, Any] = {
         "bos_token_id": end,
         "eos_token_id": end,
         "pad_token_id": end,
         "decoder_start_token_id": _token(tokenizer, "startoftranscript"),
         "max_length": 448,
-        "suppress_tokens": options["suppress_ids"],
-        "begin_suppress_tokens": options["suppress_ids_begin"],
-        "alignment_heads": options["alignment_heads"],
+        "suppress_tokens": [*(id for id in symbols if id < end), end + 1, *range(translate, translate + 5)],
+        "begin_suppress_tokens": [220, end],  # a space
         "is_multilingual": multilingual,
         "no_timestamps_token_id": _token(tokenizer, "notimestamps"),
         "prev_sot_token_id": _token(tokenizer, "startofprev"),
@@ -151,15 +167,15 @@ def _generation_config(options: dict[str, Any], tokenizer: Any) -> Any:
         "max_initial_timestamp_index": 50,
     }
     if multilingual:
-        tasks = {name: _token(tokenizer, name) for name in ("translate", "transcribe")}
-        names = [tokenizer.id_to_token(number) for number in range(end + 2, tasks["translate"])]
+        tasks = {"translate": translate, "transcribe": _token(tokenizer, "transcribe")}
+        names = [tokenizer.id_to_token(number) for number in range(end + 2, translate)]
         # Without a default task, generation leaves <|transcribe|> out of the prompt and babbles.
         settings |= {
             "task": "transcribe",
             "task_to_id": tasks,
             "lang_to_id": {name: _token(tokenizer, name[2:-2]) for name in names},
         }
-    return require("transformers", "asr").GenerationConfig(**settings)
+    return settings
 
 
 def _save_processor(mels: int, tokenizer: Any, target: Path) -> None:

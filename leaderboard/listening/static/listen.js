@@ -3,7 +3,7 @@
 // letters play a sound, digits choose an answer, Enter goes on. Answers are kept in this browser until they are handed in.
 (function () {
   const { el, load } = window.speechEval;
-  const { Sounds } = window.listening;
+  const { Sounds, Together, waveform } = window.listening;
   const LETTERS = "abcdefghijkl";
   let test; // the description of the test
   let state; // what this listener has done
@@ -280,7 +280,7 @@
       for (const row of rows) row.slider.disabled = sounds.current !== row.sound;
       refresh();
     };
-    const sounds = new Sounds([...list, { name: "Reference", key: "r", file: trial.beside }], { inPlace: true, changed: () => current() });
+    const sounds = new Together([...list, { name: "Reference", key: "r", file: trial.beside }], { changed: () => current() });
     rows = sounds.list.slice(0, -1).map((sound) => {
       const slider = el("input", { type: "range", min: 0, max: 100, step: 1, value: 0, id: "grade-" + sound.key, "aria-label": "Grade of " + sound.name });
       const shown = el("output", { for: slider.id }, "–");
@@ -302,7 +302,6 @@
     const reference = sounds.list[sounds.list.length - 1];
     const loop = el("input", { type: "checkbox", checked: true });
     loop.addEventListener("change", () => sounds.loop(loop.checked));
-    sounds.loop(true);
     for (const row of rows) row.slider.disabled = true;
     const scale = el("div", { class: "bands", "aria-hidden": "true" }, ...[...test.bands].reverse().map((name) => el("span", null, name)));
     return {
@@ -310,9 +309,9 @@
       content: [
         el("p", { class: "question", id: "question" }, asked.question),
         el("div", { class: "sounds" }, reference.button, el("label", { class: "loop" }, loop, " Repeat")),
+        waveform(sounds, reference),
         el("div", { class: "grades", role: "group", "aria-labelledby": "question" }, scale, ...rows.map((row) => row.box)),
-        el("p", { class: "quiet" }, "Play a sound to move its slider", el("span", { class: "keys" }, "; arrow keys move it by 1, Page Up and Page Down by 10"), "."),
-        el("div", { hidden: true }, ...sounds.list.map((sound) => sound.audio)),
+        el("p", { class: "quiet" }, "Drag on the waveform to repeat a part of it. Play a sound to move its slider", el("span", { class: "keys" }, "; arrow keys move it by 1, Page Up and Page Down by 10"), "."),
       ],
       chosen: (letter) => rows.find((row) => row.sound.key === letter)?.slider.focus(),
       lacking: () => {

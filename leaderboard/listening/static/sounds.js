@@ -1,6 +1,5 @@
 "use strict";
-// The sounds of one trial: one plays at a time. Sounds that are compared in place (MUSHRA) keep the position when the
-// listener goes from one to another.
+// The sounds of one trial: one plays at a time.
 window.listening = window.listening || {};
 window.listening.Sounds = class {
   // `list` holds { name, key, file, note }; `changed` is called after every start, end and failure.
@@ -12,27 +11,28 @@ window.listening.Sounds = class {
     this.plays = 0;
     this.box = el("div", { class: "sounds", role: "group", "aria-label": "Sounds" });
     this.list = list.map((given) => {
-      const audio = el("audio", { src: given.file, preload: "auto" });
-      const sound = { ...given, audio, started: false, begun: false, ended: false, failed: false };
+      const sound = this.made(given);
       sound.button = el("button", { type: "button", class: "sound", "data-key": given.key });
       sound.button.addEventListener("click", () => this.toggle(sound));
-      audio.addEventListener("playing", () => {
-        sound.started = sound.begun = true;
-        this.show();
-      });
-      audio.addEventListener("ended", () => {
-        sound.ended = true;
-        this.show();
-      });
-      audio.addEventListener("timeupdate", () => this.drawn(sound));
-      audio.addEventListener("error", () => {
-        sound.failed = true;
-        this.show();
-      });
-      this.box.append(sound.button, audio);
+      this.box.append(sound.button);
       return sound;
     });
     this.show();
+  }
+
+  made(given) {
+    const audio = window.speechEval.el("audio", { src: given.file, preload: "auto" });
+    const sound = { ...given, audio, begun: false, ended: false, failed: false };
+    const now = (change) => () => {
+      Object.assign(sound, change);
+      this.show();
+    };
+    audio.addEventListener("playing", now({ begun: true }));
+    audio.addEventListener("ended", now({ ended: true }));
+    audio.addEventListener("timeupdate", () => this.drawn(sound));
+    audio.addEventListener("error", now({ failed: true }));
+    this.box.append(audio);
+    return sound;
   }
 
   playing(sound) {
@@ -46,11 +46,8 @@ window.listening.Sounds = class {
   }
 
   play(sound) {
-    const before = this.current;
-    const at = this.inPlace && before && before !== sound && this.playing(before) ? before.audio.currentTime : null;
     for (const other of this.list) if (other !== sound) other.audio.pause();
-    if (at !== null && at < (sound.audio.duration || 0)) sound.audio.currentTime = at;
-    else if (!this.inPlace || sound.audio.ended) sound.audio.currentTime = 0;
+    sound.audio.currentTime = 0;
     this.current = sound;
     this.plays += 1;
     sound.begun = false;
@@ -73,18 +70,17 @@ window.listening.Sounds = class {
     return Boolean(sound);
   }
 
-  loop(on) {
-    for (const sound of this.list) sound.audio.loop = on;
-  }
-
   // The names of the sounds that were not heard: to the end, or where sounds are compared in place, at all.
   unheard() {
     return this.list.filter((sound) => !(this.inPlace ? sound.started : sound.ended) && !sound.failed).map((sound) => sound.name);
   }
 
   drawn(sound) {
-    const share = sound.audio.duration ? sound.audio.currentTime / sound.audio.duration : 0;
-    sound.button.style.setProperty("--share", String(share));
+    sound.button.style.setProperty("--share", String(this.share(sound)));
+  }
+
+  share(sound) {
+    return sound.audio.duration ? sound.audio.currentTime / sound.audio.duration : 0;
   }
 
   show() {

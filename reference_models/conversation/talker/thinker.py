@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, DynamicCache
+from transformers import DynamicCache
 
 from speech_eval.adapters.chat.causal_lm import text_of
 from speech_eval.adapters.chat.generation import room_for
 from speech_eval.adapters.checkpoints import load_model, locate, weights_digest
+from speech_eval.adapters.parts import load_part
 from speech_eval.assets.convert.gguf import convert
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.conversation.talker.config import ThinkerSection
@@ -53,7 +54,7 @@ class Thinker:
 
     def __init__(self, section: ThinkerSection, device: str = "auto") -> None:
         checkpoint = locate(section.path, convert=convert)
-        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint.directory)
+        self._tokenizer = load_part("AutoTokenizer", checkpoint.directory)
         if self._tokenizer.chat_template is None:
             raise BadInput(f"{section.path} has no chat template.", "Use an instruction-tuned text LLM.")
         self.model: Any = load_model("AutoModelForCausalLM", checkpoint, dtype="float32", device=device, extra="llm")
