@@ -21,6 +21,7 @@ from speech_eval.errors import BadInput
 from speech_eval.reference_models.codec.config import CodecConfig
 from speech_eval.reference_models.codec.train import train as train_codec
 from speech_eval.reference_models.codec.training_config import TrainingConfig
+from speech_eval.reference_models.conversation.talker.train import train_recipe as train_talker
 from speech_eval.reference_models.recipes.schema import ResolvedRecipe
 from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.training.distributed import accelerator, alone
@@ -80,7 +81,7 @@ def torchrun(jobs: list[Job], plan: Path) -> None:
 
 def run(job: Job) -> None:
     """Train as the job says."""
-    data, output, training = Path(job["data"]), Path(job["output"]), job["training"]
+    data, output, training = Path(job["data"]), Path(job["output"]), job.get("training", {})
     if job["kind"] == "codec":
         train_codec(CodecConfig.model_validate(job["config"]), TrainingConfig.model_validate(training), data, output)
     elif job["kind"] == "tts":
@@ -93,6 +94,8 @@ def run(job: Job) -> None:
     elif job["kind"] == "align":
         recipe = {"name": "tts/toy", "size": "smoke", "training": training, "evaluation": {"task": "seed-tts"}}
         train_recipe(ResolvedRecipe.model_validate(recipe), data, output)
+    elif job["kind"] == "talker":
+        train_talker(ResolvedRecipe.model_validate(job["recipe"]), data, output)
     elif job["kind"] == "failure":
         fail_alone(output)
     else:

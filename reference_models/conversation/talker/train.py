@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -9,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from speech_eval import __version__
@@ -30,7 +33,7 @@ from speech_eval.reference_models.speech_lm.sequence import CodecSection
 from speech_eval.reference_models.speech_lm.tokenizer import IGNORE
 from speech_eval.reference_models.training.card import training_facts
 from speech_eval.reference_models.training.checkpoint import save_checkpoint
-from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says
+from speech_eval.reference_models.training.distributed import accelerator, autocast, first_says, total
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, goes_on, reseed, update
 
@@ -76,20 +79,31 @@ def train_recipe(
 
 
 def read_by(thinker: Thinker, config: TalkerConfig, shards: Shards, file: Path) -> Told:
-    """What the Thinker makes of the text of every utterance, in half precision; kept in `file`."""
+    """What the Thinker makes of the text of every utterance, in half precision; kept in `file` while the Thinker, its
+    questions and the texts are the same."""
     documents = [shards[index] for index in range(len(shards))]
-    if file.is_file():
-        kept = load_file(file)
-        if kept.keys() == {document.id for document in documents}:
-            return kept
     questions, told = config.thinker.questions, {}
+    asked = [thinker.digest, list(questions), [(document.id, document.text) for document in documents]]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    if (kept := _kept(file, key)) is not None:
+        return kept
     for number, question in enumerate(questions):
         own = documents[number :: len(questions)]
         texts = [document.text for document in own]
         for document, thoughts in zip(own, thinker.read(texts, question) if texts else [], strict=True):
             told[document.id] = torch.stack([thought.told for thought in thoughts]).half().cpu()
-    write_atomically(file, save(told))
+    write_atomically(file, save(told, metadata={"key": key}))
     return told
+
+
+def _kept(file: Path, key: str) -> Told | None:
+    """What is kept in a file, if it has this key."""
+    if not file.is_file():
+        return None
+    with safe_open(file, framework="pt") as opened:
+        if (opened.metadata() or {}).get("key") != key:
+            return None
+        return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
 
 
 class TalkerTrainer:
@@ -174,9 +188,12 @@ class TalkerTrainer:
         """One step; its values, none if it was skipped."""
         config = self.training.optimizer
         reseed(self.training.seed, number, self.accelerator.process_index)
+        # Gradients are averaged over processes, the loss is a mean over the codes of all of them.
+        own = (batch.labels != IGNORE).sum().to(self.accelerator.device)
+        share = self.accelerator.num_processes * own / total(own.clone())
         self.wrapped.train()
         with autocast(self.accelerator.device, self.training.precision):
-            loss = self.wrapped(*self.inputs(batch, self.told[TRAIN]))
+            loss = self.wrapped(*self.inputs(batch, self.told[TRAIN])) * share
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         norm = update(self.optimizer, self.model.parameters(), config, config.rate_at(number, self.loop.done()))
@@ -204,13 +221,13 @@ class TalkerTrainer:
         if self.held_out is None:
             return
         self.model.eval()
-        total = count = 0.0
+        nats = count = 0.0
         for pack in self.held_out.plan(0)[: self.training.validation_packs]:
             batch = self.held_out.collate([pack])
             labels = int((batch.labels != IGNORE).sum())
-            total += float(self.model(*self.inputs(batch, self.told[HELD_OUT]))) * labels
+            nats += float(self.model(*self.inputs(batch, self.told[HELD_OUT]))) * labels
             count += labels
-        self.found = {"step": self.log.step, "nats": total / count}
+        self.found = {"step": self.log.step, "nats": nats / count}
         self.loop.scalar("validation/nats", self.found["nats"])
         self.say(f"validation at step {self.log.step}: {self.found['nats']:.4f} nats per code, held out")
 

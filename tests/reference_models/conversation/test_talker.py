@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
+from support.distributed_jobs import rows, run, torchrun  # noqa: E402
 from support.tiny_speech import codec_of, save_codec, spoken_tones  # noqa: E402
 from support.tiny_text import QWEN2, bold, characters, chatml  # noqa: E402
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM  # noqa: E402
@@ -256,3 +259,49 @@ def test_training_resumes_and_learns_one_batch(tmp_path: Path, llm: Path) -> Non
     resumed.run()
     one, other = made.state_dict(), Talker.load(folder)[0].state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def uneven(path: Path) -> Path:
+    """Sentences of 0.6 to 2.4 s: a pack of 128 positions holds one of them."""
+    path.mkdir()
+    row, lines = {"text": "Some words.", "speaker": "a", "language": "en", "split": "train"}, []
+    for number, seconds in enumerate((0.6, 2.0, 2.2, 2.4)):
+        time = np.arange(round(16_000 * seconds)) / 16_000
+        soundfile.write(path / f"{number}.wav", 0.1 * np.sin(2 * np.pi * (150 + 10 * number) * time), 16_000)
+        lines.append(json.dumps(row | {"id": str(number), "file_name": f"{number}.wav"}) + "\n")
+    (path / "metadata.jsonl").write_text("".join(lines))
+    return path
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_from_batches_of_different_length(tmp_path: Path, llm: Path) -> None:
+    data, codec = uneven(tmp_path / "speech"), save_codec(tmp_path / "codec")
+    made = config().model_dump(mode="json", exclude={"codec"})
+    made = made | {"thinker": {"path": str(llm)}, "core": made["core"] | {"positions": 512}}
+    training = {"steps": 3, "sequence": 128, "log_every": 1, "optimizer": {"learning_rate": 5e-3, "clip_norm": 1.0}}
+
+    def job(batch: int, name: str) -> dict[str, Any]:
+        parts = {"model": made, "training": training | {"batch_size": batch}, "codec": {"spec": str(codec)}}
+        recipe = ResolvedRecipe.model_validate(load("conversation/talker", "smoke").model_dump() | parts)
+        plain = recipe.model_dump(mode="json")
+        return {"kind": "talker", "recipe": plain, "data": str(data), "output": str(tmp_path / name)}
+
+    run(job(2, "one"))
+    torchrun([job(1, "two")], tmp_path / "jobs.json")
+    one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
+    assert len(one) == 3 and [list(row.values()) for row in two] == [
+        pytest.approx(list(row.values()), rel=1e-4) for row in one
+    ]
+
+
+def test_what_another_thinker_made_of_the_texts_is_not_believed(tmp_path: Path, llm: Path) -> None:
+    write_shards(spoken_tones(tmp_path / "speech"), str(save_codec(tmp_path / "codec")), tmp_path / "shards")
+    shards, file = Shards(tmp_path / "shards"), tmp_path / "told.safetensors"
+    thinker, made = Thinker(ThinkerSection(path=str(llm)), "cpu"), config()
+    first = read_by(thinker, made, shards, file)
+    written = file.stat().st_mtime_ns
+    again = read_by(thinker, made, shards, file)
+    assert file.stat().st_mtime_ns == written and torch.equal(first["0"], again["0"])
+    asked = made.model_copy(update={"thinker": made.thinker.model_copy(update={"questions": ("Who?",)})})
+    other = read_by(thinker, asked, shards, file)
+    assert not torch.equal(first["0"], other["0"]) and file.stat().st_mtime_ns != written
