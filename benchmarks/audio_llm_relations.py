@@ -1,6 +1,6 @@
 """What the objectives of an audio LLM do to each other, in a world small enough for one processor thread.
 
-    python benchmarks/audio_llm_relations.py --output out [--steps 600] [--seed 0]
+    python benchmarks/audio_llm_relations.py --output out [--steps 600] [--seed 0] [--picture relations.svg]
 
 The world: questions (what is the opposite of …, is a … food) spoken by five voices of one synthesizer, and a language
 model of 1 M parameters over their words that was trained on text to repeat what it is given (`<repeat>`) and to answer
@@ -26,7 +26,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ from speech_eval.reference_models.data.questions import questions
 from speech_eval.reference_models.data.voices import say
 from speech_eval.reference_models.speech_lm.recognition import Heard as Pair
 from speech_eval.reference_models.speech_lm.recognition import error_rate
+from speech_eval.reference_models.training.charts import Chart, figure
 
 OPPOSITES, KINDS = 48, 48  # questions of the world
 LONGEST_PROMPT = 5.0  # seconds
@@ -230,11 +231,43 @@ def run_prompts(output: Path, steps: int, seed: int) -> None:
         print(json.dumps({"run": name, **rounded, "cpu_seconds": round(seconds)}), flush=True)
 
 
+def picture(found: Mapping[str, Mapping[str, float]]) -> str:
+    """What repeats and text replay give and cost: per cent of words and answers that are right, by their share."""
+    axes = {
+        "share of <repeat>, the rest is <next>": {
+            0.0: "patterns: next",
+            50.0: "patterns: half and half",
+            100.0: "patterns: repeat",
+        },
+        "share of text replay, speech by <repeat> alone": {
+            0.0: "patterns: repeat",
+            10.0: "replay: 0.1",
+            50.0: "replay: 0.5",
+        },
+    }
+    values: dict[str, Callable[[Mapping[str, float]], float]] = {
+        "words": lambda run: 100 * max(0.0, 1 - run["wer"]),
+        "spoken": lambda run: 100 * run["heard"],
+        "written": lambda run: 100 * run["read"],
+    }
+    charts = [
+        Chart(
+            "words and answers to questions that are right, %",
+            {name: [(x, of(found[run])) for x, run in runs.items() if run in found] for name, of in values.items()},
+            x_label=f"{label}, %",
+            y_zero=True,
+        )
+        for label, runs in axes.items()
+    ]
+    return figure(charts, columns=2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--picture", type=Path, help="SVG of the runs `patterns` and `replay`")
     parser.add_argument("--only", help="runs whose name begins so: patterns, replay, frozen, prompts")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -260,8 +293,11 @@ def main() -> None:
 
         return draw_one
 
+    found: dict[str, dict[str, float]] = {}
+
     def show(name: str, model: AudioLLM, seconds: float) -> None:
-        print(json.dumps({"run": name, **measured(model, test), "cpu_seconds": round(seconds)}), flush=True)
+        found[name] = measured(model, test)
+        print(json.dumps({"run": name, **found[name], "cpu_seconds": round(seconds)}), flush=True)
 
     seconds = fit(base, ("llm",), batch(base, 0.5, replay=1.0), steps=2 * given.steps, seed=given.seed)
     print(json.dumps({"llm_parameters": size, "utterances": len(train), "test": len(test)}), flush=True)
@@ -284,6 +320,8 @@ def main() -> None:
         draw = batch(model, repeat, replay)
         seconds = fit(model, parts, draw, steps=given.steps, seed=given.seed, distil=distil)
         show(name, model, seconds)
+    if given.picture:
+        write_atomically(given.picture, picture(found).encode())
     if not given.only:
         run_prompts(given.output, given.steps, given.seed)
 
