@@ -24,7 +24,6 @@ import argparse
 import copy
 import json
 import random
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -45,6 +44,7 @@ from speech_eval.reference_models.audio_llm.objectives import next_token
 from speech_eval.reference_models.audio_llm.prompts import Heard, Segment, Written, as_text
 from speech_eval.reference_models.audio_llm.text_llm import TextLLM
 from speech_eval.reference_models.data.corpus import open_corpus
+from speech_eval.reference_models.data.natural import spoken_words
 from speech_eval.reference_models.data.questions import questions
 from speech_eval.reference_models.data.voices import say
 from speech_eval.reference_models.speech_lm.recognition import Heard as Pair
@@ -108,17 +108,12 @@ def _spoken(folder: Path, rows: Sequence[tuple[str, int, str, str, str]]) -> Pat
     return folder
 
 
-def words_of(text: str) -> str:
-    """A text in the world's spelling: lower-case words."""
-    return " ".join(re.findall(r"[a-z']+", text.lower()))
-
-
 def language_model(spoken: Sequence[Spoken], seed: int) -> TextLLM:
     """An untrained Llama over the words of the world."""
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    texts = [words_of(text) for one in spoken for text in (one.text, one.metadata.get("answer", ""))]
+    texts = [spoken_words(text) for one in spoken for text in (one.text, one.metadata.get("answer", ""))]
     names = ["<pad>", "<end>", "<repeat>", "<next>", *sorted({word for text in texts for word in text.split()})]
     made = Tokenizer(models.WordLevel({name: number for number, name in enumerate(names)}, unk_token="<pad>"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -148,9 +143,9 @@ class Lesson:
 
     def example(self, one: Spoken, pattern: str, *, speech: bool, answered: bool = True) -> Example:
         mark, said = (self.marks.repeat, one.text) if pattern == "repeat" else (self.marks.next, one.metadata["answer"])
-        segments: tuple[Segment, ...] = (Heard(self.ids(words_of(one.text))), Written(mark))
+        segments: tuple[Segment, ...] = (Heard(self.ids(spoken_words(one.text))), Written(mark))
         if answered:
-            segments = (*segments, Written(self.ids(words_of(said)) + self.marks.end, learned=True))
+            segments = (*segments, Written(self.ids(spoken_words(said)) + self.marks.end, learned=True))
         features = (torch.from_numpy(one.features.astype("float32")),)
         return Example(one.id, segments if speech else as_text(segments), features if speech else ())
 
@@ -190,7 +185,7 @@ def measured(model: AudioLLM, test: Sequence[Spoken]) -> dict[str, float]:
         return [decode(ids) for ids in generate(model, asked, Decoding(10))]
 
     opposites = [one for one in test if one.text.startswith("What")]
-    answers = [words_of(one.metadata["answer"]) for one in opposites]
+    answers = [spoken_words(one.metadata["answer"]) for one in opposites]
     found = {"wer": wer(model, test, speech=True), "repeated": wer(model, test, speech=False)}
     for name, speech in (("heard", True), ("read", False)):
         right = [a == b for a, b in zip(answers, answered(speech, opposites), strict=True)]
@@ -205,7 +200,7 @@ def wer(model: AudioLLM, test: Sequence[Spoken], *, speech: bool) -> float:
     lesson, decode = Lesson(model), model.text.tokenizer.decode
     asked = [lesson.example(one, "repeat", speech=speech, answered=False) for one in test]
     texts = [decode(ids) for ids in generate(model.eval(), asked, Decoding(25))]
-    return error_rate([Pair(words_of(one.text), text, "en") for one, text in zip(test, texts, strict=True)])
+    return error_rate([Pair(spoken_words(one.text), text, "en") for one, text in zip(test, texts, strict=True)])
 
 
 def run_prompts(output: Path, steps: int, seed: int) -> None:

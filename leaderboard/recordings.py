@@ -16,7 +16,6 @@ from typing import Literal, get_args
 from speech_eval import datasets
 from speech_eval.assets.archives import safe_relative
 from speech_eval.cache import file_sha256_once
-from speech_eval.datasets.catalog import catalog
 from speech_eval.datasets.dataset import split_name
 from speech_eval.errors import BadInput, SpeechEvalError
 
@@ -55,7 +54,7 @@ class Recordings:
 
         A relative path is looked for in the current folder and in the folders around the run.
         """
-        registered = _registered(location)
+        registered = datasets.registered(location)
         known = self._load(location) if registered else None
         license = known.info.license if known else license or UNSTATED
         if self.choice == "auto" and not redistributable(license) and (registered or license != UNSTATED):
@@ -84,12 +83,6 @@ def redistributable(license: str) -> bool:
     """
     parts = [part.strip() for part in license.split(";")]
     return all(_FREE.search(part) and not re.search(r"-N[CD]\b", part, re.I) for part in parts)
-
-
-def _registered(location: str) -> bool:
-    """Whether `location` names datasets of the catalog, rather than a path chosen by the run."""
-    names = {*datasets.names(), *catalog().aliases}
-    return all(name.strip() in names for name in split_name(location)[0].split(","))
 
 
 def _bundled(dataset: datasets.Dataset | None, relative: str) -> Recording:

@@ -85,7 +85,7 @@ class SliceReport(Shown):
                 "scorer": provenance(one.result.scorer, one.calibrated),
                 "slice": one.slice,
                 "value": quantity(one.result.strict, one.result.unit),
-                "difference": _difference(one),
+                "difference": difference_text(one),
                 f"p ({NAMES[self.correction]})": p_text(one),
                 "n": str(one.result.strict.n),
                 "finding": finding(one),
@@ -112,7 +112,8 @@ def _flat(name: str, found: Estimate) -> dict[str, Any]:
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_n": found.n}
 
 
-def _difference(one: SliceNumber) -> str:
+def difference_text(one: SliceNumber) -> str:
+    """The difference with its interval and unit; empty where it was not taken."""
     return "" if one.difference is None else quantity(one.difference, difference_unit(one.result.unit))
 
 

@@ -4,7 +4,7 @@ from speech_eval.datasets.check import Finding, check, inspect, remarks
 from speech_eval.datasets.dataset import SPLITS, Dataset, held_out, split, union
 from speech_eval.datasets.fetch import fetch
 from speech_eval.datasets.languages import require as require_languages
-from speech_eval.datasets.load import bundled, fallback, load_dataset, locate, names, summary
+from speech_eval.datasets.load import bundled, fallback, load_dataset, locate, names, registered, summary
 
 __all__ = [
     "SPLITS",
@@ -19,6 +19,7 @@ __all__ = [
     "load_dataset",
     "locate",
     "names",
+    "registered",
     "remarks",
     "require_languages",
     "split",

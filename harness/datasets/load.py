@@ -18,6 +18,12 @@ def names() -> list[str]:
     return sorted({*catalog().datasets, *catalog().groups})
 
 
+def registered(location: str) -> bool:
+    """Whether a location, as of `--data`, names datasets of the catalog alone, and no path."""
+    known = {*names(), *catalog().aliases}
+    return all(name.strip() in known for name in split_name(location)[0].split(","))
+
+
 def bundled() -> list[str]:
     """The datasets whose manifests are installed: those of this package, and those that other packages add."""
     return sorted(name for name, entry in catalog().datasets.items() if entry.manifest)

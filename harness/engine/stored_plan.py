@@ -13,8 +13,7 @@ from pathlib import Path
 from speech_eval import datasets
 from speech_eval.adapters import spec as modelspec
 from speech_eval.adapters.catalog import MODELS
-from speech_eval.datasets.catalog import catalog
-from speech_eval.datasets.dataset import Dataset, split_name
+from speech_eval.datasets.dataset import Dataset
 from speech_eval.engine.manifest import recorded
 from speech_eval.engine.plan import Planned
 from speech_eval.engine.run_directory import RunDirectory
@@ -103,7 +102,7 @@ def _dataset(directory: RunDirectory, stored: Dataset, record: TaskRecord, setti
     location = record.dataset.location
     if not location:
         raise BadInput(f"{directory.origin}: the run does not say where its recordings are.", "Give them with --data.")
-    registered = _registered(location)
+    registered = datasets.registered(location)
     if not registered:
         _refuse_large(directory, Path(location), len(stored.samples))
     found = _loaded(directory, location)
@@ -153,8 +152,3 @@ def _as_asked(known: Sample | None, sample: Sample) -> Sample | None:
         return None
     added = ("language",) if sample.item is None else ("language", "id", "item", "round", "cluster")
     return known.model_copy(update={name: getattr(sample, name) for name in added})
-
-
-def _registered(location: str) -> bool:
-    names = {*datasets.names(), *catalog().aliases}
-    return all(name.strip() in names for name in split_name(location)[0].split(","))

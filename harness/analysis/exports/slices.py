@@ -15,7 +15,6 @@ from speech_eval.analysis.exports.markdown import markdown_cell
 from speech_eval.analysis.report import (
     brief_scorer,
     decimals,
-    difference_unit,
     interval,
     label,
     number,
@@ -23,7 +22,7 @@ from speech_eval.analysis.report import (
     quantity,
     short,
 )
-from speech_eval.analysis.slices import SliceNumber, SliceReport, finding, p_text
+from speech_eval.analysis.slices import SliceNumber, SliceReport, difference_text, finding, p_text
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.progress import plain
@@ -72,7 +71,7 @@ def tables(report: SliceReport) -> Iterator[Table]:
                     Text(plain(one.slice), style="" if one.stated else "dim"),
                     Text(_value(one)),
                     str(one.result.strict.n),
-                    Text(_difference(one)),
+                    Text(difference_text(one)),
                     Text(p_text(one), style="" if one.adjusted is not None else "dim"),
                     Text(finding(one), style="bold" if one.significant else ""),
                 )
@@ -99,10 +98,6 @@ def _title(one: SliceNumber, name: str) -> str:
 
 def _value(one: SliceNumber) -> str:
     return quantity(one.result.strict, one.result.unit)
-
-
-def _difference(one: SliceNumber) -> str:
-    return "" if one.difference is None else quantity(one.difference, difference_unit(one.result.unit))
 
 
 def _json(report: SliceReport) -> str:
@@ -148,7 +143,7 @@ def _latex_row(one: SliceNumber) -> str:
     value = number(one.result.strict.value, places)
     value = rf"\textbf{{{value}}}" if one.worst and one.significant else value
     cells = [f"{{}}{latex_text(one.slice)}", f"{value} {interval(one.result.strict, places)}", str(one.result.strict.n)]
-    cells += [latex_text(_difference(one)), latex_text(p_text(one))]
+    cells += [latex_text(difference_text(one)), latex_text(p_text(one))]
     return _symbols(" & ".join(cells)).replace("[", "{[}") + r" \\"
 
 
