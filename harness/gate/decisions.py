@@ -185,8 +185,7 @@ def _margin(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
 def _bounded(pair: Aligned, rule: Rule, tests: int = 1) -> Finding:
     """The finding of a `max`, `min` or `margin` rule, one of `tests`."""
     if pair.summary.crossed:
-        one, other = pair.parts
-        votes = crossed_differences(pair.summary, one, other) if rule.kind == "margin" else one
+        votes = crossed_differences(pair.summary, *pair.parts) if rule.kind == "margin" else pair.parts[0]
         if not any(votes):
             return _unjudged("no rater heard a sample in both runs")
         known = clustered_mean(*crossed_votes(pair.summary, votes, pair.groups))

@@ -62,7 +62,7 @@ def crossed_contrasts(
 ) -> list[Contrast]:
     """As `contrasts`, of the votes of raters: `parts` [n] hold the votes on each sample."""
     values, raters, places = crossed_votes(summary, parts, np.arange(len(parts)))
-    clusters = groups[places]
+    clusters = groups[places].tolist()
     found = []
     for index in range(int(labels.max()) + 1):
         inside = labels == index
@@ -74,8 +74,9 @@ def crossed_contrasts(
         if known.low is None or known.high is None:
             found.append(Contrast(units, untested="not defined"))
             continue
-        ends = {"low": finite(known.low), "high": finite(known.high), "n": int(inside.sum())}
-        found.append(Contrast(units, Estimate(value=finite(known.mean), **ends), known.p_value))
+        low, high = finite(known.low), finite(known.high)
+        estimate = Estimate(value=finite(known.mean), low=low, high=high, n=int(inside.sum()))
+        found.append(Contrast(units, estimate, known.p_value))
     return found
 
 
