@@ -59,4 +59,10 @@ def _show(changed: Changed) -> None:
     sides = (("A", changed.a), ("B", changed.b))
     named += [(label, side.text or side.error or side.status, side.audio) for label, side in sides]
     for label, text, audio in named:
-        line(f"  {label:9} {text or ''}" + (f"  [{audio}]" if audio else ""))
+        line(f"  {label:9} {text or ''}" + (f"  [{as_typed(audio)}]" if audio else ""))
+
+
+def as_typed(path: str) -> str:
+    """A path below the current folder without that folder."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from speech_eval.cli.compare import as_typed
 from speech_eval.cli.main import app
 
 runner = CliRunner()
@@ -47,6 +48,12 @@ def test_doctor_tells_extras_and_licensed_weights() -> None:
     assert found["extras"]["asr"]["packages"]["torch"]
     for asset in found["assets"]:
         assert asset["license"] and asset["packages"] and asset["verified"] is False
+
+
+def test_audio_below_the_folder_is_named_as_one_types_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert as_typed(str(tmp_path / "run" / "a.flac")) == str(Path("run", "a.flac"))
+    assert as_typed("/elsewhere/a.flac") == "/elsewhere/a.flac"
 
 
 def test_data_check_of_a_fetched_set() -> None:
