@@ -7,7 +7,8 @@ from typing import Any
 
 from speech_eval.errors import BadInput, require
 
-_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
+# The last is all that a tokenizer of bytes has.
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json", "tokenizer_config.json")
 _EXTRACTORS = ("preprocessor_config.json", "processor_config.json")
 # By class: what it is, and the files of which it needs one, the usual one first.
 _PARTS = {

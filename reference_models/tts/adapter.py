@@ -296,9 +296,11 @@ class NeuTTS(_Published):
 
 
 class OuteTTS(_Published):
-    """OuteTTS 1.0 with the Descript Audio Codec of two codebooks."""
+    """OuteTTS 1.0 with the Descript Audio Codec of two codebooks. It speaks in a voice of its own and ignores voice
+    prompts, as it clones from words aligned with their codes: `worker:outetts` makes those by its package."""
 
     family = "outetts"
+    _clones = False
 
 
 def released_codec(family: str) -> str:

@@ -192,13 +192,13 @@ def test_a_speech_lm_is_found_by_tokens_that_were_added_to_a_vocabulary(tmp_path
     ("family", "export"),
     (
         *(("whisper", "fine_tuned"), ("wavlm", "old_norms"), ("neucodec", "shards"), ("snac", "bookkeeping")),
-        *(("orpheus", "without_generation"), ("outetts", "shards")),
+        *(("orpheus", "without_generation"), ("neutts", "shards")),
     ),
 )
 def test_the_command_runs_a_strangers_export(
     family: str, export: str, tmp_path: Path, written: Callable[[str], Made]
 ) -> None:
     spec = exported(written(family), export, tmp_path / "model")
-    task = TASKS.get(family, "latency" if family in ("orpheus", "outetts") else "asr")
+    task = TASKS.get(family, "latency" if family in ("orpheus", "neutts") else "asr")
     metrics = "si-sdr[torchmetrics-definition]" if family in TASKS else ""
     assert run(spec, task, tmp_path, metrics=metrics) == 0

@@ -245,8 +245,10 @@ def test_outetts_speaks_freely_and_its_codes_are_picked_out(tmp_path: Path) -> N
     assert [book.tolist() for book in lm.codes(np.array(said))] == [[3, 5], [4, 6]]
     (audio,) = model.synthesize([ask("Hi")])
     assert len(audio.samples) % 320 == 0
+    prompted = model.synthesize([ask("Hi", voice="0880", words="He was not an ill-disposed young man.")])[0]
+    assert np.array_equal(prompted.samples, audio.samples)  # in a voice of its own
     with pytest.raises(BadInput, match="aligned words"):
-        model.synthesize([ask("Hi", voice="0880", words="He was not an ill-disposed young man.")])
+        lm.prompt_ids("Hi", "No", [np.array([5]), np.array([5])])
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
