@@ -339,7 +339,7 @@ def rescore(run: Path | RunDirectory, settings: Settings, progress: Progress = s
             recognizer = None if item.recognizer is None else modelspec.redact(item.recognizer)
             tasks[name] = record.model_copy(update={"metrics": merged, "recognizer": recognizer})
         directory.write_manifest(directory.manifest().model_copy(update={"tasks": tasks}))
-        results = aggregate(directory, {name: item.dataset.samples for name, item in items.items()})
+        results = _aggregated(directory, {name: item.dataset.samples for name, item in items.items()})
         directory.write_results(results)
         settle(directory, results)
     return results
@@ -363,7 +363,7 @@ def rate(directory: RunDirectory, ratings: Mapping[str, Sequence[Rating]]) -> Re
             merged = list(dict.fromkeys([*tasks[name].metrics, *metrics]))
             tasks[name] = tasks[name].model_copy(update={"metrics": merged})
         directory.write_manifest(directory.manifest().model_copy(update={"tasks": tasks}))
-        results = aggregate(directory)
+        results = _aggregated(directory)
         directory.write_results(results)
     return results
 

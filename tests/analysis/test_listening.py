@@ -232,6 +232,17 @@ def test_import_adds_every_metric_to_the_runs_and_verify_finds_it(folder: Path, 
     assert runs[0].file("ratings", TASK).read_bytes().startswith(lines)  # only added to
 
 
+def test_a_stored_score_without_its_numbers_is_one_line(folder: Path, tmp_path: Path) -> None:
+    (run, _) = codec_runs(tmp_path)
+    key = Key.model_validate_json((folder / "key.json").read_text())
+    hand_in(folder, panel(key, GOOD, 2))
+    lines = [json.loads(line) for line in run.file("scores", TASK).read_text().splitlines()]
+    lines[0]["parts"] = {"another": 1.0}
+    run.file("scores", TASK).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(BadInput, match="the stored records cannot be used"):
+        import_answers(folder, [run.path])
+
+
 def test_a_run_with_other_outputs_is_refused(folder: Path, tmp_path: Path) -> None:
     key = Key.model_validate_json((folder / "key.json").read_text())
     hand_in(folder, panel(key, GOOD, 2))

@@ -58,11 +58,11 @@ def _rows(sample: Sample, rows: Any, column: str) -> Iterator[tuple[int, str, fl
         try:
             channel, text, start, end = row
             good = channel in (AGENT, USER) and isinstance(text, str) and 0.0 <= float(start) <= float(end) < math.inf
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             good = False
         if not good:
             raise BadInput(
-                f"{sample.id}: row {number} of '{column}' is {row!r}.",
+                f"{sample.id}: row {number} of '{column}' is {row!r:.200}.",
                 "Each is [channel, text, start, end]: 0 (agent) or 1 (user), a text, and seconds.",
             )
         yield int(channel), text, float(start), float(end)
