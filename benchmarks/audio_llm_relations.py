@@ -46,7 +46,7 @@ from speech_eval.reference_models.audio_llm.prompts import Heard, Segment, Writt
 from speech_eval.reference_models.audio_llm.text_llm import TextLLM
 from speech_eval.reference_models.data.corpus import open_corpus
 from speech_eval.reference_models.data.questions import questions
-from speech_eval.reference_models.data.voices import FACTORS, say
+from speech_eval.reference_models.data.voices import say
 from speech_eval.reference_models.speech_lm.recognition import Heard as Pair
 from speech_eval.reference_models.speech_lm.recognition import error_rate
 from speech_eval.reference_models.training.charts import Chart, figure
@@ -55,6 +55,7 @@ OPPOSITES, KINDS = 48, 48  # questions of the world
 LONGEST_PROMPT = 5.0  # seconds
 PROMPT_VOICES = ("hibari-heart", "hibari-low", "hibari-high")
 TEST_VOICE = "hibari-small"
+VOICES = ("hibari-heart", "hibari-low", "hibari-high", "hibari-mid", TEST_VOICE)
 BATCH, RATE = 16, 2e-3
 CONFIG = AudioLLMConfig.model_validate(
     {"fusion": {"type": "mlp-fold", "fold": 4, "hidden": 256}, "adapt": {"type": "full"}, "prompt": {"examples": ()}}
@@ -68,7 +69,7 @@ def world(output: Path) -> FeatureStore:
     asked += [one for one in found if one.text.startswith("Is")][:KINDS]
     rows = [
         (voice, number, one.text, one.answer, "held-out" if voice == TEST_VOICE else "train")
-        for voice in FACTORS
+        for voice in VOICES
         for number, one in enumerate(asked)
     ]
     folder = _spoken(output / "world", rows)
