@@ -2,8 +2,9 @@
 
     python benchmarks/audio_llm_hearing.py --model listen-135m --data asterisk-en@held-out [--limit 60]
 
-`--model` is a shipped name or a checkpoint directory, `--data` anything that `speech-eval run --data` takes. One row
-per way, its word error rate with the interval of a bootstrap over recordings:
+`--model` is a shipped name or a checkpoint directory, `--data` anything that `speech-eval run --data` takes; with
+`--not-in DATA`, recordings whose words are in other data, such as those trained on, are left out. One row per way, its
+word error rate with the interval of a bootstrap over recordings:
 
     true text      the text LLM is asked to repeat what was said: what it loses of a perfect hearing
     whisper        the Whisper whose encoder the model has
@@ -38,7 +39,7 @@ from speech_eval.reference_models.audio_llm.generation import Decoding, generate
 from speech_eval.reference_models.audio_llm.model import AudioLLM, Example
 from speech_eval.reference_models.audio_llm.objectives import next_token
 from speech_eval.reference_models.audio_llm.prompts import PLACE, Written, as_text
-from speech_eval.reference_models.data.natural import natural_sentences
+from speech_eval.reference_models.data.natural import natural_sentences, spoken_words
 from speech_eval.reference_models.speech_lm.recognition import Heard, error_rate
 from speech_eval.reference_models.training.checkpoint import find_checkpoint
 
@@ -118,13 +119,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="listen-135m")
     parser.add_argument("--data", default="asterisk-en@held-out")
+    parser.add_argument("--not-in", help="data whose words are left out")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--ways", default="true text,whisper,whisper LLM,ctc,hard,soft,soft base")
     given = parser.parse_args()
     torch.set_num_threads(1)
     data = load_dataset(given.data).subset(given.limit)
-    audios = [load(data.audio_path(str(sample.audio))) for sample in data.samples]
-    texts = [str(sample.text) for sample in data.samples]
+    known = {spoken_words(str(s.text)) for s in load_dataset(given.not_in).samples} if given.not_in else set()
+    samples = [sample for sample in data.samples if spoken_words(str(sample.text)) not in known]
+    audios = [load(data.audio_path(str(sample.audio))) for sample in samples]
+    texts = [str(sample.text) for sample in samples]
     model, _ = building.load(find_checkpoint(given.model, "--model"))
     encoder = model.config.encoder.spec
     written = cache(lambda: recognized(encoder, audios))

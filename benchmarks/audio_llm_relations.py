@@ -55,6 +55,7 @@ OPPOSITES, KINDS = 48, 48  # questions of the world
 LONGEST_PROMPT = 5.0  # seconds
 PROMPT_VOICES = ("hibari-heart", "hibari-low", "hibari-high")
 TEST_VOICE = "hibari-small"
+VOICES = (*PROMPT_VOICES, "hibari-mid", TEST_VOICE)
 BATCH, RATE = 16, 2e-3
 CONFIG = AudioLLMConfig.model_validate(
     {"fusion": {"type": "mlp-fold", "fold": 4, "hidden": 256}, "adapt": {"type": "full"}, "prompt": {"examples": ()}}
@@ -68,7 +69,7 @@ def world(output: Path) -> FeatureStore:
     asked += [one for one in found if one.text.startswith("Is")][:KINDS]
     rows = [
         (voice, number, one.text, one.answer, "held-out" if voice == TEST_VOICE else "train")
-        for voice in (*PROMPT_VOICES, "hibari-mid", TEST_VOICE)
+        for voice in VOICES
         for number, one in enumerate(asked)
     ]
     folder = _spoken(output / "world", rows)
