@@ -46,7 +46,7 @@ from speech_eval.reference_models.audio_llm.text_llm import TextLLM
 from speech_eval.reference_models.data.corpus import open_corpus
 from speech_eval.reference_models.data.natural import spoken_words
 from speech_eval.reference_models.data.questions import questions
-from speech_eval.reference_models.data.voices import FACTORS, say
+from speech_eval.reference_models.data.voices import say
 from speech_eval.reference_models.speech_lm.recognition import Heard as Pair
 from speech_eval.reference_models.speech_lm.recognition import error_rate
 
@@ -67,7 +67,7 @@ def world(output: Path) -> FeatureStore:
     asked += [one for one in found if one.text.startswith("Is")][:KINDS]
     rows = [
         (voice, number, one.text, one.answer, "held-out" if voice == TEST_VOICE else "train")
-        for voice in FACTORS
+        for voice in (*PROMPT_VOICES, "hibari-mid", TEST_VOICE)
         for number, one in enumerate(asked)
     ]
     folder = _spoken(output / "world", rows)

@@ -1,5 +1,10 @@
 """What the training stacks do on an accelerator: one JSON line per measurement (see gpu.sh).
 
+equal     losses of the first steps of each recipe's smallest size, in float32, beside those on a CPU
+codes     shares of a codec's codes that layers in bfloat16, and a CPU, leave as they are
+stream    causal codecs in pieces of 80 ms beside the whole
+resume    training stopped and resumed beside training straight through
+recipes   seconds per step, memory, and what the schedule takes at that speed, for each recipe at size `reference`
 codec     seconds per step of DAC's 16 kHz architecture, beside transformers' DacModel
 lm        seconds per step of a speech LM, tokens per second and the share of a large matrix product's speed (MFU)
 csm       a step with the depth decoder on all frames over one on a sixteenth of them
@@ -9,7 +14,8 @@ sampling  tokens per second of a batch of utterances
 budget    minutes that a budget of codec-modelability takes, at the speed of one batch, for a codec of 200 tokens per
           second, and its memory
 
-Weights and codes are random: cost does not depend on them.
+Weights and codes are random: cost does not depend on them. Nothing begins after `--seconds`, and an error ends only the
+measurement that it is in. Recipes that need a hub's model or a speech encoder are left out, semantic losses too.
 """
 
 from __future__ import annotations
@@ -17,11 +23,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import gpu_checks
 import torch
+import transformers
 from torch import Tensor
 from transformers import DacConfig, DacModel
 
@@ -56,6 +65,9 @@ class Size:
     rows: int  # recordings of ten seconds in a batch of the budget
     speakers: int
     compiler: str
+    small: dict[str, Any]  # changes of `core` where steps are many or layers are compiled
+    recipes: str
+    steps: int
 
 
 FULL = Size(
@@ -66,11 +78,14 @@ FULL = Size(
     depth={"width": 1024, "layers": 4, "heads": 8, "kv_heads": 2, "feed_forward": 8192},
     sequence=2048,
     books=32,
-    rounds=10,
+    rounds=5,
     budget="h100-2",
     rows=30,
     speakers=64,
     compiler="inductor",
+    small={"width": 1024, "layers": 8, "heads": 16, "feed_forward": 4096},
+    recipes="reference",
+    steps=5,
 )
 TINY = Size(
     channels=(4, 32, 64),
@@ -85,6 +100,9 @@ TINY = Size(
     rows=1,
     speakers=2,
     compiler="aot_eager",
+    small={},
+    recipes="smoke",
+    steps=2,
 )
 OPTIMIZER = OptimizerConfig(learning_rate=3e-4, clip_norm=1.0)
 TOKENS_PER_SECOND = 200
@@ -210,7 +228,13 @@ def lm_step(model: TokenLM, size: Size, device: torch.device, precision: Precisi
     return stepper(model, lambda: model.loss(called(ids, labels), counts), device, precision)
 
 
+def at_most(size: Size, batch: int, sequence: int = 2048) -> Size:
+    """The size with fewer positions, for what needs more memory or time for each."""
+    return replace(size, batch=min(size.batch, batch), sequence=min(size.sequence, sequence))
+
+
 def measure_lm(size: Size, device: torch.device) -> None:
+    size = at_most(size, 4)
     model = speech_lm(size, "flat", device)
     _, labels = lm_batch(model, size, device)
     positions = size.batch * size.sequence
@@ -222,7 +246,7 @@ def measure_lm(size: Size, device: torch.device) -> None:
 
 
 def measure_csm(size: Size, device: torch.device) -> None:
-    found = {}
+    size, found = at_most(size, 2, 1024), {}
     for share in (1.0, 1 / 16):
         model = speech_lm(size, "csm", device, share)
         found[share] = seconds_of(lm_step(model, size, device, "bf16"), size.rounds, device)
@@ -230,7 +254,7 @@ def measure_csm(size: Size, device: torch.device) -> None:
 
 
 def measure_curves(size: Size, device: torch.device, steps: int = 50) -> None:
-    curves = {}
+    size, curves = replace(at_most(size, 4), core=size.core | size.small), {}
     for precision in ("float32", "bf16"):
         step = lm_step(speech_lm(size, "flat", device), size, device, precision)  # type: ignore[arg-type]
         curves[precision] = [step() for _ in range(steps)]
@@ -239,6 +263,7 @@ def measure_curves(size: Size, device: torch.device, steps: int = 50) -> None:
 
 
 def measure_compile(size: Size, device: torch.device) -> None:
+    size = replace(at_most(size, 4), core=size.core | size.small)
     model = speech_lm(size, "flat", device)
     plain = seconds_of(lm_step(model, size, device, "bf16"), size.rounds, device)
     begun = time.perf_counter()
@@ -284,34 +309,81 @@ def measure_budget(size: Size, device: torch.device) -> None:
     )
 
 
+def measure_equal(size: Size, device: torch.device) -> None:
+    with gpu_checks.exact():
+        for row in gpu_checks.equal(device, size.steps):
+            say("equal", **row)
+
+
+def measure_codes(size: Size, device: torch.device) -> None:
+    with gpu_checks.exact():
+        for row in gpu_checks.codes(device):
+            say("codes", **row)
+
+
+def measure_stream(size: Size, device: torch.device) -> None:
+    with gpu_checks.exact():
+        for row in gpu_checks.stream(device):
+            say("stream", **row)
+
+
+def measure_resume(size: Size, device: torch.device) -> None:
+    for row in gpu_checks.resume(device):
+        say("resume", **row)
+
+
+def measure_recipes(size: Size, device: torch.device) -> None:
+    for row in gpu_checks.recipes(device, size.recipes, min(size.rounds, 3), over):
+        say("recipes", **row)
+
+
+# By worth, in case time runs out.
 MEASUREMENTS = {
-    "codec": measure_codec,
+    "equal": measure_equal,
+    "resume": measure_resume,
+    "stream": measure_stream,
+    "codes": measure_codes,
+    "recipes": measure_recipes,
     "lm": measure_lm,
-    "csm": measure_csm,
     "curves": measure_curves,
+    "csm": measure_csm,
+    "codec": measure_codec,
     "compile": measure_compile,
-    "sampling": measure_sampling,
     "budget": measure_budget,
+    "sampling": measure_sampling,
 }
+BEGUN, limit = time.monotonic(), float("inf")
+
+
+def over() -> bool:
+    """Whether no time is left to begin something."""
+    return time.monotonic() - BEGUN > limit
 
 
 def main() -> None:
+    global limit
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", help=f"some of {', '.join(MEASUREMENTS)}; all if none is named")
     parser.add_argument("--tiny", action="store_true", help="the smallest shapes, for a CPU")
+    parser.add_argument("--seconds", type=float, default=170, help="begin no measurement later (default: 170)")
     given = parser.parse_args()
+    limit = given.seconds
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
-    say("device", name=name, torch=torch.__version__, tiny=given.tiny)
+    say("device", name=name, torch=torch.__version__, transformers=transformers.__version__, tiny=given.tiny)
     for what in given.what or MEASUREMENTS:
+        if over():
+            say(what, left_out="no time")
+            continue
         if device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         begun = time.perf_counter()
         try:
             MEASUREMENTS[what](TINY if given.tiny else FULL, device)
-        except torch.cuda.OutOfMemoryError as error:  # the others are worth their time all the same
-            say(what, error=str(error).splitlines()[0])
+        except Exception as error:  # the others are worth their time all the same
+            traceback.print_exc(limit=-3)
+            say(what, error=f"{type(error).__name__}: {error}".splitlines()[0][:300])
         say("took", what=what, seconds=time.perf_counter() - begun)
 
 

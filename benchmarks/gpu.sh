@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the training stacks do on the accelerator at hand, in ten minutes: bash benchmarks/gpu.sh [--tiny]
+# What the training stacks do on the accelerator at hand, in three minutes: bash benchmarks/gpu.sh [--tiny]
 # Needs torch, transformers and pydantic, and builds nothing. `--tiny` runs the same on a CPU in a minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+_FEW = 20  # names that a message shows where none is near
+_LONGEST = 100  # characters of a name that are compared and shown
+
 
 class SpeechEvalError(Exception):
     """Base of every error this project raises on purpose; the command line exits with `exit_code`."""
@@ -24,6 +29,28 @@ class BadAudio(BadInput):
 
 class UnknownName(BadInput):
     """A task, model, metric or dataset name that nothing is registered under."""
+
+
+def clipped(name: object) -> str:
+    """A name as a message shows it, however long it is."""
+    text = str(name)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
+    """The remedy for an unknown `name`: those of its family, else the nearest, or all where they are few; then the
+    command that lists them, if there is one. It is short, however many are known."""
+    from difflib import get_close_matches
+
+    names = sorted(map(clipped, known))
+    see = f" See: {listed}" if listed else ""
+    family = [each for each in names if name in (each.partition("[")[0], each.rpartition("/")[2])]  # `wer` of `wer[…]`
+    if near := family[:_FEW] or get_close_matches(name[:_LONGEST], names, n=3):
+        return f"Did you mean {' or '.join(near)}?{see}"
+    if listed and len(names) > _FEW:
+        return see.strip()
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"Known: {', '.join(names[:_FEW])}{more}.{see}" if names else see.strip()
 
 
 class NotComparable(BadInput):

@@ -7,7 +7,6 @@ themselves (`engine/task.py`).
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import logging
@@ -17,17 +16,18 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from speech_eval.errors import BadInput, UnknownName
+from speech_eval.errors import BadInput, UnknownName, clipped, nearest
 from speech_eval.safety.guest import contained
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-_LISTED = 20  # names in an error message at most
 _PLUGIN = "speech_eval_plugin_"  # begins the names of modules that are files of the user's
 
 
 class Registry(Generic[T]):
     """Things of one kind by name. `group` is the entry-point group, `builtin` maps names to `module:attr`."""
+
+    listed = ""  # the command that lists the names
 
     def __init__(self, kind: str, group: str, builtin: dict[str, str]) -> None:
         self.kind = kind
@@ -63,12 +63,7 @@ class Registry(Generic[T]):
             self._loaded.setdefault(name, load_attr(self._lazy[name]))  # which may register itself
         if name in self._loaded:
             return self._loaded[name]
-        names = self.names()
-        near = [known for known in names if known.partition("[")[0] == name]  # `wer` of `wer[…]`
-        near = near or difflib.get_close_matches(name, names, n=3)
-        known = f"Known: {', '.join(names)}." if len(names) <= _LISTED else f"See: speech-eval list {self.kind}s"
-        hint = f"Did you mean {' or '.join(near)}?" if near else known
-        raise UnknownName(f"No {self.kind} is named '{name}'.", hint)
+        raise UnknownName(f"No {self.kind} is named '{clipped(name)}'.", nearest(name, self.names(), self.listed))
 
     @property
     def known(self) -> frozenset[str]:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from speech_eval.audio import Audio, load
-from speech_eval.cache import file_sha256
+from speech_eval.audio import Audio, audio_sha256, load
 from speech_eval.engine.run_directory import RunDirectory
-from speech_eval.errors import BadInput, SpeechEvalError
+from speech_eval.errors import BadAudio, BadInput, SpeechEvalError
 from speech_eval.leaderboard.load import Run
 from speech_eval.leaderboard.recordings import Choice, Recordings
 from speech_eval.records import StoredAudio
@@ -62,7 +61,10 @@ class AudioShelf:
         try:
             path = RunDirectory(run.path).audio_path(stored)
         except BadInput:
-            return Clip(OUTPUT, problem="its path leads out of the run directory")
+            return Clip(
+                OUTPUT,
+                problem="its file is a link, out of the run directory, or too large",
+            )
         return self._clip(OUTPUT, str(path), stored.sha256)
 
     def given(self, run: Run, task: str, label: str, relative: str | None, sha256: str | None) -> Clip | None:
@@ -114,7 +116,10 @@ class AudioShelf:
     def _copy(self, path: Path, sha256: str | None) -> Clip:
         if not path.is_file():
             return Clip("", problem="the audio file is missing")
-        digest = file_sha256(path)
+        try:
+            digest = audio_sha256(path)
+        except BadAudio:
+            return Clip("", problem="the audio file is larger than any that is read")
         if sha256 is not None and digest != sha256:
             return Clip("", problem="the audio file is not the recorded one (its sha256 differs)")
         if digest not in self._copies:

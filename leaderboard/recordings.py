@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from speech_eval import datasets
 from speech_eval.assets.archives import safe_relative
-from speech_eval.cache import file_sha256
+from speech_eval.cache import file_sha256_once
 from speech_eval.datasets.dataset import split_name
 from speech_eval.errors import BadInput, SpeechEvalError
 
@@ -99,7 +99,7 @@ def _own(bases: Sequence[Path], location: str, relative: str, sha256: str | None
     if sha256 is None:
         return Recording(problem="the run did not record its sha256")
     for path in dict.fromkeys(_candidates(bases, location, relative)):
-        if _is_audio(path) and file_sha256(path) == sha256:
+        if _is_audio(path) and file_sha256_once(path) == sha256:
             return Recording(path, own=True)
     # one message for a missing and for another file: a page must not tell which files a machine has
     return Recording(

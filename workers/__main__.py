@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speech_eval.adapters.remote.worker.folder import LIBRARY, read_folder
-from speech_eval.errors import BadInput, SpeechEvalError
+from speech_eval.errors import BadInput, SpeechEvalError, clipped, nearest
 from speech_eval.workers.catalog import DESCRIBED, HERE
 
 LIBRARY_FILE = LIBRARY / "speech_eval_worker.py"
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str]) -> None:
         return
     name, folder = arguments[0], Path(arguments[1] if len(arguments) > 1 else arguments[0])
     if name not in DESCRIBED:
-        raise BadInput(f"No worker is named '{name}'.", f"Known: {', '.join(DESCRIBED)}.")
+        known = nearest(name, DESCRIBED, "python -m speech_eval.workers")
+        raise BadInput(f"No worker is named '{clipped(name)}'.", known)
     if folder.exists():
         raise BadInput(f"{folder} exists.", f"Name a new folder: python -m speech_eval.workers {name} DIR")
     shutil.copytree(HERE / name, folder, ignore=shutil.ignore_patterns("__pycache__", ".venv", "source", "weights"))

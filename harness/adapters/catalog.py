@@ -24,6 +24,8 @@ A = TypeVar("A", bound=type[Adapter])
 class _Models(Registry[Entry]):
     """Entries by name: the built-in ones, those of installed packages, and those of plug-ins."""
 
+    listed = "speech-eval list models"
+
     def __init__(self) -> None:
         super().__init__("model", "speech_eval.adapters", {})
         self._loaded.update({entry.name: entry for entry in ENTRIES})

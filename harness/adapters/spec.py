@@ -18,7 +18,6 @@ outermost brackets are removed, and brackets nest:
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
 import re
@@ -32,7 +31,7 @@ from speech_eval.adapters import checkpoints
 from speech_eval.adapters.base import Adapter, interfaces_of
 from speech_eval.adapters.catalog import MODELS, SCHEMES, Target
 from speech_eval.adapters.options import check_flags, whole
-from speech_eval.errors import BadInput, SpeechEvalError
+from speech_eval.errors import BadInput, SpeechEvalError, clipped, nearest
 from speech_eval.records import ModelInfo
 from speech_eval.registry import load_file
 from speech_eval.safety.code import code_digests
@@ -144,9 +143,8 @@ class ResolvedModel:
         known = dict.fromkeys(name for init in inits[:-1] for name in inspect.signature(init).parameters)
         options = [name for name in known if name not in ("self", "args", "kwargs", "options")]
         if found := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
-            near = difflib.get_close_matches(found[1], options, n=1)
-            hint = f"Did you mean '{near[0]}'?" if near else f"It has: {', '.join(options)}."
-            return BadInput(f"{self.redacted}: there is no option '{found[1]}'.", hint)
+            problem = f"{self.redacted}: there is no option '{clipped(found[1])}'."
+            return BadInput(problem, nearest(found[1], options))
         if found := re.search(r"missing \d+ required .*?'(\w+)'", str(error)):
             return BadInput(f"{self.redacted} needs the option '{found[1]}'.", f"Write {self.redacted},{found[1]}=….")
         return BadInput(f"{self.redacted}: {self._reason(error)}.", "Check the options after the model's name.")

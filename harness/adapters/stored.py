@@ -21,8 +21,7 @@ from speech_eval.adapters.base import (
     TranscriptionRequest,
 )
 from speech_eval.adapters.catalog import Target
-from speech_eval.audio import Audio, load
-from speech_eval.cache import file_sha256
+from speech_eval.audio import Audio, audio_sha256, load
 from speech_eval.errors import BadInput
 from speech_eval.records import ModelInfo, Sample
 from speech_eval.text.files import read_text
@@ -97,7 +96,7 @@ class _Folder(Adapter):
     def info(self) -> ModelInfo:
         digest = hashlib.sha256()
         for file in sorted(p for p in self.path.rglob("*") if p.is_file()):
-            digest.update(f"{file.relative_to(self.path)} {file_sha256(file)}\n".encode())
+            digest.update(f"{file.relative_to(self.path)} {audio_sha256(file)}\n".encode())
         return ModelInfo(name=self.path.name, weights_sha256=digest.hexdigest())
 
     def _file(self, sample_id: str, suffixes: Sequence[str]) -> Path | None:

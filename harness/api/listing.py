@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
@@ -13,7 +12,7 @@ from speech_eval.adapters.entry import Entry
 from speech_eval.adapters.systems import of_model
 from speech_eval.engine.task import GROUPS as TASK_GROUPS
 from speech_eval.engine.task import TASKS
-from speech_eval.errors import BadInput, UnknownName
+from speech_eval.errors import BadInput, UnknownName, clipped, nearest
 from speech_eval.metrics.catalog import METRICS
 
 # The columns that fit a terminal; --json has all of them.
@@ -61,14 +60,12 @@ def rows(kind: str, interface: str | None = None) -> list[dict[str, Any]]:
     """One row per registered thing of `kind`, of one interface where that is given. Raises `UnknownName` for another
     kind or interface."""
     if kind not in KINDS:
-        raise UnknownName(f"Nothing to list under '{kind}'.", f"Use one of: {', '.join((*KINDS, 'recipes'))}.")
+        raise UnknownName(f"Nothing to list under '{clipped(kind)}'.", nearest(kind, (*KINDS, "recipes")))
     found = {"tasks": _tasks, "models": _models, "metrics": _metrics, "data": _data}[kind]()
     if interface is None:
         return found
     if interface not in INTERFACES:
-        near = get_close_matches(interface, INTERFACES, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Use one of: {', '.join(INTERFACES)}."
-        raise UnknownName(f"There is no interface '{interface}'.", hint)
+        raise UnknownName(f"There is no interface '{clipped(interface)}'.", nearest(interface, INTERFACES))
     if kind not in ("tasks", "models"):
         raise BadInput(f"The rows of '{kind}' have no interface.", "Leave out --interface.")
     return [row for row in found if interface in row["interfaces"]]

@@ -24,7 +24,7 @@ from speech_eval.assets import archives
 from speech_eval.assets.archives import safe_relative
 from speech_eval.assets.bundles import unpack_recordings
 from speech_eval.cache import file_sha256, write_atomically
-from speech_eval.errors import BadInput, NotFetched, SpeechEvalError, UnknownName
+from speech_eval.errors import BadInput, NotFetched, SpeechEvalError, UnknownName, clipped, nearest
 from speech_eval.progress import Progress, silent
 from speech_eval.records import Record
 
@@ -195,7 +195,9 @@ def _asset(name: str) -> Asset:
     try:
         return _assets()[name]
     except KeyError:
-        raise UnknownName(f"There is no asset named '{name}'.", f"Choose one of: {', '.join(_assets())}.") from None
+        raise UnknownName(
+            f"There is no asset named '{clipped(name)}'.", nearest(name, _assets(), "speech-eval doctor")
+        ) from None
 
 
 def _folder(asset: Asset) -> Path:

@@ -19,7 +19,16 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from speech_eval.audio.wav import PLACEHOLDER, OtherEncoding, WAVReader, is_wav
-from speech_eval.audio.waveform import Audio, Samples, check_header, check_waveform, mono
+from speech_eval.audio.waveform import (
+    LONGEST_VARIABLE,
+    Audio,
+    Samples,
+    check_header,
+    check_waveform,
+    largest_bytes,
+    mono,
+)
+from speech_eval.cache import file_sha256_once
 from speech_eval.errors import BadAudio, MissingExtra, require
 
 _PIECE = 1 << 20  # bytes
@@ -39,12 +48,16 @@ _ESTIMATED = frozenset({"aac", "ac3", "eac3", "amr", "mp3", "mpeg", "mpegts"})  
 def load(path: str | os.PathLike[str], rate: int | None = None) -> Audio:
     """Read an audio file as mono float32, resampled to `rate` if given; the mean of its channels.
 
-    Raises `BadAudio` naming the file for what is not audio, ends before its header says, or lasts longer than
-    `longest_seconds`. The content decides how it is read, except for G.722, which has no header: `.g722`.
+    Raises `BadAudio` naming the file for what is not audio, ends before its header says, lasts longer than
+    `longest_seconds`, or is larger than `largest_bytes`. The content decides how it is read, except for G.722, which
+    has no header: `.g722`.
     """
     path = Path(path)
     if not path.is_file():
         raise BadAudio(f"{path}: no such audio file.", "Check the manifest, or fetch the data: speech-eval data fetch.")
+    if not path.stat().st_size:
+        raise BadAudio(f"{path}: not a readable audio file: it is empty.", "Copy or make it again.")
+    check_size(path)
     with path.open("rb", buffering=0) as file:
         if path.suffix.lower() == ".g722":
             check_header(16_000, 1, 2 * path.stat().st_size, str(path))
@@ -52,6 +65,21 @@ def load(path: str | os.PathLike[str], rate: int | None = None) -> Audio:
         else:
             audio = read(file, str(path))
     return audio if rate is None else audio.resampled(rate)
+
+
+def check_size(path: Path) -> None:
+    """Raise `BadAudio` for a file that is larger than any audio: a hole in it costs nothing, and reading it does."""
+    if (size := path.stat().st_size) > largest_bytes():
+        raise BadAudio(
+            f"{path}: {size >> 20} MiB, and audio files of at most {largest_bytes() >> 20} MiB are read.",
+            f"Cut it into pieces, or set {LONGEST_VARIABLE}.",
+        )
+
+
+def audio_sha256(path: Path) -> str:
+    """sha256 of an audio file in hex, read once for each state of the file. Raises `BadAudio` as `check_size`."""
+    check_size(path)
+    return file_sha256_once(path)
 
 
 def read(source: bytes | io.FileIO, what: str) -> Audio:

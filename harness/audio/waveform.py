@@ -52,6 +52,11 @@ def longest_seconds() -> float:
     return longest
 
 
+def largest_bytes() -> int:
+    """How large an audio file may be: the longest audio as floats of 64 bits, 2.8 GB for an hour."""
+    return int(longest_seconds() * _LARGEST_RATE * 8)
+
+
 def check_length(seconds: float, what: str) -> None:
     """Raise `BadAudio` for what is too long to be held in memory beside others."""
     longest = longest_seconds()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from speech_eval.errors import clipped, nearest
 
 
 def read(context: typer.Context, file: Path | None) -> Path | None:
@@ -22,9 +23,9 @@ def read(context: typer.Context, file: Path | None) -> Path | None:
     for key, value in _mapping(file).items():
         option = options.get(str(key).replace("_", "-"))
         if option is None:
-            near = difflib.get_close_matches(str(key).replace("_", "-"), options, n=1)
-            hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(sorted(options))}."
-            raise typer.BadParameter(f"{file}: no option '{key}' of '{context.command.name}'. {hint}")
+            name = str(context.command.name)
+            hint = nearest(str(key).replace("_", "-"), options, f"speech-eval {name} --help")
+            raise typer.BadParameter(f"{file}: no option '{clipped(key)}' of '{name}'. {hint}")
         given[str(option.name)] = _value(option, value)
     context.default_map = {**(context.default_map or {}), **given}
     return file

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from speech_eval.assets import store as assets
 from speech_eval.assets.archives import safe_relative
-from speech_eval.cache import file_sha256_once
+from speech_eval.audio import audio_sha256
 from speech_eval.datasets import spoken
 from speech_eval.datasets.roots import absolute
 from speech_eval.errors import BadAudio, BadInput, NotFetched
@@ -166,8 +166,8 @@ class Dataset:
 
 
 def check_digest(path: Path, sha256: str | None) -> None:
-    """Raise `BadAudio` for a file that is there and has another sha256 than is stated."""
-    if sha256 and path.is_file() and (found := file_sha256_once(path)) != sha256:
+    """Raise `BadAudio` for a file that is there and has another sha256 than is stated, or is larger than any audio."""
+    if sha256 and path.is_file() and (found := audio_sha256(path)) != sha256:
         raise BadAudio(
             f"{path}: its sha256 is {found[:12]}…, and the dataset states {sha256[:12]}….",
             "Get the file again, or correct the dataset.",

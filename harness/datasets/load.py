@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from speech_eval.datasets.catalog import Entry, catalog
 from speech_eval.datasets.dataset import Dataset, split, split_name, union
 from speech_eval.datasets.fetch import describe, present, version
 from speech_eval.datasets.languages import settle
-from speech_eval.errors import NotFetched, UnknownName
+from speech_eval.errors import NotFetched, UnknownName, clipped, nearest
 
 
 def names() -> list[str]:
@@ -116,9 +115,8 @@ def _entry(name: str) -> Entry | None:
 
 
 def _unknown(name: str) -> UnknownName:
-    near = difflib.get_close_matches(name, [*names(), *catalog().aliases], n=3)
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    known = nearest(name, [*names(), *catalog().aliases], "speech-eval data list")
     return UnknownName(
-        f"There is no dataset and no file named '{name}'.",
-        f"{hint}See: speech-eval data list; or give the path of a manifest or folder.",
+        f"There is no dataset and no file named '{clipped(name)}'.",
+        f"{known}; or give the path of a manifest or folder.",
     )

@@ -35,7 +35,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from speech_eval.audio import Audio, flac_bytes
+from speech_eval.audio import Audio, flac_bytes, largest_bytes
 from speech_eval.cache import TEMPORARY, disk_errors, write_atomically
 from speech_eval.engine import run_files
 from speech_eval.engine.ratings import Rating, newest
@@ -56,6 +56,7 @@ from speech_eval.records import (
     Transcript,
 )
 
+_HEADER, _LARGEST_FRAME = 1 << 20, 8  # bytes of a stored waveform before its samples, and of one sample
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Record)
 P = ParamSpec("P")
@@ -308,8 +309,16 @@ class RunDirectory:
         )
 
     def audio_path(self, stored: StoredAudio) -> Path:
-        """The file of a stored waveform. Raises `BadInput` for a path that leads out of the run, a link or a device."""
-        return run_files.inside(self.origin, stored.path)
+        """The file of a stored waveform. Raises `BadInput` for a path that leads out of the run, a link or a device,
+        and for a file that is larger than the stated `frames` take, such as one with a hole."""
+        path = run_files.inside(self.origin, stored.path)
+        largest = min(largest_bytes(), _HEADER + _LARGEST_FRAME * max(0, stored.frames))
+        if path.is_file() and (size := path.stat().st_size) > largest:
+            raise BadInput(
+                f"{path} has {size / run_files.MIB:.0f} MiB, more than {stored.frames} frames take.",
+                "Do not use this run.",
+            )
+        return path
 
     # --------------------------------------------------------------------------------------- single files
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -12,7 +11,7 @@ from types import ModuleType
 from speech_eval.adapters.base import INTERFACES
 from speech_eval.engine.generate.answer import Answer
 from speech_eval.engine.generate.strategy import Strategy
-from speech_eval.errors import BadInput, UnknownName
+from speech_eval.errors import BadInput, UnknownName, clipped, nearest
 from speech_eval.records import Ask, SweepPoint
 from speech_eval.registry import Registry
 from speech_eval.signal.conditions import CLEAN, Condition
@@ -133,6 +132,8 @@ TaskFactory = Callable[[], Task]
 class _Tasks(Registry[TaskFactory]):
     """Entry points of the group name a module, whose import registers its tasks, or one `module:function`."""
 
+    listed = "speech-eval list tasks"
+
     def _discover(self) -> None:
         for point in entry_points(group=self.group):
             try:
@@ -175,8 +176,8 @@ def named(patterns: Sequence[str]) -> list[str]:
         else:
             matches = GROUPS.get(pattern) or [name for name in every if fnmatchcase(name, pattern)]
         if not matches:
-            near = get_close_matches(pattern, [*every, *GROUPS], n=3)
-            hint = f"Did you mean {' or '.join(near)}?" if near else "See: speech-eval list tasks"
-            raise UnknownName(f"No task is named '{pattern}'.", hint)
+            raise UnknownName(
+                f"No task is named '{clipped(pattern)}'.", nearest(pattern, [*every, *GROUPS], TASKS.listed)
+            )
         found |= dict.fromkeys(matches)
     return list(found)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from speech_eval.cache import file_sha256
+from speech_eval.audio import audio_sha256
 from speech_eval.engine import session as runner
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.settings import Settings
@@ -93,7 +93,7 @@ def _changed_audio(directory: RunDirectory) -> Iterator[str]:
             file = directory.audio_path(output.audio)
             if not file.is_file():
                 yield f"{name}: the audio of sample {output.id} is missing ({output.audio.path})"
-            elif file_sha256(file) != output.audio.sha256:
+            elif audio_sha256(file) != output.audio.sha256:
                 yield f"{name}: the audio of sample {output.id} is not what was stored ({output.audio.path})"
 
 

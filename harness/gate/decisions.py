@@ -13,11 +13,12 @@ import numpy as np
 from pydantic import Field
 
 from speech_eval.analysis.aligned import Aligned, align, task_obstacles
-from speech_eval.analysis.columns import Cut, columns, cut, no_column
+from speech_eval.analysis.columns import Cut, cut, no_column
 from speech_eval.analysis.report import failures
 from speech_eval.analysis.shown import Shown
 from speech_eval.engine.interleave import calls_of, round_of
 from speech_eval.engine.run_directory import RunDirectory, charged_to_runs
+from speech_eval.errors import nearest
 from speech_eval.gate import findings
 from speech_eval.gate.evidence import Worst, evidence, number_of
 from speech_eval.gate.findings import Finding, Outcome
@@ -118,7 +119,7 @@ def _judged(
         samples = run.samples(rule.task)
         parted = cut(samples, rule.by, rule.bins)
         if parted is None:
-            return _unjudged(no_column(rule.by, samples).problem + f" It has {', '.join(columns(samples))}."), {}
+            return _unjudged(str(no_column(rule.by, samples))), {}
         if isinstance(number := _number(run, baseline, rule, task), Finding):
             return number, {}
         name, finding = _worst_slice(run, baseline, rule, number, parted)
@@ -241,8 +242,10 @@ def _number(run: RunDirectory, baseline: RunDirectory | None, rule: Rule, task: 
         return _unjudged(f"{task.counts.missing} of {task.counts.expected} samples are missing")
     found = number_of(rule, task)
     if found is None:
-        has = ", ".join(f"{m.metric}/{m.name}" for m in task.metrics if m.headline or m.primary)
-        return _unjudged(f"the run has no number '{rule.metric}' in task '{rule.task}'; it has {has}")
+        has = [f"{m.metric}/{m.name}" for m in task.metrics if m.headline or m.primary]
+        return _unjudged(
+            f"the run has no number '{rule.metric}' in task '{rule.task}'. {nearest(rule.metric or '', has)}"
+        )
     if rule.kind in ("max", "min"):
         return found
     if baseline is None:

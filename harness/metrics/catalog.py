@@ -21,6 +21,8 @@ FORMER = {
 class _Metrics(Registry[type[Metric]]):
     """A former name gives the metric under that name, so that stored runs keep the ids of their scores."""
 
+    listed = "speech-eval list metrics"
+
     def get(self, name: str) -> type[Metric]:
         if name in FORMER and name not in self._loaded:
             present = super().get(FORMER[name])

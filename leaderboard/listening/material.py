@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from speech_eval.analysis.listening.description import ANCHOR, DEGRADED, MID_ANCHOR, REFERENCE, System
-from speech_eval.audio import Audio, load
-from speech_eval.cache import file_sha256
+from speech_eval.audio import Audio, audio_sha256, load
 from speech_eval.engine.run_directory import RunDirectory
 from speech_eval.engine.run_files import brief
 from speech_eval.errors import BadInput, SpeechEvalError
@@ -148,7 +147,7 @@ def _item(
         if output is None or output.audio is None or output.status != "ok":
             raise _Unusable(f"{label} has no speech for it")
         path = directory.audio_path(output.audio)
-        if not path.is_file() or file_sha256(path) != output.audio.sha256:
+        if not path.is_file() or audio_sha256(path) != output.audio.sha256:
             raise _Unusable(f"the audio file of {label} is not the stored one")
         outputs[label], sounds[label] = output, _loaded(path)
     data = runs[0].dataset(task)
@@ -159,7 +158,7 @@ def _item(
         if known.choice == "none":
             raise _Unusable(f"its {what} is needed, and --recordings none excludes it")
         found = known.find(runs[0].path, data.location or data.name, data.license, relative, sha256)
-        if found.path is None or (sha256 is not None and file_sha256(found.path) != sha256):
+        if found.path is None or (sha256 is not None and audio_sha256(found.path) != sha256):
             raise _Unusable(f"its {what} cannot be used: {found.problem or 'the file is not the stored one'}")
         return _loaded(found.path)
 

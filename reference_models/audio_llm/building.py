@@ -17,7 +17,7 @@ from speech_eval.reference_models.training.checkpoint import load_checkpoint, mi
 from speech_eval.reference_models.training.config import first_problem
 
 KIND = "audio-llm"
-_TOKENS = "ctc.tokens"
+_TOKENS, _SPELLING = "ctc.tokens", "ctc.spelling.weight"
 _WIDEST = 1 << 16  # features of an encoder
 
 
@@ -74,9 +74,18 @@ def tokens_of(directory: Path) -> Tensor | None:
 
 
 def start_from(model: AudioLLM, directory: Path) -> list[str]:
-    """Put what a checkpoint learned into a model, part by part where they are alike; returns the names that it did not
-    have. Raises `BadInput` for a checkpoint whose fusion is another one."""
+    """Put what a checkpoint learned into a model, part by part where they are alike, and piece by piece what it learned
+    of letters; returns the names that it did not have. Raises `BadInput` for a checkpoint whose fusion or tokenizer is
+    another one."""
     state = load_checkpoint(directory, KIND)[1]
+    if model.ctc is not None and model.ctc.spelling is not None and _SPELLING in state:
+        texts = model.spellings(state[_TOKENS])
+        try:
+            state[_SPELLING] = model.ctc.spelling.with_learned(_wide(state[_SPELLING]), texts)
+        except ValueError:
+            raise BadInput(
+                f"--init: {directory} hears the tokens of another LLM.", "Start from a model of this one."
+            ) from None
     learned = model.learned()
     own = learned.state_dict()
     for name in (name for name in own if name.startswith("fusion.")):

@@ -68,7 +68,7 @@ class AudioLLM(nn.Module):
         if config.ctc is not None:
             if tokens is None:
                 raise BadInput("The CTC head has no tokens to hear.", "Train on texts with words.")
-            spellings = [text.tokenizer.decode([token]) for token in tokens.tolist()] if config.ctc.spelled else None
+            spellings = self.spellings(tokens) if config.ctc.spelled else None
             self.ctc = CTCHead(tokens, embedding(tokens).detach().clone(), rms, spellings)
         self.gate = Gate(always=not isinstance(config.adapt, LoRASection) or not config.adapt.gated)
         self._adapt()
@@ -82,6 +82,10 @@ class AudioLLM(nn.Module):
             head = self.llm.get_output_embeddings()
             head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
             self.llm.config.tie_word_embeddings = False
+
+    def spellings(self, tokens: Tensor) -> list[str]:
+        """How tokens [N] are written."""
+        return [self.text.tokenizer.decode([token]) for token in tokens.tolist()]
 
     # ------------------------------------------------------------------------------------ what learns
 

@@ -43,7 +43,8 @@ class Teacher:
     def __call__(self, audio: Tensor, rate: int) -> Tensor:
         """audio [B, 1, T] at `rate` Hz to features [B, dim, about 50 × seconds] on the audio's device."""
         waves = list(resample(audio[:, 0].float(), rate).cpu().numpy())
-        options: dict[str, Any] = {"truncation": False} if self.kind == "whisper" else {}
+        whisper: dict[str, Any] = {"truncation": False, "device": str(audio.device)}
+        options = whisper if self.kind == "whisper" else {}
         inputs = self.extract(waves, sampling_rate=RATE, padding="longest", return_tensors="pt", **options)
         inputs = inputs.to(audio.device)
         model = self.model.to(audio.device)

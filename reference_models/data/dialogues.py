@@ -21,10 +21,10 @@ import numpy as np
 import yaml
 
 from speech_eval.audio import Audio, Samples
-from speech_eval.reference_models.data.voices import ASSISTANT, say
+from speech_eval.reference_models.data.voices import ASSISTANT, CROWD, say
 
 DIALOGUES = "dialogues-en"
-USERS = ("hibari-low", "hibari-high", "hibari-deep", "hibari-light", "hibari-even", "hibari-bright")
+USERS = ("hibari-low", "hibari-high", "hibari-deep", "hibari-light", "hibari-even", "hibari-bright", *CROWD)
 COLUMNS = ("turn_end", "pauses", "words", "event")
 FRAME = 0.08
 RATE = 24_000
@@ -55,6 +55,7 @@ TURNS = {
     "backchannels-en": Turns(("hibari-mid",), "held_out", 4_000_000, "backchannels"),
 }
 SOURCES = (DIALOGUES, *TURNS)
+CONVERSATIONS = 10000  # more dialogues than that are the same conversations, laid out in time anew
 _MOST_DIALOGUES, _MOST_TURNS = 240, 400  # without a limit: about an hour of either; turns never are more
 
 
@@ -72,9 +73,12 @@ class Manners:
     user_after: tuple[float, float] = (0.4, 1.2)
     overlap_share: float = 0.1  # the user begins before the assistant has ended
     overlap: tuple[float, float] = (0.1, 0.4)
-    backchannel_share: float = 0.25
-    interruption_share: float = 0.2
-    stops_after: float = 0.56  # of an interruption: by then it is not a backchannel
+    backchannel_share: float = 0.3
+    backchannel_at: tuple[float, float] = (0.05, 0.8)  # of the answer
+    interruption_share: float = 0.35
+    interruption_at: tuple[float, float] = (0.05, 0.75)  # of the answer
+    marked_share: float = 0.7  # of the interruptions begin with “wait” or the like, the others with the request
+    stops_after: float = 0.48  # of an interruption: by then it is not a backchannel
     gain: tuple[float, float] = (-24.0, 15.0)  # dB, of half of the user channels
     noise: tuple[float, float] = (-30.0, 6.0)  # dB against the user, of three in ten
     echo: tuple[float, float] = (0.0, 0.2)  # of the assistant in the user channel, in three of ten
@@ -91,16 +95,17 @@ class Dialogue:
     pauses: list[tuple[float, float]] = field(default_factory=list)
 
 
-def dialogue(seed: int, voice: str, manners: Manners = Manners()) -> Dialogue:
-    """A dialogue with a user of this voice, the same for the same seed."""
+def dialogue(seed: int, voice: str, manners: Manners = Manners(), layout: int = 0) -> Dialogue:
+    """A dialogue with a user of this voice, the same for the same seed and layout. `seed` draws what is asked and
+    answered, `layout` the pauses, interruptions and nods."""
     draw = random.Random(seed)
-    scene, at, start = _Scene(draw, voice, manners), 0.4, ""
+    scene, at, start = _Scene(random.Random(f"{seed} {layout}"), voice, manners), 0.4, ""
     for _ in range(draw.randint(*manners.exchanges)):
         topic = draw.choice(list(_grammar()["topics"].values()))
         end = scene.user_turn(start + _expand(draw.choice(topic["user"]), draw), at)
         at, start = scene.answer(draw.choice(topic["agent"]), end)
     made = scene.mixed(scene.last + 1.0)
-    made.user = _heard(made.user, made.agent, np.random.default_rng(seed), manners)
+    made.user = _heard(made.user, made.agent, np.random.default_rng((seed, layout)), manners)
     return made
 
 
@@ -170,13 +175,13 @@ class _Scene:
         first += FRAME * (first < end)
         seconds = len(spoken(ASSISTANT, text)) / RATE
         if draw.random() < manners.interruption_share:
-            at = first + seconds * draw.uniform(0.25, 0.6)
+            at = first + seconds * draw.uniform(*manners.interruption_at)
             self.say(_AGENT, ASSISTANT, text, first, until=round((at + manners.stops_after) / FRAME) * FRAME)
-            return at, draw.choice(_grammar()["interruptions"])
+            return at, draw.choice(_grammar()["interruptions"]) if draw.random() < manners.marked_share else ""
         last = self.say(_AGENT, ASSISTANT, text, first)
         if draw.random() < manners.backchannel_share:
             nod = draw.choice(_grammar()["backchannels"])
-            self.say(_USER, self.voice, nod, first + seconds * draw.uniform(0.2, 0.6))
+            self.say(_USER, self.voice, nod, first + seconds * draw.uniform(*manners.backchannel_at))
         if draw.random() < manners.overlap_share:
             return last - draw.uniform(*manners.overlap), ""
         return last + draw.uniform(*manners.user_after), ""
@@ -218,8 +223,9 @@ def recordings(source: str, count: int) -> Iterator[tuple[str, Audio, Audio | No
     channel, speaker, text, and columns of its own, some of `COLUMNS`."""
     for number in range(count):
         if source == DIALOGUES:
-            voice = USERS[number % len(USERS)]
-            made = dialogue(number, voice)
+            layout, seed = divmod(number, CONVERSATIONS)
+            voice = USERS[seed % len(USERS)]
+            made = dialogue(seed, voice, layout=layout)
             left, right = Audio(made.agent, RATE), Audio(made.user, RATE)
             columns: dict[str, Any] = {"words": [list(word) for word in made.words]}
             text = " ".join(word for channel, word, _, _ in made.words if channel == _AGENT)

@@ -16,28 +16,43 @@ from speech_eval.progress import Progress, silent
 
 ASSET = "wordnet"
 SOURCE = "quoted examples of WordNet 3.0 (Princeton University)"
-WORDS = (3, 9)  # in a sentence
+WORDS, LONG = (3, 9), (3, 20)  # in a sentence
+_ONWARD = ("and", "but", "because", "so", "while", "when", "if", "although")
 _EVALUATED = ("sentences-en", "asterisk-en", "librivox-en", "spoken-qa")
 _QUOTED = re.compile(r'"([^"]+)"')
 # Words, apostrophes, hyphens and the marks of a sentence: no digits, abbreviations, symbols or quotations.
 _SPEAKABLE = re.compile(r"[A-Za-z][a-z']*(?:-[a-z']+)*(?:[,;:]? [A-Za-z][a-z']*(?:-[a-z']+)*)*[.!?]?")
 
 
-def natural_sentences(count: int | None = None, seed: int = 0, progress: Progress = silent) -> list[str]:
-    """`count` different sentences of 3 to 9 words (all if None or if there are fewer), in an order that `seed` draws; a
-    smaller count gives the first ones of a larger. None has the words of what the bundled English datasets say or ask.
+def natural_sentences(
+    count: int | None = None, seed: int = 0, progress: Progress = silent, words: tuple[int, int] = WORDS
+) -> list[str]:
+    """`count` different sentences of 3 to 9 words, or as many as `words` allows (all if None or if there are fewer), in
+    an order that `seed` draws; a smaller count gives the first ones of a larger. None has the words of what the bundled
+    English datasets say or ask.
     """
     folder = assets.ensure(ASSET, progress)
     taken = set(evaluated_on())
     found = []
     for file in sorted(folder.glob("data.*")):
         for line in file.read_text("latin-1").splitlines():
-            for text in map(_sentence, _QUOTED.findall(line.partition("|")[2])):
-                if text is not None and (words := spoken_words(text)) not in taken:
-                    taken.add(words)
+            for example in _QUOTED.findall(line.partition("|")[2]):
+                text = _sentence(example, words)
+                if text is not None and (said := spoken_words(text)) not in taken:
+                    taken.add(said)
                     found.append(text)
     random.Random(seed).shuffle(found)
     return found[:count]
+
+
+def long_sentences(count: int | None = None, seed: int = 0, progress: Progress = silent) -> list[str]:
+    """`count` sentences as those of `natural_sentences`, but of 3 to 20 words: of every three, two are joined to one
+    unless that is longer. No sentence occurs twice."""
+    found, draw, texts = natural_sentences(None, seed, progress, LONG), random.Random(seed), list[str]()
+    for first, second, alone in zip(found[::3], found[1::3], found[2::3], strict=False):
+        joined = f"{first[:-1]}, {draw.choice(_ONWARD)} {second[0].lower()}{second[1:]}"
+        texts += [joined, alone] if len(joined.split()) <= LONG[1] else [first, second, alone]
+    return texts[:count]
 
 
 @cache
@@ -54,10 +69,10 @@ def spoken_words(text: str) -> str:
     return " ".join(re.findall(r"[a-z']+", text.lower()))
 
 
-def _sentence(example: str) -> str | None:
+def _sentence(example: str, words: tuple[int, int]) -> str | None:
     """An example as a sentence with a capital and a final mark; None for one that cannot be spoken as it is written."""
     text = " ".join(example.split())
-    shortest, longest = WORDS
+    shortest, longest = words
     if not _SPEAKABLE.fullmatch(text) or not shortest <= len(text.split()) <= longest:
         return None
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

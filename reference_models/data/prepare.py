@@ -27,7 +27,7 @@ from speech_eval.progress import Progress, silent
 from speech_eval.records import DatasetInfo, Sample
 from speech_eval.reference_models.data import dialogues
 from speech_eval.reference_models.data.natural import ASSET as TEXTS
-from speech_eval.reference_models.data.natural import natural_sentences
+from speech_eval.reference_models.data.natural import long_sentences, natural_sentences
 from speech_eval.reference_models.data.questions import questions
 from speech_eval.reference_models.data.sentences import sentences
 from speech_eval.reference_models.data.voices import ASSISTANT, say
@@ -37,16 +37,20 @@ SOURCES = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk
 SYNTHETIC = "hibari-en"
 GENERATED = "hibari-generated"  # sentences of a grammar, any number of hours
 SEVERAL = "hibari-voices"  # the same sentences, spoken in turn by the voices of one dialogue
+CROWD = "hibari-crowd"  # the same again, every other one by a voice of the simulated dialogues
 NATURAL = "hibari-natural"  # natural sentences, every third in another voice
+LONG = "hibari-long"  # natural sentences, half of them joined from two, in one voice
 QUESTIONS = "hibari-questions"  # questions with short answers, in the same voices
 _OTHERS = ("hibari-low", "hibari-high", "hibari-mid", "hibari-small")
 _EVERY_THIRD = tuple(name for other in _OTHERS for name in (ASSISTANT, ASSISTANT, other))
 _VOICES = {
     SEVERAL: (ASSISTANT, "hibari-low", ASSISTANT, "hibari-high"),
+    CROWD: tuple(name for other in dialogues.USERS for name in (ASSISTANT, other)),
     NATURAL: _EVERY_THIRD,
     QUESTIONS: _EVERY_THIRD,
 }
-_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, NATURAL, QUESTIONS, *dialogues.SOURCES)
+_SPOKEN_BY_HIBARI = (SYNTHETIC, GENERATED, SEVERAL, CROWD, NATURAL, LONG, QUESTIONS, *dialogues.SOURCES)
+_QUOTED = {NATURAL, LONG, QUESTIONS}
 _GENERATED = 6000  # sentences without a limit: about six hours
 HELD_OUT_SOURCE = "asterisk-it"  # its speaker is in no other source; English and Spanish share one
 SPLITS = ("train", "held-out", "held-out-speaker")
@@ -58,7 +62,8 @@ _NOT_SPEECH = ("silence/",)
 @dataclass(frozen=True)
 class Recording:
     """One utterance before it is written: `key` is unique within its source, `text` is None if unknown. A dialogue has
-    a second channel, `right`; `columns` are added to its row, such as the answer to a question."""
+    a second channel, `right`; `columns` are added to its row, such as the answer to a question. Those of one `group`
+    are held out together."""
 
     source: str
     key: str
@@ -68,6 +73,7 @@ class Recording:
     text: str | None
     right: Audio | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    group: str | None = None
 
 
 def prepare(
@@ -89,9 +95,9 @@ def prepare(
             f"No source is named {', '.join(unknown) or 'at all'}.",
             f"Use some of: {', '.join((*SOURCES, *_SPOKEN_BY_HIBARI))}.",
         )
-    if {GENERATED, SEVERAL} <= set(wanted):
+    if len(same := [name for name in (GENERATED, SEVERAL, CROWD) if name in wanted]) > 1:
         raise BadInput(
-            f"{GENERATED} and {SEVERAL} are the same sentences under the same ids, half of them in the same voice.",
+            f"{' and '.join(same)} are the same sentences under the same ids, half of them in the same voice.",
             "Take one of them, or prepare each into a folder of its own.",
         )
     plan = {"sources": wanted, "held_out_source": held_out_source, "limit": limit}
@@ -131,7 +137,8 @@ def _recordings(
         count = dialogues.number(source, limit)
         for number, (key, audio, right, speaker, words, columns) in enumerate(dialogues.recordings(source, count)):
             progress(source, number, count)
-            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", words, right, columns)
+            group = f"dialogue-{number % dialogues.CONVERSATIONS:05d}" if right else key
+            yield Recording(source, key, audio, f"{speaker} (synthetic)", "en", words, right, columns, group)
         return
     if source in _SPOKEN_BY_HIBARI:
         yield from _synthetic(source, limit, output, progress)
@@ -184,6 +191,8 @@ def _texts(source: str, limit: int | None, progress: Progress) -> Sequence[tuple
     if source == NATURAL:
         found = natural_sentences(limit, progress=progress)
         return [(f"natural-{n:06d}", text, None) for n, text in enumerate(found)]
+    if source == LONG:
+        return [(f"long-{n:06d}", text, None) for n, text in enumerate(long_sentences(limit, progress=progress))]
     if source == QUESTIONS:
         asked = questions(limit, progress=progress)
         return [(f"question-{n:06d}", one.text, one.answer) for n, one in enumerate(asked)]
@@ -198,7 +207,7 @@ def _write(output: Path, recording: Recording, held_out_source: str) -> dict[str
     # The id by which the bundled datasets hold out: what they evaluate on is not trained on here.
     synthetic = recording.source in _SPOKEN_BY_HIBARI
     sample_id = recording.key if synthetic else f"{recording.language}-{recording.key.replace('/', '-')}"
-    split = "held-out" if datasets.held_out(sample_id) else "train"
+    split = "held-out" if datasets.held_out(recording.group or sample_id) else "train"
     row: dict[str, Any] = {
         "file_name": file_name,
         "id": f"hibari-{sample_id}" if synthetic else sample_id,
@@ -232,7 +241,7 @@ def _write_manifest(output: Path, split: str, rows: list[dict[str, Any]], source
         return
     infos = [datasets.load_dataset(name).info for name in sources if name not in _SPOKEN_BY_HIBARI]
     spoken = [_synthetic_license([name]) for name in sources if name in _SPOKEN_BY_HIBARI]
-    quoted = [f"Texts: {assets.ASSETS[TEXTS].source}."] if {NATURAL, QUESTIONS} & set(sources) else []
+    quoted = [f"Texts: {assets.ASSETS[TEXTS].source}."] if _QUOTED & set(sources) else []
     info = DatasetInfo(
         name=f"{output.resolve().name}-{split}",
         version="1",
@@ -279,7 +288,7 @@ def _licenses(sources: list[str]) -> dict[str, str]:
 
 def _synthetic_license(sources: list[str]) -> str:
     """Of the voice, and of the texts where they have another."""
-    return "Apache-2.0" + (f" (texts: {assets.ASSETS[TEXTS].license})" if {NATURAL, QUESTIONS} & set(sources) else "")
+    return "Apache-2.0" + (f" (texts: {assets.ASSETS[TEXTS].license})" if _QUOTED & set(sources) else "")
 
 
 def _digest(text: str) -> str:

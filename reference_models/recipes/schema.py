@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,7 +10,7 @@ import yaml
 from pydantic import Field, PositiveInt, ValidationError
 from pydantic_core import ErrorDetails
 
-from speech_eval.errors import BadInput, UnknownName
+from speech_eval.errors import BadInput, UnknownName, clipped, nearest
 from speech_eval.reference_models.recipes.stacks import stack_of, stacks
 from speech_eval.reference_models.training.config import Section, first_problem, in_words, knob, marked
 
@@ -105,9 +104,7 @@ class Recipe(_Common):
     def at(self, size: str) -> ResolvedRecipe:
         """The recipe at one size. Raises `UnknownName` for another size, `BadInput` for one that does not fit."""
         if size not in self.sizes:
-            raise UnknownName(
-                f"The recipe '{self.name}' has no size '{size}'.", f"Use one of: {', '.join(self.sizes)}."
-            )
+            raise UnknownName(f"The recipe '{self.name}' has no size '{clipped(size)}'.", nearest(size, self.sizes))
         common = self.model_dump(exclude={"sizes", "expected"}, exclude_unset=True)
         try:
             return ResolvedRecipe.model_validate(
@@ -167,14 +164,14 @@ def open_recipe(name: str) -> Recipe:
     if not is_file(file):
         found = [path for path in _files(name) if path.is_file()]
         if not found:
-            known = names()
-            near = [each for each in known if each.endswith(f"/{name}")] or get_close_matches(name, known, n=3)
-            hint = f"Did you mean {' or '.join(near)}?" if near else "See: speech-eval list recipes"
-            raise UnknownName(f"There is no recipe named '{name}'; recipes are named STACK/NAME.", hint)
+            raise UnknownName(
+                f"There is no recipe named '{clipped(name)}'; recipes are named STACK/NAME.",
+                nearest(name, names(), "speech-eval list recipes"),
+            )
         file = found[0]
     elif not file.is_file():
         raise UnknownName(
-            f"There is no recipe file {name}.", "Give a file that exists, or a name: speech-eval list recipes"
+            f"There is no recipe file {clipped(name)}.", "Give a file that exists, or a name: speech-eval list recipes"
         )
     try:
         recipe = Recipe.model_validate(yaml.safe_load(file.read_text("utf-8")))

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speech_eval.errors import BadInput, UnknownName
+from speech_eval.errors import BadInput, UnknownName, clipped
 from speech_eval.progress import Progress, Say, silent, unsaid
 from speech_eval.reference_models.data.corpus import Data, open_corpus
 from speech_eval.reference_models.training.config import Section
@@ -87,7 +87,7 @@ def stack_of(recipe_name: str) -> Stack:
     stack, slash, rest = recipe_name.partition("/")
     if not (slash and rest and stack in stacks()):
         raise UnknownName(
-            f"'{recipe_name}' names no stack: a recipe is named STACK/NAME, after the stack that trains it.",
+            f"'{clipped(recipe_name)}' names no stack: a recipe is named STACK/NAME, after the stack that trains it.",
             f"Stacks: {', '.join(stacks())}.",
         )
     return stacks()[stack]

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from speech_eval.cache import write_atomically
-from speech_eval.errors import BadInput
+from speech_eval.errors import BadInput, clipped, nearest
 from speech_eval.reference_models import CHECKPOINTS
 from speech_eval.reference_models.training.config import first_problem
 from speech_eval.text.files import parse_json
@@ -64,10 +64,10 @@ def find_checkpoint(name: str, option: str) -> Path:
     """The directory `name`, or that of a shipped checkpoint of that name. Raises `BadInput` naming the `option`."""
     found = [folder for folder in (Path(name), CHECKPOINTS / name) if (folder / DESCRIPTION).is_file()]
     if not found:
-        shipped = ", ".join(sorted(folder.name for folder in CHECKPOINTS.iterdir() if folder.is_dir()))
+        shipped = [folder.name for folder in CHECKPOINTS.iterdir() if folder.is_dir()]
         raise BadInput(
-            f"{option}: there is no checkpoint {name}.",
-            f"Give a directory that `speech-eval train` wrote, or the name of a shipped one: {shipped}.",
+            f"{option}: there is no checkpoint {clipped(name)}.",
+            f"Give a directory that `speech-eval train` wrote, or the name of a shipped one. {nearest(name, shipped)}",
         )
     return found[0]
 

@@ -30,7 +30,7 @@ from speech_eval.reference_models.training.log import (
     read_rows,
     tensorboard,
 )
-from speech_eval.reference_models.training.state import FILE, Stateful, load_training, resumes, save_training
+from speech_eval.reference_models.training.state import FILE, Stateful, load_training, resumes, save_training, state_of
 
 _MAX_BAD_STEPS = 10  # in a row, before training stops under the policy `skip`
 
@@ -60,7 +60,8 @@ class Loop(Generic[Log]):
     """A run of `config.steps` steps, or of `config.minutes` if they are up first.
 
     `parts` and `optimizers` are what the state holds, `identity` what a resumed run must share with the run it
-    continues; `log` is saved with them. `share` tells how much is done in a training that steps do not measure. After
+    continues; `log` is saved with them. `share` tells how much is done in a training that steps do not measure. If
+    `together`, all processes validate, as those that share out the weights must; else the first one does. After
     `record`, `reports`, `validates` and `saves` say what is due.
     """
 
@@ -76,12 +77,13 @@ class Loop(Generic[Log]):
         optimizers: Mapping[str, torch.optim.Optimizer] | None = None,
         identity: Mapping[str, Any] | None = None,
         share: Callable[[], float] | None = None,
+        together: bool = False,
         say: Say = unsaid,
     ) -> None:
         self.config, self.output, self.log, self.name = config, output, log, name
         self.accelerator = accelerator or OneProcess()
         self.parts, self.optimizers, self.identity = parts or {}, dict(optimizers or {}), identity or {}
-        self._share = share
+        self._share, self.together = share, together
         self.say = first_says(say)
         self.card: dict[str, Any] = {}
         self.reports = self.validates = self.saves = self.ended = False
@@ -202,7 +204,7 @@ class Loop(Generic[Log]):
             if self.reports:
                 trainer.report()
             if validates() or self.validates:
-                self.alone(trainer.validate)
+                trainer.validate() if self.together else self.alone(trainer.validate)
             if self.saves:
                 self.save(trainer.checkpoint)
         return self.card or trainer.checkpoint()
@@ -221,7 +223,8 @@ class Loop(Generic[Log]):
     def save(self, checkpoint: Callable[[], dict[str, Any]]) -> None:
         """Save the state, and the checkpoint directory, whose card `checkpoint()` returns."""
         facts = {"identity": self.identity, "log": asdict(self.log), "finished": self.done() >= 1.0}
-        self.alone(lambda: save_training(self.output, self.parts, self.optimizers, facts))
+        tensors = state_of(self.parts, self.optimizers, keep=self.accelerator.is_main_process)
+        self.alone(lambda: save_training(self.output, tensors, facts))
         self.card = checkpoint()
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from speech_eval.cache import write_atomically
 from speech_eval.errors import BadInput
 from speech_eval.reference_models.training.checkpoint import mismatch
+from speech_eval.reference_models.training.sharding import part_of, whole
 from speech_eval.text.files import parse_json
 
 FILE = "training.safetensors"
@@ -30,21 +31,23 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> Any: ...
 
 
-def save_training(
-    folder: Path,
-    modules: Mapping[str, Stateful],
-    optimizers: Mapping[str, torch.optim.Optimizer],
-    facts: dict[str, Any],
-) -> None:
-    """Write modules, optimizers and plain `facts` atomically: a kill leaves the previous state or this one."""
+def state_of(
+    modules: Mapping[str, Stateful], optimizers: Mapping[str, torch.optim.Optimizer], *, keep: bool
+) -> dict[str, Tensor]:
+    """The tensors of modules and optimizers by name, where `keep`. Every process must call it."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
     for name, optimizer in optimizers.items():
         for index, entry in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
-    on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomically(folder / FILE, save(on_cpu, metadata={"facts": json.dumps(facts, sort_keys=True)}))
+    return whole(tensors, keep=keep)
+
+
+def save_training(folder: Path, tensors: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write the tensors of a state and plain `facts` atomically: a kill leaves the previous state or this one."""
+    own = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(folder / FILE, save(own, metadata={"facts": json.dumps(facts, sort_keys=True)}))
 
 
 def load_training(
@@ -55,6 +58,8 @@ def load_training(
     tensors, facts = _read(folder)
     for name, module in modules.items():
         own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+        now = module.state_dict()
+        own = {key: part_of(value, now.get(key)) for key, value in own.items()}
         try:
             module.load_state_dict(own)
         except (RuntimeError, KeyError) as error:
@@ -64,10 +69,11 @@ def load_training(
             ) from error
     for name, optimizer in optimizers.items():
         state: dict[int, dict[str, Tensor]] = {}
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         for key, value in tensors.items():
             if key.startswith(f"{name}/"):
                 _, index, entry = key.split("/")
-                state.setdefault(int(index), {})[entry] = value
+                state.setdefault(int(index), {})[entry] = part_of(value, parameters[int(index)])
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return facts
 

@@ -7,6 +7,7 @@ A checkpoint has the sums, so everything reads it as any other; `adapter/` besid
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from speech_eval.cache import make_folder
-from speech_eval.errors import BadInput, SpeechEvalError, require
+from speech_eval.errors import BadInput, SpeechEvalError, clipped, nearest, require
 from speech_eval.reference_models.tts.training_config import LoRAConfig
 
 ADAPTER = "adapter"  # folder of a checkpoint
@@ -32,9 +33,8 @@ def add(model: nn.Module, config: LoRAConfig) -> dict[str, int]:
     parts = [part for part in model.children() if isinstance(part, PreTrainedModel)]
     names = {name.rpartition(".")[2] for part in parts for name, layer in part.named_modules() if _linear(layer)}
     if strange := sorted(set(config.targets) - names):
-        raise BadInput(
-            f"training.lora.targets: no layer is named {', '.join(strange)}.", f"Choose of {', '.join(sorted(names))}."
-        )
+        problem = f"training.lora.targets: no layer is named {clipped(strange[0])}."
+        raise BadInput(problem, nearest(strange[0], names))
     chosen = peft.LoraConfig(
         r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.targets)
     )
@@ -50,24 +50,25 @@ def add(model: nn.Module, config: LoRAConfig) -> dict[str, int]:
     return {"layers": len(found), "learned": sum(p.numel() for p in model.parameters() if p.requires_grad)}
 
 
-def merged(model: nn.Module) -> dict[str, Tensor]:
-    """The state of a model by the names it has without adapters, each adapter added to its weight."""
-    state = model.state_dict()
+def merged(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The `state` of a model by the names it has without adapters, each adapter added to its weight."""
+    found = dict(state)
     for name, layer in _adapted(model).items():
-        weight = state.pop(f"{name}.base_layer.weight")
-        state[f"{name}.weight"] = weight + layer.get_delta_weight(_NAME)
-        if (bias := state.pop(f"{name}.base_layer.bias", None)) is not None:
-            state[f"{name}.bias"] = bias
-    return {name: tensor for name, tensor in state.items() if ".lora_" not in name}
+        a, b = (found.pop(f"{name}.lora_{part}.{_NAME}.weight") for part in "AB")
+        found[f"{name}.weight"] = found.pop(f"{name}.base_layer.weight") + layer.scaling[_NAME] * (b @ a)
+        if (bias := found.pop(f"{name}.base_layer.bias", None)) is not None:
+            found[f"{name}.bias"] = bias
+    return found
 
 
-def save_adapter(model: nn.Module, config: LoRAConfig, folder: Path) -> None:
-    """Write the adapters of a single-stream speech LM as peft loads them onto the LLM they were trained on."""
+def save_adapter(state: Mapping[str, Tensor], config: LoRAConfig, folder: Path) -> None:
+    """Write the adapters in the `state` of a single-stream speech LM as peft loads them onto the LLM they were trained
+    on."""
     peft = require("peft", "train")
     core = "core."
     tensors = {
-        f"base_model.model.{name.removeprefix(core).replace(f'.{_NAME}.', '.')}": tensor.detach().cpu().contiguous()
-        for name, tensor in model.state_dict().items()
+        f"base_model.model.{name.removeprefix(core).replace(f'.{_NAME}.', '.')}": tensor.contiguous()
+        for name, tensor in state.items()
         if ".lora_" in name and name.startswith(core)
     }
     if not tensors:

@@ -69,16 +69,24 @@ def step(
     bf16: bool = False,
     recompute: bool = False,
     lora: LoRAConfig | None = None,
+    processes: int = 1,
 ) -> dict[str, float]:
     """Bytes of a step over so many positions of a batch, of which all are learned: float32 weights, gradients and the
-    two moments of AdamW, what the blocks keep, and logits with their gradient."""
+    two moments of AdamW, what the blocks keep, and logits with their gradient.
+
+    If `processes` share out the weights, each holds its part, and gathers embedding, head and one block, with their
+    gradients, at a time.
+    """
     grown, block = learned(shape, lora), kept_by_block(shape, bf16)
     kept = shape.layers * 4 * shape.width + block if recompute else shape.layers * block
     blocks = shape.layers * sum(ins * outs for ins, outs in shape.linear.values())
+    one_block = sum(ins * outs for ins, outs in shape.linear.values()) + 2 * shape.width
+    gathered = shape.embedding + one_block if processes > 1 else 0
     return {
-        "weights": 4 * shape.weights + (2 * (blocks + shape.vocabulary * shape.width) if bf16 else 0),
-        "gradients": 4 * grown,
-        "moments": 8 * grown,
+        "weights": 4 * shape.weights / processes + (2 * (blocks + shape.vocabulary * shape.width) if bf16 else 0),
+        "gathered": 8 * gathered,
+        "gradients": 4 * grown / processes,
+        "moments": 8 * grown / processes,
         "blocks": positions * kept,
         "logits": positions * shape.vocabulary * (10 if bf16 else 8),
     }
@@ -88,7 +96,7 @@ def step(
 _LLASA_1B = Shape(2048, 16, 32, 8, 8192, 193_800)
 TABLE: dict[str, tuple[Shape, int, bool]] = {
     "`tts/llasa` cpu": (Shape(256, 4, 4, 4, 704, 1120), 4 * 1024, False),
-    "`tts/llasa` reference": (Shape(768, 12, 12, 12, 2048, 1120), 16 * 2048, True),
+    "`tts/llasa` reference": (Shape(288, 6, 6, 6, 768, 1120), 32 * 1024, True),
     "`tts/llasa` scale": (_LLASA_1B, 4 * 2048, True),
     "LLaSA 3B by `--init`": (replace(_LLASA_1B, width=3072, layers=28, heads=24), 4 * 2048, True),
 }
@@ -96,11 +104,14 @@ TABLE: dict[str, tuple[Shape, int, bool]] = {
 
 def main() -> None:
     """Print the table."""
-    print("| | weights | positions | all weights, GB | with `recompute` | with `lora` and `recompute` |")
-    print("|" + "---|" * 6)
+    print("| GB | weights | positions | all weights | `recompute` | `lora`, `recompute` | 8 × `shard`, `recompute` |")
+    print("|" + "---|" * 7)
     for name, (shape, positions, bf16) in TABLE.items():
-        ways: tuple[dict[str, Any], ...] = ({}, {"recompute": True}, {"recompute": True, "lora": LoRAConfig()})
-        found = [sum(step(shape, positions, bf16=bf16, **way).values()) / 1e9 for way in ways]
+        ways: tuple[dict[str, Any], ...] = ({}, {}, {"lora": LoRAConfig()}, {"processes": 8})
+        found = [
+            sum(step(shape, positions, bf16=bf16, recompute=number > 0, **way).values()) / 1e9
+            for number, way in enumerate(ways)
+        ]
         sizes = " | ".join(f"{total:.3g}" for total in found)
         print(f"| {name} | {shape.weights / 1e6:.4g} M | {positions} | {sizes} |")
 

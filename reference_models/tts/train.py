@@ -32,6 +32,7 @@ from speech_eval.reference_models.training.distributed import accelerator, autoc
 from speech_eval.reference_models.training.log import RunLog
 from speech_eval.reference_models.training.loop import Loop, Values, adamw, goes_on, reseed
 from speech_eval.reference_models.training.recompute import recompute_layers
+from speech_eval.reference_models.training.sharding import gathered, shard, whole
 from speech_eval.reference_models.tts import lora
 from speech_eval.reference_models.tts.building import build, read_config, save, start_from
 from speech_eval.reference_models.tts.card import card
@@ -212,11 +213,10 @@ class TTSTrainer:
         self.batches = self._packed(self.shards, training.seed, self._texts(), world=True)
         held_out = Shards(output / SHARDS, HELD_OUT)
         self.held_out = self._packed(held_out, 0, None, world=False) if len(held_out) else None
-        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, adamw(self.model, training.optimizer))
+        self.wrapped, self.optimizer = self._prepared()
         if training.recompute:
-            for part in self.model.children():
-                if isinstance(part, PreTrainedModel):
-                    recompute_layers(part)
+            for part in self._transformers():
+                recompute_layers(part)
         if training.compile:
             self.wrapped = torch.compile(self.wrapped)
         dtype = torch.bfloat16 if training.precision == "bf16" else torch.float32
@@ -229,6 +229,7 @@ class TTSTrainer:
             accelerator=self.accelerator,
             parts={"model": self.model},
             optimizers={"optimizer": self.optimizer},
+            together=self.shared_out,
             identity={
                 "config": self.model.config.model_dump(mode="json"),
                 "training": training.identity(),
@@ -239,6 +240,23 @@ class TTSTrainer:
             },
             say=say,
         )
+
+    @property
+    def shared_out(self) -> bool:
+        """Whether each process holds a part of the weights."""
+        return self.training.shard and self.accelerator.num_processes > 1
+
+    def _transformers(self) -> list[Any]:
+        return [part for part in self.model.children() if isinstance(part, PreTrainedModel)]
+
+    def _prepared(self) -> Any:
+        """The model as it is called, whose gradients are those of all processes, and its optimizer."""
+        optimizer = self.training.optimizer
+        if not self.shared_out:
+            return self.accelerator.prepare(self.model, adamw(self.model, optimizer))
+        blocks = [block for part in self._transformers() for block in part.base_model.layers]
+        shard(self.model, blocks, self.accelerator.device, self.accelerator.num_processes)
+        return self.model, self.accelerator.prepare(adamw(self.model, optimizer))
 
     def _packed(self, shards: Shards, seed: int, texts: list[Source] | None, *, world: bool) -> Packed:
         accelerator, training = self.accelerator, self.training
@@ -350,7 +368,7 @@ class TTSTrainer:
                 loss = self.model.loss(nats, counts) * accelerator.num_processes
                 accelerator.backward(loss)
             sums = {kind: sums.get(kind, 0.0) + value.detach() for kind, value in nats.items()}
-        clipped = accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimizer.clip_norm)
+        clipped = gathered(accelerator.clip_grad_norm_(self.wrapped.parameters(), self.training.optimizer.clip_norm))
         totals = accelerator.reduce(torch.stack(list(sums.values())), "sum")
         *nats_of_all, norm = torch.cat([totals, clipped.detach()[None]]).tolist()  # a device is waited for once
         values = {kind: total / max(counts[kind], 1) for kind, total in zip(sums, nats_of_all, strict=True)}
@@ -413,15 +431,16 @@ class TTSTrainer:
         found["training"]["init_weights_sha256"] = self.start_weights
         if self.adapters is not None:
             found["training"]["lora"] = self.adapters
-        self.loop.alone(lambda: self._save(found))
+        state = whole(self.model.state_dict(), keep=self.accelerator.is_main_process)
+        self.loop.alone(lambda: self._save(state, found))
         return found
 
-    def _save(self, found: dict[str, Any]) -> None:
+    def _save(self, state: dict[str, Tensor], found: dict[str, Any]) -> None:
         """The checkpoint, with adapters added to the weights and as files of their own."""
         if self.training.lora is None:
-            return save(self.output, self.model, self.model.state_dict(), found)
-        save(self.output, self.model, lora.merged(self.model), found)
-        lora.save_adapter(self.model, self.training.lora, self.output / lora.ADAPTER)
+            return save(self.output, self.model, state, found)
+        save(self.output, self.model, lora.merged(self.model, state), found)
+        lora.save_adapter(state, self.training.lora, self.output / lora.ADAPTER)
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:

@@ -54,6 +54,12 @@ class TTSTrainingConfig(RunConfig):
         "much less memory, a third more time.",
         resume_may_change=True,
     )
+    shard: bool = knob(
+        False,
+        "Several processes: each holds a part of weights, gradients and moments, and gathers a block when it computes "
+        "it (FSDP).",
+        resume_may_change=True,
+    )
     lora: LoRAConfig | None = knob(None, "Learn low-rank adapters instead of all weights; null: all weights.")
     compile: bool = knob(False, "Compile the model with torch.compile.", resume_may_change=True)
     check: CheckConfig = knob(CheckConfig(), "What is recognized before training starts.", resume_may_change=True)

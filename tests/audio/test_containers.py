@@ -172,6 +172,12 @@ def test_what_is_not_audio_is_refused_by_name(data: bytes, name: str, tmp_path: 
         load(tmp_path / name)
 
 
+def test_an_empty_file_without_a_header_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "word.g722").touch()
+    with pytest.raises(BadAudio, match=r"word\.g722: not a readable audio file: it is empty"):
+        load(tmp_path / "word.g722")
+
+
 def test_a_playlist_opens_nothing(tmp_path: Path) -> None:
     """FFmpeg's demuxers of playlists would read other files and addresses."""
     soundfile.write(tmp_path / "secret.wav", voice(), RATE)

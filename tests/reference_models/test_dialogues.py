@@ -27,7 +27,7 @@ from speech_eval.reference_models.data.dialogues import (
     user_turn,
 )
 from speech_eval.reference_models.data.prepare import prepare
-from speech_eval.reference_models.data.voices import ASSISTANT
+from speech_eval.reference_models.data.voices import ASSISTANT, VOICES, tilted
 
 DATA = Path(dialogues.__file__).parent
 QUIET = {"noise": (-99.0, -99.0), "gain": (0.0, 0.0), "echo": (0.0, 0.0)}
@@ -46,6 +46,24 @@ def test_the_same_seed_gives_the_same_dialogue() -> None:
     first, second, other = (dialogue(seed, "hibari-low") for seed in (3, 3, 4))
     assert np.array_equal(first.user, second.user) and first.words == second.words
     assert first.words != other.words
+
+
+def test_a_conversation_laid_out_anew_has_the_same_words_at_other_times() -> None:
+    first, second = (dialogue(3, "hibari-low", Manners(interruption_share=0.0), layout) for layout in (0, 1))
+    said = [
+        sorted((channel, word) for channel, word, _, _ in made.words if channel == AGENT) for made in (first, second)
+    ]
+    assert said[0] == said[1] and first.turn_ends != second.turn_ends
+
+
+def test_interruptions_and_nods_come_from_the_first_words_of_an_answer_on() -> None:
+    manners = Manners(**{**POLITE, "interruption_share": 1.0}, **QUIET)
+    into = []
+    for seed in range(30):
+        made = dialogue(seed, "hibari-low", manners)
+        start, stop = turns(made, AGENT)[0]
+        into.append(stop - start - manners.stops_after)
+    assert min(into) < 0.3 and max(into) > 0.8, "the agent stops half a second after the user begins"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -126,6 +144,28 @@ def test_no_text_of_the_tests_is_in_a_dialogue() -> None:
     ]
     assert not (forms[0] & forms[1] or forms[0] & forms[2] or forms[1] & forms[2])
     assert not {TURNS[name].voices[0] for name in ("user-turns-en", "user-turns-validation-en")} & set(USERS)
+
+
+def test_no_user_of_the_dialogues_has_the_size_of_one_that_tests() -> None:
+    assert len(set(USERS)) >= 20
+    for name in ("hibari-mid", "hibari-clear"):
+        assert min(abs(VOICES[user].size - VOICES[name].size) for user in USERS) >= 0.025
+
+
+def test_a_tilt_changes_the_spectrum_and_not_the_level() -> None:
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    dark = tilted(noise, RATE, -3.0)
+    assert np.sqrt(np.mean(dark**2)) == pytest.approx(np.sqrt(np.mean(noise**2)), rel=1e-3)
+    low, high = (np.sum(np.abs(np.fft.rfft(dark)[a:b]) ** 2) for a, b in ((400, 600), (3900, 4100)))
+    assert 10 * np.log10(low / high) == pytest.approx(9.0, abs=1.5), "three octaves"
+
+
+def test_layouts_of_one_conversation_are_held_out_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialogues, "CONVERSATIONS", 1)
+    prepare(tmp_path, ("dialogues-en", "user-turns-en"), "user-turns-en", limit=6)
+    rows = [json.loads(line) for line in (tmp_path / "metadata.jsonl").read_text().splitlines()]
+    found = [row for row in rows if row["source"] == "dialogues-en"]
+    assert len({row["id"] for row in found}) == 6 and len({row["split"] for row in found}) == 1
 
 
 def grammar() -> dict[str, dict[str, list[str]]]:

@@ -12,12 +12,16 @@ torch = pytest.importorskip("torch")
 from support.codec_training_fixture import speech  # noqa: E402
 
 from speech_eval import datasets  # noqa: E402
-from speech_eval.adapters.tts.hibari import Hibari  # noqa: E402
 from speech_eval.audio import Audio, flac_bytes, load  # noqa: E402
 from speech_eval.errors import BadAudio, BadInput, SpeechEvalError  # noqa: E402
 from speech_eval.metrics.codec.pitch import f0  # noqa: E402
 from speech_eval.reference_models.data.corpus import Clip, open_corpus  # noqa: E402
-from speech_eval.reference_models.data.natural import evaluated_on, natural_sentences, spoken_words  # noqa: E402
+from speech_eval.reference_models.data.natural import (  # noqa: E402
+    evaluated_on,
+    long_sentences,
+    natural_sentences,
+    spoken_words,
+)
 from speech_eval.reference_models.data.prepare import prepare  # noqa: E402
 from speech_eval.reference_models.data.questions import questions  # noqa: E402
 from speech_eval.reference_models.data.segments import Batches, Segments  # noqa: E402
@@ -68,9 +72,9 @@ def test_what_was_spoken_before_a_stop_is_not_spoken_again(tmp_path: Path, monke
     for name in ("prepared.json", "metadata.jsonl", "audio/hibari-generated/000003.flac"):
         (tmp_path / name).unlink()
     spoken: list[str] = []
-    speak = Hibari.synthesize
     monkeypatch.setattr(
-        Hibari, "synthesize", lambda self, asked: spoken.extend(one.text for one in asked) or speak(self, asked)
+        "speech_eval.reference_models.data.prepare.say",
+        lambda voice, text, seed: spoken.append(text) or say(voice, text, seed),
     )
     assert prepare(tmp_path, ("hibari-generated",), limit=4) == whole
     assert (tmp_path / "metadata.jsonl").read_bytes() == rows and spoken == [sentences(4)[3]]
@@ -114,6 +118,15 @@ def test_natural_sentences_can_be_spoken_and_none_is_evaluated_on() -> None:
     assert not set(words) & evaluated_on()
 
 
+def test_long_sentences_join_two_of_every_three_and_repeat_none() -> None:
+    found = long_sentences()
+    assert long_sentences(50) == found[:50] != long_sentences(50, seed=1)
+    assert all(3 <= len(text.split()) <= 20 for text in found) and len(set(found)) == len(found) > 25_000
+    first, second, alone = natural_sentences(3, words=(3, 20))
+    assert found[0].startswith(first[:-1] + ", ") and found[0].endswith(f" {second[0].lower()}{second[1:]}")
+    assert found[1] == alone and not {spoken_words(text) for text in found} & evaluated_on()
+
+
 def test_questions_are_asked_of_things_that_have_one_answer_and_none_is_evaluated_on() -> None:
     found = questions()
     assert len(found) > 3000 and questions(20) == found[:20] != questions(20, seed=1)
@@ -132,6 +145,14 @@ def test_spoken_questions_state_their_answers(tmp_path: Path) -> None:
 
 def test_what_is_evaluated_on_includes_the_questions_inside_recordings() -> None:
     assert {"which planet is closest to the sun", "the conference is now being recorded"} <= evaluated_on()
+
+
+def test_long_sentences_have_one_voice_and_the_license_of_their_texts(tmp_path: Path) -> None:
+    pytest.importorskip("hibari")
+    found = prepare(tmp_path, ("hibari-long",), limit=3)
+    assert [row["text"] for row in rows(tmp_path)] == long_sentences(3)
+    assert {row["speaker"] for row in rows(tmp_path)} == {"hibari-heart (synthetic)"}
+    assert found["licenses"] == {"hibari-long": "Apache-2.0 (texts: WordNet-3.0), synthetic"}
 
 
 def test_every_third_natural_sentence_has_another_voice(tmp_path: Path) -> None:

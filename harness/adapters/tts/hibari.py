@@ -13,7 +13,7 @@ from speech_eval.adapters.options import number, whole
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio
 from speech_eval.cache import file_sha256
-from speech_eval.errors import BadInput, NotFetched, require
+from speech_eval.errors import BadInput, NotFetched, clipped, nearest, require
 from speech_eval.records import ModelInfo
 
 SAMPLE_RATE = 24_000
@@ -49,7 +49,7 @@ def hibari_version() -> str:
 def _voice_file(voice: str) -> Path:
     voices = require("hibari.voices", "tts", "hibari-tts")
     if voice not in voices.VOICES:
-        raise BadInput(f"Hibari has no voice '{voice}'.", f"Choose one of: {', '.join(sorted(voices.VOICES))}.")
+        raise BadInput(f"Hibari has no voice '{clipped(voice)}'.", nearest(voice, voices.VOICES))
     try:
         file = Path(voices.voice_path(voice, download_missing=False))
     except FileNotFoundError as error:

@@ -17,7 +17,7 @@ from speech_eval.adapters.options import number
 from speech_eval.adapters.tts.hibari import SAMPLE_RATE, SPEEDS, engine, english_text, hibari_version, join
 from speech_eval.assets import store as assets
 from speech_eval.audio import Audio
-from speech_eval.errors import BadInput, require
+from speech_eval.errors import BadInput, clipped, nearest, require
 from speech_eval.records import ModelInfo
 
 MAX_TOKENS = 510
@@ -84,7 +84,7 @@ def blend(styles: dict[str, NDArray[np.float32]], voice: str) -> NDArray[np.floa
     names = [name.strip() for name in str(voice).split("+")]
     for name in names:
         if name not in styles:
-            raise BadInput(f"Kokoro has no voice '{name}'.", f"Choose from: {', '.join(sorted(styles))}; blend with +.")
+            raise BadInput(f"Kokoro has no voice '{clipped(name)}'.", f"{nearest(name, styles)} Blend several with +.")
     return np.asarray(np.mean([styles[name] for name in names], axis=0, dtype=np.float64), dtype=np.float32)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_eval.errors import MissingExtra
+from speech_eval.errors import MissingExtra, clipped, nearest
 from speech_eval.metrics.base import BadData, Metric, ScoringItem, Summary, Value
 from speech_eval.metrics.voicebench.instructions import CHECKS, EXTRA, RELATIONS, Arguments, drawn, follows
 from speech_eval.metrics.voicebench.records import SOURCE, field, response, without_turn
@@ -38,7 +38,7 @@ def instructions_of(sample: Sample) -> list[Instruction]:
 
 def _arguments(sample: Sample, kind: str, given: Mapping[str, Any] | None) -> Arguments:
     if kind not in CHECKS:
-        raise BadData(f"Sample {sample.id}: there is no instruction '{kind}'.", f"Known: {', '.join(CHECKS)}.")
+        raise BadData(f"Sample {sample.id}: there is no instruction '{clipped(kind)}'.", nearest(kind, CHECKS))
     arguments: Arguments = {}
     for name in CHECKS[kind][1]:
         value = (given or {}).get(name)

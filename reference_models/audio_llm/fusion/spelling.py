@@ -22,12 +22,11 @@ class Spelling(nn.Module):
 
     def __init__(self, texts: Sequence[str], width: int, rms: float) -> None:
         super().__init__()
-        pieces = [pieces_of(text) for text in texts]
-        known = {piece: number for number, piece in enumerate(sorted(set().union(*pieces)))}
-        rows = [torch.tensor([known[piece] for piece in found]) for found in pieces]
+        self.pieces = _numbered(texts)
+        rows = [torch.tensor([self.pieces[piece] for piece in pieces_of(text)]) for text in texts]
         self.register_buffer("table", nn.utils.rnn.pad_sequence(rows, True, -1.0), persistent=False)
         self.register_buffer("numbers", torch.tensor([len(row) for row in rows]), persistent=False)
-        self.weight = nn.Parameter(torch.randn(len(known), width) * rms / _FASTER)
+        self.weight = nn.Parameter(torch.randn(len(self.pieces), width) * rms / _FASTER)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[N] to [N, width]."""
@@ -35,6 +34,22 @@ class Spelling(nn.Module):
         starts = numbers.cumsum(0) - numbers
         sums = F.embedding_bag(table[table >= 0], self.weight, starts, mode="sum")
         return sums * (_FASTER / numbers[:, None].sqrt())
+
+    @torch.no_grad()
+    def with_learned(self, weight: Tensor, texts: Sequence[str]) -> Tensor:
+        """The own weights, with those of `weight` for the pieces of `texts`, which it was learned for. Raises
+        `ValueError` for a number of weights that is not that of the pieces."""
+        found, there = self.weight.clone(), _numbered(texts)
+        if len(weight) != len(there):
+            raise ValueError(f"{len(weight)} weights for {len(there)} pieces")
+        both = [piece for piece in self.pieces if piece in there]
+        found[[self.pieces[piece] for piece in both]] = weight[[there[piece] for piece in both]].to(found)
+        return found
+
+
+def _numbered(texts: Sequence[str]) -> dict[str, int]:
+    """The pieces of all texts, in alphabetical order."""
+    return {piece: number for number, piece in enumerate(sorted({p for text in texts for p in pieces_of(text)}))}
 
 
 def pieces_of(text: str) -> list[str]:

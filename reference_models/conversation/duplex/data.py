@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class DuplexBatches:
         rows = []
         for place in range(first, first + training.batch_size):
             order = np.random.default_rng((training.seed, place // count)).permutation(count)
-            rows.append(self._drawn(self.dialogues[int(order[place % count])], draw))
+            rows.append(self._drawn(*self._known(int(order[place % count])), draw))
         return collated(rows)
 
     def whole(self, count: int) -> Iterator[RowBatch]:
@@ -70,8 +71,13 @@ class DuplexBatches:
         text = monologue(spoken, agent.shape[1], self.pad, self.epad)
         return rows_of(text, agent, user, self.delays)
 
-    def _drawn(self, dialogue: Dialogue, draw: np.random.Generator) -> tuple[str, Ints, Ints]:
-        training, rows = self.training, self.rows(dialogue)
+    @lru_cache(maxsize=16384)  # noqa: B019 - one object a training run; some 14 kB each
+    def _known(self, index: int) -> tuple[str, Ints]:
+        dialogue = self.dialogues[index]
+        return dialogue.id, self.rows(dialogue)
+
+    def _drawn(self, name: str, whole: Ints, draw: np.random.Generator) -> tuple[str, Ints, Ints]:
+        training, rows = self.training, whole.copy()
         jitter = math.floor(training.delay_jitter * self.rate)
         if jitter:
             rows[:, 0] = shifted(rows[:, 0], int(draw.integers(-jitter, jitter + 1)), self.pad)
@@ -80,7 +86,7 @@ class DuplexBatches:
             rows[:, 0] = EMPTY
         start = int(draw.integers(0, max(len(rows) - training.sequence, 0) + 1))
         before = rows[start - 1] if start else self.start
-        return dialogue.id, before, rows[start : start + training.sequence]
+        return name, before, rows[start : start + training.sequence]
 
 
 def shifted(text: Ints, late: int, pad: int) -> Ints:

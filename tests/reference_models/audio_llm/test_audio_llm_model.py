@@ -171,6 +171,29 @@ def test_the_llm_gets_its_own_embeddings_of_tokens_found_by_their_letters(llm: s
         torch.testing.assert_close(again.hear([heard(40)])[0], soft)
 
 
+def test_a_start_with_new_words_keeps_what_was_learned_of_letters(llm: str, tmp_path: Path) -> None:
+    first, some = built(llm, torch.arange(5, 25), ctc={"spelled": True}), torch.arange(5, 40)
+    building.save(tmp_path / "first", first, {"name": "first"})
+    model = built(llm, some, ctc={"spelled": True})
+    assert first.ctc is not None and model.ctc is not None
+    with torch.no_grad():
+        before = model.ctc.keys().clone()
+        assert "ctc.spelling.weight" not in building.start_from(model, tmp_path / "first")
+        after, wanted = model.ctc.eval().keys(), first.ctc.keys()
+    torch.testing.assert_close(after[:20], wanted, atol=1e-3, rtol=1e-3)  # float16 in the checkpoint
+    assert not torch.allclose(before[:20], wanted, atol=1e-2)
+    assert after[20:].isfinite().all() and after[20:].abs().sum(1).all()
+
+
+def test_a_start_that_hears_other_tokens_is_refused(llm: str, tmp_path: Path) -> None:
+    first = built(llm, torch.arange(5, 25), ctc={"spelled": True})
+    assert first.ctc is not None
+    first.ctc.tokens[1] = first.ctc.tokens[0]  # as if another tokenizer wrote both alike
+    building.save(tmp_path / "first", first, {"name": "first"})
+    with pytest.raises(BadInput, match="hears the tokens of another LLM"):
+        building.start_from(built(llm, torch.arange(5, 40), ctc={"spelled": True}), tmp_path / "first")
+
+
 # ------------------------------------------------------------------------------------------------- masking
 
 

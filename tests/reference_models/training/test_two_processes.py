@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +12,9 @@ pytest.importorskip("accelerate")
 pytest.importorskip("pyarrow")
 from support import distributed_jobs  # noqa: E402
 from support.codec_training_fixture import CODEC, TRAINING, speech  # noqa: E402
+from support.distributed_jobs import rows, torchrun, tts_job  # noqa: E402
 from support.tiny_speech import save_start, spoken_tones  # noqa: E402
-from support.tts_fixture import CORE, DEPTH, shards_of, tiny_codec, voice  # noqa: E402
 
-from speech_eval.reference_models.speech_lm.sequence import CodecSection  # noqa: E402
 from speech_eval.reference_models.training.checkpoint import load_tensors  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -46,34 +40,6 @@ def codec_job(quantizer: dict[str, Any], changes: dict[str, Any], batch: int, ou
         training[part] = training[part] | change if isinstance(change, dict) else change
     config = CODEC.model_dump(mode="json") | {"quantizer": quantizer}
     return {"kind": "codec", "config": config, "training": training, "data": str(speech()), "output": str(output)}
-
-
-def tts_job(layout: str, changes: dict[str, Any], batch: int, output: Path, share: float = 1.0) -> distributed_jobs.Job:
-    folder, summary = shards_of(layout)
-    shutil.copytree(folder, output / "shards")
-    training = {
-        "steps": 4,
-        "batch_size": batch,
-        "sequence": 768,
-        "optimizer": {"learning_rate": 3e-3, "clip_norm": 1.0},
-        "log_every": 1,
-        "validate_every": 2,
-        "save_every": 100,
-    }
-    config = {
-        "layout": layout,
-        "codec": CodecSection.model_validate(summary["codec"]).model_dump(mode="json"),
-        "core": CORE | {"positions": 1024},
-        "depth": DEPTH | {"share": share} if layout == "csm" else None,
-    }
-    tiny_codec(layout)
-    return {
-        "kind": "tts",
-        "config": config,
-        "training": training | changes,
-        "data": str(voice()),
-        "output": str(output),
-    }
 
 
 def align_job(method: str, texts: int, start: Path, data: Path, output: Path) -> distributed_jobs.Job:
@@ -119,23 +85,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     spoken_tones(whole / "data")
     for job in jobs(whole / "one", 1, whole).values():
         distributed_jobs.run(job)
-    plan = whole / "jobs.json"
-    plan.write_text(json.dumps(list(jobs(whole / "two", 2, whole).values())))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    tests = str(Path(distributed_jobs.__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": tests, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*torchrun, "-m", "support.distributed_jobs", str(plan)], check=True, timeout=280, env=environment)
+    torchrun(list(jobs(whole / "two", 2, whole).values()), whole / "jobs.json")
     return {1: whole / "one", 2: whole / "two"}
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """What was logged, without what depends on the clock or jumps."""
-    found = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    for row in found:
-        for timed in ("seconds", "tokens_per_second", "mfu"):
-            row.pop(timed, None)
-        row.get("losses", {}).pop("norm", 0.0)  # a gradient's norm jumps where a frame gets another code
-    return found
 
 
 def flat(value: Any) -> list[float]:
