@@ -38,14 +38,14 @@ def clipped(name: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
-    """The remedy for a `name` that is none of those `known`: the nearest, or all where they are few; then the command
-    that lists them, if there is one. It is short, however many are known."""
+    """The remedy for an unknown `name`: those of its family, else the nearest, or all where they are few; then the
+    command that lists them, if there is one. It is short, however many are known."""
     from difflib import get_close_matches
 
     names = sorted(map(clipped, known))
     see = f" See: {listed}" if listed else ""
-    meant = [each for each in names if name in (each.partition("[")[0], each.rpartition("/")[2])]  # `wer` of `wer[…]`
-    if near := meant[:_FEW] or get_close_matches(name[:_LONGEST], names, n=3):
+    family = [each for each in names if name in (each.partition("[")[0], each.rpartition("/")[2])]  # `wer` of `wer[…]`
+    if near := family[:_FEW] or get_close_matches(name[:_LONGEST], names, n=3):
         return f"Did you mean {' or '.join(near)}?{see}"
     if listed and len(names) > _FEW:
         return see.strip()

@@ -18,6 +18,7 @@ from speech_eval import progress
 from speech_eval.progress import Progress, escaped, plain
 from speech_eval.safety.redaction import redact
 
+_SHORT = 16  # characters
 out = Console(emoji=False, markup=False)
 err = Console(emoji=False, markup=False, stderr=True, highlight=False)
 _reserved: list[TextIO] = []  # standard output, while it is kept for one JSON object
@@ -74,12 +75,17 @@ def document(text: str) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows under the names of the first row's columns."""
+    """Print rows under the names of the first row's columns. Short texts, such as numbers with their unit, are not
+    broken, and neither are the names of the first column where all of that fits."""
     made = Table(box=None, pad_edge=False)
-    for column, name in enumerate(rows[0] if rows else []):
-        made.add_column(name, overflow="fold", no_wrap=column == 0)
-    for row in rows:
-        made.add_row(*(Text(plain(redact(_cell(value)))) for value in row.values()))
+    cells = [[plain(redact(_cell(value))) for value in row.values()] for row in rows]
+    names = list(rows[0]) if rows else []
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    whole = sum(width + 1 for column, width in enumerate(widths) if column == 0 or width <= _SHORT) <= out.width
+    for column, (name, width) in enumerate(zip(names, widths, strict=True)):
+        made.add_column(name, overflow="fold", no_wrap=whole if column == 0 else width <= _SHORT)
+    for row_cells in cells:
+        made.add_row(*map(Text, row_cells))
     out.print(made)
 
 

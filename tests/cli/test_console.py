@@ -23,6 +23,16 @@ def test_a_hostile_text_is_printed_as_it_reads(show: object, capsys: pytest.Capt
     assert SAFE in shown.out + shown.err
 
 
+def test_numbers_of_a_narrow_table_stay_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    numbers = {name: f"{index}.0000 points" for index, name in enumerate("abcd")}
+    console.table([{"number": "seed-tts wer[seed-tts-eval@2024-06]/wer", **numbers}])
+    shown = capsys.readouterr().out
+    assert all(number in shown for number in numbers.values()) and max(map(len, shown.splitlines())) <= 80
+
+
 def test_json_escapes_what_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
     console.emit({"text": HOSTILE + "é"})
     text = capsys.readouterr().out
