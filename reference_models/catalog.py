@@ -106,7 +106,7 @@ ENTRIES = (
         "A duplex model of 1.7 M parameters that takes turns with synthetic voices, 16 kHz",
         "this project, bundled",
         extra="tts",
-        arguments={"path": str(CHECKPOINTS / "duplex-small"), "temperature": 0.0, "eagerness": -2.0},
+        arguments={"path": str(CHECKPOINTS / "duplex-small"), "temperature": 0.0, "eagerness": -0.5},
     ),
     Entry(
         "reference-duplex",

@@ -27,13 +27,15 @@ torch.set_num_threads(1)
 
 @pytest.mark.slow
 def test_it_answers_after_the_turn_and_not_in_the_pause() -> None:
-    made = user_turn(2_000_002, "hibari-low", (0.9,), "user")
     model = resolve("duplex-small").build()
     assert isinstance(model, ReferenceDuplex)
-    said = converse(model, Audio(made.user, RATE))
-    found = turn_of(vad.segments_of(said), made.turn_ends[0])
-    assert found["clean"] == 1.0 and found["latency"] < 0.6
-    assert len(model.text.split()) >= 4
+    clean = 0.0
+    for seed in range(2_000_001, 2_000_007):
+        made = user_turn(seed, "hibari-low", (0.9,), "user")
+        said = converse(model, Audio(made.user, RATE))
+        clean += turn_of(vad.segments_of(said), made.turn_ends[0])["clean"]
+        assert len(model.text.split()) >= 4
+    assert clean >= 4, "of six; a timeout of 0.8 s takes none of them"
 
 
 @pytest.mark.parametrize("name", ["duplex-16k", "duplex-small"])
