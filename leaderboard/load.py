@@ -28,6 +28,7 @@ from speech_eval.records import (
     TaskResult,
     Transcript,
 )
+from speech_eval.text.files import LARGEST_RECORD
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _OUTCOMES = ("pass", "regression", "could not judge")
@@ -242,7 +243,7 @@ def _verdicts(path: Path) -> Iterator[Verdict]:
 def _object(folder: Path, name: str) -> dict[str, Any]:
     """The JSON object of a file of unknown origin; empty where it holds none."""
     try:
-        data = json.loads(run_files.read(folder, name, run_files.LARGEST_OBJECT))
+        data = json.loads(run_files.read(folder, name, LARGEST_RECORD))
     except (BadInput, OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

@@ -20,6 +20,7 @@ from speech_eval.leaderboard.load import Run, TaskLines, Whole
 from speech_eval.leaderboard.media import OUTPUT, AudioShelf, Clip
 from speech_eval.leaderboard.talk import Talk, talk
 from speech_eval.records import MetricResult, Output, Results, Sample, Score, TaskResult, Transcript
+from speech_eval.text.files import LARGEST_RECORD
 
 MAX_FAILURES = 100
 COMMON = 6
@@ -371,4 +372,4 @@ def _pairs(value: object) -> str:
 
 def manifest_json(run: Run) -> str:
     """The whole manifest.json of the run directory, as text."""
-    return run_files.read(run.path, MANIFEST, run_files.LARGEST_OBJECT).decode("utf-8", errors="replace")
+    return run_files.read(run.path, MANIFEST, LARGEST_RECORD).decode("utf-8", errors="replace")

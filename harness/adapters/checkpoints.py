@@ -224,7 +224,7 @@ def _weights(directory: Path) -> list[Path]:
     if not index.is_file():
         return []
     try:
-        names = sorted(set(parse_json(read_bytes(index, LARGEST_RECORD))["weight_map"].values()))
+        names = _shards(index)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{index}: not a readable weight index ({error!r}).", "Copy the checkpoint again.") from error
     for name in names:
@@ -233,6 +233,11 @@ def _weights(directory: Path) -> list[Path]:
         if not (directory / name).is_file():
             raise BadInput(f"{directory / name}: this shard is missing.", "Copy the checkpoint again, complete.")
     return [directory / name for name in names]
+
+
+def _shards(index: Path) -> list[str]:
+    """The files that an index of weights names, in name order; what it says is not checked."""
+    return sorted(set(parse_json(read_bytes(index, LARGEST_RECORD))["weight_map"].values()))
 
 
 def locate(
@@ -297,14 +302,12 @@ def _snapshot(repo: str, revision: str | None, trust_remote_code: bool) -> Path:
     try:
         directory = fetch(small)
         index = directory / _INDEX
-        shards = (
-            sorted(set(parse_json(read_bytes(index, LARGEST_RECORD))["weight_map"].values())) if index.is_file() else []
-        )
+        shards = _shards(index) if index.is_file() else []
         # A repository may hold other variants (fp32, ONNX, other frameworks) of many gigabytes: fetch one set.
         directory = fetch(["model.safetensors", _LORA])
         if not (directory / "model.safetensors").is_file():
             directory = fetch(shards or (["pytorch_model*.bin*"] if trust_remote_code else ["model.safetensors"]))
-        adapter = [f"{SPEECH_LORA}/adapter_config.json", f"{SPEECH_LORA}/{_LORA}"]
+        adapter = [f"{SPEECH_LORA}/{_LORA_CONFIG}", f"{SPEECH_LORA}/{_LORA}"]
         hub.snapshot_download(repo, revision=revision, allow_patterns=adapter)
         return directory
     except (OSError, ValueError, KeyError) as error:

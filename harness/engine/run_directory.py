@@ -55,6 +55,7 @@ from speech_eval.records import (
     TaskResult,
     Transcript,
 )
+from speech_eval.text.files import LARGEST_RECORD
 
 _HEADER, _LARGEST_FRAME = 1 << 20, 8  # bytes of a stored waveform before its samples, and of one sample
 logger = logging.getLogger(__name__)
@@ -444,7 +445,7 @@ def read_json(root: Path, relative: str, model: type[R]) -> R:
     is not such a record."""
     path, expected = root / relative, model.model_fields["schema_version"].default
     try:
-        data = run_files.read(root, relative, run_files.LARGEST_OBJECT)
+        data = run_files.read(root, relative, LARGEST_RECORD)
     except FileNotFoundError as error:
         raise BadInput(
             f"{path}: no such file.", "Give a run directory made by `speech-eval run`; a half-written one, again."

@@ -12,10 +12,9 @@ from typing import BinaryIO, NoReturn
 
 from speech_eval.cache import disk_errors, write_atomically
 from speech_eval.errors import BadInput
+from speech_eval.text.files import LARGEST_LIST
 
 MIB = 1 << 20
-LARGEST_FILE = 1024 * MIB  # bytes of a file of lines
-LARGEST_OBJECT = 64 * MIB  # bytes of a file with one JSON object
 LARGEST_LINE = 16 * MIB  # bytes
 
 _UNSAFE = "Do not use this run; a run made by `speech-eval run` holds only regular files and folders."
@@ -54,7 +53,7 @@ def exists(root: Path, relative: str) -> bool:
     return os.path.lexists(root / relative)
 
 
-def read(root: Path, relative: str, largest: int = LARGEST_FILE) -> bytes:
+def read(root: Path, relative: str, largest: int = LARGEST_LIST) -> bytes:
     """The bytes of a regular file below `root`.
 
     Raises `FileNotFoundError`; `BadInput` for a link, a device, a pipe, a file above `largest` bytes, and for what the
@@ -71,7 +70,7 @@ def read(root: Path, relative: str, largest: int = LARGEST_FILE) -> bytes:
         raise _unreadable(path, error) from error
 
 
-def lines(root: Path, relative: str, largest: int = LARGEST_FILE) -> Iterator[bytes]:
+def lines(root: Path, relative: str, largest: int = LARGEST_LIST) -> Iterator[bytes]:
     """The whole lines of a regular file below `root`, without their ends; a torn last line is left out.
 
     Raises as `read`, and for a line above `LARGEST_LINE` bytes.
@@ -145,7 +144,7 @@ def _writable(path: Path, flags: int) -> BinaryIO:
     return file
 
 
-def _check(path: Path, held: os.stat_result, largest: int = LARGEST_FILE) -> None:
+def _check(path: Path, held: os.stat_result, largest: int = LARGEST_LIST) -> None:
     if not stat.S_ISREG(held.st_mode):
         raise BadInput(f"{path} is {_kind(held.st_mode)}, which a run does not hold.", _UNSAFE)
     if held.st_size > largest:

@@ -17,6 +17,7 @@ from speech_eval.engine import run_files
 from speech_eval.engine.run_files import brief
 from speech_eval.errors import BadInput
 from speech_eval.records import Record
+from speech_eval.text.files import LARGEST_RECORD
 
 PAGE, KEY, ANSWERS = "page", "key.json", "answers"  # of a test's folder
 REFERENCE, ANCHOR, MID_ANCHOR, DEGRADED = "reference", "anchor 3.5 kHz", "anchor 7 kHz", "speech in loud noise"
@@ -179,7 +180,7 @@ class Answers(Record):
 def read_key(folder: Path) -> Key:
     """The key of the test in `folder`. Raises `BadInput` where there is none."""
     try:
-        return Key.model_validate_json(run_files.read(folder, KEY, run_files.LARGEST_OBJECT))
+        return Key.model_validate_json(run_files.read(folder, KEY, LARGEST_RECORD))
     except FileNotFoundError as error:
         raise BadInput(
             f"{folder / KEY}: no such file.", "Make a test with: speech-eval listen build RUNS -o TEST"
